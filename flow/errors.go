@@ -1,0 +1,65 @@
+package flow
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Every error of this package matches one of these, or is an
+// AuthorizationError or a TokenError. The gate decides by them what a visitor
+// reads; the text is for the log and holds nothing secret or personal.
+var (
+	// ErrProviderUnavailable says that the provider could not be asked: the
+	// network, a timeout, an answer of 5xx or 429. Trying later helps.
+	ErrProviderUnavailable = errors.New("the provider is unavailable")
+	// ErrLoginUnknown says that no login cookie has the state of a callback.
+	ErrLoginUnknown = errors.New("no sign-in of this browser has this state")
+	// ErrLoginExpired says that the login began more than LoginLifetime ago.
+	ErrLoginExpired = errors.New("the sign-in has expired")
+	// ErrResponseInvalid says that an authorization response does not fit its request.
+	ErrResponseInvalid = errors.New("the authorization response is invalid")
+	// ErrIDTokenInvalid says that a token response or its ID token does not verify.
+	ErrIDTokenInvalid = errors.New("the ID token is invalid")
+	// ErrUserinfoInvalid says that userinfo is missing, malformed or somebody else's.
+	ErrUserinfoInvalid = errors.New("userinfo is invalid")
+	// ErrEmailMissing says that there is no usable e-mail claim.
+	ErrEmailMissing = errors.New("the e-mail address is missing")
+	// ErrEmailUnverified says that email_verified is not true.
+	ErrEmailUnverified = errors.New("the e-mail address is not verified")
+	// ErrUsernameMissing says that the username claim is missing.
+	ErrUsernameMissing = errors.New("the user name is missing")
+	// ErrAccountGone says that userinfo no longer names the user: disabled or deleted.
+	ErrAccountGone = errors.New("the account is gone")
+)
+
+// AuthorizationError is an error that the authorization endpoint sent back
+// (RFC 6749 section 4.1.2.1, OpenID Connect Core 1.0 section 3.1.2.6).
+type AuthorizationError struct {
+	Code        string
+	Description string // printable ASCII, at most 300 bytes
+}
+
+func (e *AuthorizationError) Error() string {
+	return fmt.Sprintf("the authorization endpoint answered %s: %s", e.Code, e.Description)
+}
+
+// TokenError is a refusal by the token endpoint (RFC 6749 section 5.2).
+type TokenError struct {
+	Code   string // empty if the answer named none
+	Status int    // of the HTTP answer
+}
+
+func (e *TokenError) Error() string {
+	return fmt.Sprintf("the token endpoint answered %d %s", e.Status, e.Code)
+}
+
+// printable returns at most limit bytes of s, with everything but printable ASCII replaced.
+func printable(s string, limit int) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return '?'
+		}
+		return c
+	}, s[:min(len(s), limit)])
+}

@@ -1,0 +1,100 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+const (
+	// idTokenLimit bounds an ID token before it is parsed, in bytes.
+	idTokenLimit = 16 << 10
+	// idTokenLeeway is how far the provider's clock may be off.
+	idTokenLeeway = 2 * time.Minute
+	// idTokenAge is how long ago an ID token may have been issued.
+	idTokenAge = 10 * time.Minute
+)
+
+// idTokenAlgorithms are what an ID token may be signed with: asymmetric ones
+// only. Authelia lists HS256 first, whatever it uses; a client that took it
+// would let anybody who knows the secret sign.
+var idTokenAlgorithms = []string{
+	oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA,
+}
+
+// idTokenClaims are the claims of a verified ID token.
+type idTokenClaims struct {
+	Authorized string   `json:"azp"`
+	AuthTime   unixTime `json:"auth_time"`
+	SID        string   `json:"sid"`
+
+	subject string
+	all     claims
+}
+
+// verify checks an ID token as OpenID Connect Core 1.0 section 3.1.3.7 asks.
+// The numbers in comments are that section's. Errors match ErrIDTokenInvalid,
+// or ErrProviderUnavailable if the keys could not be read.
+func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw, nonce, accessToken string) (*idTokenClaims, error) {
+	invalid := func(reason string) error { return fmt.Errorf("%w: %s", ErrIDTokenInvalid, reason) }
+	if len(raw) > idTokenLimit {
+		return nil, invalid("it is larger than 16 KiB")
+	}
+	// (2) iss, (3) aud, (6-8) signature and algorithm, (9) exp, nbf
+	verifier := provider.oidc.VerifierContext(ctx, &oidc.Config{
+		ClientID: rp.ClientID, SupportedSigningAlgs: idTokenAlgorithms, Now: rp.Now,
+	})
+	token, err := verifier.Verify(ctx, raw)
+	if err != nil {
+		var network *url.Error
+		if errors.As(err, &network) {
+			return nil, fmt.Errorf("%w: reading its keys: %w", ErrProviderUnavailable, err)
+		}
+		return nil, fmt.Errorf("%w: %w", ErrIDTokenInvalid, err)
+	}
+	var c idTokenClaims
+	if token.Claims(&c) != nil || token.Claims(&c.all) != nil {
+		return nil, invalid("its claims cannot be read")
+	}
+	now := rp.Now()
+	switch {
+	case token.Subject == "" || len(token.Subject) > 255 || printable(token.Subject, 255) != token.Subject: // Core section 2
+		return nil, invalid("sub is missing or no identifier")
+	case len(token.Audience) != 1: // (3) an audience that we do not trust
+		return nil, invalid("aud names others too")
+	case c.Authorized != "" && c.Authorized != rp.ClientID: // (4), (5)
+		return nil, invalid("azp is another client")
+	case token.IssuedAt.Unix() <= 0: // (10), and Core section 2: iat is required
+		return nil, invalid("iat is missing")
+	case token.IssuedAt.After(now.Add(idTokenLeeway)) || token.IssuedAt.Before(now.Add(-idTokenAge)): // (10)
+		return nil, invalid("iat is not of now")
+	case !equal(token.Nonce, nonce): // (11)
+		return nil, invalid("nonce is another")
+	}
+	if token.AccessTokenHash != "" { // Core section 3.1.3.8
+		if err := token.VerifyAccessToken(accessToken); err != nil {
+			return nil, invalid("at_hash is another token's")
+		}
+	}
+	c.subject = token.Subject
+	c.SID = c.SID[:min(len(c.SID), 255)]
+	return &c, nil
+}
+
+// unixTime is a NumericDate (RFC 7519 section 2) that does not fail what holds it.
+type unixTime int64
+
+// UnmarshalJSON reads seconds, and takes anything else for unknown.
+func (t *unixTime) UnmarshalJSON(data []byte) error {
+	var seconds int64
+	text, _, _ := strings.Cut(string(data), ".")
+	if _, err := fmt.Sscanf(text, "%d", &seconds); err == nil && seconds > 0 {
+		*t = unixTime(seconds)
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package session
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// fill puts sessions in memory without storage, all with one record, and
+// returns the tickets of some.
+func fill(tb testing.TB, s *Store, sessions int) []string {
+	tb.Helper()
+	ring, err := s.Keyring(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	record := &snapshot{Revision: 1, Record: recordOf("ada")}
+	record.Record.Created = time.Now()
+	var tickets []string
+	for i := range sessions {
+		ticket := newTicket(ring)
+		head := headOf(&record.Record, time.Now().Add(DefaultLifetime), s.node)
+		s.memory.insert(s.newSession(ticket, &head, record, time.Now().Unix()))
+		if i%(1+sessions/1000) == 0 {
+			tickets = append(tickets, ticket.String())
+		}
+	}
+	return tickets
+}
+
+func BenchmarkLookup(b *testing.B) {
+	for _, sessions := range []int{1, 100_000} {
+		s := newTestStore(newFakeStorage(), func(o *Options) { o.Capacity = sessions })
+		tickets := fill(b, s, sessions)
+		ctx := b.Context()
+		lookup := func(i int) { // b.Helper would cost as much as a lookup
+			if session, err := s.Lookup(ctx, tickets[i%len(tickets)]); session == nil || err != nil {
+				b.Errorf("Lookup = %v, %v", session, err)
+			}
+		}
+		b.Run(fmt.Sprint(sessions), func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				lookup(i)
+			}
+		})
+		b.Run(fmt.Sprint(sessions, "/parallel"), func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for i := 0; pb.Next(); i++ {
+					lookup(i)
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkForged(b *testing.B) {
+	s := newTestStore(newFakeStorage())
+	fill(b, s, 1)
+	forged := Ticket{1}.String()
+	b.ReportAllocs()
+	for b.Loop() {
+		if session, err := s.Lookup(b.Context(), forged); session != nil || err != nil {
+			b.Fatalf("Lookup = %v, %v", session, err)
+		}
+	}
+}
+
+func BenchmarkHold(b *testing.B) {
+	s := newTestStore(newFakeStorage())
+	tickets := fill(b, s, 1)
+	session, _ := s.Lookup(b.Context(), tickets[0])
+	b.ReportAllocs()
+	for b.Loop() {
+		session.Hold(func() {})()
+	}
+}
+
+func TestLookupAllocates(t *testing.T) {
+	s := newTestStore(newFakeStorage())
+	ticket := fill(t, s, 1)[0]
+	ctx := t.Context()
+	if n := testing.AllocsPerRun(1000, func() { _, _ = s.Lookup(ctx, ticket) }); n > 1 {
+		t.Errorf("%v allocations per lookup", n)
+	}
+}
+
+// A session costs at most 1 KiB of memory beyond its record.
+func TestMemoryPerSession(t *testing.T) {
+	const sessions = 100_000
+	s := newTestStore(newFakeStorage(), func(o *Options) { o.Capacity = sessions })
+	if _, err := s.Keyring(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	fill(t, s, sessions)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	each := (after.HeapAlloc - before.HeapAlloc) / sessions
+	t.Logf("%d bytes per session", each)
+	if s.Len() != sessions || each > 1024 {
+		t.Errorf("%d bytes for each of %d sessions", each, s.Len())
+	}
+	runtime.KeepAlive(s)
+}

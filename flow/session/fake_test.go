@@ -1,0 +1,238 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+)
+
+var errAway = errors.New("storage is away")
+
+// fakeStorage is a flow.Storage in memory that can be slow, fail, lose files
+// while it lists, and be watched.
+type fakeStorage struct {
+	latency time.Duration
+	away    atomic.Bool
+	vanish  atomic.Int32 // so many Lists fail as if a file vanished meanwhile
+	strict  bool         // List of an absent path fails, as on a file system
+	calls   atomic.Int64
+	before  func(operation, key string) error // may be nil
+
+	mu     sync.Mutex
+	values map[string][]byte
+	counts map[string]int
+	locks  map[string]chan struct{}
+}
+
+var _ flow.Storage = (*fakeStorage)(nil)
+
+func newFakeStorage() *fakeStorage {
+	return &fakeStorage{values: map[string][]byte{}, counts: map[string]int{}, locks: map[string]chan struct{}{}, strict: true}
+}
+
+func (f *fakeStorage) enter(operation, key string) error {
+	f.calls.Add(1)
+	f.mu.Lock()
+	f.counts[operation]++
+	f.mu.Unlock()
+	if f.latency > 0 {
+		time.Sleep(f.latency)
+	}
+	if f.away.Load() {
+		return errAway
+	}
+	if f.before != nil {
+		return f.before(operation, key)
+	}
+	return nil
+}
+
+func (f *fakeStorage) Lock(ctx context.Context, name string) error {
+	if err := f.enter("lock", name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	if f.locks[name] == nil {
+		f.locks[name] = make(chan struct{}, 1)
+	}
+	lock := f.locks[name]
+	f.mu.Unlock()
+	select {
+	case lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *fakeStorage) Unlock(_ context.Context, name string) error {
+	f.mu.Lock()
+	lock := f.locks[name]
+	f.mu.Unlock()
+	<-lock
+	return nil
+}
+
+func (f *fakeStorage) Store(_ context.Context, key string, value []byte) error {
+	if err := f.enter("store", key); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.values[key] = slices.Clone(value)
+	return nil
+}
+
+func (f *fakeStorage) Load(_ context.Context, key string) ([]byte, error) {
+	if err := f.enter("load", key); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	value, ok := f.values[key]
+	if !ok {
+		return nil, fmt.Errorf("loading %s: %w", key, fs.ErrNotExist)
+	}
+	return slices.Clone(value), nil
+}
+
+func (f *fakeStorage) Delete(_ context.Context, key string) error {
+	if err := f.enter("delete", key); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(f.values, func(k string, _ []byte) bool { return k == key || strings.HasPrefix(k, key+"/") })
+	return nil
+}
+
+func (f *fakeStorage) List(_ context.Context, path string, recursive bool) ([]string, error) {
+	if err := f.enter("list", path); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := map[string]struct{}{}
+	for key := range f.values {
+		rest, under := strings.CutPrefix(key, path+"/")
+		if !under {
+			continue
+		}
+		if child, _, deep := strings.Cut(rest, "/"); deep && !recursive {
+			rest = child
+		}
+		found[path+"/"+rest] = struct{}{}
+	}
+	keys := slices.Sorted(maps.Keys(found))
+	if len(keys) > 0 && f.vanish.Load() > 0 && f.vanish.Add(-1) >= 0 {
+		return keys[:len(keys)/2], fmt.Errorf("lstat: %w", fs.ErrNotExist)
+	}
+	if len(keys) == 0 && f.strict {
+		return nil, fmt.Errorf("listing %s: %w", path, fs.ErrNotExist)
+	}
+	return keys, nil
+}
+
+// under returns the stored keys of a folder.
+func (f *fakeStorage) under(folder string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var keys []string
+	for key := range f.values {
+		if strings.Contains(key, "/sessions/"+folder+"/") {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func (f *fakeStorage) put(key string, value []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.values[key] = slices.Clone(value)
+}
+
+func (f *fakeStorage) get(key string) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.values[key]
+}
+
+func (f *fakeStorage) count(operation string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.counts[operation]
+}
+
+const testGate = "0123456789abcdef"
+
+// newTestStore is a node of the test gate over storage.
+func newTestStore(storage flow.Storage, change ...func(*Options)) *Store {
+	o := Options{Gate: testGate, Node: "a", Logger: zap.NewNop()}
+	for _, c := range change {
+		c(&o)
+	}
+	s := New(o)
+	s.Configure(storage, Limits{})
+	return s
+}
+
+// start runs a store's workers until the test ends.
+func start(t *testing.T, s *Store) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(context.Background()) }()
+	t.Cleanup(func() { s.Close(); <-done })
+}
+
+func recordOf(name string) Record {
+	return Record{
+		Identity: flow.Identity{
+			Issuer: "https://auth.example.com", Subject: "sub-" + name, Username: name,
+			Email: name + "@example.com", Groups: []string{"users"},
+		},
+		Tokens: flow.Tokens{
+			Access: "authelia_at_" + name, Refresh: "authelia_rt_" + name, ID: "eyJ" + name,
+			Expires: time.Now().Add(time.Hour), SID: "sid-" + name,
+		},
+		Application: "romm-" + name,
+	}
+}
+
+func create(t *testing.T, s *Store, name string) (string, *Session) {
+	t.Helper()
+	ticket, session, err := s.Create(t.Context(), recordOf(name))
+	if err != nil {
+		t.Fatalf("Create: %v", err)
+	}
+	return ticket.String(), session
+}
+
+// mustOpen looks a ticket up that has a session, mustNot one that has none.
+func mustOpen(t *testing.T, s *Store, ticket string) *Session {
+	t.Helper()
+	session, err := s.Lookup(t.Context(), ticket)
+	if err != nil || session == nil {
+		t.Fatalf("Lookup = %v, %v, want a session", session, err)
+	}
+	return session
+}
+
+func mustNot(t *testing.T, s *Store, ticket string) {
+	t.Helper()
+	if session, err := s.Lookup(t.Context(), ticket); session != nil || err != nil {
+		t.Fatalf("Lookup = %v, %v, want no session", session, err)
+	}
+}

@@ -1,0 +1,181 @@
+package session
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestEvictionTakesTheLeastRecentlyUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		s := newTestStore(storage, func(o *Options) { o.Capacity = 4 })
+		tickets := map[string]string{}
+		release := func() {}
+		for _, name := range []string{"held", "ada", "bob", "eve"} {
+			ticket, session := create(t, s, name)
+			tickets[name] = ticket
+			if name == "held" { // the one that was used least recently
+				release = session.Hold(func() {})
+			}
+			time.Sleep(time.Minute)
+		}
+		mustOpen(t, s, tickets["ada"])
+		time.Sleep(time.Minute)
+		create(t, s, "new")
+		if s.Len() != 4 {
+			t.Fatalf("%d sessions in memory", s.Len())
+		}
+		for name, want := range map[string]bool{"held": true, "ada": true, "bob": false, "eve": true} {
+			ticket, _ := parseTicket(tickets[name])
+			if got := s.memory.get(idOf(ticket.sum())) != nil; got != want {
+				t.Errorf("%s in memory: %v, want %v", name, got, want)
+			}
+		}
+		mustOpen(t, s, tickets["bob"]) // from storage again
+		release()
+	})
+}
+
+func TestMemoryOfHeldSessionsGrowsAndShrinks(t *testing.T) {
+	s := newTestStore(newFakeStorage(), func(o *Options) { o.Capacity = 10 })
+	releases := make([]func(), 0, 40)
+	var ended atomic.Int32
+	for i := range 40 {
+		_, session := create(t, s, fmt.Sprint("user", i))
+		releases = append(releases, session.Hold(func() { ended.Add(1) }))
+	}
+	if s.Len() != 40 {
+		t.Errorf("%d of 40 held sessions in memory", s.Len())
+	}
+	for _, release := range releases {
+		release()
+	}
+	for i := range 40 {
+		create(t, s, fmt.Sprint("other", i))
+	}
+	if s.Len() != 10 {
+		t.Errorf("%d sessions in memory of 10", s.Len())
+	}
+	if ended.Load() != 0 {
+		t.Error("memory ended a session")
+	}
+}
+
+// A request has a session that memory let go, and then opens a stream: the
+// stream must end with the session.
+func TestHoldOfAnEvictedSession(t *testing.T) {
+	evicted := func(t *testing.T) (*Store, string, *Session) {
+		t.Helper()
+		s := newTestStore(newFakeStorage())
+		ticket, session := create(t, s, "ada")
+		s.memory.release(session)
+		if s.Len() != 0 {
+			t.Fatal("still in memory")
+		}
+		return s, ticket, session
+	}
+	t.Run("alone", func(t *testing.T) {
+		s, ticket, session := evicted(t)
+		cancelled := false
+		session.Hold(func() { cancelled = true })
+		if mustOpen(t, s, ticket) != session {
+			t.Error("there are two of one session")
+		}
+		_ = s.End(t.Context(), session.ID(), "x")
+		if !cancelled {
+			t.Error("the stream goes on")
+		}
+	})
+	t.Run("replaced", func(t *testing.T) {
+		s, ticket, session := evicted(t)
+		current := mustOpen(t, s, ticket)
+		if current == session {
+			t.Fatal("not replaced")
+		}
+		cancelled := false
+		session.Hold(func() { cancelled = true })
+		if err := s.Update(t.Context(), session, func(r *Record) { r.Application = "x" }); err != nil {
+			t.Fatal(err)
+		}
+		if current.Record().Application != "x" || session.Record().Application != "x" {
+			t.Error("the update reached one of two only")
+		}
+		_ = s.End(t.Context(), session.ID(), "x")
+		if !cancelled || !session.Ended() {
+			t.Error("the stream goes on")
+		}
+	})
+	t.Run("ended", func(t *testing.T) {
+		s, _, session := evicted(t)
+		_ = s.End(t.Context(), session.ID(), "x")
+		cancelled := false
+		session.Hold(func() { cancelled = true })
+		if !cancelled || !session.Ended() {
+			t.Error("the stream goes on")
+		}
+	})
+}
+
+func TestHoldRacesWithEverything(t *testing.T) {
+	s := newTestStore(newFakeStorage(), func(o *Options) { o.Capacity = 2 })
+	var open atomic.Int32
+	var wait sync.WaitGroup
+	for i := range 8 {
+		ticket, session := create(t, s, fmt.Sprint("user", i))
+		for range 4 {
+			wait.Go(func() {
+				for range 200 {
+					current, err := s.Lookup(t.Context(), ticket)
+					if err != nil || current == nil {
+						break
+					}
+					open.Add(1)
+					var once sync.Once
+					release := current.Hold(func() { once.Do(func() { open.Add(-1) }) })
+					if i%2 == 0 {
+						release()
+						once.Do(func() { open.Add(-1) })
+					}
+				}
+			})
+		}
+		wait.Go(func() {
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			_ = s.End(t.Context(), session.ID(), "x")
+		})
+	}
+	wait.Wait()
+	if n := open.Load(); n != 0 {
+		t.Errorf("%d streams of ended sessions go on", n)
+	}
+	if s.Len() != 0 {
+		t.Errorf("%d sessions in memory", s.Len())
+	}
+}
+
+func TestGoneIsBounded(t *testing.T) {
+	g := gone{capacity: 100}
+	for i := range 10_000 {
+		id := ID{byte(i), byte(i >> 8)}
+		g.add(id, forGood)
+		if !g.has(id, 1) {
+			t.Fatal("forgotten at once")
+		}
+	}
+	if n := len(g.young) + len(g.older); n > 200 {
+		t.Errorf("%d ids", n)
+	}
+	g.add(ID{255, 255}, 10)
+	if !g.has(ID{255, 255}, 9) || g.has(ID{255, 255}, 10) {
+		t.Error("the time is not kept")
+	}
+	g.add(ID{255, 255}, forGood)
+	g.add(ID{255, 255}, 10)
+	if !g.has(ID{255, 255}, 11) {
+		t.Error("an end was forgotten for an absence")
+	}
+}

@@ -1,0 +1,113 @@
+package session
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+)
+
+func testRing(tb testing.TB, gate string, seed byte) *flow.Keyring {
+	tb.Helper()
+	ring, err := flow.NewKeyring(gate, bytes.Repeat([]byte{seed}, 32))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return ring
+}
+
+func TestTicketText(t *testing.T) {
+	ticket := newTicket(testRing(t, testGate, 1))
+	text := ticket.String()
+	if len(text) != 43 {
+		t.Fatalf("a ticket has %d characters", len(text))
+	}
+	if parsed, ok := parseTicket(text); !ok || parsed != ticket {
+		t.Fatalf("parseTicket(%q) = %v, %v", text, parsed, ok)
+	}
+	zero := Ticket{}.String()
+	for name, malformed := range map[string]string{
+		"empty":              "",
+		"short":              text[:42],
+		"long":               text + "A",
+		"padded":             text + "=",
+		"padded inside":      text[:42] + "=",
+		"other alphabet":     strings.Repeat("+", 43),
+		"line break inside":  text[:20] + "\n" + text[21:],
+		"line break at end":  zero[:42] + "\n",
+		"carriage returns":   text[:20] + "\r\r" + text[22:],
+		"loose trailing bit": zero[:42] + "B",
+		"not ASCII":          text[:41] + "é",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, ok := parseTicket(malformed); ok {
+				t.Errorf("parseTicket(%q) took it", malformed)
+			}
+		})
+	}
+}
+
+func TestTicketOfAnotherGateIsForged(t *testing.T) {
+	ticket := newTicket(testRing(t, testGate, 1))
+	if !ticket.genuine(testRing(t, testGate, 1)) {
+		t.Error("the gate's own ticket is not genuine")
+	}
+	if ticket.genuine(testRing(t, "another gate", 1)) {
+		t.Error("the ticket is genuine at another gate with the same secret")
+	}
+	if ticket.genuine(testRing(t, testGate, 2)) {
+		t.Error("the ticket is genuine under another secret")
+	}
+	for i := range ticket {
+		forged := ticket
+		forged[i] ^= 1
+		if forged.genuine(testRing(t, testGate, 1)) {
+			t.Errorf("a ticket with byte %d changed is genuine", i)
+		}
+	}
+}
+
+func TestTicketSurvivesRotation(t *testing.T) {
+	old, young := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+	before, _ := flow.NewKeyring(testGate, old)
+	after, _ := flow.NewKeyring(testGate, young, old)
+	if !newTicket(before).genuine(after) {
+		t.Error("a ticket made before the rotation is not genuine after it")
+	}
+}
+
+func TestParseID(t *testing.T) {
+	_, session := create(t, newTestStore(newFakeStorage()), "ada")
+	text := session.ID().String()
+	if id, err := ParseID(text); err != nil || id != session.ID() {
+		t.Errorf("ParseID(%q) = %v, %v", text, id, err)
+	}
+	for _, malformed := range []string{"", "..", text[:31], text + "0", strings.Repeat("A", 32), strings.Repeat("g", 32), "../" + text[3:]} {
+		if _, err := ParseID(malformed); err == nil {
+			t.Errorf("ParseID(%q) took it", malformed)
+		}
+	}
+}
+
+func FuzzTicket(f *testing.F) {
+	ring := testRing(f, testGate, 1)
+	f.Add(newTicket(ring).String())
+	f.Add("")
+	f.Add(strings.Repeat("A", 43))
+	f.Add(strings.Repeat("-_", 21) + "\n")
+	f.Add(strings.Repeat("A", 42) + "=")
+	f.Fuzz(func(t *testing.T, text string) {
+		ticket, ok := parseTicket(text)
+		if !ok {
+			return
+		}
+		if ticket.String() != text {
+			t.Errorf("%q has a second spelling %q", ticket.String(), text)
+		}
+		if raw, err := base64.RawURLEncoding.DecodeString(text); err != nil || !bytes.Equal(raw, ticket[:]) {
+			t.Errorf("%q was read as %x", text, ticket)
+		}
+	})
+}

@@ -1,0 +1,327 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestUpdateIsASnapshotAndDurable(t *testing.T) {
+	storage := newFakeStorage()
+	s := newTestStore(storage)
+	ticket, session := create(t, s, "ada")
+	before := session.Record()
+	err := s.Update(t.Context(), session, func(r *Record) {
+		r.Identity.Groups[0] = "changed"
+		r.Application = "romm-2"
+		r.Created = time.Time{}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.Identity.Groups[0] != "users" || before.Application != "romm-ada" {
+		t.Errorf("the snapshot of another request changed: %+v", before)
+	}
+	for _, r := range []*Record{session.Record(), mustOpen(t, newTestStore(storage), ticket).Record()} {
+		if r.Application != "romm-2" || r.Identity.Groups[0] != "changed" || !r.Created.Equal(before.Created) {
+			t.Errorf("record %+v", r)
+		}
+	}
+	stores := storage.count("store")
+	if err := s.Update(t.Context(), session, func(*Record) {}); err != nil || storage.count("store") != stores {
+		t.Errorf("an update that changes nothing: %v, %d stores", err, storage.count("store")-stores)
+	}
+}
+
+func TestUpdateRewritesTheHead(t *testing.T) {
+	storage := newFakeStorage()
+	s := newTestStore(storage)
+	_, session := create(t, s, "ada")
+	if err := s.Update(t.Context(), session, func(r *Record) { r.Tokens.SID, r.Identity.Username = "sid-2", "ada2" }); err != nil {
+		t.Fatal(err)
+	}
+	other := newTestStore(storage)
+	if entries, err := other.List(t.Context()); err != nil || entries[0].User != "ada2" {
+		t.Errorf("List = %+v, %v", entries, err)
+	}
+	if n, _ := other.EndSID(t.Context(), SIDKey("https://auth.example.com", "sid-2"), "x"); n != 1 {
+		t.Errorf("EndSID ended %d", n)
+	}
+}
+
+// Refresh tokens rotate without grace: of two nodes that refresh at once, the
+// second must see what the first got, and not send the old token.
+func TestUpdateSeesWhatAnotherNodeWrote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		a, b := newTestStore(storage), newTestStore(storage)
+		ticket, inA := create(t, a, "ada")
+		inB := mustOpen(t, b, ticket)
+		valid := "authelia_rt_ada" // at the provider
+		refreshes := 0
+		refresh := func(s *Store, session *Session) error {
+			old := session.Record().Tokens.Refresh
+			return s.Update(t.Context(), session, func(r *Record) {
+				if r.Tokens.Refresh != old {
+					return // another one did
+				}
+				time.Sleep(2 * time.Second)
+				if r.Tokens.Refresh != valid {
+					t.Errorf("%s was sent, %s is valid: the family dies", r.Tokens.Refresh, valid)
+				}
+				refreshes++
+				valid = fmt.Sprint("authelia_rt_", refreshes)
+				r.Tokens.Refresh = valid
+			})
+		}
+		var wait sync.WaitGroup
+		for range 5 {
+			wait.Go(func() {
+				if err := refresh(a, inA); err != nil {
+					t.Error(err)
+				}
+			})
+			wait.Go(func() {
+				if err := refresh(b, inB); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+		if refreshes != 1 || inA.Record().Tokens.Refresh != valid || inB.Record().Tokens.Refresh != valid {
+			t.Errorf("%d refreshes, a has %s, b has %s", refreshes, inA.Record().Tokens.Refresh, inB.Record().Tokens.Refresh)
+		}
+	})
+}
+
+func TestUpdateWaitsNoLongerThanItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		s := newTestStore(storage)
+		_, session := create(t, s, "ada")
+		for name, hold := range map[string]func() func(){
+			"another node": func() func() {
+				key := s.key(folderRecords, session.ID())
+				_ = storage.Lock(t.Context(), key)
+				return func() { _ = storage.Unlock(t.Context(), key) }
+			},
+			"this process": func() func() {
+				free, _ := s.turns.take(t.Context(), session.ID())
+				return free
+			},
+		} {
+			free := hold()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			err := s.Update(ctx, session, func(*Record) { t.Errorf("%s has the lock, and change was called", name) })
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v", name, err)
+			}
+			cancel()
+			free()
+		}
+		if len(s.turns.taken) != 0 {
+			t.Error("turns are left")
+		}
+	})
+}
+
+// The request that refreshed is gone before its tokens are stored: they are
+// stored all the same, the old ones are dead.
+func TestUpdateIsStoredWhenTheRequestIsGone(t *testing.T) {
+	storage := newFakeStorage()
+	s := newTestStore(storage)
+	ticket, session := create(t, s, "ada")
+	ctx, cancel := context.WithCancel(t.Context())
+	strict := &strictStorage{storage}
+	s.Configure(strict, Limits{})
+	if err := s.Update(ctx, session, func(r *Record) { r.Tokens.Refresh = "new"; cancel() }); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.Tokens.Refresh != "new" {
+		t.Errorf("stored %q", r.Tokens.Refresh)
+	}
+}
+
+// strictStorage refuses a context that has ended, as a network client does.
+type strictStorage struct{ *fakeStorage }
+
+func (s *strictStorage) Store(ctx context.Context, key string, value []byte) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.fakeStorage.Store(ctx, key, value)
+}
+
+func TestUpdateWithStorageAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		s := newTestStore(storage, func(o *Options) { o.Capacity = 1 })
+		start(t, s)
+		ticket, session := create(t, s, "ada")
+		storage.away.Store(true)
+		err := s.Update(t.Context(), session, func(r *Record) { r.Tokens.Refresh = "new" })
+		if !errors.Is(err, errAway) || session.Record().Tokens.Refresh != "new" {
+			t.Fatalf("Update: %v, memory has %q", err, session.Record().Tokens.Refresh)
+		}
+		storage.away.Store(false)
+		// memory must not lose the only copy, however full it is
+		create(t, s, "bob")
+		create(t, s, "eve")
+		if mustOpen(t, s, ticket) != session {
+			t.Error("the unsaved session was evicted")
+		}
+		if err := s.Update(t.Context(), session, func(r *Record) {
+			if r.Tokens.Refresh != "new" {
+				t.Errorf("change sees the older %q of storage", r.Tokens.Refresh)
+			}
+		}); err != nil {
+			t.Error(err)
+		}
+		storage.away.Store(true)
+		_ = s.Update(t.Context(), session, func(r *Record) { r.Tokens.Refresh = "newer" })
+		storage.away.Store(false)
+		time.Sleep(2 * pollEvery)
+		synctest.Wait()
+		if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.Tokens.Refresh != "newer" {
+			t.Errorf("storage has %q after it came back", r.Tokens.Refresh)
+		}
+		if len(s.due.records) != 0 || session.pinned() {
+			t.Error("the record is still due")
+		}
+	})
+}
+
+func TestUpdateOfAnEndedSession(t *testing.T) {
+	unwanted := func(t *testing.T) func(*Record) {
+		t.Helper()
+		return func(*Record) { t.Error("change was called") }
+	}
+	t.Run("here", func(t *testing.T) {
+		s := newTestStore(newFakeStorage())
+		_, session := create(t, s, "ada")
+		_ = s.End(t.Context(), session.ID(), "x")
+		if err := s.Update(t.Context(), session, unwanted(t)); !errors.Is(err, ErrEnded) {
+			t.Errorf("Update: %v", err)
+		}
+	})
+	t.Run("elsewhere", func(t *testing.T) {
+		storage := newFakeStorage()
+		a, b := newTestStore(storage), newTestStore(storage)
+		ticket, session := create(t, a, "ada")
+		there := mustOpen(t, b, ticket)
+		_ = a.End(t.Context(), session.ID(), "sign_out")
+		if err := b.Update(t.Context(), there, unwanted(t)); !errors.Is(err, ErrEnded) || there.Reason() != "sign_out" {
+			t.Errorf("Update: %v, %q", err, there.Reason())
+		}
+		mustNot(t, b, ticket)
+	})
+	t.Run("tombstone over a record", func(t *testing.T) {
+		storage := newFakeStorage()
+		s := newTestStore(storage)
+		_, session := create(t, s, "ada")
+		storage.put(s.key(folderEnds, session.ID()), nil) // unreadable, and still an end
+		if err := s.Update(t.Context(), session, unwanted(t)); !errors.Is(err, ErrEnded) || session.Reason() != ReasonElsewhere {
+			t.Errorf("Update: %v, %q", err, session.Reason())
+		}
+	})
+	t.Run("removed", func(t *testing.T) {
+		storage := newFakeStorage()
+		s := newTestStore(storage)
+		_, session := create(t, s, "ada")
+		cfg, _ := s.configured()
+		_ = s.remove(t.Context(), cfg, session.ID())
+		if err := s.Update(t.Context(), session, unwanted(t)); !errors.Is(err, ErrEnded) || session.Reason() != ReasonRemoved {
+			t.Errorf("Update: %v, %q", err, session.Reason())
+		}
+		if len(storage.under(folderRecords)) != 0 {
+			t.Error("the record came back")
+		}
+	})
+	t.Run("during change", func(t *testing.T) {
+		storage := newFakeStorage()
+		s := newTestStore(storage)
+		_, session := create(t, s, "ada")
+		err := s.Update(t.Context(), session, func(r *Record) {
+			r.Application = "x"
+			_ = s.End(t.Context(), session.ID(), "x")
+		})
+		if !errors.Is(err, ErrEnded) || len(storage.under(folderRecords)) != 0 {
+			t.Errorf("Update: %v, records %v", err, storage.under(folderRecords))
+		}
+	})
+	t.Run("elsewhere during change", func(t *testing.T) {
+		storage := newFakeStorage()
+		a, b := newTestStore(storage), newTestStore(storage)
+		ticket, session := create(t, a, "ada")
+		there := mustOpen(t, b, ticket)
+		err := b.Update(t.Context(), there, func(r *Record) {
+			r.Application = "x"
+			_ = a.End(t.Context(), session.ID(), "sign_out")
+		})
+		if !errors.Is(err, ErrEnded) || len(storage.under(folderRecords)) != 0 || !there.Ended() {
+			t.Errorf("Update: %v, records %v", err, storage.under(folderRecords))
+		}
+	})
+}
+
+func TestUpdateHealsABrokenRecordAndSparesANewerOne(t *testing.T) {
+	storage := newFakeStorage()
+	s := newTestStore(storage)
+	ticket, session := create(t, s, "ada")
+	key := s.key(folderRecords, session.ID())
+	storage.put(key, []byte("romm"))
+	if err := s.Update(t.Context(), session, func(r *Record) { r.Application = "healed" }); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.Application != "healed" {
+		t.Errorf("record %+v", r)
+	}
+	newer := slices.Clone(storage.get(key))
+	newer[len(mark)]++
+	storage.put(key, newer)
+	err := s.Update(t.Context(), session, func(*Record) { t.Error("change was called") })
+	if !errors.Is(err, errNewer) || !slices.Equal(storage.get(key), newer) {
+		t.Errorf("Update over a newer record: %v", err)
+	}
+}
+
+// Whatever the order, after an End no node opens the session and no record stays.
+func TestUpdateAndEndRace(t *testing.T) {
+	storage := newFakeStorage()
+	a, b := newTestStore(storage), newTestStore(storage)
+	for i := range 300 {
+		ticket, session := create(t, a, fmt.Sprint("user", i))
+		there := mustOpen(t, b, ticket)
+		var wait sync.WaitGroup
+		for _, s := range []*Store{a, b} {
+			wait.Go(func() {
+				mine := session
+				if s == b {
+					mine = there
+				}
+				for range 3 {
+					err := s.Update(t.Context(), mine, func(r *Record) { r.Application += "+" })
+					if err != nil && !errors.Is(err, ErrEnded) {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wait.Go(func() { _ = a.End(t.Context(), session.ID(), "x") })
+		wait.Go(func() { _, _ = b.Lookup(t.Context(), ticket) })
+		wait.Wait()
+		_ = b.poll(t.Context())
+		for _, s := range []*Store{a, b, newTestStore(storage)} {
+			mustNot(t, s, ticket)
+		}
+		if left := storage.under(folderRecords); len(left) != 0 {
+			t.Fatalf("round %d: %s", i, strings.Join(left, " "))
+		}
+	}
+}

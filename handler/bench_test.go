@@ -1,0 +1,82 @@
+package handler
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+)
+
+// discard is a response writer that keeps nothing.
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) WriteHeader(int)             {}
+func (d discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkSignedIn is a signed-in request through the gate: strip, ticket,
+// session, policy, cross-origin rule, stamp and response writer, with nothing
+// behind it.
+func BenchmarkSignedIn(b *testing.B) {
+	for _, c := range []struct {
+		name             string
+		sessions, groups int
+		token            int
+	}{
+		{"1 session", 1, 3, 100},
+		{"100000 sessions", 100_000, 3, 100},
+		{"200 groups", 1, 200, 100},
+		{"16 KiB token", 1, 3, 16 << 10},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			f := newFixture(b, func(cfg *Config) { cfg.Policy = Policy{Groups: []string{"users"}} })
+			f.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
+				w.WriteHeader(http.StatusOK)
+				return nil
+			}
+			identity := flow.Identity{Issuer: "https://auth.example.com", Subject: "1", Username: "alice", Email: "alice@example.com"}
+			for i := range c.groups {
+				identity.Groups = append(identity.Groups, fmt.Sprintf("group-%d", i))
+			}
+			identity.Groups = append(identity.Groups, "users")
+			var ticket session.Ticket
+			for range c.sessions {
+				var err error
+				ticket, _, err = f.gate.State.Sessions.Create(b.Context(), session.Record{
+					Identity: identity, Application: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d", Created: time.Now(),
+					Tokens: flow.Tokens{ID: string(make([]byte, c.token))},
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			r := httptest.NewRequest("GET", "https://romm.example.com/api/roms?limit=72", nil)
+			r.TLS.HandshakeComplete = true
+			header := http.Header{
+				"Accept": {"application/json"}, "Accept-Encoding": {"gzip"}, "Accept-Language": {"en"}, "User-Agent": {"Mozilla/5.0"},
+				"Referer": {"https://romm.example.com/"}, "Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"cors"},
+				"Sec-Fetch-Dest": {"empty"}, "X-Csrftoken": {"x"}, "Connection": {"keep-alive"},
+			}
+			cookie := "__Host-romm_oidc=" + ticket.String() + "; romm_csrftoken=IlwiYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoi"
+			lines := make([]string, 1)
+			r.Header = make(http.Header, 16)
+			w := discard{http.Header{"Server": {"Caddy"}}}
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(r.Header)
+				for name, values := range header {
+					r.Header[name] = values
+				}
+				lines[0] = cookie
+				r.Header["Cookie"] = lines
+				if err := f.gate.ServeHTTP(w, r, f.chain); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

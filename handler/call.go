@@ -1,0 +1,149 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// callTimeout bounds one brokered call.
+const callTimeout = 15 * time.Second
+
+// answerLimit bounds what is kept of a brokered answer's body, in bytes.
+const answerLimit = 64 << 10
+
+// Call is a request of the gate's own, on a visitor's behalf.
+type Call struct {
+	Method string
+	Target string // path and query
+	Cookie string // the whole Cookie header field
+	Header http.Header
+}
+
+// Answer is what came back.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte // at most 64 KiB
+}
+
+// Caller puts a call through the rest of the handler chain.
+type Caller func(ctx context.Context, call Call) (*Answer, error)
+
+// callerFor returns the Caller for what visitor asked through chain. Each call
+// is a new request with the visitor's address and browser, so that the
+// application sees who it is for, but with none of its credentials.
+func callerFor(chain Chain, visitor *http.Request, origin Origin) Caller {
+	return func(ctx context.Context, call Call) (*Answer, error) {
+		// Not the visitor's context: a closed tab must not leave a sign-in half done.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		defer cancel()
+		r, err := newRequest(ctx, visitor, origin, call)
+		if err != nil {
+			return nil, err
+		}
+		answer := &recorder{header: make(http.Header)}
+		if err := serveRecovered(chain, answer, chain.Fresh(answer, r, visitor)); err != nil {
+			return nil, fmt.Errorf("calling %s %s: %w", call.Method, r.URL.Path, err)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("calling %s %s: %w", call.Method, r.URL.Path, err)
+		}
+		return &Answer{Status: answer.status, Header: answer.header, Body: answer.body}, nil
+	}
+}
+
+// newRequest builds the request of call in the visitor's name.
+func newRequest(ctx context.Context, visitor *http.Request, origin Origin, call Call) (*http.Request, error) {
+	u, err := url.ParseRequestURI(call.Target)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the target of a call: %w", err)
+	}
+	r := (&http.Request{
+		Method: call.Method, URL: u, RequestURI: call.Target, Host: origin.Host,
+		Proto: visitor.Proto, ProtoMajor: visitor.ProtoMajor, ProtoMinor: visitor.ProtoMinor,
+		RemoteAddr: visitor.RemoteAddr, TLS: visitor.TLS,
+		Header: make(http.Header, len(visitor.Header)), Body: http.NoBody,
+	}).WithContext(ctx)
+	for name, values := range visitor.Header {
+		if carried(name) {
+			r.Header[name] = values[:len(values):len(values)]
+		}
+	}
+	for name, values := range call.Header {
+		r.Header[name] = values
+	}
+	if call.Cookie != "" {
+		r.Header.Set("Cookie", call.Cookie)
+	}
+	return r, nil
+}
+
+// carried reports whether a visitor's header field goes along with a call.
+func carried(name string) bool {
+	switch name {
+	case "Cookie", "Authorization", "Proxy-Authorization", "Origin", "Referer",
+		"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+		"Range", "Accept-Encoding", "Expect", "Early-Data":
+		return false
+	}
+	return !strings.HasPrefix(name, "If-") && !strings.HasPrefix(name, "Content-") &&
+		!strings.HasPrefix(name, "Sec-") && !strings.HasPrefix(name, "Access-Control-") &&
+		!strings.HasPrefix(name, ":") && !isIdentityField(name)
+}
+
+// errAborted is what a panic in the chain becomes.
+var errAborted = errors.New("the handler chain aborted the request")
+
+// serveRecovered serves r and turns a panic into an error: reverse_proxy
+// panics with http.ErrAbortHandler, and outside the server's own goroutine
+// that would end the process.
+func serveRecovered(chain Chain, w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errAborted, p)
+		}
+	}()
+	return chain.Serve(w, r)
+}
+
+// recorder keeps an answer's status, header and the beginning of its body, and
+// swallows the rest without an error, since an error here would abort the chain.
+type recorder struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+var _ io.ReaderFrom = (*recorder)(nil)
+
+func (a *recorder) Header() http.Header { return a.header }
+
+func (a *recorder) WriteHeader(status int) {
+	if a.status == 0 && status >= 200 {
+		a.status = status
+	}
+}
+
+func (a *recorder) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	a.body = append(a.body, p[:min(len(p), answerLimit-len(a.body))]...)
+	return len(p), nil
+}
+
+func (a *recorder) ReadFrom(from io.Reader) (int64, error) {
+	a.WriteHeader(http.StatusOK)
+	n, err := io.Copy(struct{ io.Writer }{a}, from)
+	if err != nil {
+		return n, fmt.Errorf("reading the answer: %w", err)
+	}
+	return n, nil
+}
+
+// FlushError implements what http.ResponseController looks for; there is nothing to flush.
+func (a *recorder) FlushError() error { return nil }

@@ -1,0 +1,188 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+)
+
+// Base is the path below which the gate's own endpoints lie; Base itself is the callback.
+const Base = "/api/oauth/openid"
+
+// Config is what one handler instance knows.
+type Config struct {
+	Origin          Origin
+	ProviderLabel   string // what the pages call the provider
+	RelyingParty    *flow.RelyingParty
+	Application     Application
+	State           *State // shared by all instances of the gate
+	Policy          Policy
+	Lifetime        time.Duration // of a ticket in the browser
+	IdentityHeaders bool          // stamp Remote-User and its kin too
+	PassErrors      bool          // return problems instead of writing pages
+	Logger          *zap.Logger
+	Observe         func(event, code string) // counts what happens; both from fixed lists; nil: nobody counts
+	Now             func() time.Time         // nil: time.Now
+}
+
+// Gate answers every request of one site. It holds configuration only; what
+// outlives a reload is in its State.
+type Gate struct {
+	Config
+	origin  string
+	cookies cookieNames
+	private string // the application's session cookie
+}
+
+// New returns the gate of cfg.
+func New(cfg Config) *Gate {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(string, string) {}
+	}
+	return &Gate{
+		Config: cfg, origin: cfg.Origin.String(), cookies: cookieNamesFor(cfg.Origin),
+		private: cfg.Application.SessionCookie(),
+	}
+}
+
+func (g *Gate) now() time.Time { return g.Now() }
+
+// ServeHTTP answers r, or passes it to chain. An error is the chain's own, or
+// a *Problem where the configuration asks to pass them.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, chain Chain) error {
+	strip(r)
+	p, plain, ok := normalPath(r)
+	if !ok {
+		return g.fail(w, r, chain, kindScript, problemBadRequest)
+	}
+	if !knownMethod(r) {
+		return g.fail(w, r, chain, kindScript, problemMethod)
+	}
+	own := under(p, Base)
+	if own && g.Application.ServeProvider(w, r, p[len(Base):]) {
+		return nil
+	}
+	if !g.reached(r, chain) {
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), problemMisdirected)
+	}
+	if r.TLS != nil && !r.TLS.HandshakeComplete && (own || !isSafe(r.Method)) {
+		// 0-RTT data can be replayed by whoever recorded it (RFC 8470 section 5.2).
+		return g.fail(w, r, chain, kindScript, problemTooEarly)
+	}
+	if own {
+		return g.serveOwn(w, r, chain, strings.TrimPrefix(p[len(Base):], "/"))
+	}
+	s, err := g.session(r)
+	switch {
+	case s != nil:
+		return g.serveSession(w, r, chain, s, p, plain)
+	case err != nil && g.Application.Access(r, p, plain) != Open:
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), problemStorageUnavailable.Because(err))
+	default:
+		return g.serveAnonymous(w, r, chain, p, plain)
+	}
+}
+
+// knownMethod keeps out what no client of the application sends (CVE-2026-71324).
+func knownMethod(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return true
+	case http.MethodConnect:
+		return isSocket(r)
+	}
+	return false
+}
+
+// reached reports whether r came to the public origin. The scheme is that of
+// the connection, or what a trusted proxy says of its own.
+func (g *Gate) reached(r *http.Request, chain Chain) bool {
+	if !g.Origin.hasHost(r.Host) {
+		return false
+	}
+	secure := r.TLS != nil
+	if !secure && g.Origin.Secure() && chain.TrustedProxy() {
+		secure = r.Header.Get("X-Forwarded-Proto") == "https"
+	}
+	return secure == g.Origin.Secure()
+}
+
+// session returns the session that r's ticket opens, nil if none, and an error
+// if storage could not tell.
+func (g *Gate) session(r *http.Request) (*session.Session, error) {
+	ticket := cookieValue(r, g.cookies.ticket)
+	if ticket == "" {
+		return nil, nil //nolint:nilnil // no ticket is no error, and no session
+	}
+	return g.State.Sessions.Lookup(r.Context(), ticket) //nolint:wrapcheck // problemStorageUnavailable says what happened
+}
+
+// serveAnonymous answers a request without a session.
+func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chain, p string, plain bool) error {
+	kind := kindOf(r, p, g.Application)
+	switch g.Application.Access(r, p, plain) {
+	case Open:
+		delete(r.Header, "Authorization") // RomM answers 500 to a token it cannot read, on public paths too
+		return g.passUnstamped(w, r, chain)
+	case Credential:
+		return g.passUnstamped(w, r, chain)
+	case SignIn:
+		if kind == kindNavigation {
+			if cookieValue(r, g.cookies.signedOut) != "" {
+				// The application's page starts a sign-in by itself right
+				// after its user signed out; that is not what they meant.
+				return g.leave(w, r)
+			}
+			return g.startLogin(w, r, chain, g.Application.SignInTarget(r, p, g.Origin), false)
+		}
+	case SignOut:
+		if r.Method == http.MethodPost {
+			return g.signOutByScript(w, r, chain, nil)
+		}
+	case Protected:
+	}
+	switch kind {
+	case kindNavigation:
+		return g.startLogin(w, r, chain, chain.OriginalURI(), false)
+	case kindForm:
+		return g.fail(w, r, chain, kind, problemNotSignedIn)
+	case kindPrefetch:
+		return g.fail(w, r, chain, kind, problemPrefetch)
+	case kindScript:
+		denied := *problemNotSignedIn
+		denied.Status = g.Application.DeniedStatus(r.Context(), callerFor(chain, r, g.Origin))
+		return g.fail(w, r, chain, kind, &denied)
+	case kindSocket, kindEmbedded:
+	}
+	return g.fail(w, r, chain, kind, problemNotSignedIn)
+}
+
+// passUnstamped passes r on for nobody in particular.
+func (g *Gate) passUnstamped(w http.ResponseWriter, r *http.Request, chain Chain) error {
+	forwardCookies(r, g.private, "")
+	return g.chainError(chain.Serve(&answerWriter{ResponseWriter: w, gate: g}, r))
+}
+
+// chainError notes when the application could not be reached: reverse_proxy
+// says so with an error, not with an answer.
+func (g *Gate) chainError(err error) error {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		g.applicationFailed()
+	}
+	return err
+}
+
+func (g *Gate) applicationFailed() {
+	g.State.failedAt.Store(g.now().UnixNano())
+	g.Application.Failed()
+}

@@ -1,0 +1,266 @@
+package handler
+
+import (
+	"context"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+)
+
+// memory is a storage in memory.
+type memory struct {
+	mu     sync.Mutex
+	values map[string][]byte
+	err    error // what every call answers, if set
+}
+
+func (m *memory) Lock(context.Context, string) error   { return m.err }
+func (m *memory) Unlock(context.Context, string) error { return m.err }
+
+func (m *memory) Store(_ context.Context, key string, value []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err == nil {
+		m.values[key] = value
+	}
+	return m.err
+}
+
+func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	value, ok := m.values[key]
+	if m.err == nil && !ok {
+		return nil, fs.ErrNotExist
+	}
+	return value, m.err
+}
+
+func (m *memory) Delete(_ context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.values, key)
+	return m.err
+}
+
+func (m *memory) List(_ context.Context, path string, _ bool) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var keys []string
+	for key := range m.values {
+		if strings.HasPrefix(key, path+"/") {
+			keys = append(keys, key)
+		}
+	}
+	return keys, m.err
+}
+
+// fail makes every call answer err.
+func (m *memory) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
+// application is an application that knows a few paths.
+type application struct {
+	mu      sync.Mutex
+	signIns int
+	err     error // of SignIn
+	alive   map[string]bool
+	failed  int
+	ended   []string
+	status  int
+}
+
+func (a *application) Access(r *http.Request, path string, plain bool) Access {
+	switch {
+	case path == "/signin":
+		return SignIn
+	case path == "/signout":
+		return SignOut
+	case path == "/open" && plain:
+		return Open
+	case path == "/token" && plain && r.Header.Get("Authorization") != "":
+		return Credential
+	}
+	return Protected
+}
+func (a *application) Document(path string) bool { return !under(path, "/api") }
+func (a *application) Socket(path string) bool   { return under(path, "/ws") }
+func (a *application) SignInTarget(r *http.Request, _ string, _ Origin) string {
+	return r.URL.Query().Get("next")
+}
+func (a *application) SignOutAnswer(url string) any                                  { return map[string]string{"next": url} }
+func (a *application) DeniedStatus(context.Context, Caller) int                      { return a.status }
+func (a *application) SessionCookie() string                                         { return "app_session" }
+func (a *application) BrowserCookies() []string                                      { return []string{"app_csrf"} }
+func (a *application) ServeProvider(http.ResponseWriter, *http.Request, string) bool { return false }
+
+func (a *application) SignIn(context.Context, Caller, flow.Identity) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.signIns++
+	if a.err != nil {
+		return "", a.err
+	}
+	name := "app-" + strings.Repeat("i", a.signIns)
+	a.alive[name] = true
+	return name, nil
+}
+
+func (a *application) Confirm(_ context.Context, _ Caller, session string) (bool, error) {
+	return a.lives(session), nil
+}
+
+func (a *application) SignOut(_ context.Context, _ Caller, session string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = append(a.ended, session)
+	delete(a.alive, session)
+	return nil
+}
+
+func (a *application) Guard(_ context.Context, _ Caller, _ *http.Request, path string, _ flow.Identity, _ string) error {
+	if path == "/guarded" {
+		return problemNotAllowed
+	}
+	return nil
+}
+
+func (a *application) Filter(header http.Header, stamped bool) Liveness {
+	header.Del("X-Private")
+	switch header.Get("X-Session") {
+	case "alive":
+		return Alive
+	case "forgotten":
+		return Forgotten
+	}
+	return Unknown
+}
+
+func (a *application) Answered(context.Context, Caller, *http.Request, string, int, string) {}
+
+func (a *application) Failed() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.failed++
+}
+
+func (a *application) lives(session string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.alive[session]
+}
+
+// chainFunc is a chain that ends in a handler.
+type chainFunc struct {
+	serve    func(w http.ResponseWriter, r *http.Request) error
+	identity *flow.Identity
+	trusted  bool
+	uri      string
+}
+
+func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
+func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
+func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
+func (c *chainFunc) OriginalURI() string                                           { return c.uri }
+func (c *chainFunc) ClientIP() string                                              { return "192.0.2.1" }
+func (c *chainFunc) TrustedProxy() bool                                            { return c.trusted }
+
+// bench is a gate at https://romm.example.com with everything around it.
+type fixture struct {
+	gate    *Gate
+	app     *application
+	storage *memory
+	chain   *chainFunc
+	seen    []*http.Request // what passed
+}
+
+// newFixture returns a fixture; change alters its configuration first.
+func newFixture(t testing.TB, change func(*Config)) *fixture {
+	t.Helper()
+	f := &fixture{app: &application{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
+	store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})
+	store.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
+	t.Cleanup(store.Close)
+	origin, err := OriginOf("https://romm.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		Origin: origin, ProviderLabel: "Authelia", Application: f.app, State: NewState(store),
+		RelyingParty: flow.New(flow.Config{
+			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com/api/oauth/openid",
+			Scopes: []string{"openid"}, Client: &http.Client{Transport: unreachable{}}, Keyring: store.Keyring,
+		}),
+		Lifetime: 24 * time.Hour, Logger: zap.NewNop(),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	f.gate = New(cfg)
+	f.chain = &chainFunc{serve: func(w http.ResponseWriter, r *http.Request) error {
+		f.seen = append(f.seen, r)
+		w.Header().Set("X-Private", "secret")
+		_, err := w.Write([]byte("upstream"))
+		return err
+	}}
+	return f
+}
+
+// unreachable is a provider that is away.
+type unreachable struct{}
+
+func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, &http.ProtocolError{ErrorString: "away"}
+}
+
+// ticket signs somebody in, past the provider, and returns their cookie.
+func (f *fixture) ticket(t testing.TB, identity flow.Identity) string {
+	t.Helper()
+	f.app.alive["app-0"] = true
+	ticket, _, err := f.gate.State.Sessions.Create(t.Context(), session.Record{
+		Identity: identity, Application: "app-0", Created: time.Now(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "__Host-romm_oidc=" + ticket.String()
+}
+
+// do sends a request to the gate. target may carry a method before the path.
+func (f *fixture) do(t testing.TB, target string, fields ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	method, path, ok := strings.Cut(target, " ")
+	if !ok {
+		method, path = http.MethodGet, target
+	}
+	r := httptest.NewRequest(method, "https://romm.example.com"+path, nil)
+	r.RequestURI = path
+	r.TLS.HandshakeComplete = true
+	for i := 0; i < len(fields); i += 2 {
+		if fields[i] == "Host" {
+			r.Host = fields[i+1]
+			continue
+		}
+		r.Header.Add(fields[i], fields[i+1])
+	}
+	f.chain.uri = path
+	w := httptest.NewRecorder()
+	if err := f.gate.ServeHTTP(w, r, f.chain); err != nil {
+		t.Fatalf("%s: %v", target, err)
+	}
+	return w
+}
+
+var alice = flow.Identity{Issuer: "https://auth.example.com", Subject: "1", Username: "alice", Email: "alice@example.com", Name: "Alice", Groups: []string{"a", "b"}}

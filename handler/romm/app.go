@@ -1,0 +1,69 @@
+package romm
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+// Config is what one handler instance knows of RomM.
+type Config struct {
+	Provider    *op.Provider // what RomM signs in against
+	ClientID    string       // RomM's, at Provider
+	RedirectURI string       // RomM's OIDC_REDIRECT_URI
+	Roles       *Roles       // nil: RomM's own roles are left alone
+	Storage     func() flow.Storage
+	Gate        string // the gate's id
+	State       *State
+	Now         func() time.Time // nil: time.Now
+}
+
+// App is RomM behind a gate. It implements handler.Application.
+type App struct{ Config }
+
+var _ handler.Application = (*App)(nil)
+
+// New returns the application of cfg.
+func New(cfg Config) *App {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &App{Config: cfg}
+}
+
+func (a *App) now() time.Time { return a.Now() }
+
+// State is what one gate knows of RomM. All handler instances of the gate
+// share one, and it outlives reloads.
+type State struct {
+	calls     singleflight.Group
+	heartbeat atomic.Pointer[heartbeat]
+	doubted   atomic.Bool   // RomM was away: its version may be another
+	linkTurn  chan struct{} // holds one token: whose turn it is to take the storage lock of the links
+}
+
+// NewState returns the state of a gate that has not seen its RomM yet.
+func NewState() *State {
+	return &State{linkTurn: make(chan struct{}, 1)}
+}
+
+// ServeProvider answers what RomM's own OpenID Connect client asks.
+func (a *App) ServeProvider(w http.ResponseWriter, r *http.Request, path string) bool {
+	switch path {
+	case op.MetadataPath:
+		a.Provider.ServeMetadata(w, r)
+	case op.TokenPath:
+		a.Provider.ServeToken(w, r)
+	case op.JWKSPath:
+		a.Provider.ServeJWKS(w, r)
+	default:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,376 @@
+package romm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+// account is the part of RomM's user that matters here.
+type account struct {
+	ID       int      `json:"id"`
+	Username string   `json:"username"`
+	Email    string   `json:"email"`
+	Role     string   `json:"role"`
+	Enabled  bool     `json:"enabled"`
+	Scopes   []string `json:"oauth_scopes"`
+}
+
+// SignIn signs identity in to RomM and returns RomM's session. Its errors are
+// Problems wherever a person can do something about it.
+func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Identity) (string, error) {
+	beat, err := a.askHeartbeat(ctx, call)
+	if err != nil {
+		return "", err
+	}
+	if !beat.OIDC.Enabled {
+		return "", problemDisabled
+	}
+	role, err := a.roleFor(beat, &identity)
+	if err != nil {
+		return "", err
+	}
+	link, err := a.linkFor(ctx, &identity)
+	if err != nil {
+		return "", err
+	}
+	session, user, err := a.signInAs(ctx, call, claimsOf(&identity, link), role)
+	if err != nil {
+		return "", changed(link, err)
+	}
+	err = a.pin(ctx, Link{
+		Issuer: identity.Issuer, Subject: identity.Subject,
+		ID: user.ID, Username: user.Username, Email: user.Email,
+	})
+	if err != nil {
+		_ = a.SignOut(ctx, call, session)
+		return "", storageProblem(err)
+	}
+	return session, nil
+}
+
+// roleFor returns the role that identity must have in RomM, empty if RomM's
+// own roles are left alone.
+func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) {
+	role := ""
+	if a.Roles != nil {
+		if v, ok := parseVersion(beat.System.Version); ok && v.before(4, 8, 0) {
+			return "", problemRolesVersion.Because(errors.New("RomM says that it is " + beat.System.Version))
+		}
+		if role = a.Roles.Of(identity); role == "" {
+			return "", problemNoRole
+		}
+	}
+	if beat.System.ShowSetupWizard && role != RoleAdmin {
+		return "", problemNoAdministrator
+	}
+	return role, nil
+}
+
+// linkFor returns the link of identity, nil for a newcomer whose e-mail
+// address nobody else holds.
+func (a *App) linkFor(ctx context.Context, identity *flow.Identity) (*Link, error) {
+	link, err := a.linkOf(ctx, identity)
+	if err != nil {
+		return nil, storageProblem(err)
+	}
+	if link != nil {
+		return link, nil
+	}
+	holder, err := a.linkOfEmail(ctx, identity.Email)
+	if err != nil {
+		return nil, storageProblem(err)
+	}
+	if holder != nil && !holder.owns(identity) {
+		return nil, problemLinkTaken
+	}
+	return nil, nil //nolint:nilnil // a newcomer has no link
+}
+
+// claimsOf returns what RomM is told: for a linked user RomM's own words, so
+// that it finds the account whatever has changed at the provider.
+func claimsOf(identity *flow.Identity, link *Link) op.Claims {
+	claims := op.Claims{
+		Subject: identity.Subject, Username: usernameFor(identity.Username), Email: identity.Email,
+		Name: identity.Name, AuthTime: identity.AuthTime,
+	}
+	if link != nil {
+		claims.Username, claims.Email = link.Username, link.Email
+	}
+	return claims
+}
+
+// usernameFor spells a user name so that RomM's own forms accept it later:
+// letters, digits, "-" and "_", at least three, lower case. RomM takes anything at a
+// first sign-in, and then refuses to save the profile.
+func usernameFor(name string) string {
+	spelled := strings.Map(func(c rune) rune {
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' {
+			return c
+		}
+		return '_'
+	}, strings.ToLower(name))
+	for len(spelled) < 3 {
+		spelled += "_"
+	}
+	return spelled
+}
+
+// signInAs walks RomM's sign-in so that the account has role afterwards. The
+// claim is left out where it would change nothing, so that nobody loses what
+// RomM's administrator gave them; and whoever is to lose the administrator's
+// role is looked at first, since RomM itself would demote its last one.
+func (a *App) signInAs(ctx context.Context, call handler.Caller, claims op.Claims, role string) (string, *account, error) {
+	if role == RoleAdmin {
+		claims.Roles = []string{RoleAdmin}
+	}
+	session, user, err := a.walk(ctx, call, claims)
+	if err != nil {
+		return "", nil, err
+	}
+	if role == RoleUser && user.Role == RoleAdmin {
+		others, err := a.otherAdmins(ctx, call, session, user)
+		if err == nil && !others {
+			err = problemLastAdmin
+		}
+		_ = a.SignOut(ctx, call, session)
+		if err != nil {
+			return "", nil, err
+		}
+		claims.Roles = []string{RoleUser}
+		if session, user, err = a.walk(ctx, call, claims); err != nil {
+			return "", nil, err
+		}
+	}
+	if role != "" && (role == RoleAdmin) != (user.Role == RoleAdmin) {
+		_ = a.SignOut(ctx, call, session)
+		return "", nil, problemRolesIgnored
+	}
+	return session, user, nil
+}
+
+// walk walks RomM's sign-in once and asks who came out of it.
+func (a *App) walk(ctx context.Context, call handler.Caller, claims op.Claims) (string, *account, error) {
+	start, session, err := a.startSignIn(ctx, call)
+	if err == nil {
+		session, err = a.redeem(ctx, call, claims, start, session)
+	}
+	var user *account
+	if err == nil {
+		user, err = a.whoIs(ctx, call, session)
+	}
+	if err != nil {
+		_ = a.SignOut(ctx, call, session) // what it began would stay in RomM for 14 days
+		return "", nil, err
+	}
+	return session, user, nil
+}
+
+// redeem brings RomM a code for claims and returns the session that it becomes.
+func (a *App) redeem(ctx context.Context, call handler.Caller, claims op.Claims, start url.Values, session string) (string, error) {
+	code, err := a.Provider.Code(ctx, claims, start.Get("nonce"))
+	if err != nil {
+		return session, storageProblem(err)
+	}
+	return a.finishSignIn(ctx, call, session, code, start.Get("state"))
+}
+
+// startSignIn has RomM start a sign-in, without cookies: two in one session
+// of RomM's would spoil each other. It returns RomM's authorization request,
+// and its session, if any, with an error too.
+func (a *App) startSignIn(ctx context.Context, call handler.Caller) (url.Values, string, error) {
+	const what = "GET /api/login/openid"
+	answer, err := call(ctx, handler.Call{Method: http.MethodGet, Target: "/api/login/openid"})
+	if err != nil {
+		return nil, "", problemUnreachable.Because(err)
+	}
+	session := sessionOf(answer)
+	location, err := url.Parse(answer.Header.Get("Location"))
+	switch {
+	case answer.Status == http.StatusInternalServerError && strings.Contains(string(answer.Body), "OAuth disabled"):
+		return nil, session, problemDisabled.Because(seen(what, answer))
+	case answer.Status == http.StatusInternalServerError:
+		return nil, session, problemNoMetadata.Because(seen(what, answer))
+	case err != nil || answer.Status/100 != 3 || session == "":
+		return nil, session, unexpected(what, answer)
+	}
+	query := location.Query()
+	switch {
+	case !strings.HasSuffix(location.Path, handler.Base+op.AuthorizationPath),
+		query.Get("client_id") != a.ClientID, query.Get("redirect_uri") != a.RedirectURI:
+		return nil, session, problemElsewhere.Because(seen(what, answer))
+	case query.Get("state") == "" || query.Get("nonce") == "":
+		return nil, session, unexpected(what, answer)
+	}
+	return query, session, nil
+}
+
+// finishSignIn brings RomM its code and returns the session that it answers with.
+func (a *App) finishSignIn(ctx context.Context, call handler.Caller, session, code, state string) (string, error) {
+	const what = "GET /api/oauth/openid"
+	answer, err := call(ctx, handler.Call{
+		Method: http.MethodGet,
+		Target: handler.Base + "?" + url.Values{"code": {code}, "state": {state}}.Encode(),
+		Cookie: sessionCookie + "=" + session,
+	})
+	if err != nil {
+		return session, problemUnreachable.Because(err)
+	}
+	if answer.Status/100 == 3 && answer.Header.Get("Location") == "/" {
+		if fresh := sessionOf(answer); fresh != "" {
+			return fresh, nil
+		}
+		return session, unexpected(what, answer)
+	}
+	return session, a.refusal(what, answer, code)
+}
+
+// refusal tells from RomM's answer, and from what RomM asked our token
+// endpoint before, why it refused.
+func (a *App) refusal(what string, answer *handler.Answer, code string) error {
+	cause := seen(what, answer)
+	body := string(answer.Body)
+	switch answer.Status {
+	case http.StatusUnauthorized:
+		if strings.Contains(body, "Disabled user") {
+			return problemAccountDisabled.Because(cause)
+		}
+	case http.StatusForbidden:
+		switch {
+		case strings.Contains(body, "registration"):
+			return problemRegistration.Because(cause)
+		case strings.Contains(body, "role"):
+			return problemRolesIgnored.Because(cause)
+		}
+	case http.StatusBadRequest:
+		return problemRefused.Because(cause)
+	case http.StatusInternalServerError:
+		switch outcome := a.Provider.Outcome(code); {
+		case outcome.Refusal != "":
+			return problemSecret.Because(errors.Join(cause, errors.New("our token endpoint refused RomM: "+outcome.Refusal)))
+		case !outcome.Requested:
+			return problemNoMetadata.Because(cause)
+		default:
+			return problemRefused.Because(cause)
+		}
+	}
+	return unexpected(what, answer)
+}
+
+// whoIs asks RomM whose session it is.
+func (a *App) whoIs(ctx context.Context, call handler.Caller, session string) (*account, error) {
+	return a.account(ctx, call, "/api/users/me", session)
+}
+
+// account asks RomM for the user at path, under session.
+func (a *App) account(ctx context.Context, call handler.Caller, path, session string) (*account, error) {
+	answer, err := call(ctx, handler.Call{Method: http.MethodGet, Target: path, Cookie: sessionCookie + "=" + session})
+	if err != nil {
+		return nil, problemUnreachable.Because(err)
+	}
+	var user account
+	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &user) != nil || user.ID <= 0 || user.Username == "" {
+		return nil, unexpected("GET "+path, answer)
+	}
+	return &user, nil
+}
+
+// otherAdmins reports whether RomM has an enabled administrator beside user.
+func (a *App) otherAdmins(ctx context.Context, call handler.Caller, session string, user *account) (bool, error) {
+	const what = "GET /api/users"
+	answer, err := call(ctx, handler.Call{
+		Method: http.MethodGet, Target: "/api/users", Cookie: sessionCookie + "=" + session,
+	})
+	if err != nil {
+		return false, problemUnreachable.Because(err)
+	}
+	var users []account
+	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &users) != nil {
+		return false, unexpected(what, answer)
+	}
+	for _, other := range users {
+		if other.ID != user.ID && other.Role == RoleAdmin && other.Enabled {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Confirm asks RomM whether session lives. The status does not tell: in kiosk
+// mode a dead session is answered 200 too.
+func (a *App) Confirm(ctx context.Context, call handler.Caller, session string) (bool, error) {
+	answer, err := call(ctx, handler.Call{
+		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session,
+	})
+	if err != nil {
+		return false, err
+	}
+	switch a.Filter(answer.Header, true) {
+	case handler.Alive:
+		return true, nil
+	case handler.Forgotten:
+		return false, nil
+	case handler.Unknown:
+	}
+	return false, unexpected("GET /api/users/me", answer)
+}
+
+// noCredentials makes RomM skip its CSRF check, for which we have no token. It
+// is nobody's user name and password: beside a session that is signed in RomM
+// does not look at it, beside another it makes no difference. (A bearer would
+// not do: RomM answers 500 to one that it cannot read.)
+const noCredentials = "Basic Og=="
+
+// SignOut ends session in RomM.
+func (a *App) SignOut(ctx context.Context, call handler.Caller, session string) error {
+	if session == "" {
+		return nil
+	}
+	_, err := call(ctx, handler.Call{
+		Method: http.MethodPost, Target: "/api/logout", Cookie: sessionCookie + "=" + session,
+		Header: http.Header{"Authorization": {noCredentials}},
+	})
+	return err
+}
+
+// sessionOf returns the last session that an answer sets, empty if none lives.
+// RomM before 4.5 keeps its state in the cookie itself, so that only the
+// newest is worth anything.
+func sessionOf(answer *handler.Answer) string {
+	session := ""
+	for _, line := range answer.Header["Set-Cookie"] {
+		if cookie, err := http.ParseSetCookie(line); err == nil && cookie.Name == sessionCookie {
+			session = cookie.Value
+		}
+	}
+	if session == "null" {
+		return ""
+	}
+	return session
+}
+
+// changed says account_changed where RomM refuses a user whom it knew: the
+// account was renamed or given another address in RomM.
+func changed(link *Link, err error) error {
+	var problem *handler.Problem
+	if link != nil && errors.As(err, &problem) && (problem.Code == problemRefused.Code || problem.Code == problemRegistration.Code) {
+		return problemAccountChanged.Because(err)
+	}
+	return err
+}
+
+// storageProblem is err, or, if it is no Problem yet, that storage is away.
+func storageProblem(err error) error {
+	var problem *handler.Problem
+	if errors.As(err, &problem) {
+		return err
+	}
+	return handler.StorageUnavailable(err)
+}

@@ -1,0 +1,94 @@
+package romm
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+const (
+	sessionCookie = "romm_session"
+	csrfCookie    = "romm_csrftoken"
+)
+
+// SessionCookie is the name of RomM's session cookie.
+func (a *App) SessionCookie() string { return sessionCookie }
+
+// BrowserCookies are RomM's cookies that a browser must lose at sign-out.
+func (a *App) BrowserCookies() []string { return []string{csrfCookie} }
+
+// SignOutAnswer is how RomM (4.8 and later) tells its page where to go after a
+// sign-out. Earlier pages ignore it.
+func (a *App) SignOutAnswer(url string) any {
+	return map[string]string{"oidc_logout_url": url}
+}
+
+// Filter takes RomM's session cookie out of an answer and reads from it
+// whether the session lives: RomM sends a live one again with every answer,
+// and "null" for one that it does not know, whatever the status. It makes
+// public caching private, and takes away RomM's CORS, which reflects any
+// origin with credentials.
+func (a *App) Filter(header http.Header, stamped bool) handler.Liveness {
+	liveness := handler.Unknown
+	if lines := header["Set-Cookie"]; len(lines) > 0 {
+		kept := lines[:0]
+		for _, line := range lines {
+			value, ok := strings.CutPrefix(line, sessionCookie+"=")
+			switch {
+			case !ok:
+				kept = append(kept, line)
+			case strings.HasPrefix(value, "null;") || strings.HasPrefix(value, ";") || value == "null" || value == "":
+				liveness = handler.Forgotten
+			default:
+				liveness = handler.Alive
+			}
+		}
+		if len(kept) == 0 {
+			delete(header, "Set-Cookie")
+		} else {
+			header["Set-Cookie"] = kept
+		}
+	}
+	filterCaching(header)
+	if stamped {
+		for _, name := range corsFields {
+			delete(header, name)
+		}
+	} else {
+		delete(header, "Access-Control-Allow-Credentials")
+	}
+	return liveness
+}
+
+var corsFields = []string{
+	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers",
+	"Access-Control-Allow-Methods", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
+}
+
+// filterCaching keeps shared caches out: every answer is one user's. RomM
+// before 5.1 names no caching for its page; a browser that guesses would show
+// it without asking the gate.
+func filterCaching(header http.Header) {
+	lines := header["Cache-Control"]
+	if len(lines) == 0 {
+		if content := header["Content-Type"]; len(content) > 0 && strings.HasPrefix(content[0], "text/html") {
+			header["Cache-Control"] = []string{"private, no-cache"}
+		}
+		return
+	}
+	for i, line := range lines {
+		if !strings.Contains(strings.ToLower(line), "public") {
+			continue
+		}
+		directives := strings.Split(line, ",")
+		for j, directive := range directives {
+			directive = strings.TrimSpace(directive)
+			if strings.EqualFold(directive, "public") {
+				directive = "private"
+			}
+			directives[j] = directive
+		}
+		lines[i] = strings.Join(directives, ", ")
+	}
+}

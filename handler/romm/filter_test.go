@@ -1,0 +1,72 @@
+package romm
+
+import (
+	"net/http"
+	"reflect"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	app := New(Config{})
+	for name, c := range map[string]struct {
+		header  http.Header
+		stamped bool
+		left    http.Header
+		want    handler.Liveness
+	}{
+		"RomM's session stays here": {
+			http.Header{"Set-Cookie": {"romm_session=abc; path=/; HttpOnly", "romm_csrftoken=x; Path=/"}}, true,
+			http.Header{"Set-Cookie": {"romm_csrftoken=x; Path=/"}}, handler.Alive,
+		},
+		"RomM forgot the session": {
+			http.Header{"Set-Cookie": {"romm_session=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT"}}, true,
+			http.Header{}, handler.Forgotten,
+		},
+		"no word of it":          {http.Header{"Etag": {"x"}}, true, http.Header{"Etag": {"x"}}, handler.Unknown},
+		"another cookie's name":  {http.Header{"Set-Cookie": {"xromm_session=1"}}, true, http.Header{"Set-Cookie": {"xromm_session=1"}}, handler.Unknown},
+		"public becomes private": {http.Header{"Cache-Control": {"public, max-age=31536000, immutable"}}, false, http.Header{"Cache-Control": {"private, max-age=31536000, immutable"}}, handler.Unknown},
+		"a page without caching": {http.Header{"Content-Type": {"text/html"}}, true, http.Header{"Content-Type": {"text/html"}, "Cache-Control": {"private, no-cache"}}, handler.Unknown},
+		"CORS beside a stamp":    {http.Header{"Access-Control-Allow-Origin": {"https://evil.com"}, "Access-Control-Allow-Credentials": {"true"}}, true, http.Header{}, handler.Unknown},
+		"CORS for an app":        {http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Allow-Credentials": {"true"}}, false, http.Header{"Access-Control-Allow-Origin": {"*"}}, handler.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := app.Filter(c.header, c.stamped); got != c.want {
+				t.Errorf("Filter = %v, want %v", got, c.want)
+			}
+			if !reflect.DeepEqual(c.header, c.left) {
+				t.Errorf("left %v, want %v", c.header, c.left)
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]struct {
+		v  version
+		ok bool
+	}{
+		"5.2.0": {version{5, 2, 0}, true}, "v4.8.1": {version{4, 8, 1}, true}, "5.1.1-beta.1": {version{5, 1, 1}, true},
+		"development": {version{}, false}, "": {version{}, false}, "5.2": {version{}, false}, "5.x.0": {version{}, false},
+	} {
+		if v, ok := parseVersion(text); v != want.v || ok != want.ok {
+			t.Errorf("parseVersion(%q) = %v, %v", text, v, ok)
+		}
+	}
+	if !(version{4, 7, 9}).before(4, 8, 0) || (version{4, 8, 0}).before(4, 8, 0) || (version{5, 0, 0}).before(4, 8, 0) {
+		t.Error("before does not compare releases")
+	}
+}
+
+func TestUsernameFor(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"alice": "alice", "Erin.Upper": "erin_upper", "é": "___", "a@b.c": "a_b_c"} {
+		if got := usernameFor(name); got != want {
+			t.Errorf("usernameFor(%q) = %q, want %q", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package romm
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+// Guard keeps shut, to those who are signed in too, what RomM opens to
+// anybody while it has no administrator: making one. RomM decides alone as
+// soon as the visitor may manage users there, or our roles make them an administrator.
+func (a *App) Guard(ctx context.Context, call handler.Caller, r *http.Request, path string, identity flow.Identity, session string) error {
+	switch {
+	case path == "/api/users" && r.Method == http.MethodPost:
+	case path == "/api/users/invite-link", strings.HasPrefix(path, "/api/setup"):
+	default:
+		return nil
+	}
+	if a.Roles != nil && a.Roles.Of(&identity) == RoleAdmin {
+		return nil
+	}
+	user, err := a.whoIs(ctx, call, session)
+	if err != nil {
+		return err
+	}
+	if user.Role == RoleAdmin || slices.Contains(user.Scopes, "users.write") {
+		return nil
+	}
+	return problemNoAdministrator
+}
+
+// Answered refreshes the link of a user whose name or address was changed in
+// RomM, by themselves or by an administrator. A link that cannot be refreshed
+// now is refreshed at the next sign-in, if RomM still finds the account by it.
+func (a *App) Answered(ctx context.Context, call handler.Caller, r *http.Request, path string, status int, session string) {
+	text, ok := strings.CutPrefix(path, "/api/users/")
+	if !ok || r.Method != http.MethodPut || status/100 != 2 {
+		return
+	}
+	id, err := strconv.Atoi(text)
+	if err != nil {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	link, err := a.linkOfAccount(ctx, id)
+	if err != nil || link == nil {
+		return
+	}
+	user, err := a.whoIs(ctx, call, session)
+	if err == nil && user.ID != id {
+		user, err = a.account(ctx, call, "/api/users/"+text, session)
+	}
+	if err != nil || user.ID != id {
+		return
+	}
+	link.Username, link.Email = user.Username, user.Email
+	_ = a.pin(ctx, *link)
+}

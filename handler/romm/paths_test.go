@@ -1,0 +1,122 @@
+package romm
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	token := "Bearer rmm_" + strings.Repeat("0a", 32)
+	app := New(Config{})
+	for name, c := range map[string]struct {
+		method, path, authorization string
+		unusual                     bool
+		preflight                   bool
+		want                        handler.Access
+	}{
+		"heartbeat":                      {"GET", "/api/heartbeat", "", false, false, handler.Open},
+		"heartbeat, spelled unusually":   {"GET", "/api/heartbeat", "", true, false, handler.Protected},
+		"heartbeat is read only":         {"POST", "/api/heartbeat", "", false, false, handler.Protected},
+		"heartbeat of a metadata source": {"GET", "/api/heartbeat/metadata/igdb", "", false, false, handler.Protected},
+		"pairing":                        {"POST", "/api/client-tokens/exchange", "", false, false, handler.Open},
+		"pairing status":                 {"GET", "/api/client-tokens/pair/ABC/status", "", false, false, handler.Open},
+		"pairing status of nothing":      {"GET", "/api/client-tokens/pair//status", "", false, false, handler.Protected},
+		"pairing status, deeper":         {"GET", "/api/client-tokens/pair/a/b/status", "", false, false, handler.Protected},
+		"device init":                    {"POST", "/api/auth/device/init", "", false, false, handler.Open},
+		"device token":                   {"POST", "/api/auth/device/token", "", false, false, handler.Open},
+		"preflight":                      {"OPTIONS", "/api/roms", "", false, true, handler.Open},
+		"OPTIONS that is no preflight":   {"OPTIONS", "/api/roms", "", false, false, handler.Protected},
+		"login route":                    {"GET", "/login", "", false, false, handler.SignIn},
+		"RomM's own start":               {"GET", "/api/login/openid", "", true, false, handler.SignIn},
+		"sign-out":                       {"POST", "/api/logout", "", false, false, handler.SignOut},
+		"page":                           {"GET", "/", "", false, false, handler.Protected},
+		"covers":                         {"GET", "/assets/romm/resources/1.png", "", false, false, handler.Protected},
+		"sockets":                        {"GET", "/ws/socket.io", "", false, false, handler.Protected},
+		"sockets, with a token":          {"GET", "/ws/socket.io", token, false, false, handler.Protected},
+		"API with a token":               {"GET", "/api/roms", token, false, false, handler.Credential},
+		"heartbeat with a token":         {"GET", "/api/heartbeat", token, false, false, handler.Credential},
+		"API with a token, unusual path": {"GET", "/api/roms", token, true, false, handler.Protected},
+		"page with a token":              {"GET", "/library", token, false, false, handler.Protected},
+		"token in upper case":            {"GET", "/api/roms", "Bearer rmm_" + strings.Repeat("0A", 32), false, false, handler.Protected},
+		"short token":                    {"GET", "/api/roms", "Bearer rmm_x", false, false, handler.Protected},
+		"long token":                     {"GET", "/api/roms", token + "0", false, false, handler.Protected},
+		"token with more behind it":      {"GET", "/api/roms", token + " x", false, false, handler.Protected},
+		"another scheme":                 {"GET", "/api/roms", "Basic rmm_" + strings.Repeat("0a", 32), false, false, handler.Protected},
+		"password":                       {"GET", "/api/roms", "Basic YTpi", false, false, handler.Protected},
+		"JWT":                            {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", false, false, handler.Protected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest(c.method, "/", nil)
+			if c.authorization != "" {
+				r.Header.Set("Authorization", c.authorization)
+			}
+			if c.preflight {
+				r.Header.Set("Access-Control-Request-Method", "GET")
+			}
+			if got := app.Access(r, c.path, !c.unusual); got != c.want {
+				t.Errorf("Access(%s %s) = %v, want %v", c.method, c.path, got, c.want)
+			}
+		})
+	}
+}
+
+// What RomM leaves open to anybody, or to anybody while it has no
+// administrator, stays shut: without a session, and beside a token that may be
+// any 64 digits.
+func TestAnonymousEndpointsStayShut(t *testing.T) {
+	t.Parallel()
+	app := New(Config{})
+	for _, authorization := range []string{"", "Bearer rmm_" + strings.Repeat("0", 64)} {
+		for _, target := range []string{
+			"POST /api/users", "POST /api/users/invite-link", "POST /api/users/register",
+			"GET /api/setup/library", "POST /api/setup/platforms", "POST /api/login", "POST /api/token",
+			"POST /api/forgot-password", "POST /api/reset-password", "GET /api/stats", "GET /api/feeds/tinfoil",
+			"GET /api/tinfoil/feed", "GET /api/docs", "GET /api/redoc", "GET /openapi.json", "GET /ws/socket.io", "GET /netplay/socket.io",
+			"GET /api/heartbeat/metadata/igdb", "OPTIONS /api/users", "OPTIONS /api/setup/platforms",
+		} {
+			method, path, _ := strings.Cut(target, " ")
+			r := httptest.NewRequest(method, path, nil)
+			r.Header.Set("Access-Control-Request-Method", "POST")
+			if authorization != "" {
+				r.Header.Set("Authorization", authorization)
+			}
+			if got := app.Access(r, path, true); got != handler.Protected {
+				t.Errorf("%s with %q: %v", target, authorization, got)
+			}
+		}
+	}
+}
+
+func TestSignInTarget(t *testing.T) {
+	t.Parallel()
+	app := New(Config{})
+	origin, err := handler.OriginOf("https://romm.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ target, referer, want string }{
+		"login route":             {"/login?next=%2From%2F7%3Fa%3D%2520b", "", "/rom/7?a=%20b"},
+		"login route, nothing":    {"/login", "", "/"},
+		"login route to itself":   {"/login?next=%2Flogin%3Fnext%3D%2F", "", "/"},
+		"start from login route":  {"/api/login/openid", "https://romm.example.com/login?next=%2From%2F7%2Fejs", "/rom/7/ejs"},
+		"start from elsewhere":    {"/api/login/openid", "https://romm.example.com/library?next=%2Fx", "/"},
+		"start from another site": {"/api/login/openid", "https://evil.com/login?next=%2Fx", "/"},
+		"start without Referer":   {"/api/login/openid?next=%2Fx", "", "/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest("GET", c.target, nil)
+			if c.referer != "" {
+				r.Header.Set("Referer", c.referer)
+			}
+			if got := app.SignInTarget(r, r.URL.Path, origin); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}

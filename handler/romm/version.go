@@ -1,0 +1,116 @@
+package romm
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+// heartbeatAge is how long RomM's version is taken for granted.
+const heartbeatAge = 5 * time.Minute
+
+// heartbeat is the part of GET /api/heartbeat that matters here.
+type heartbeat struct {
+	System struct {
+		Version         string `json:"VERSION"`
+		ShowSetupWizard bool   `json:"SHOW_SETUP_WIZARD"`
+	} `json:"SYSTEM"`
+	OIDC struct {
+		Enabled bool `json:"ENABLED"`
+	} `json:"OIDC"`
+
+	at time.Time
+}
+
+// version is a RomM release, for comparing; the zero value is unknown.
+type version [3]int
+
+// parseVersion reads "5.2.0" or "5.1.1-beta.1"; false for "development" and
+// whatever else it cannot read.
+func parseVersion(s string) (version, bool) {
+	release, _, _ := strings.Cut(strings.TrimPrefix(s, "v"), "-")
+	parts := strings.Split(release, ".")
+	if len(parts) != 3 {
+		return version{}, false
+	}
+	var v version
+	for i, part := range parts {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 0 {
+			return version{}, false
+		}
+		v[i] = n
+	}
+	return v, true
+}
+
+// before reports whether v is a release before major.minor.patch.
+func (v version) before(major, minor, patch int) bool {
+	for i, n := range [3]int{major, minor, patch} {
+		if v[i] != n {
+			return v[i] < n
+		}
+	}
+	return false
+}
+
+// askHeartbeat asks RomM, once for all who want to know at the same time.
+func (a *App) askHeartbeat(ctx context.Context, call handler.Caller) (*heartbeat, error) {
+	asked, err, _ := a.State.calls.Do("heartbeat", func() (any, error) {
+		answer, err := call(ctx, handler.Call{Method: http.MethodGet, Target: "/api/heartbeat"})
+		if err != nil {
+			return nil, problemUnreachable.Because(err)
+		}
+		var beat heartbeat
+		if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &beat) != nil || beat.System.Version == "" {
+			return nil, unexpected("GET /api/heartbeat", answer)
+		}
+		beat.at = a.now()
+		a.State.heartbeat.Store(&beat)
+		return &beat, nil
+	})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a Problem already
+	}
+	return asked.(*heartbeat), nil //nolint:errcheck // the function above returns nothing else
+}
+
+// DeniedStatus is 403 up to RomM 5.1.0, whose page understands only that, and
+// 401 later and where the version cannot be read.
+func (a *App) DeniedStatus(ctx context.Context, call handler.Caller) int {
+	known := a.State.heartbeat.Load()
+	if known == nil || a.now().Sub(known.at) >= heartbeatAge || a.State.doubted.Load() {
+		if beat, err := a.askHeartbeat(ctx, call); err == nil {
+			a.State.doubted.Store(false)
+			known = beat
+		}
+	}
+	if known != nil {
+		if v, ok := parseVersion(known.System.Version); ok && !(version{5, 1, 0}).before(v[0], v[1], v[2]) {
+			return http.StatusForbidden
+		}
+	}
+	return http.StatusUnauthorized
+}
+
+// Failed is told that RomM was away: it may be another version when it returns.
+func (a *App) Failed() { a.State.doubted.Store(true) }
+
+// seen says what an answer was, for a problem's cause.
+func seen(what string, answer *handler.Answer) error {
+	text := strings.ToValidUTF8(string(answer.Body[:min(len(answer.Body), 200)]), "?")
+	return fmt.Errorf("%s answered %d, %s, location %q: %q", what, answer.Status,
+		answer.Header.Get("Content-Type"), withoutQuery(answer.Header.Get("Location")), text)
+}
+
+// withoutQuery keeps codes and states out of logs and pages.
+func withoutQuery(location string) string {
+	before, _, _ := strings.Cut(location, "?")
+	return before
+}

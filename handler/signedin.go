@@ -1,0 +1,175 @@
+package handler
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+)
+
+// serveSession answers a request of somebody who is signed in.
+func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain, s *session.Session, p string, plain bool) error {
+	v := visitOf(s)
+	record := s.Record()
+	chain.Identify(&record.Identity)
+	if !v.permitted(record, &g.Policy) {
+		g.end(r, chain, s, "not_allowed")
+		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), problemNotAllowed)
+	}
+	socket := isSocket(r) || g.Application.Socket(p)
+	if crossOrigin(r, g.origin, socket) {
+		return g.fail(w, r, chain, kindScript, problemCrossOrigin)
+	}
+	switch g.Application.Access(r, p, plain) {
+	case SignIn:
+		if kindOf(r, p, g.Application) == kindNavigation {
+			redirect(w, http.StatusFound, g.localTarget(g.Application.SignInTarget(r, p, g.Origin)))
+			return nil
+		}
+	case SignOut:
+		if r.Method == http.MethodPost {
+			return g.signOutByScript(w, r, chain, s)
+		}
+	case Protected, Open, Credential:
+	}
+	call := callerFor(chain, r, g.Origin)
+	if err := g.Application.Guard(r.Context(), call, r, p, record.Identity, record.Application); err != nil {
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), err)
+	}
+	if socket || !isSafe(r.Method) {
+		// What cannot be asked again must not meet a dead session.
+		if err := g.ensureConfirmed(r, chain, s, v); err != nil {
+			return g.fail(w, r, chain, kindOf(r, p, g.Application), err)
+		}
+	}
+	return g.passStamped(w, r, chain, call, s, p)
+}
+
+// passStamped stamps r and passes it on. A request that may be asked again is,
+// once, if the application turns out to have forgotten the session.
+func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, call Caller, s *session.Session, p string) error {
+	v := visitOf(s)
+	answer := &answerWriter{ResponseWriter: w, gate: g, visit: v}
+	if mayRepeat(r) {
+		answer.repeats = answer.before.remember(w, r)
+	}
+	record := s.Record()
+	v.stampOf(record, g.private).put(r, g.private, g.IdentityHeaders)
+
+	if isSocket(r) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer s.Hold(cancel)()
+		r = r.WithContext(ctx)
+	} else {
+		defer s.Hold(answer.Abort)()
+	}
+	if err := g.chainError(chain.Serve(answer, r)); err != nil {
+		return err
+	}
+	if !answer.mute {
+		g.Application.Answered(r.Context(), call, r, p, answer.status, record.Application)
+		return nil
+	}
+
+	if err := g.rebroker(r, chain, s, v); err != nil {
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), err)
+	}
+	again := chain.Fresh(w, answer.before.request(r), r)
+	v.stampOf(s.Record(), g.private).put(again, g.private, g.IdentityHeaders)
+	return g.chainError(chain.Serve(&answerWriter{ResponseWriter: w, gate: g, visit: v}, again))
+}
+
+// mayRepeat reports whether r can be asked a second time without anybody
+// noticing: a GET or HEAD without body that is no upgrade.
+func mayRepeat(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !isSocket(r)
+}
+
+// ensureConfirmed asks the application whether the session still lives, unless
+// that is known, and signs in again if it does not. That the application does
+// not answer is for the request itself to find out.
+func (g *Gate) ensureConfirmed(r *http.Request, chain Chain, s *session.Session, v *visit) error {
+	if v.confirmed(g.now(), g.State.failedAt.Load()) {
+		return nil
+	}
+	call := callerFor(chain, r, g.Origin)
+	alive, err, _ := g.State.calls.Do("confirm "+s.ID().String(), func() (any, error) {
+		asked := g.now()
+		alive, err := g.Application.Confirm(r.Context(), call, s.Record().Application)
+		if err == nil && alive {
+			v.confirm(asked)
+		}
+		return alive, err //nolint:wrapcheck // only logged, by the line below
+	})
+	if err != nil {
+		g.Logger.Debug("confirming the application's session", zap.Error(err))
+		return nil
+	}
+	if alive == true {
+		return nil
+	}
+	return g.rebroker(r, chain, s, v)
+}
+
+// rebroker signs s in to the application again, at most once in ten seconds,
+// and once for all who ask at the same time.
+func (g *Gate) rebroker(r *http.Request, chain Chain, s *session.Session, v *visit) error {
+	call := callerFor(chain, r, g.Origin)
+	_, err, _ := g.State.calls.Do("broker "+s.ID().String(), func() (any, error) {
+		if last := v.brokered.Load(); last != nil && g.now().Sub(last.at) < brokerPause {
+			return nil, last.err
+		}
+		identity := s.Record().Identity
+		application, err := g.Application.SignIn(r.Context(), call, identity)
+		v.brokered.Store(&brokering{at: g.now(), err: err})
+		if err != nil {
+			g.Observe("brokered", problemOf(err).Code)
+			return nil, err //nolint:wrapcheck // the application's own problem
+		}
+		g.Observe("brokered", "ok")
+		v.confirm(g.now())
+		err = g.State.Sessions.Update(context.WithoutCancel(r.Context()), s, func(record *session.Record) {
+			record.Application = application
+		})
+		if err != nil {
+			g.Logger.Warn("storing the application's new session", zap.Error(err)) // memory has it
+		}
+		g.Logger.Debug("signed in to the application again", zap.String("user", identity.Username))
+		return nil, nil //nolint:nilnil // singleflight's signature
+	})
+	return err //nolint:wrapcheck // wrapped above
+}
+
+// end ends s here, in storage and in the application.
+func (g *Gate) end(r *http.Request, chain Chain, s *session.Session, reason string) {
+	record := s.Record()
+	ctx := context.WithoutCancel(r.Context())
+	if err := g.State.Sessions.End(ctx, s.ID(), reason); err != nil {
+		g.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
+	}
+	g.Logger.Info("signed out", zap.String("user", record.Identity.Username), zap.String("reason", reason),
+		zap.String("client_ip", chain.ClientIP()))
+	g.Observe("signed_out", reason)
+	if err := g.Application.SignOut(ctx, callerFor(chain, r, g.Origin), record.Application); err != nil {
+		g.Logger.Debug("signing out of the application", zap.Error(err))
+	}
+}
+
+// localTarget returns target if it is a path of this site to come back to, else "/".
+func (g *Gate) localTarget(target string) string {
+	if !flow.LocalPath(target) {
+		return "/"
+	}
+	u, err := url.Parse(target)
+	if err != nil || under(u.Path, Base) {
+		return "/"
+	}
+	return target
+}

@@ -1,0 +1,296 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// forgetful makes the chain behave as an application whose sessions are gone
+// but for those that it signed in lately.
+func (f *fixture) forgetful(hits *atomic.Int64) {
+	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+		hits.Add(1)
+		session := cookieValue(r, "app_session")
+		if f.app.lives(session) {
+			w.Header().Set("X-Session", "alive")
+			w.Header().Set("Etag", "fresh")
+			_, err := w.Write([]byte("for " + session))
+			return err
+		}
+		w.Header().Set("X-Session", "forgotten")
+		w.Header().Set("Etag", "stale")
+		w.WriteHeader(http.StatusUnauthorized)
+		_, err := w.Write([]byte("who are you"))
+		return err
+	}
+}
+
+// The application was restarted and knows nobody: a read is asked again with a
+// new session, and the browser sees the second answer only.
+func TestForgottenSessionIsBrokeredAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ticket := f.ticket(t, alice)
+	delete(f.app.alive, "app-0")
+	var hits atomic.Int64
+	f.forgetful(&hits)
+	w := f.do(t, "/api/x?a=b", "Cookie", ticket)
+	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || w.Header().Get("Etag") != "fresh" {
+		t.Errorf("%d %q %v", w.Code, w.Body, w.Header())
+	}
+	if hits.Load() != 2 || f.app.signIns != 1 {
+		t.Errorf("asked %d times, signed in %d times", hits.Load(), f.app.signIns)
+	}
+	if w := f.do(t, "/api/x", "Cookie", ticket); w.Body.String() != "for app-i" || hits.Load() != 3 {
+		t.Errorf("afterwards: %q, asked %d times", w.Body, hits.Load())
+	}
+}
+
+// A write cannot be asked again, so the session is confirmed before it.
+func TestWriteMeetsALiveSession(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ticket := f.ticket(t, alice)
+	delete(f.app.alive, "app-0")
+	var hits atomic.Int64
+	f.forgetful(&hits)
+	w := f.do(t, "POST /api/saves", "Cookie", ticket)
+	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || hits.Load() != 1 {
+		t.Errorf("%d %q, asked %d times", w.Code, w.Body, hits.Load())
+	}
+}
+
+// A stampede after a restart costs one sign-in.
+func TestBrokeringIsSingleFlight(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ticket := f.ticket(t, alice)
+	delete(f.app.alive, "app-0")
+	var hits atomic.Int64
+	f.forgetful(&hits)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			r := httptest.NewRequest("GET", "https://romm.example.com/api/x", nil)
+			r.TLS.HandshakeComplete = true
+			r.Header.Set("Cookie", ticket)
+			w := httptest.NewRecorder()
+			chain := &chainFunc{serve: f.chain.serve}
+			if err := f.gate.ServeHTTP(w, r, chain); err != nil || w.Body.String() != "for app-i" {
+				t.Errorf("%v %q", err, w.Body)
+			}
+		})
+	}
+	wg.Wait()
+	if f.app.signIns != 1 {
+		t.Errorf("signed in %d times", f.app.signIns)
+	}
+}
+
+// What the application has against somebody ends on a page, and not in a loop.
+func TestRefusedBrokeringEndsOnAPage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ticket := f.ticket(t, alice)
+	delete(f.app.alive, "app-0")
+	f.app.err = problemNotAllowed
+	var hits atomic.Int64
+	f.forgetful(&hits)
+	for range 3 {
+		w := f.do(t, "/library", append(fields(navigation), "Cookie", ticket)...)
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") || strings.Contains(w.Body.String(), "who are you") {
+			t.Errorf("%d %q", w.Code, w.Body)
+		}
+	}
+	if f.app.signIns != 1 {
+		t.Errorf("signed in %d times", f.app.signIns)
+	}
+}
+
+// A panic in a brokered call is an error, not the end of the process.
+func TestPanicInACall(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.chain.serve = func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }
+	call := callerFor(f.chain, httptest.NewRequest("GET", "/", nil), f.gate.Origin)
+	if _, err := call(t.Context(), Call{Method: "GET", Target: "/x"}); !errors.Is(err, errAborted) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A call goes out in the visitor's name, but with none of their credentials.
+func TestCallCarriesTheVisitorNotTheirCredentials(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	visitor := httptest.NewRequest("POST", "https://romm.example.com/x", strings.NewReader("body"))
+	for _, name := range []string{
+		"Cookie", "Authorization", "Connection", "Upgrade", "Range", "If-None-Match", "Accept-Encoding", "Content-Type", "Content-Length",
+		"Remote-User", "Remote_User", "Origin", "Referer", "Te", "Transfer-Encoding", "Sec-Fetch-Mode", "Sec-Websocket-Key",
+	} {
+		visitor.Header[name] = []string{"x"}
+	}
+	visitor.Header.Set("User-Agent", "Firefox")
+	visitor.Header.Set("X-Forwarded-For", "198.51.100.7")
+	visitor.RemoteAddr = "192.0.2.9:1"
+	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+		if len(r.Header) != 3 || r.UserAgent() != "Firefox" || r.Header.Get("Cookie") != "a=b" || r.Header.Get("X-Forwarded-For") == "" {
+			t.Errorf("%v", r.Header)
+		}
+		if r.Host != "romm.example.com" || r.RemoteAddr != visitor.RemoteAddr || r.TLS != visitor.TLS || r.RequestURI != "/y?z" {
+			t.Errorf("%+v", r)
+		}
+		w.WriteHeader(http.StatusTeapot)
+		_, err := w.Write(make([]byte, answerLimit+1))
+		return err
+	}
+	answer, err := callerFor(f.chain, visitor, f.gate.Origin)(t.Context(), Call{Method: "GET", Target: "/y?z", Cookie: "a=b"})
+	if err != nil || answer.Status != http.StatusTeapot || len(answer.Body) != answerLimit {
+		t.Errorf("%v", err)
+	}
+}
+
+// A visitor who goes away does not leave a sign-in half done.
+func TestCallOutlivesItsVisitor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f.chain.serve = func(_ http.ResponseWriter, r *http.Request) error { return r.Context().Err() }
+	if _, err := callerFor(f.chain, httptest.NewRequest("GET", "/", nil), f.gate.Origin)(ctx, Call{Method: "GET", Target: "/x"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// The end of a session ends its sockets, and an answer that is on its way.
+func TestEndClosesStreams(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ticket := f.ticket(t, alice)
+	started, ended := make(chan struct{}), make(chan error, 1)
+	socket := &chainFunc{serve: func(_ http.ResponseWriter, r *http.Request) error {
+		close(started)
+		select {
+		case <-r.Context().Done():
+			ended <- nil
+		case <-time.After(5 * time.Second):
+			ended <- errors.New("still open")
+		}
+		return nil
+	}}
+	go func() {
+		r := httptest.NewRequest("GET", "https://romm.example.com/ws/x", nil)
+		r.TLS.HandshakeComplete = true
+		r.Header.Set("Cookie", ticket)
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", "websocket")
+		_ = f.gate.ServeHTTP(httptest.NewRecorder(), r, socket)
+	}()
+	<-started
+	if w := f.do(t, "POST /signout", "Cookie", ticket); w.Code != http.StatusOK {
+		t.Fatalf("%d", w.Code)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// CVE-2024-21492: a session that survives its sign-out.
+func TestSignOutByScript(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ticket := f.ticket(t, alice)
+	w := f.do(t, "POST /signout", "Cookie", ticket)
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"next":"https://romm.example.com/api/oauth/openid/signed-out"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	set := strings.Join(w.Header()["Set-Cookie"], "\n")
+	for _, want := range []string{"__Host-romm_oidc=; Path=/; Max-Age=0", "app_csrf=; Path=/; Max-Age=0", "__Host-romm_oidc_signed_out=1"} {
+		if !strings.Contains(set, want) {
+			t.Errorf("no %q in\n%s", want, set)
+		}
+	}
+	if w.Header().Get("Clear-Site-Data") != `"cache"` {
+		t.Errorf("Clear-Site-Data: %s", w.Header().Get("Clear-Site-Data"))
+	}
+	if len(f.app.ended) != 1 || f.app.ended[0] != "app-0" {
+		t.Errorf("ended in the application: %v", f.app.ended)
+	}
+	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized || len(f.seen) != 0 {
+		t.Errorf("the old ticket gives %d", w.Code)
+	}
+}
+
+// The application's page, right after its user signed out, starts a sign-in by
+// itself. It ends on the signed-out page.
+func TestNoSignInByItselfAfterSignOut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	w := f.do(t, "/signin", append(fields(navigation), "Cookie", "__Host-romm_oidc_signed_out=1")...)
+	if w.Code != http.StatusFound || w.Header().Get("Location") != "https://romm.example.com"+Base+"/signed-out" {
+		t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
+	}
+	w = f.do(t, Base+"/signed-out", "Cookie", "__Host-romm_oidc_signed_out=1")
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "You are signed out") ||
+		!strings.Contains(strings.Join(w.Header()["Set-Cookie"], ""), "__Host-romm_oidc_signed_out=; Path=/; Max-Age=0") {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+// A link on another site signs nobody out.
+func TestSignOutLinkOfAnotherSite(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ticket := f.ticket(t, alice)
+	for name, c := range map[string]struct {
+		target, fields string
+		status         int
+		ends           bool
+	}{
+		"link of another site": {"/logout", navigation + " Sec-Fetch-Site=cross-site", 200, false},
+		"image":                {"/logout", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=same-origin", 200, false},
+		"old browser":          {"/logout", "", 200, false},
+		"form of another site": {"POST /logout", "Origin=https://evil.com", 403, false},
+		"form of a sibling":    {"POST /logout", "Sec-Fetch-Site=same-site", 403, false},
+		"typed":                {"/logout", navigation + " Sec-Fetch-Site=none", 303, true},
+		"our form":             {"POST /logout", "Origin=https://romm.example.com Sec-Fetch-Site=same-origin", 303, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := len(f.app.ended)
+			method, path, ok := strings.Cut(c.target, " ")
+			if !ok {
+				method, path = "GET", c.target
+			}
+			w := f.do(t, method+" "+Base+path, append(fields(c.fields), "Cookie", ticket)...)
+			if w.Code != c.status || (len(f.app.ended) > before) != c.ends {
+				t.Errorf("%d, ended %v", w.Code, f.app.ended)
+			}
+			if c.ends {
+				ticket = f.ticket(t, alice)
+			}
+		})
+	}
+}
+
+// Two who sign in and are brokered at the same time never get each other's session.
+func TestTwoUsersAreNeverCrossed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.chain.serve = nil
+	tickets := []string{f.ticket(t, alice), f.ticket(t, alice)}
+	for i := range tickets {
+		s, err := f.gate.State.Sessions.Lookup(t.Context(), strings.TrimPrefix(tickets[i], "__Host-romm_oidc="))
+		if err != nil || s == nil {
+			t.Fatal(err)
+		}
+	}
+	if tickets[0] == tickets[1] {
+		t.Error("two sign-ins got one ticket")
+	}
+}

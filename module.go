@@ -1,0 +1,634 @@
+// Package rommoidc is a Caddy handler that puts RomM behind an OpenID Connect
+// provider such as Authelia. Whoever passes it arrives in RomM already signed
+// in, as a native RomM user.
+//
+// This package is Caddy's face of it: configuration, life cycle, wiring. What
+// a request gets is decided in package handler, what RomM understands in
+// package handler/romm, and the protocol is in package flow.
+package rommoidc
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
+)
+
+func init() {
+	caddy.RegisterModule(Middleware{})
+}
+
+// Middleware puts RomM behind an OpenID Connect provider. It signs visitors in
+// with the authorization code flow, keeps their sessions in Caddy's storage,
+// signs them in to RomM through RomM's own OpenID Connect client, and stamps
+// each of their requests with RomM's session. Put a reverse_proxy to RomM
+// behind it.
+//
+// Every string may hold placeholders. A setting that RomM has an environment
+// variable for falls back to it.
+//
+// # It sets the placeholders
+//
+// Placeholder | Meaning
+// ------------|--------
+// `{http.auth.user.id}` | the user name, also in the access log
+// `{http.auth.user.email}` | the e-mail address
+// `{http.auth.user.name}` | the display name
+// `{http.auth.user.groups}` | the groups, with commas between them
+// `{http.auth.user.sub}` | the subject at the provider
+//
+// and, with `errors pass`, `{http.romm_oidc.code}`, `{http.romm_oidc.status}`
+// and `{http.romm_oidc.reference}` for the error routes.
+type Middleware struct {
+	// The provider's issuer URL, exactly as it names itself. https, or http on
+	// a loopback name. Default: `OIDC_SERVER_APPLICATION_URL`.
+	Issuer string `json:"issuer,omitempty"`
+
+	// Where to reach the provider, if not at its public name: for instance
+	// `http://authelia:9091` in a container network. Requests still carry the
+	// public name. Default: the issuer.
+	IssuerAddress string `json:"issuer_address,omitempty"`
+
+	// The client id at the provider. Default: `OIDC_CLIENT_ID`.
+	ClientID string `json:"client_id,omitempty"`
+
+	// The client secret at the provider; `{file./run/secrets/name}` reads it
+	// from a file. Default: `OIDC_CLIENT_SECRET`.
+	ClientSecret string `json:"client_secret,omitempty"`
+
+	// The secret by which RomM proves to this handler that it is RomM: its
+	// own OIDC_CLIENT_SECRET. Letters and digits. Default: client_secret.
+	RommClientSecret string `json:"romm_client_secret,omitempty"`
+
+	// The algorithm of the ID tokens that RomM gets: ES256 or RS256. Default: ES256.
+	RommIDTokenAlg string `json:"romm_id_token_alg,omitempty"`
+
+	// How to authenticate at the provider's token endpoint: `basic` or `post`.
+	// Default: basic.
+	ClientAuth string `json:"client_auth,omitempty"`
+
+	// The public URL of the callback, registered at the provider. Its path is
+	// /api/oauth/openid; its scheme and host are the only ones under which the
+	// site answers. Default: `OIDC_REDIRECT_URI`.
+	RedirectURI string `json:"redirect_uri,omitempty"`
+
+	// The scopes to ask for. The client must be allowed all of them: one too
+	// many fails every sign-in. Default: openid profile email.
+	Scopes []string `json:"scopes,omitempty"`
+
+	// The claim that holds the user name. Default: preferred_username.
+	UsernameClaim string `json:"username_claim,omitempty"`
+
+	// The claim that holds the groups. Default: groups.
+	GroupsClaim string `json:"groups_claim,omitempty"`
+
+	// Who may use the site. Default: whoever the provider lets through.
+	Allow *Allow `json:"allow,omitempty"`
+
+	// Who is what in RomM (4.8 or later). Default: RomM's own roles stay as they are.
+	Roles *Roles `json:"roles,omitempty"`
+
+	// How long a session lasts.
+	Session *Session `json:"session,omitempty"`
+
+	// Stamp Remote-User, Remote-Email, Remote-Name and Remote-Groups too, for
+	// something else behind this handler; RomM ignores them. Default: off.
+	IdentityHeaders bool `json:"identity_headers,omitempty"`
+
+	// `pass` hands errors to the site's own error routes. Default: pages of our own.
+	Errors string `json:"errors,omitempty"`
+
+	// A PEM file of the certificate authorities to trust at the issuer, in
+	// place of the system's.
+	TLSCA string `json:"tls_ca,omitempty"`
+
+	// What the pages call the provider. Default: `OIDC_PROVIDER`, else the issuer's host.
+	Provider string `json:"provider,omitempty"`
+
+	gate    *handler.Gate
+	poolKey string
+	logger  *zap.Logger
+}
+
+// Allow says who may use the site: whoever one of the entries fits.
+type Allow struct {
+	Groups  []string `json:"groups,omitempty"`  // names of groups
+	Emails  []string `json:"emails,omitempty"`  // e-mail addresses
+	Domains []string `json:"domains,omitempty"` // what stands after the "@"
+}
+
+// Roles says who is what in RomM. An entry is a group, an e-mail address, or
+// "*" for everybody. Who fits no entry is not let in.
+type Roles struct {
+	Admin []string `json:"admin,omitempty"`
+	User  []string `json:"user,omitempty"`
+}
+
+// Session says how long a session lasts.
+type Session struct {
+	Idle     caddy.Duration `json:"idle,omitempty"`     // without use; default 14d
+	Lifetime caddy.Duration `json:"lifetime,omitempty"` // at most; default 30d
+}
+
+// CaddyModule returns the module's information.
+func (Middleware) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.romm_oidc",
+		New: func() caddy.Module { return new(Middleware) },
+	}
+}
+
+// gates holds the state of every gate, across reloads.
+var gates = caddy.NewUsagePool()
+
+// gateState is what one gate keeps beside its configuration.
+type gateState struct {
+	storage  atomic.Pointer[flow.Storage]
+	sessions *session.Store
+	gate     *handler.State
+	romm     *romm.State
+	provider *op.State
+}
+
+// Destruct ends the workers of a gate that no configuration uses any more.
+func (s *gateState) Destruct() error {
+	s.sessions.Close()
+	return nil
+}
+
+// Provision fills in the placeholders and defaults and builds the gate. It
+// neither asks the provider nor waits for RomM: both usually start later.
+func (m *Middleware) Provision(ctx caddy.Context) error {
+	m.logger = ctx.Logger()
+	resolved, err := m.resolve(caddy.NewReplacer())
+	if err != nil {
+		return err
+	}
+	origin, err := resolved.check()
+	if err != nil {
+		return err
+	}
+	client, err := resolved.client()
+	if err != nil {
+		return err
+	}
+	if !origin.Secure() {
+		m.logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions")
+	}
+	if err := register(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+
+	id := gateID(resolved.Issuer, resolved.ClientID, origin)
+	state, err := m.load(id)
+	if err != nil {
+		return err
+	}
+	storage := flow.Storage(ctx.Storage())
+	state.storage.Store(&storage)
+	limits := session.Limits{Idle: time.Duration(resolved.Session.Idle), Lifetime: time.Duration(resolved.Session.Lifetime)}
+	state.sessions.Configure(storage, limits)
+
+	m.gate = handler.New(handler.Config{
+		Origin:        origin,
+		ProviderLabel: resolved.Provider,
+		RelyingParty: flow.New(flow.Config{
+			Issuer: resolved.Issuer, ClientID: resolved.ClientID, ClientSecret: resolved.ClientSecret,
+			ClientAuth: clientAuths[resolved.ClientAuth], RedirectURI: resolved.RedirectURI, Scopes: resolved.Scopes,
+			UsernameClaim: resolved.UsernameClaim, GroupsClaim: resolved.GroupsClaim,
+			Client: client, Keyring: state.sessions.Keyring,
+		}),
+		Application:     resolved.application(id, state, m.logger),
+		State:           state.gate,
+		Policy:          resolved.policy(),
+		Lifetime:        limits.Lifetime,
+		IdentityHeaders: resolved.IdentityHeaders,
+		PassErrors:      resolved.Errors == "pass",
+		Logger:          m.logger,
+		Observe:         observe,
+	})
+	return nil
+}
+
+// load takes this instance's share of the gate's state.
+func (m *Middleware) load(id string) (*gateState, error) {
+	value, _, err := gates.LoadOrNew(id, func() (caddy.Destructor, error) {
+		node, _ := os.Hostname() // only for lists; may be empty
+		state := &gateState{romm: romm.NewState()}
+		state.sessions = session.New(session.Options{Gate: id, Node: node, Logger: caddy.Log().Named(handlerID)})
+		state.gate = handler.NewState(state.sessions)
+		state.provider = op.NewState(id, state.sessions.Keyring, func() flow.Storage { return *state.storage.Load() }, time.Now)
+		return state, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("loading the state of the gate: %w", err)
+	}
+	m.poolKey = id
+	state, ok := value.(*gateState)
+	if !ok {
+		return nil, errors.New("the state of the gate has another type")
+	}
+	return state, nil
+}
+
+const handlerID = "http.handlers.romm_oidc"
+
+// Cleanup gives back this instance's share of the gate's state. Caddy calls it
+// after a failed Provision too.
+func (m *Middleware) Cleanup() error {
+	if m.poolKey == "" {
+		return nil
+	}
+	_, err := gates.Delete(m.poolKey)
+	m.poolKey = ""
+	if err != nil {
+		return fmt.Errorf("releasing the state of the gate: %w", err)
+	}
+	return nil
+}
+
+// ServeHTTP hands the request to the gate.
+func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	err := m.gate.ServeHTTP(w, r, &chain{next: next, r: r})
+	var failure *handler.Failure
+	if errors.As(err, &failure) {
+		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+			repl.Set("http.romm_oidc.code", failure.Code)
+			repl.Set("http.romm_oidc.status", failure.Status)
+			repl.Set("http.romm_oidc.reference", failure.Reference)
+		}
+		return caddyhttp.HandlerError{Err: failure, StatusCode: failure.Status, ID: failure.Reference, Trace: handlerID}
+	}
+	return err //nolint:wrapcheck // the chain's own error
+}
+
+// chain is the rest of Caddy's handler chain as one request sees it.
+type chain struct {
+	next caddyhttp.Handler
+	r    *http.Request
+}
+
+// Serve implements handler.Chain.
+func (c *chain) Serve(w http.ResponseWriter, r *http.Request) error {
+	return c.next.ServeHTTP(w, r) //nolint:wrapcheck // the chain's own error
+}
+
+// Fresh implements handler.Chain. The request gets a replacer of its own,
+// which knows what the visitor's knows beside what it says of the request, and
+// a copy of the visitor's variables: the matchers behind us may ask for either.
+func (c *chain) Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request {
+	server, _ := visitor.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	repl := caddy.NewReplacer()
+	r = caddyhttp.PrepareRequest(r, repl, w, server)
+	if known, ok := visitor.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(known.Get)
+	}
+	known, _ := visitor.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	for name, value := range known {
+		if _, ok := vars[name]; !ok {
+			vars[name] = value
+		}
+	}
+	return r
+}
+
+// Identify implements handler.Chain.
+func (c *chain) Identify(identity *flow.Identity) {
+	repl, ok := c.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	repl.Map(func(key string) (any, bool) {
+		name, ok := strings.CutPrefix(key, "http.auth.user.")
+		if !ok {
+			return nil, false
+		}
+		switch name {
+		case "id":
+			return identity.Username, true
+		case "email":
+			return identity.Email, true
+		case "name":
+			return identity.Name, true
+		case "groups":
+			return strings.Join(identity.Groups, ","), true
+		case "sub":
+			return identity.Subject, true
+		}
+		return nil, false
+	})
+}
+
+// OriginalURI implements handler.Chain.
+func (c *chain) OriginalURI() string {
+	if original, ok := c.r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.URL.RequestURI()
+	}
+	return c.r.URL.RequestURI()
+}
+
+// ClientIP implements handler.Chain.
+func (c *chain) ClientIP() string {
+	ip, _ := caddyhttp.GetVar(c.r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return ip
+}
+
+// TrustedProxy implements handler.Chain.
+func (c *chain) TrustedProxy() bool {
+	trusted, _ := caddyhttp.GetVar(c.r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	return trusted
+}
+
+// events counts what happens at the gates.
+var events = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Namespace: "caddy", Subsystem: "romm_oidc", Name: "events_total",
+	Help: "Sign-ins, brokered RomM sign-ins, sign-outs and refusals, by their stable code.",
+}, []string{"event", "code"})
+
+func observe(event, code string) { events.WithLabelValues(event, code).Inc() }
+
+// register registers our metrics with the registry of this configuration.
+func register(registry *prometheus.Registry) error {
+	var already prometheus.AlreadyRegisteredError
+	if err := registry.Register(events); err != nil && !errors.As(err, &already) {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return nil
+}
+
+// gateID names a gate: its folder in storage, and part of everything it seals.
+func gateID(issuer, clientID string, origin handler.Origin) string {
+	sum := sha256.Sum256([]byte(issuer + "\x00" + clientID + "\x00" + origin.String()))
+	return hex.EncodeToString(sum[:8])
+}
+
+var clientAuths = map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "post": flow.ClientAuthPost}
+
+// resolve returns a copy of m with placeholders replaced and defaults filled
+// in. Secrets stay in the copy.
+func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
+	c := &Middleware{IdentityHeaders: m.IdentityHeaders, logger: m.logger}
+	for _, field := range []struct {
+		word     string
+		from     string
+		to       *string
+		variable string // RomM's, if it has one
+		missing  string // the default
+	}{
+		{"issuer", m.Issuer, &c.Issuer, "OIDC_SERVER_APPLICATION_URL", ""},
+		{"issuer_address", m.IssuerAddress, &c.IssuerAddress, "", ""},
+		{"client_id", m.ClientID, &c.ClientID, "OIDC_CLIENT_ID", ""},
+		{"client_secret", m.ClientSecret, &c.ClientSecret, "OIDC_CLIENT_SECRET", ""},
+		{"romm_client_secret", m.RommClientSecret, &c.RommClientSecret, "", ""},
+		{"romm_id_token_alg", m.RommIDTokenAlg, &c.RommIDTokenAlg, "", op.ES256},
+		{"client_auth", m.ClientAuth, &c.ClientAuth, "", "basic"},
+		{"redirect_uri", m.RedirectURI, &c.RedirectURI, "OIDC_REDIRECT_URI", ""},
+		{"username_claim", m.UsernameClaim, &c.UsernameClaim, "", "preferred_username"},
+		{"groups_claim", m.GroupsClaim, &c.GroupsClaim, "", "groups"},
+		{"errors", m.Errors, &c.Errors, "", ""},
+		{"tls_ca", m.TLSCA, &c.TLSCA, "", ""},
+		{"provider", m.Provider, &c.Provider, "OIDC_PROVIDER", ""},
+	} {
+		value, err := repl.ReplaceOrErr(field.from, field.from != "", true)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", field.word, err)
+		}
+		if value == "" && field.variable != "" {
+			value = os.Getenv(field.variable)
+		}
+		if value = strings.TrimSpace(value); value == "" {
+			value = field.missing
+		}
+		*field.to = value
+	}
+	list := func(word string, from []string) ([]string, error) {
+		to := make([]string, len(from))
+		for i, entry := range from {
+			value, err := repl.ReplaceOrErr(entry, true, true)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", word, err)
+			}
+			to[i] = value
+		}
+		return to, nil
+	}
+	var errs [6]error
+	c.Scopes, errs[0] = list("scopes", m.Scopes)
+	if m.Allow != nil {
+		c.Allow = new(Allow)
+		c.Allow.Groups, errs[1] = list("allow: groups", m.Allow.Groups)
+		c.Allow.Emails, errs[2] = list("allow: emails", m.Allow.Emails)
+		c.Allow.Domains, errs[3] = list("allow: domains", m.Allow.Domains)
+	}
+	if m.Roles != nil {
+		c.Roles = new(Roles)
+		c.Roles.Admin, errs[4] = list("roles: admin", m.Roles.Admin)
+		c.Roles.User, errs[5] = list("roles: user", m.Roles.User)
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	c.fillIn(m.Session)
+	return c, nil
+}
+
+// fillIn sets the defaults that depend on other settings.
+func (m *Middleware) fillIn(given *Session) {
+	if len(m.Scopes) == 0 {
+		m.Scopes = []string{"openid", "profile", "email"}
+	}
+	if m.RommClientSecret == "" {
+		m.RommClientSecret = m.ClientSecret
+	}
+	if m.Provider == "" {
+		if u, err := url.Parse(m.Issuer); err == nil {
+			m.Provider = u.Hostname()
+		}
+	}
+	m.Session = &Session{Idle: caddy.Duration(session.DefaultIdle), Lifetime: caddy.Duration(session.DefaultLifetime)}
+	if given != nil && given.Idle != 0 {
+		m.Session.Idle = given.Idle
+	}
+	if given != nil && given.Lifetime != 0 {
+		m.Session.Lifetime = given.Lifetime
+	}
+}
+
+// check explains what is wrong with a resolved configuration, and returns its public origin.
+func (m *Middleware) check() (handler.Origin, error) {
+	for _, required := range []struct{ word, value, variable, example string }{
+		{"issuer", m.Issuer, "OIDC_SERVER_APPLICATION_URL", "issuer https://auth.example.com"},
+		{"client_id", m.ClientID, "OIDC_CLIENT_ID", "client_id romm"},
+		{"client_secret", m.ClientSecret, "OIDC_CLIENT_SECRET", "client_secret {env.OIDC_CLIENT_SECRET}"},
+		{"redirect_uri", m.RedirectURI, "OIDC_REDIRECT_URI", "redirect_uri https://romm.example.com" + handler.Base},
+	} {
+		if required.value == "" {
+			return handler.Origin{}, fmt.Errorf("%s is missing: write %q, or set the environment variable %s",
+				required.word, required.example, required.variable)
+		}
+	}
+	origin, err := handler.OriginOf(m.RedirectURI)
+	if err != nil {
+		return origin, fmt.Errorf("redirect_uri: %w", err)
+	}
+	if want := origin.String() + handler.Base; m.RedirectURI != want {
+		return origin, fmt.Errorf("redirect_uri: write %q: RomM's callback has exactly this path, and the host is in lower case", want)
+	}
+	return origin, errors.Join(m.checkIssuer(), m.checkWords(), m.checkGroups(), m.checkSession())
+}
+
+func (m *Middleware) checkIssuer() error {
+	if strings.HasSuffix(strings.TrimSuffix(m.Issuer, "/"), handler.Base) {
+		return fmt.Errorf("issuer: %q is this handler's own endpoint. OIDC_SERVER_APPLICATION_URL is the provider, for instance "+
+			"https://auth.example.com, in Caddy's environment, and Caddy in RomM's: set it for each, not in a file that both read", m.Issuer)
+	}
+	u, err := url.Parse(m.Issuer)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return fmt.Errorf("issuer: %q is not a URL like https://auth.example.com", m.Issuer)
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return fmt.Errorf("issuer: %q must be https; to reach it inside a network without TLS, keep the public https URL and add \"issuer_address http://%s\"", m.Issuer, u.Host)
+	}
+	if m.IssuerAddress != "" {
+		a, err := url.Parse(m.IssuerAddress)
+		if err != nil || a.Scheme != "http" && a.Scheme != "https" || a.Host == "" || strings.Trim(a.Path, "/") != "" || a.RawQuery != "" {
+			return fmt.Errorf("issuer_address: %q is not like http://authelia:9091", m.IssuerAddress)
+		}
+	}
+	return nil
+}
+
+// isLoopback reports whether name can only be this machine (RFC 6761 section 6.3).
+func isLoopback(name string) bool {
+	ip := net.ParseIP(name)
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
+}
+
+func (m *Middleware) checkWords() error {
+	var errs []error
+	if _, ok := clientAuths[m.ClientAuth]; !ok {
+		errs = append(errs, fmt.Errorf("client_auth: %q is neither basic nor post", m.ClientAuth))
+	}
+	if m.RommIDTokenAlg != op.ES256 && m.RommIDTokenAlg != op.RS256 {
+		errs = append(errs, fmt.Errorf("romm_id_token_alg: %q is neither ES256 nor RS256", m.RommIDTokenAlg))
+	}
+	if m.Errors != "" && m.Errors != "pass" {
+		errs = append(errs, fmt.Errorf("errors: %q is not known: write \"errors pass\", or leave it out", m.Errors))
+	}
+	if !slices.Contains(m.Scopes, "openid") {
+		errs = append(errs, errors.New("scopes: openid is missing: without it there is no sign-in"))
+	}
+	return errors.Join(errs...)
+}
+
+// checkGroups refuses a rule that could never be applied (CVE-2021-21411).
+func (m *Middleware) checkGroups() error {
+	if m.Allow != nil && len(m.Allow.Groups)+len(m.Allow.Emails)+len(m.Allow.Domains) == 0 {
+		return errors.New("allow: it has no entries, so that nobody could sign in: name groups, emails or domains, or leave allow out")
+	}
+	if m.Roles != nil && len(m.Roles.Admin)+len(m.Roles.User) == 0 {
+		return errors.New("roles: it has no entries, so that nobody could sign in: write \"user *\", or leave roles out")
+	}
+	if slices.Contains(m.Scopes, "groups") || m.GroupsClaim != "groups" {
+		return nil
+	}
+	const fix = "%s names the group %q, but scopes lacks groups, so that the provider would not name any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider"
+	if m.Allow != nil && len(m.Allow.Groups) > 0 {
+		return fmt.Errorf(fix, "allow", m.Allow.Groups[0])
+	}
+	if m.Roles != nil {
+		for _, entry := range append(slices.Clone(m.Roles.Admin), m.Roles.User...) {
+			if entry != "*" && !strings.Contains(entry, "@") {
+				return fmt.Errorf(fix, "roles", entry)
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Middleware) checkSession() error {
+	idle, lifetime := time.Duration(m.Session.Idle), time.Duration(m.Session.Lifetime)
+	if idle < time.Minute || lifetime < idle {
+		return fmt.Errorf("session: idle is %s and lifetime is %s: idle must be a minute or more, and lifetime at least as long", idle, lifetime)
+	}
+	return nil
+}
+
+func (m *Middleware) policy() handler.Policy {
+	if m.Allow == nil {
+		return handler.Policy{}
+	}
+	return handler.Policy{Groups: m.Allow.Groups, Emails: m.Allow.Emails, Domains: m.Allow.Domains}
+}
+
+// client returns the HTTP client that speaks with the provider.
+func (m *Middleware) client() (*http.Client, error) {
+	var roots *x509.CertPool
+	if m.TLSCA != "" {
+		pem, err := os.ReadFile(m.TLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("tls_ca: %w", err)
+		}
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", m.TLSCA)
+		}
+	}
+	client, err := flow.NewClient(flow.ClientConfig{Issuer: m.Issuer, Address: m.IssuerAddress, RootCAs: roots})
+	if err != nil {
+		return nil, fmt.Errorf("issuer_address: %w", err)
+	}
+	return client, nil
+}
+
+// application returns RomM as this configuration sees it.
+func (m *Middleware) application(id string, state *gateState, logger *zap.Logger) *romm.App {
+	var roles *romm.Roles
+	if m.Roles != nil {
+		roles = &romm.Roles{Admin: m.Roles.Admin, User: m.Roles.User}
+	}
+	return romm.New(romm.Config{
+		Provider: op.New(state.provider, op.Config{
+			ClientID: m.ClientID, ClientSecret: m.RommClientSecret, RedirectURI: m.RedirectURI, Algorithm: m.RommIDTokenAlg,
+			Report: func(event string, err error) {
+				observe("romm_"+event, "")
+				if err != nil {
+					logger.Warn("answering RomM", zap.String("event", event), zap.Error(err))
+				}
+			},
+		}),
+		ClientID: m.ClientID, RedirectURI: m.RedirectURI, Roles: roles,
+		Storage: func() flow.Storage { return *state.storage.Load() },
+		Gate:    id, State: state.romm,
+	})
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner           = (*Middleware)(nil)
+	_ caddy.CleanerUpper          = (*Middleware)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Middleware)(nil)
+	_ handler.Chain               = (*chain)(nil)
+	_ caddy.Destructor            = (*gateState)(nil)
+)

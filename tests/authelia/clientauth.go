@@ -1,0 +1,69 @@
+package authelia
+
+import (
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+const (
+	methodBasic = "client_secret_basic"
+	methodPost  = "client_secret_post"
+	methodNone  = "none"
+)
+
+func (c *Client) tokenMethod() string { return c.AuthMethod }
+
+// otherMethod is the method at introspection and revocation: those have their own options, and a client_secret_post
+// client must use Basic there.
+func (c *Client) otherMethod() string {
+	if c.AuthMethod == methodNone {
+		return methodNone
+	}
+	return methodBasic
+}
+
+// authenticate checks the client of a form request by exactly the method it is registered for (RFC 6749 2.3.1).
+func (s *Server) authenticate(r *http.Request, registered func(*Client) string) (*Client, *oauthError) {
+	method, id, secret := methodPost, r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
+	encoded, basic := strings.CutPrefix(r.Header.Get("Authorization"), "Basic ")
+	switch {
+	case basic && r.PostForm.Has("client_secret"):
+		return nil, errInvalidRequest.with("The request used more than one method of client authentication.")
+	case basic:
+		method = methodBasic
+		var ok bool
+		if id, secret, ok = decodeBasic(encoded); !ok {
+			return nil, &errInvalidClient
+		}
+	case id == "":
+		return nil, errInvalidRequest.with("The request has no client authentication.")
+	case secret == "":
+		method = methodNone
+	}
+	c := s.clients[id]
+	if c == nil {
+		return nil, &errInvalidClient
+	}
+	if method != registered(c) {
+		return nil, errInvalidClient.with("The request was determined to be using 'token_endpoint_auth_method' method '" + method + "', however the OAuth 2.0 client registration does not allow this method.")
+	}
+	if method != methodNone && subtle.ConstantTimeCompare([]byte(c.Secret), []byte(secret)) != 1 {
+		return nil, &errInvalidClient
+	}
+	return c, nil
+}
+
+// decodeBasic undoes Base64 and the form encoding of both halves: a raw secret with a plus sign or a percent sign fails.
+func decodeBasic(encoded string) (id, secret string, ok bool) {
+	pair, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return "", "", false
+	}
+	id, secret, ok = strings.Cut(string(pair), ":")
+	id, errID := url.QueryUnescape(id)
+	secret, errSecret := url.QueryUnescape(secret)
+	return id, secret, ok && errID == nil && errSecret == nil
+}

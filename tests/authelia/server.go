@@ -1,0 +1,191 @@
+package authelia
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options says what a stand-in is. Only Issuer is required.
+type Options struct {
+	// Issuer is the public scheme and host, with neither a path nor a trailing slash: https, or http on a loopback
+	// name for a demo. Requests for another scheme or host are refused.
+	Issuer string
+	// Clients are the registered OAuth 2.0 clients.
+	Clients []Client
+	// Users are the accounts of the file backend.
+	Users []User
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+	// CookieDomain is the Domain of the session cookie, and what /logout?rd= holds to be safe. Default: a cookie for
+	// the issuer's host only.
+	CookieDomain string
+	// NoRateLimit switches off the rate limit of the token endpoint, which is on by default as in the original.
+	NoRateLimit bool
+	// RefreshInterval is how long a portal session trusts what it knows of its user. Negative: never. Default: 5m.
+	RefreshInterval time.Duration
+	// Lifespans are how long codes, tokens and the consent step live. Default per field: the original's.
+	Lifespans Lifespans
+}
+
+// Lifespans says how long things live. A zero field is the original's default.
+type Lifespans struct {
+	Code         time.Duration // Default: 60s.
+	AccessToken  time.Duration // Default: 1h.
+	IDToken      time.Duration // Default: 1h.
+	RefreshToken time.Duration // From the last rotation. Default: 90m.
+	Consent      time.Duration // From the authorization request. Default: 10m.
+	Session      time.Duration // The portal's session. Default: 1h.
+}
+
+// Server is the stand-in. It is an [http.Handler]; all its methods may be called while it serves.
+type Server struct {
+	issuer       *url.URL
+	cookieDomain string
+	rateLimited  bool
+	interval     time.Duration
+	clock        func() time.Time
+
+	mu           sync.Mutex // guards everything below; never held while writing an answer
+	clients      map[string]*Client
+	users        map[string]*User
+	subjects     map[string]string // login name -> sub
+	lifespans    Lifespans
+	keys         keyring
+	sequence     int // orders authentications and authorization requests within one tick of the clock
+	sessions     map[string]*session
+	flows        map[string]*consentFlow
+	codes        map[string]*code
+	access       map[string]*accessToken
+	refresh      map[string]*refreshToken
+	failures     map[string][]time.Time
+	misbehaviour Misbehaviour
+	down         *Fault
+	release      chan struct{} // closed to end the requests that hang
+	record       map[string][]Request
+	calls        map[string]int
+}
+
+// New returns a stand-in that answers as the OpenID Provider at o.Issuer. It panics on options that make no sense.
+func New(o Options) *Server {
+	issuer, err := url.Parse(o.Issuer)
+	if err != nil || issuer.Host == "" || issuer.Scheme+"://"+issuer.Host != o.Issuer {
+		panic(fmt.Sprintf("authelia: issuer %q is not a scheme and a host", o.Issuer))
+	}
+	if issuer.Scheme != "https" && (issuer.Scheme != "http" || !isLoopback(issuer.Hostname())) {
+		panic(fmt.Sprintf("authelia: issuer %q is neither https nor http on a loopback name", o.Issuer))
+	}
+	s := &Server{
+		issuer:       issuer,
+		cookieDomain: o.CookieDomain,
+		rateLimited:  !o.NoRateLimit,
+		interval:     o.RefreshInterval,
+		clock:        o.Now,
+		clients:      map[string]*Client{},
+		users:        map[string]*User{},
+		failures:     map[string][]time.Time{},
+		release:      make(chan struct{}),
+		record:       map[string][]Request{},
+		calls:        map[string]int{},
+	}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	if s.interval == 0 {
+		s.interval = 5 * time.Minute
+	}
+	for _, c := range o.Clients {
+		s.clients[c.ID] = c.clone()
+	}
+	for _, u := range o.Users {
+		s.users[u.Name] = u.clone()
+	}
+	s.keys = newKeyring(s.algorithms(), 0)
+	s.forget()
+	s.SetLifespans(o.Lifespans)
+	return s
+}
+
+// ServeHTTP answers as Authelia would.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	if err != nil {
+		http.Error(w, "413 Request Entity Too Large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+
+	name := endpointOf(r.URL.Path)
+	s.mu.Lock()
+	s.note(name, r, body)
+	fault, release := s.fault(name), s.release
+	s.mu.Unlock()
+	if fault != nil {
+		fault.write(w, r, release)
+		return
+	}
+
+	s.answer(name, r).write(w)
+}
+
+// answer decides, under the lock, what the request gets.
+func (s *Server) answer(name string, r *http.Request) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if headerSize(r) > maxHeaderSize {
+		return plain(http.StatusRequestHeaderFieldsTooLarge)
+	}
+	if name == EndpointHealth {
+		return jsonAnswer(http.StatusOK, map[string]any{"status": "OK"})
+	}
+	if !s.addressed(r) {
+		return misaddressed(name)
+	}
+	switch name {
+	case EndpointDiscovery:
+		return s.metadata(r)
+	case EndpointJWKS:
+		return s.jwks(r)
+	case EndpointAuthorization:
+		return s.authorize(r)
+	case EndpointToken:
+		return s.token(r)
+	case EndpointUserinfo:
+		return s.userinfo(r)
+	case EndpointIntrospection:
+		return s.introspect(r)
+	case EndpointRevocation:
+		return s.revoke(r)
+	case EndpointPortal:
+		return s.portal(r)
+	case EndpointConsent:
+		return s.consent(r)
+	case EndpointCompletion:
+		return s.completion(r)
+	case EndpointFirstFactor:
+		return s.firstFactor(r)
+	case EndpointLogout:
+		return s.logoutPage(r)
+	case EndpointLogoutAPI:
+		return s.logoutAPI(r)
+	}
+	return plain(http.StatusNotFound)
+}
+
+// now is the stand-in's time, in UTC.
+func (s *Server) now() time.Time { return s.clock().UTC() }
+
+// isLoopback tells whether host is a name or address of this machine.
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,109 @@
+package authelia
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+)
+
+// Errors of [Server.SignIn] that a test may want to tell apart.
+var (
+	// ErrCredentials says that the portal did not take the password.
+	ErrCredentials = errors.New("the portal refused the credentials")
+	// ErrNoCallback says that the portal kept the browser: the client never hears of the request's outcome.
+	ErrNoCallback = errors.New("the portal did not go back to the client")
+)
+
+// SignIn walks the portal as a person without JavaScript does: from authorizeURL, which may also be a page that
+// redirects there, through login form and consent, and returns the URL of the authorization response without
+// calling it. The client must reach the stand-in under its issuer. A client without a cookie jar gets one for this
+// walk; redirects are not followed by it.
+func (s *Server) SignIn(client *http.Client, authorizeURL, user, password string) (callbackURL string, err error) {
+	return s.walk(client, authorizeURL, user, password, "accept")
+}
+
+// Refuse is [Server.SignIn] by someone who denies the consent.
+func (s *Server) Refuse(client *http.Client, authorizeURL, user, password string) (callbackURL string, err error) {
+	return s.walk(client, authorizeURL, user, password, "deny")
+}
+
+func (s *Server) walk(client *http.Client, authorizeURL, user, password, decision string) (string, error) {
+	c := *client
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if c.Jar == nil {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			return "", fmt.Errorf("making a cookie jar: %w", err)
+		}
+		c.Jar = jar
+	}
+	at, form := authorizeURL, url.Values(nil)
+	for range 20 {
+		here, location, err := s.step(&c, at, form)
+		if err != nil {
+			return "", err
+		}
+		switch {
+		case location != nil && here.Scheme+"://"+here.Host == s.Issuer() && location.callback:
+			return location.String(), nil
+		case location != nil:
+			at, form = location.String(), nil
+		case here.Path == "/" && form == nil:
+			form = url.Values{"username": {user}, "password": {password}}
+		case here.Path == "/consent/openid/decision" && form == nil:
+			form = url.Values{"decision": {decision}, "password": {password}}
+		default:
+			return "", fmt.Errorf("%w: it stays at %s", ErrNoCallback, here)
+		}
+	}
+	return "", fmt.Errorf("%w: too many steps, last %s", ErrNoCallback, at)
+}
+
+// next is where a step leads.
+type next struct {
+	*url.URL
+	callback bool // an authorization response: the portal's own redirects are 302
+}
+
+// step does one request and returns where it was and where it leads, nil for a page.
+func (s *Server) step(c *http.Client, at string, form url.Values) (*url.URL, *next, error) {
+	method, body := http.MethodGet, io.Reader(http.NoBody)
+	if form != nil {
+		method, body = http.MethodPost, strings.NewReader(form.Encode())
+	}
+	r, err := http.NewRequestWithContext(context.Background(), method, at, body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a request for %s: %w", at, err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	response, err := c.Do(r)
+	if err != nil {
+		return nil, nil, fmt.Errorf("walking the portal: %w", err)
+	}
+	text, err := io.ReadAll(response.Body)
+	if err = errors.Join(err, response.Body.Close()); err != nil {
+		return nil, nil, fmt.Errorf("reading %s: %w", at, err)
+	}
+	switch response.StatusCode {
+	case http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect, http.StatusMovedPermanently:
+		location, err := response.Location()
+		if err != nil {
+			return nil, nil, fmt.Errorf("following %s: %w", at, err)
+		}
+		return r.URL, &next{location, response.StatusCode == http.StatusSeeOther}, nil
+	case http.StatusOK:
+		return r.URL, nil, nil
+	case http.StatusUnauthorized:
+		if strings.Contains(string(text), authenticationFailed) {
+			return nil, nil, ErrCredentials
+		}
+	}
+	return nil, nil, fmt.Errorf("walking the portal: %s answered %s", at, response.Status)
+}

@@ -1,0 +1,173 @@
+package tests
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// ticket returns the browser's ticket.
+func (b *browser) ticket() string {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, public+"/", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, c := range b.client.Jar.Cookies(r.URL) {
+		if c.Name == "__Host-romm_oidc" {
+			return c.Value
+		}
+	}
+	b.t.Fatal("no ticket")
+	return ""
+}
+
+// Sessions, sign-ins under way and RomM's keys survive a reload; a changed policy holds at once.
+func TestReload(t *testing.T) {
+	o := options{directive: rolesByMail}
+	s := start(t, o)
+	alice, bob := s.as("alice"), s.as("bob")
+	late := s.browser()
+	callback := late.callback("/rom/9", "alice")
+	o.directive += "\nallow {\n emails alice@example.com\n}\n"
+	s.load(o)
+	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
+		t.Errorf("alice: %d", me.StatusCode)
+	}
+	if answer := late.open(callback); answer.Header.Get("Location") != "/rom/9" {
+		t.Errorf("a sign-in from before the reload: %d %s", answer.StatusCode, answer.body)
+	}
+	s.problem(bob.open("/"), http.StatusForbidden, "not_allowed")
+}
+
+// Sessions survive that all memory of the gate is gone: they are in storage.
+func TestRestart(t *testing.T) {
+	o := options{directive: rolesByMail}
+	s := start(t, o)
+	alice := s.as("alice")
+	s.unload()
+	s.load(o)
+	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, "alice") {
+		t.Errorf("%d %s", me.StatusCode, me.body)
+	}
+}
+
+// RomM is restarted under 50 signed-in users who read and save: one brokered
+// sign-in each, and no read and no save is lost.
+func TestRomMRestart(t *testing.T) {
+	const n = 50
+	s := start(t, options{directive: rolesByMail})
+	s.as("alice")
+	browsers := make([]*browser, n)
+	tokens := make([][]string, n)
+	for i := range browsers {
+		browsers[i] = s.as("bob")
+		tokens[i] = browsers[i].csrf()
+	}
+	s.romm.ForgetRequests()
+	s.romm.Restart()
+	var wg sync.WaitGroup
+	for i, b := range browsers {
+		for range 3 {
+			wg.Go(func() {
+				if answer := b.fetch("/api/roms"); answer.StatusCode != http.StatusOK {
+					t.Errorf("read: %d %s", answer.StatusCode, answer.body)
+				}
+			})
+		}
+		wg.Go(func() {
+			if answer := b.fetch("POST /api/saves", tokens[i]...); answer.StatusCode/100 != 2 {
+				t.Errorf("save: %d %s", answer.StatusCode, answer.body)
+			}
+		})
+	}
+	wg.Wait()
+	starts := 0
+	for _, r := range s.romm.Requests() {
+		if r.Path == "/api/login/openid" {
+			starts++
+		}
+	}
+	if starts != n || s.romm.SaveCount() != n {
+		t.Errorf("%d brokered sign-ins and %d saves, want %d of each", starts, s.romm.SaveCount(), n)
+	}
+}
+
+// Authelia is away: nobody can sign in, who is in does not notice, and it heals by itself.
+func TestAutheliaAway(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	alice := s.as("alice")
+	s.load(options{directive: rolesByMail + "\nusername_claim preferred_username\n"}) // forgets the discovery
+	s.authelia.Down()
+	b := s.browser()
+	answer := b.open("/rom/7")
+	s.problem(answer, http.StatusServiceUnavailable, "provider_unavailable")
+	if answer.Header.Get("Retry-After") == "" || answer.Header.Get("Refresh") == "" {
+		t.Errorf("%v", answer.Header)
+	}
+	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
+		t.Errorf("alice: %d", me.StatusCode)
+	}
+	s.authelia.Up()
+	eventually(t, func() bool { return b.open("/rom/7").StatusCode == http.StatusFound })
+	if answer := b.signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
+		t.Errorf("%d %s", answer.StatusCode, answer.body)
+	}
+}
+
+// Two gates in one Caddy stay apart: a ticket of one opens nothing at the other.
+func TestTwoGates(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	alice := s.as("alice")
+	ticket := alice.ticket()
+	s.load(options{directive: rolesByMail, gate: "romm2"})
+	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
+		t.Errorf("%d", answer.StatusCode)
+	}
+}
+
+// Everything works behind handle, and with variables that map made.
+func TestBehindOtherDirectives(t *testing.T) {
+	s := start(t, options{directive: rolesByMail, site: `
+	map {http.request.host} {upstream} {
+		default %s
+	}
+	handle /api/* {
+		reverse_proxy {upstream} {
+			transport http {
+				keepalive off
+			}
+		}
+	}
+	handle {
+		reverse_proxy {upstream} {
+			transport http {
+				keepalive off
+			}
+		}
+	}`})
+	b := s.as("alice")
+	s.romm.DropSessions()
+	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
+		t.Errorf("%d %s", me.StatusCode, me.body)
+	}
+}
+
+// Older RomMs know another denial.
+func TestDeniedStatusFollowsTheVersion(t *testing.T) {
+	for version, status := range map[string]int{"5.2.0": 401, "5.1.0": 403, "4.8.0": 403} {
+		s := start(t, options{romm: func(o *romm.Options) { o.Version = version }})
+		if answer := s.browser().fetch("/api/users/me"); answer.StatusCode != status || !strings.Contains(answer.body, `"detail":"Not authenticated"`) {
+			t.Errorf("%s: %d %s", version, answer.StatusCode, answer.body)
+		}
+		if answer := s.browser().fetch("/api/heartbeat"); answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: heartbeat %d", version, answer.StatusCode)
+		}
+	}
+}

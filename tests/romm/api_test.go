@@ -1,0 +1,271 @@
+package romm
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAnonymousEndpoints(t *testing.T) {
+	t.Parallel()
+	s, _ := signedIn(t, Options{})
+	for path, want := range map[string]int{
+		"/api/heartbeat": 200, "/api/heartbeat/metadata/igdb": 200, "/api/config": 200, "/api/stats": 200,
+		"/openapi.json": 200, "/api/docs": 200, "/api/feeds/tinfoil": 200, "/api/feeds/webrcade": 401,
+		"/api/feeds/pkgi/ps3/games": 401, "/api/roms": 401, "/api/roms/1": 401, "/api/roms/1/content/demo.nes": 401,
+		"/api/roms/download": 401, "/api/firmware/1": 401, "/api/users": 401, "/api/users/1": 401, "/api/saves": 401,
+		"/api/netplay/list": 401, "/api/users/1/avatar": 401, "/api/setup/library": 403, "/api/nothing": 404, "/apix": 404,
+		"/api/client-tokens/pair/ABCD/status": 404, "/api/client-tokens": 401, "/api/auth/device/init": 405,
+		"/assets/romm/resources/roms/1/cover.png": 200, "/ws/other": 404, "/": 200, "/platform/1": 200,
+		"//api/users/me": 404, "/x/../api/users/me": 404, "/api%2Fusers%2Fme": 401,
+	} {
+		for _, slash := range []string{"", "/"} {
+			if strings.HasSuffix(path, "/") && slash != "" {
+				continue
+			}
+			if got := newBrowser(t, s).get(path + slash).StatusCode; got != want {
+				t.Errorf("GET %s%s: %d, want %d", path, slash, got, want)
+			}
+		}
+	}
+}
+
+func TestDownloadsWithoutAuthentication(t *testing.T) {
+	t.Parallel()
+	s, _ := signedIn(t, Options{DisableDownloadEndpointAuth: true})
+	for path, want := range map[string]int{
+		"/api/roms/1": 200, "/api/roms/1/content/demo.nes": 200, "/api/roms/1/files/content/demo.nes": 200,
+		"/api/feeds/webrcade": 200, "/api/firmware/1/content/bios.bin": 200, "/api/roms": 401, "/api/roms/download": 401,
+	} {
+		if got := newBrowser(t, s).get(path).StatusCode; got != want {
+			t.Errorf("GET %s: %d, want %d", path, got, want)
+		}
+	}
+}
+
+func TestFirstAdministrator(t *testing.T) {
+	t.Parallel()
+	const body = `{"username":"Root","password":"secret","email":"root@example.com","role":"admin"}`
+	for _, hidden := range []bool{false, true} {
+		s := New(Options{DisableSetupWizard: hidden})
+		s.AddUser(User{Username: "bob", Password: "secret"})
+		b := newBrowser(t, s)
+		beat := decoded(t, b.get("/api/heartbeat"))
+		if system, _ := beat["SYSTEM"].(map[string]any); system["SHOW_SETUP_WIZARD"] == hidden || system["VERSION"] != "5.2.0" {
+			t.Errorf("SYSTEM %v", system)
+		}
+		wantStatus(t, b.get("/api/setup/library"), http.StatusOK)
+		wantStatus(t, b.post("/api/users", body), http.StatusCreated)
+		if u, _ := s.User("root"); u.Role != "admin" {
+			t.Errorf("user %+v", u)
+		}
+		wantStatus(t, b.post("/api/users", strings.Replace(body, "Root", "two", 1)), http.StatusForbidden)
+		s.SetRole("root", "user")
+		wantStatus(t, b.post("/api/users", `{"username":"three","role":"admin"}`), http.StatusCreated)
+	}
+}
+
+func TestUserAPI(t *testing.T) {
+	t.Parallel()
+	s, b := signedIn(t, Options{})
+	wantStatus(t, b.post("/api/users", `{"username":"Bob_1","password":"secret","email":"B@x.org","role":"editor"}`), http.StatusCreated)
+	answer := b.post("/api/users", `{"username":"bob_1","password":"x"}`)
+	wantStatus(t, answer, http.StatusBadRequest)
+	if body := decoded(t, answer); body["detail"] != "Username bob_1 already exists" {
+		t.Error(body)
+	}
+	put := func(path, form string) *answered {
+		return b.do(http.MethodPut, path, form, header{
+			"X-Csrftoken": b.cookies[csrfCookie], "Content-Type": "application/x-www-form-urlencoded",
+		})
+	}
+	wantStatus(t, put("/api/users/2", "role=admin&enabled=false&email=New@x.org"), http.StatusOK)
+	if u, _ := s.User("bob_1"); u.Role != "admin" || !u.Disabled || u.Email != "new@x.org" {
+		t.Errorf("user %+v", u)
+	}
+	wantStatus(t, put("/api/users/2", "role=user"), http.StatusOK)
+	wantStatus(t, put("/api/users/1", "role=user&enabled=false"), http.StatusOK)
+	if u, _ := s.User("ada"); u.Role != "admin" || u.Disabled {
+		t.Errorf("user %+v", u)
+	}
+	wantStatus(t, put("/api/users/9", "role=user"), http.StatusNotFound)
+	remove := func(path string) *answered {
+		return b.do(http.MethodDelete, path, "", header{"X-Csrftoken": b.cookies[csrfCookie]})
+	}
+	wantStatus(t, remove("/api/users/1"), http.StatusBadRequest)
+	wantStatus(t, remove("/api/users/2"), http.StatusOK)
+}
+
+func TestUserKeysByVersion(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string][3]bool{
+		"3.10.0": {}, "4.4.0": {true, false, false}, "4.9.0": {true, true, false}, "5.2.0": {true, true, true},
+	} {
+		_, b := signedIn(t, Options{Version: version})
+		me := b.me()
+		var got [3]bool
+		_, got[0] = me["ra_username"]
+		_, got[1] = me["current_device_id"]
+		_, got[2] = me["permission_group_id"]
+		if got != want {
+			t.Errorf("%s: %v, want %v", version, got, want)
+		}
+	}
+}
+
+func TestContent(t *testing.T) {
+	t.Parallel()
+	_, b := signedIn(t, Options{ContentSize: 100_000})
+	whole, _ := io.ReadAll(Content(100_000))
+	answer := b.get("/api/roms/1/content/demo.nes", header{"Range": "bytes=70000-70009"})
+	wantStatus(t, answer, http.StatusPartialContent)
+	if got := text(t, answer); got != string(whole[70000:70010]) || setCookie(answer, sessionCookie) == "" {
+		t.Errorf("range %x", got)
+	}
+	answer = b.do(http.MethodHead, "/api/roms/1/content/demo.nes", "")
+	if answer.ContentLength != 100_000 || answer.Header.Get("Content-Disposition") != "attachment; filename=demo.nes" {
+		t.Errorf("HEAD %v", answer.Header)
+	}
+	wantStatus(t, b.get("/api/roms/9/content/demo.nes"), http.StatusNotFound)
+}
+
+func TestUpload(t *testing.T) {
+	t.Parallel()
+	s, b := signedIn(t, Options{})
+	b.do(http.MethodPut, "/api/roms/upload/1", strings.Repeat("x", 5000), header{"X-Csrftoken": b.cookies[csrfCookie]})
+	if s.UploadedBytes() != 5000 {
+		t.Error(s.UploadedBytes())
+	}
+}
+
+func TestCORSReflectsAnyOrigin(t *testing.T) {
+	t.Parallel()
+	s, b := signedIn(t, Options{})
+	answer := b.get("/api/users/me", header{"Origin": "https://evil.example"})
+	if answer.Header.Get("Access-Control-Allow-Origin") != "https://evil.example" || answer.Header.Get("Access-Control-Allow-Credentials") != "true" {
+		t.Errorf("headers %v", answer.Header)
+	}
+	answer = newBrowser(t, s).do(http.MethodOptions, "/api/feeds/webrcade", "", header{
+		"Origin": "https://other.example", "Access-Control-Request-Method": "GET",
+	})
+	wantStatus(t, answer, http.StatusOK)
+	if answer.Header.Get("Access-Control-Allow-Origin") != "https://other.example" {
+		t.Errorf("preflight %v", answer.Header)
+	}
+}
+
+func TestTokenEndpoint(t *testing.T) {
+	t.Parallel()
+	s, _ := signedIn(t, Options{DisableUserpassLogin: true})
+	form := header{"Content-Type": "application/x-www-form-urlencoded"}
+	b := newBrowser(t, s)
+	wantStatus(t, b.do("POST", "/api/token", "grant_type=password&username=ada&password=x", form), http.StatusUnauthorized)
+	wantStatus(t, b.do("POST", "/api/token", "grant_type=password&username=ada&password=secret&scope=nothing", form), http.StatusForbidden)
+	got := decoded(t, b.do("POST", "/api/token", "grant_type=password&username=ada&password=secret&scope=me.read", form))
+	access, _ := got["access_token"].(string)
+	refresh, _ := got["refresh_token"].(string)
+	wantStatus(t, b.get("/api/users/me", bearer(access)), http.StatusOK)
+	wantStatus(t, b.do("POST", "/api/token", "grant_type=refresh_token&refresh_token="+refresh, form), http.StatusOK)
+	wantStatus(t, b.do("POST", "/api/token", "grant_type=refresh_token&refresh_token="+refresh, form), http.StatusUnauthorized)
+}
+
+func TestPairing(t *testing.T) {
+	t.Parallel()
+	c := &clock{at: start}
+	s, b := signedIn(t, Options{Now: c.Now})
+	token := decoded(t, b.post("/api/client-tokens", `{"name":"grout","scopes":["roms.read"],"expires_in":"30d"}`))
+	wantStatus(t, b.post("/api/client-tokens", `{"name":"grout","scopes":["nothing"]}`), http.StatusForbidden)
+	code := decoded(t, b.post("/api/client-tokens/1/pair", ""))["code"].(string)
+	handheld := newBrowser(t, s)
+	wantStatus(t, handheld.get("/api/client-tokens/pair/"+code+"/status"), http.StatusOK)
+	got := decoded(t, handheld.do("POST", "/api/client-tokens/exchange", `{"code":"`+code[:4]+"-"+code[4:]+`"}`))
+	if got["raw_token"] != token["raw_token"] {
+		t.Errorf("exchanged %v", got)
+	}
+	wantStatus(t, handheld.get("/api/client-tokens/pair/"+code+"/status"), http.StatusNotFound)
+	for range 4 {
+		wantStatus(t, handheld.do("POST", "/api/client-tokens/exchange", `{"code":"x"}`), http.StatusNotFound)
+	}
+	wantStatus(t, handheld.do("POST", "/api/client-tokens/exchange", `{"code":"x"}`), http.StatusTooManyRequests)
+	c.advance(31 * 24 * time.Hour)
+	wantStatus(t, handheld.get("/api/roms", bearer(token["raw_token"].(string))), http.StatusUnauthorized)
+}
+
+func TestDevicePairing(t *testing.T) {
+	t.Parallel()
+	s, b := signedIn(t, Options{})
+	handheld := newBrowser(t, s)
+	answer := handheld.do("POST", "/api/auth/device/init", `{"name":"Deck","requested_scopes":["me.read","roms.read"]}`)
+	wantStatus(t, answer, http.StatusCreated)
+	pending := decoded(t, answer)
+	ask := func() *answered {
+		body, _ := json.Marshal(map[string]any{"device_code": pending["device_code"]})
+		return handheld.do("POST", "/api/auth/device/token", string(body))
+	}
+	answer = ask()
+	wantStatus(t, answer, http.StatusBadRequest)
+	if body := decoded(t, answer); body["detail"] != "authorization_pending" {
+		t.Error(body)
+	}
+	user, _ := pending["user_code"].(string)
+	wantStatus(t, b.get("/api/auth/device/pending/"+user), http.StatusOK)
+	wantStatus(t, b.post("/api/auth/device/approve", `{"user_code":"`+user+`","approved_scopes":["me.read"]}`), http.StatusOK)
+	got := decoded(t, ask())
+	token, _ := got["access_token"].(string)
+	me := decoded(t, handheld.get("/api/users/me", bearer(token)))
+	if me["username"] != "ada" || me["current_device_id"] != got["device_id"] {
+		t.Errorf("me %v", me)
+	}
+	wantStatus(t, ask(), http.StatusBadRequest)
+}
+
+func TestPasswordReset(t *testing.T) {
+	t.Parallel()
+	s, b := signedIn(t, Options{})
+	wantStatus(t, b.post("/api/forgot-password", `{"username":"ada"}`), http.StatusOK)
+	body := `{"token":"` + s.ResetToken("ada") + `","new_password":"better"}`
+	wantStatus(t, newBrowser(t, s).do("POST", "/api/reset-password", body, bearerlessCSRF(t, s)), http.StatusForbidden)
+	wantStatus(t, b.post("/api/reset-password", body), http.StatusOK)
+	b.cookies = map[string]string{}
+	wantStatus(t, b.post("/api/login", "", basic("ada", "better")), http.StatusOK)
+}
+
+func bearerlessCSRF(t *testing.T, s *Server) header {
+	t.Helper()
+	b := newBrowser(t, s)
+	b.get("/api/heartbeat")
+	return header{"X-Csrftoken": b.cookies[csrfCookie]} // the header alone is not enough
+}
+
+func TestPage(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		version, target, reacts, cache, coep string
+	}{
+		{"5.2.0", "/", "401", "no-cache", ""},
+		{"5.1.0", "/rom/1", "403", "no-cache", ""},
+		{"4.8.0", "/rom/1/ejs", "403", "", "require-corp"},
+		{"5.2.0", "/rom/1/ejs", "401", "no-cache", "require-corp"},
+		{"5.2.0", "/rom/1/ejs?x=1", "401", "no-cache", ""},
+		{"5.2.0", "/rom/1/ejs/", "401", "no-cache", ""},
+		{"5.2.0", "/console/rom/1/play", "401", "no-cache", "require-corp"},
+	} {
+		answer := newBrowser(t, New(Options{Version: test.version})).get(test.target)
+		wantStatus(t, answer, http.StatusOK)
+		page, _ := io.ReadAll(answer.Body)
+		if !bytes.Contains(page, []byte(`data-reacts-to="`+test.reacts+`"`)) {
+			t.Errorf("%+v: page does not react", test)
+		}
+		if answer.Header.Get("Cache-Control") != test.cache || answer.Header.Get("Cross-Origin-Embedder-Policy") != test.coep {
+			t.Errorf("%+v: %v", test, answer.Header)
+		}
+	}
+	answer := newBrowser(t, New(Options{})).get("/assets/romm/resources/x.png")
+	if !strings.Contains(answer.Header.Get("Cache-Control"), "public") || answer.Header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("asset %v", answer.Header)
+	}
+}

@@ -1,0 +1,106 @@
+package romm
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+const csrfCookie = "romm_csrftoken"
+
+var csrfExempt = regexp.MustCompile(`^/api/token.*|^/api/client-tokens/exchange|^/api/client-tokens/pair/.+/status|` +
+	`^/api/auth/device/init/?$|^/api/auth/device/token/?$|^/ws|^/netplay`)
+
+// csrfToken is the content of the signed cookie and of the header that has to
+// match it. UserID is nil for an anonymous caller, and before 4.4.1 for all.
+type csrfToken struct {
+	Token  string `json:"token"`
+	UserID *int   `json:"user_id"`
+}
+
+// csrfAllows applies to every unsafe request, of anonymous callers too, unless
+// the Authorization header merely claims to be a bearer or basic one.
+func (x *exchange) csrfAllows() bool {
+	scheme, _, _ := strings.Cut(x.r.Header.Get("Authorization"), " ")
+	x.noCSRF = x.options.DisableCSRFProtection || strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "basic")
+	switch x.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	if x.noCSRF || csrfExempt.MatchString(x.r.URL.Path) {
+		return true
+	}
+	value, _ := x.cookie(csrfCookie)
+	kept, keptOK := x.openCSRF(value)
+	sent, sentOK := x.openCSRF(x.r.Header.Get("X-Csrftoken"))
+	if !keptOK || !sentOK || !hmac.Equal([]byte(kept.Token), []byte(sent.Token)) {
+		return false
+	}
+	if !x.version.csrfBound() {
+		return true
+	}
+	if !sameUser(kept.UserID, sent.UserID) {
+		return false
+	}
+	if x.user == nil && x.version.csrfAnonymousRelaxed() {
+		return true
+	}
+	return sameUser(kept.UserID, x.userID())
+}
+
+// writeCSRF issues the cookie when it is missing and, from 4.9, when it was
+// issued for somebody else.
+func (x *exchange) writeCSRF() {
+	if !x.issueCSRF || x.noCSRF {
+		return
+	}
+	if value, found := x.cookie(csrfCookie); found {
+		kept, ok := x.openCSRF(value)
+		if !x.version.csrfRefreshed() || ok && sameUser(kept.UserID, x.userID()) {
+			return
+		}
+	}
+	flags := "; Path=/; SameSite=lax"
+	if x.options.SecureCookies && x.version.atLeast(5, 1, 0) {
+		flags += "; Secure"
+	}
+	x.reply.Header().Add("Set-Cookie", csrfCookie+"="+x.sealCSRF(csrfToken{Token: randomHex(16), UserID: x.userID()})+flags)
+}
+
+func (x *exchange) userID() *int {
+	if x.user == nil || !x.version.csrfBound() {
+		return nil
+	}
+	return &x.user.ID
+}
+
+func sameUser(a, b *int) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
+}
+
+func (x *exchange) sealCSRF(token csrfToken) string {
+	body, _ := json.Marshal(token) // a string and a number
+	text := base64.RawURLEncoding.EncodeToString(body)
+	return text + "." + x.csrfMAC(text)
+}
+
+func (x *exchange) openCSRF(value string) (csrfToken, bool) {
+	var token csrfToken
+	text, mac, found := strings.Cut(value, ".")
+	if !found || !hmac.Equal([]byte(mac), []byte(x.csrfMAC(text))) {
+		return token, false
+	}
+	body, err := base64.RawURLEncoding.DecodeString(text)
+	return token, err == nil && json.Unmarshal(body, &token) == nil
+}
+
+func (x *exchange) csrfMAC(text string) string {
+	mac := hmac.New(sha256.New, []byte("csrftoken"+x.options.SecretKey))
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,158 @@
+package romm
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// exchange is one request on its way through RomM, and its answer.
+type exchange struct {
+	*Server
+
+	r         *http.Request
+	reply     *reply
+	params    map[string]string
+	session   session
+	user      *User
+	scopes    []string
+	deviceID  string
+	noCSRF    bool
+	issueCSRF bool
+}
+
+// endpoint answers a request, or returns a detail for an orderly refusal. Any
+// other error is an unhandled exception.
+type endpoint func(*exchange) error
+
+// detail is an HTTPException: it still passes RomM's layers on the way out.
+type detail struct {
+	status int
+	text   string
+	header string
+}
+
+func (d detail) Error() string { return d.text }
+
+var errUnhandled = errors.New("unhandled exception")
+
+// reply adds what RomM's layers add when an answer begins.
+type reply struct {
+	http.ResponseWriter
+
+	x       *exchange
+	started bool
+}
+
+// WriteHeader lets the layers add their headers first.
+func (p *reply) WriteHeader(status int) {
+	if !p.started {
+		p.started = true
+		p.x.writeCSRF()
+		p.x.writeSession()
+	}
+	p.ResponseWriter.WriteHeader(status)
+}
+
+// Write begins the answer if nothing did yet.
+func (p *reply) Write(b []byte) (int, error) {
+	if !p.started {
+		p.WriteHeader(http.StatusOK)
+	}
+	return p.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (p *reply) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+func (x *exchange) answer(err error) {
+	var refusal detail
+	switch {
+	case err == nil:
+	case errors.As(err, &refusal):
+		if refusal.header != "" {
+			x.reply.Header().Set("WWW-Authenticate", refusal.header)
+		}
+		_ = x.json(refusal.status, map[string]string{"detail": refusal.text})
+	case !x.reply.started:
+		crash(x.reply.ResponseWriter)
+	}
+}
+
+func (x *exchange) json(status int, body any) error {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	x.reply.Header().Set("Content-Type", "application/json")
+	x.reply.WriteHeader(status)
+	_, _ = x.reply.Write(encoded)
+	return nil
+}
+
+func (x *exchange) text(status int, body string) {
+	x.reply.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	x.reply.WriteHeader(status)
+	_, _ = io.WriteString(x.reply, body) //nolint:gosec // text/plain
+}
+
+func (x *exchange) redirect(status int, location string) error {
+	x.reply.Header().Set("Location", location)
+	x.reply.WriteHeader(status)
+	return nil
+}
+
+// decode reads a JSON body.
+func (x *exchange) decode(into any) error {
+	err := json.NewDecoder(http.MaxBytesReader(x.reply, x.r.Body, 1<<20)).Decode(into)
+	if err != nil {
+		return detail{status: http.StatusUnprocessableEntity, text: "JSON decode error"}
+	}
+	return nil
+}
+
+func (x *exchange) cookie(name string) (string, bool) {
+	value, found := "", false
+	for _, c := range x.r.CookiesNamed(name) {
+		value, found = c.Value, true
+	}
+	return value, found
+}
+
+// clientHost is the left-most X-Forwarded-For: RomM trusts whoever asks.
+func (x *exchange) clientHost() string {
+	first, _, _ := strings.Cut(x.r.Header.Get("X-Forwarded-For"), ",")
+	if first = strings.TrimSpace(first); first != "" {
+		return first
+	}
+	host, _, err := net.SplitHostPort(x.r.RemoteAddr)
+	if err != nil {
+		return x.r.RemoteAddr
+	}
+	return host
+}
+
+// cors reflects any Origin, with credentials, and answers preflights.
+func (x *exchange) cors() (answered bool) {
+	origin := x.r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	header := x.reply.Header()
+	header.Set("Access-Control-Allow-Origin", origin)
+	header.Set("Access-Control-Allow-Credentials", "true")
+	header.Add("Vary", "Origin")
+	if x.r.Method != http.MethodOptions || x.r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	header.Set("Access-Control-Allow-Methods", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
+	header.Set("Access-Control-Max-Age", "600")
+	if asked := x.r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		header.Set("Access-Control-Allow-Headers", asked)
+	}
+	x.text(http.StatusOK, "OK")
+	return true
+}

@@ -1,0 +1,104 @@
+package romm
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// faults are what a test makes go wrong.
+type faults struct {
+	mu      sync.Mutex
+	down    bool
+	answers map[string]http.HandlerFunc
+	holds   map[string]*hold
+}
+
+type hold struct {
+	arrived  chan struct{}
+	released chan struct{}
+}
+
+func (f *faults) isDown() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.down
+}
+
+func (f *faults) answer(path string) http.HandlerFunc {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answers[plainPath(path)]
+}
+
+// wait keeps a request where its session is read and nothing is written yet.
+func (f *faults) wait(r *http.Request) {
+	f.mu.Lock()
+	held := f.holds[plainPath(r.URL.Path)]
+	delete(f.holds, plainPath(r.URL.Path))
+	f.mu.Unlock()
+	if held == nil {
+		return
+	}
+	close(held.arrived)
+	select {
+	case <-held.released:
+	case <-r.Context().Done():
+	}
+}
+
+// Fault lets answer speak for one path, with or without its trailing slash, in
+// place of RomM and outside its session handling, as a proxy between or an
+// unhandled exception would. Nil ends it.
+func (s *Server) Fault(path string, answer http.HandlerFunc) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	if answer == nil {
+		delete(s.faults.answers, plainPath(path))
+		return
+	}
+	s.faults.answers[plainPath(path)] = answer
+}
+
+// Hold stops the next request for one path after its session was read and
+// before it is answered: the late answer that revives a session. The caller
+// must call release.
+func (s *Server) Hold(path string) (arrived <-chan struct{}, release func()) {
+	held := &hold{arrived: make(chan struct{}), released: make(chan struct{})}
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.holds[plainPath(path)] = held
+	return held.arrived, sync.OnceFunc(func() { close(held.released) })
+}
+
+// Down stops RomM: connections break without an answer and all sockets close.
+// Sessions survive, they are Redis'.
+func (s *Server) Down() {
+	s.faults.mu.Lock()
+	s.faults.down = true
+	s.faults.mu.Unlock()
+	s.sockets.closeAll()
+}
+
+// Up starts RomM again. The provider's metadata and keys are read anew.
+func (s *Server) Up() {
+	s.provider.forget()
+	s.faults.mu.Lock()
+	s.faults.down = false
+	s.faults.mu.Unlock()
+}
+
+// Restart restarts RomM and its Redis: sessions, sockets and the cached
+// metadata and keys of the provider are gone.
+func (s *Server) Restart() {
+	s.DropSessions()
+	s.provider.forget()
+	s.sockets.closeAll()
+}
+
+func plainPath(path string) string {
+	if len(path) > 1 {
+		return strings.TrimSuffix(path, "/")
+	}
+	return path
+}

@@ -1,0 +1,75 @@
+package romm
+
+import (
+	"bytes"
+	_ "embed" // for index.html
+	"html/template"
+	"net/http"
+	"regexp"
+	"time"
+)
+
+//go:embed index.html
+var pageSource string
+
+var pageTemplate = template.Must(template.New("index.html").Parse(pageSource))
+
+// pageTime makes heuristic caching real where RomM sends no Cache-Control.
+var pageTime = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// isolated is nginx' pattern on $request_uri: one added query and the player
+// loses its SharedArrayBuffer.
+var isolated = regexp.MustCompile(`^/rom/.*/ejs$|^/console/rom/[0-9]+/play$`)
+
+// pageBuild is what the real application knows from its build: how this
+// release's script behaves.
+type pageBuild struct {
+	Version string
+	// ReactsTo is the status that the interceptor takes for "signed out".
+	ReactsTo int
+	// ReadsForbidden: a 403 that speaks of CSRF fetches a new token.
+	ReadsForbidden bool
+	// Autologin: the login route may start OpenID Connect by itself.
+	Autologin bool
+	// BypassAutologin: ?bypass_autologin=true is heard.
+	BypassAutologin bool
+	// LogoutURL: the answer to a logout may hold oidc_logout_url.
+	LogoutURL bool
+}
+
+// servePage answers every path that is not the API's or an asset's with the
+// single-page application.
+func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		http.Error(w, "405 Not Allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	var page bytes.Buffer
+	err := pageTemplate.Execute(&page, pageBuild{
+		Version:         s.options.Version,
+		ReactsTo:        s.version.reactsTo(),
+		ReadsForbidden:  s.version.unauthorized(),
+		Autologin:       s.version.atLeast(4, 7, 0),
+		BypassAutologin: s.version.atLeast(4, 9, 0) && !s.version.atLeast(5, 0, 0),
+		LogoutURL:       s.version.atLeast(4, 8, 0),
+	})
+	if err != nil {
+		crash(w)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Access-Control-Allow-Origin", "*")
+	if s.version.atLeast(5, 1, 0) {
+		header.Set("Cache-Control", "no-cache")
+	}
+	requestURI := r.RequestURI
+	if requestURI == "" {
+		requestURI = r.URL.RequestURI()
+	}
+	if isolated.MatchString(requestURI) {
+		header.Set("Cross-Origin-Embedder-Policy", "require-corp")
+		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
+	http.ServeContent(w, r, "", pageTime, bytes.NewReader(page.Bytes()))
+}

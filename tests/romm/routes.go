@@ -1,0 +1,112 @@
+package romm
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// route is one endpoint. RomM registers each with and without trailing slash.
+type route struct {
+	methods string
+	pattern string
+	// scope is what the caller needs, "" for nothing at all.
+	scope string
+	// download marks the routes that DISABLE_DOWNLOAD_ENDPOINT_AUTH opens.
+	download bool
+	// from and until are the releases in which the route exists: the first that
+	// has it, the first that has it no more.
+	from, until string
+	serve       endpoint
+}
+
+func (s *Server) allRoutes() []route {
+	all := slices.Concat(systemRoutes(), signInRoutes(), userRoutes(), pairingRoutes(), libraryRoutes(), assetRoutes())
+	all = slices.DeleteFunc(all, func(r route) bool {
+		from, until := parseVersion(r.from), parseVersion(r.until)
+		return !s.version.atLeast(from[0], from[1], from[2]) ||
+			r.until != "" && s.version.atLeast(until[0], until[1], until[2])
+	})
+	if s.options.DisableDownloadEndpointAuth {
+		for i, r := range all {
+			if r.download {
+				all[i].scope = ""
+			}
+		}
+	}
+	return all
+}
+
+// route picks the endpoint by the path as it came: what nginx would normalise
+// is unknown here.
+func (x *exchange) route() error {
+	wrongMethod := false
+	for _, candidate := range x.routes {
+		params, ok := match(candidate.pattern, x.r.URL.Path)
+		if !ok {
+			continue
+		}
+		if !slices.Contains(strings.Fields(candidate.methods), x.r.Method) {
+			wrongMethod = true
+			continue
+		}
+		if err := x.need(candidate.scope); err != nil {
+			return err
+		}
+		x.params = params
+		return candidate.serve(x)
+	}
+	if wrongMethod {
+		return detail{status: http.StatusMethodNotAllowed, text: "Method Not Allowed"}
+	}
+	return errNotFound
+}
+
+var (
+	errNotFound  = detail{status: http.StatusNotFound, text: "Not Found"}
+	errForbidden = detail{status: http.StatusForbidden, text: "Forbidden"}
+)
+
+// need is RomM's scope gate: 401 for anonymous callers since 5.2, 403 before.
+func (x *exchange) need(scope string) error {
+	switch {
+	case scope == "" || slices.Contains(x.scopes, scope):
+		return nil
+	case x.user == nil && x.version.unauthorized():
+		return detail{status: http.StatusUnauthorized, text: "Not authenticated", header: "Bearer"}
+	}
+	return errForbidden
+}
+
+func match(pattern, path string) (map[string]string, bool) {
+	want := strings.Split(pattern, "/")
+	got := strings.Split(plainPath(path), "/")
+	if len(want) != len(got) {
+		return nil, false
+	}
+	params := map[string]string{}
+	for i, segment := range want {
+		name, isParam := strings.CutPrefix(segment, "{")
+		switch {
+		case isParam && got[i] != "":
+			params[strings.TrimSuffix(name, "}")] = got[i]
+		case segment != got[i]:
+			return nil, false
+		}
+	}
+	return params, true
+}
+
+// id reads the path's number.
+func (x *exchange) id() (int, error) {
+	n, err := strconv.Atoi(x.params["id"])
+	if err != nil {
+		return 0, detail{status: http.StatusUnprocessableEntity, text: "Input should be a valid integer"}
+	}
+	return n, nil
+}
+
+func ok(body any) endpoint {
+	return func(x *exchange) error { return x.json(http.StatusOK, body) }
+}

@@ -1,0 +1,103 @@
+package romm
+
+import (
+	"net/http"
+	"path"
+	"strings"
+	"sync/atomic"
+)
+
+// Server is one RomM: nginx, API, Redis and database. It is safe for
+// concurrent use.
+type Server struct {
+	options  Options
+	version  version
+	routes   []route
+	accounts accounts
+	sessions sessions
+	tokens   tokens
+	pairing  pairing
+	resets   oneTime
+	invites  oneTime
+	provider provider
+	sockets  hub
+	faults   faults
+	journal  journal
+	saves    shelf
+	states   shelf
+	plays    atomic.Int64
+	uploaded atomic.Int64
+}
+
+// New returns a RomM without users.
+func New(opts Options) *Server {
+	opts = opts.withDefaults()
+	s := &Server{options: opts, version: parseVersion(opts.Version)}
+	s.sessions.byID = map[string]storedSession{}
+	s.faults.answers = map[string]http.HandlerFunc{}
+	s.faults.holds = map[string]*hold{}
+	s.sockets.open = map[string]*socket{}
+	s.provider.oidc = opts.OIDC
+	s.provider.url = opts.OIDC.metadataURL(s.version)
+	s.provider.userAgent = "Authlib/" + s.version.authlib() + " (+https://authlib.org)"
+	s.routes = s.allRoutes()
+	return s
+}
+
+// ServeHTTP is nginx: it picks by the normalised path and passes the path as
+// it came.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.faults.isDown() {
+		panic(http.ErrAbortHandler)
+	}
+	entry := s.journal.add(r)
+	if answer := s.faults.answer(r.URL.Path); answer != nil {
+		answer(w, r)
+		return
+	}
+	switch location := path.Clean("/" + r.URL.Path); {
+	case strings.HasPrefix(location, "/api"), location == "/openapi.json":
+		s.serve(w, r, entry, (*exchange).route)
+	case strings.HasPrefix(location, mainSockets), strings.HasPrefix(location, netplaySockets):
+		s.serveSocket(w, r, entry)
+	case strings.HasPrefix(location, "/assets/"):
+		serveAsset(w, r)
+	default:
+		s.servePage(w, r)
+	}
+}
+
+// serve passes a request through RomM's layers, outermost first: session,
+// authentication, CSRF, CORS, endpoint.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, entry *Request, next endpoint) {
+	x := &exchange{Server: s, r: r}
+	x.reply = &reply{ResponseWriter: w, x: x}
+	err := x.readSession()
+	if err == nil {
+		err = x.authenticate()
+	}
+	if err != nil { // outside the layer that turns exceptions into answers
+		crash(w)
+		return
+	}
+	if x.user != nil {
+		s.journal.authenticated(entry, x.user.Username)
+	}
+	s.faults.wait(r)
+	if !x.csrfAllows() {
+		x.text(http.StatusForbidden, "CSRF token verification failed")
+		return
+	}
+	x.issueCSRF = true
+	if x.cors() {
+		return
+	}
+	x.answer(next(x))
+}
+
+// crash is what an unhandled exception looks like: no cookie, no JSON.
+func crash(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusInternalServerError)
+	_, _ = w.Write([]byte("Internal Server Error"))
+}

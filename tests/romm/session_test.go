@@ -1,0 +1,194 @@
+package romm
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func newServer(t *testing.T, h http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// signedIn returns a browser with a password session of a new administrator.
+func signedIn(t *testing.T, options Options) (*Server, *browser) {
+	t.Helper()
+	s := New(options)
+	s.AddUser(User{Username: "ada", Email: "ada@example.com", Password: "secret", Role: "admin"})
+	b := newBrowser(t, s)
+	wantStatus(t, b.post("/api/login", "", basic("ada", "secret")), http.StatusOK)
+	b.get("/api/heartbeat")
+	return s, b
+}
+
+func basic(name, password string) header {
+	r := http.Request{Header: http.Header{}}
+	r.SetBasicAuth(name, password)
+	return header{"Authorization": r.Header.Get("Authorization")}
+}
+
+func wantNull(t *testing.T, r *answered) {
+	t.Helper()
+	want := sessionCookie + "=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly; samesite=strict"
+	if line := setCookie(r, sessionCookie); line != want {
+		t.Errorf("session cookie %q, want %q", line, want)
+	}
+}
+
+func TestSessionSlides(t *testing.T) {
+	t.Parallel()
+	c := &clock{at: start}
+	_, b := signedIn(t, Options{Now: c.Now})
+	id := b.cookies[sessionCookie]
+	for range 3 {
+		c.advance(13 * 24 * time.Hour)
+		answer := b.get("/api/heartbeat")
+		if line := setCookie(answer, sessionCookie); line != sessionCookie+"="+id+"; path=/; Max-Age=1209600; httponly; samesite=strict" {
+			t.Fatalf("session cookie %q", line)
+		}
+	}
+	c.advance(15 * 24 * time.Hour)
+	answer := b.get("/api/heartbeat")
+	wantStatus(t, answer, http.StatusOK)
+	wantNull(t, answer)
+}
+
+func TestDeadSessionIsAnnouncedOnEveryAnswer(t *testing.T) {
+	t.Parallel()
+	for name, kill := range map[string]func(*Server){
+		"Redis emptied":    (*Server).DropSessions,
+		"account disabled": func(s *Server) { s.Disable("ada") },
+		"account renamed":  func(s *Server) { s.Rename("ada", "eva") },
+		"account deleted":  func(s *Server) { s.DeleteUser("ada") },
+		"password reset":   func(s *Server) { s.ResetPassword("ada", "other") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for path, status := range map[string]int{"/api/heartbeat": 200, "/api/users/me": 401, "/api/nothing": 404} {
+				s, b := signedIn(t, Options{})
+				kill(s)
+				answer := b.get(path)
+				wantStatus(t, answer, status)
+				wantNull(t, answer)
+			}
+		})
+	}
+}
+
+func TestSessionSurvives(t *testing.T) {
+	t.Parallel()
+	s, b := signedIn(t, Options{})
+	s.SetPassword("ada", "other")
+	s.SetRole("ada", "user")
+	if me := b.me(); me["username"] != "ada" || me["role"] != "user" {
+		t.Errorf("me %v", me)
+	}
+}
+
+func TestUnknownSessionIsNotAdopted(t *testing.T) {
+	t.Parallel()
+	p := newOP(t)
+	b := newBrowser(t, New(p.options("")))
+	const foreign = "11111111-1111-4111-8111-111111111111"
+	b.cookies[sessionCookie] = foreign
+	b.signIn(p)
+	if id := b.cookies[sessionCookie]; id == foreign || len(id) != 36 {
+		t.Errorf("session %q", id)
+	}
+}
+
+func TestStaticFilesSayNothing(t *testing.T) {
+	t.Parallel()
+	_, b := signedIn(t, Options{})
+	for _, path := range []string{"/", "/rom/1", "/assets/romm/resources/roms/1/cover.png"} {
+		if answer := b.get(path); len(answer.cookies) != 0 {
+			t.Errorf("%s sets %v", path, answer.cookies)
+		}
+	}
+}
+
+// A request that began before the logout and is answered after it brings the
+// session back.
+func TestLateAnswerRevivesSession(t *testing.T) {
+	t.Parallel()
+	s, b := signedIn(t, Options{})
+	late := newBrowser(t, s)
+	late.cookies[sessionCookie] = b.cookies[sessionCookie]
+	arrived, release := s.Hold("/api/roms")
+	done := make(chan *answered)
+	go func() { done <- late.get("/api/roms") }()
+	<-arrived
+	wantStatus(t, b.post("/api/logout", ""), http.StatusOK)
+	if s.Sessions() != 0 {
+		t.Fatal("logout left the session")
+	}
+	release()
+	<-done
+	if s.Sessions() != 1 || late.me()["username"] != "ada" {
+		t.Error("the late answer did not revive the session")
+	}
+}
+
+func TestOwnCredentialsEndOnlyThisSession(t *testing.T) {
+	t.Parallel()
+	s, b := signedIn(t, Options{})
+	other := newBrowser(t, s)
+	other.post("/api/login", "", basic("ada", "secret"))
+	answer := b.do(http.MethodPut, "/api/users/1", "password=better", header{
+		"X-Csrftoken": b.cookies[csrfCookie], "Content-Type": "application/x-www-form-urlencoded",
+	})
+	wantStatus(t, answer, http.StatusOK)
+	wantNull(t, answer)
+	wantStatus(t, other.get("/api/users/me"), http.StatusOK)
+}
+
+func TestSignedSessionBefore45(t *testing.T) {
+	t.Parallel()
+	c := &clock{at: start}
+	s, b := signedIn(t, Options{Version: "4.4.0", Now: c.Now})
+	if strings.Count(b.cookies[sessionCookie], ".") != 2 || s.Sessions() != 0 {
+		t.Fatalf("session %q", b.cookies[sessionCookie])
+	}
+	c.advance(10 * 24 * time.Hour)
+	wantStatus(t, b.get("/api/users/me"), http.StatusOK)
+	c.advance(5 * 24 * time.Hour) // it did not slide
+	answer := b.get("/api/heartbeat")
+	wantNull(t, answer)
+	b.cookies[sessionCookie] = "junk"
+	wantCrash(t, b.get("/api/heartbeat"))
+	b.cookies[sessionCookie] = New(Options{}).sign(sessionData{Issuer: sessionIssuer, Subject: "ada"})
+	if answer = b.get("/api/heartbeat"); setCookie(answer, sessionCookie) != "" {
+		t.Error("a foreign signature was announced")
+	}
+}
+
+func TestSignedSessionHoldsTheLogin(t *testing.T) {
+	t.Parallel()
+	p := newOP(t)
+	s := New(p.options("4.4.0"))
+	b := newBrowser(t, s)
+	wantStatus(t, b.signIn(p), http.StatusTemporaryRedirect)
+	s.Restart()
+	if b.me()["username"] != "Kim" {
+		t.Error("a restart ended a signed session")
+	}
+}
+
+func TestLogoutURL(t *testing.T) {
+	t.Parallel()
+	p := newOP(t)
+	options := p.options("")
+	options.OIDC.RPInitiatedLogout = true
+	b := newBrowser(t, New(options))
+	b.signIn(p)
+	b.get("/api/heartbeat")
+	body := decoded(t, b.post("/api/logout", ""))
+	if target, _ := body["oidc_logout_url"].(string); !strings.HasPrefix(target, p.URL+"/end?id_token_hint=ey") {
+		t.Errorf("body %v", body)
+	}
+}

@@ -1,0 +1,125 @@
+package tests
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+// RomM's own button ends the session here and in RomM, and sends the browser
+// through Authelia's portal back to a page that starts nothing by itself.
+func TestSignOut(t *testing.T) {
+	for _, version := range []string{"5.2.0", "4.8.0"} {
+		t.Run(version, func(t *testing.T) {
+			s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.Version = version }})
+			b := s.as("alice")
+			ticket := b.ticket()
+			answer := b.fetch("POST /api/logout", "Origin", public)
+			var next struct {
+				URL string `json:"oidc_logout_url"`
+			}
+			if err := json.Unmarshal([]byte(answer.body), &next); err != nil || answer.StatusCode != http.StatusOK {
+				t.Fatalf("%d %s", answer.StatusCode, answer.body)
+			}
+			if want := issuer + "/logout?rd=" + url.QueryEscape(public+base+"/signed-out"); next.URL != want {
+				t.Errorf("goes to %s, want %s", next.URL, want)
+			}
+			if live := s.romm.Sessions(); live != 0 {
+				t.Errorf("%d sessions live in RomM", live)
+			}
+			if answer.Header.Get("Clear-Site-Data") != `"cache"` {
+				t.Errorf("Clear-Site-Data: %s", answer.Header.Get("Clear-Site-Data"))
+			}
+			// CVE-2024-21492: the old ticket is dead at once.
+			if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
+				t.Errorf("the old ticket gives %d", answer.StatusCode)
+			}
+			// RomM's page starts a sign-in by itself now; it must not sign in.
+			answer = b.open("/api/login/openid")
+			if answer.StatusCode != http.StatusFound || !strings.HasPrefix(answer.Header.Get("Location"), issuer+"/logout?rd=") {
+				t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+			}
+			answer = b.open(base + "/signed-out")
+			if answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "You are signed out") || answer.Header.Get("Refresh") != "" {
+				t.Errorf("%d %s", answer.StatusCode, answer.body)
+			}
+			// And signing in again works.
+			if answer := b.signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
+				t.Errorf("%d %s", answer.StatusCode, answer.body)
+			}
+		})
+	}
+}
+
+// A sign-out of somebody whose session is already over still leads somewhere.
+func TestSignOutTwice(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	for range 2 {
+		if answer := b.fetch("POST /api/logout", "Origin", public); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "oidc_logout_url") {
+			t.Errorf("%d %s", answer.StatusCode, answer.body)
+		}
+	}
+}
+
+// Another site's page cannot sign anybody out.
+func TestForeignSignOut(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	if answer := b.do("POST /api/logout", "Origin", "https://evil.com"); answer.StatusCode != http.StatusForbidden {
+		t.Errorf("%d", answer.StatusCode)
+	}
+	if answer := b.do(base+"/logout", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "<button") {
+		t.Errorf("%d %s", answer.StatusCode, answer.body)
+	}
+	if answer := b.fetch("/api/users/me"); answer.StatusCode != http.StatusOK {
+		t.Errorf("signed out: %d", answer.StatusCode)
+	}
+}
+
+// A late answer of RomM's, to a request from before the sign-out, sets no
+// cookie and revives nothing at the gate.
+func TestLateAnswerRevivesNothing(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	ticket := b.ticket()
+	arrived, release := s.romm.Hold("/api/roms")
+	done := make(chan response, 1)
+	late := &browser{s, &http.Client{Transport: transport}}
+	go func() { done <- late.fetch("/api/roms", "Cookie", "__Host-romm_oidc="+ticket) }()
+	select {
+	case <-arrived:
+	case answer := <-done:
+		t.Fatalf("RomM was not asked: %d %s", answer.StatusCode, answer.body)
+	}
+	b.fetch("POST /api/logout", "Origin", public)
+	release()
+	<-done
+	if answer := late.fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
+		t.Errorf("%d", answer.StatusCode)
+	}
+}
+
+// A second sign-in in one browser ends the session of the first.
+func TestNewTicketAtEverySignIn(t *testing.T) {
+	s := start(t, options{directive: rolesByMail, authelia: func(o *authelia.Options) { o.Clients[0].ConsentMode = "implicit" }})
+	b := s.as("alice")
+	old := b.ticket()
+	if answer := b.signIn(base+"/login", "alice"); answer.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+	}
+	if b.ticket() == old {
+		t.Error("the ticket is the old one")
+	}
+	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+old); answer.StatusCode/100 != 4 {
+		t.Errorf("the old ticket gives %d", answer.StatusCode)
+	}
+	if live := s.romm.Sessions(); live != 1 {
+		t.Errorf("%d sessions live in RomM", live)
+	}
+}

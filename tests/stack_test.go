@@ -1,0 +1,339 @@
+package tests
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/caddytest"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+// The addresses of a stack. RomM finds the gate at inside, as in a container
+// network: another host than the public one, and http.
+const (
+	public = "https://romm.example.com:9443"
+	issuer = "https://auth.example.com:9443"
+	inside = "http://127.0.0.1:9081"
+	base   = "/api/oauth/openid"
+)
+
+// stack is a running Caddy with the module between a stand-in Authelia and a stand-in RomM.
+type stack struct {
+	t        *testing.T
+	authelia *authelia.Server
+	romm     *romm.Server
+	tester   *caddytest.Tester
+	storage  string
+
+	autheliaURL, rommURL, cert, key string
+}
+
+// options changes a stack before it starts.
+type options struct {
+	authelia  func(*authelia.Options)
+	romm      func(*romm.Options)
+	directive string // lines of romm_oidc beside the required ones
+	gate      string // the client id of another gate; empty: romm
+	site      string // lines after romm_oidc in place of the reverse_proxy; %s is RomM's address
+}
+
+// users are those of every stack.
+var users = []authelia.User{
+	{Name: "alice", Password: "alice-password", DisplayName: "Alice Example", Email: "alice@example.com", Groups: []string{"romm-admins", "romm-users"}},
+	{Name: "bob", Password: "bob-password", DisplayName: "Bob Ünïcode, Jr.", Email: "bob@example.com", Groups: []string{"romm-users"}},
+	{Name: "carol", Password: "carol-password", DisplayName: "Carol", Email: "carol@example.com"},
+	{Name: "dave", Password: "dave-password", DisplayName: "Dave", Email: "dave@example.com", Disabled: true},
+	{Name: "frank", Password: "frank-password", DisplayName: "Frank NoMail", Groups: []string{"romm-users"}},
+}
+
+const rolesByMail = "roles {\n admin alice@example.com\n user *\n}\n"
+
+// freshConnections keeps Caddy from using a connection to the last test's
+// stand-in, when this one's has got the same port.
+const freshConnections = "transport http {\n keepalive off\n}"
+
+// start starts a stack. Caddy itself is shared by all tests of this package.
+func start(t *testing.T, o options) *stack {
+	t.Helper()
+	s := &stack{t: t, storage: t.TempDir()}
+	ao := authelia.Options{
+		Issuer: issuer, CookieDomain: "example.com", Users: users,
+		Clients: []authelia.Client{{
+			ID: "romm", Secret: "insecure_secret", RedirectURIs: []string{public + base},
+			Scopes: []string{"openid", "profile", "email"}, RequirePKCE: true,
+		}},
+	}
+	if o.authelia != nil {
+		o.authelia(&ao)
+	}
+	s.authelia = authelia.New(ao)
+	ro := romm.Options{OIDC: romm.OIDC{
+		Enabled: true, Provider: "authelia", Autologin: true, ClientID: "romm", ClientSecret: "insecure_secret",
+		RedirectURI: public + base, ServerURL: inside + base,
+		ClaimRoles: "romm_roles", RoleAdmin: "admin", RoleViewer: "user",
+	}}
+	if o.romm != nil {
+		o.romm(&ro)
+	}
+	s.romm = romm.New(ro)
+	s.autheliaURL = serve(t, s.authelia)
+	s.rommURL = serve(t, s.romm)
+	s.cert, s.key = certificate(t)
+	s.tester = caddytest.NewTester(t)
+	s.unload() // the gate of the last test
+	s.load(o)
+	return s
+}
+
+// unload takes the site out of Caddy, and with it all that the gate has in memory.
+func (s *stack) unload() {
+	s.t.Helper()
+	s.tester.InitServer("{\n\tadmin localhost:2999\n\tgrace_period 1ns\n}\n", "caddyfile")
+}
+
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// load loads the configuration of o into Caddy: at first start, and as a reload.
+func (s *stack) load(o options) {
+	s.t.Helper()
+	client := o.gate
+	if client == "" {
+		client = "romm"
+	}
+	site := o.site
+	if site == "" {
+		site = "reverse_proxy %s {\n" + freshConnections + "\n}"
+	}
+	if strings.Contains(site, "%s") {
+		site = fmt.Sprintf(site, strings.TrimPrefix(s.rommURL, "http://"))
+	}
+	s.tester.InitServer(fmt.Sprintf(`{
+	admin localhost:2999
+	http_port 9080
+	https_port 9443
+	grace_period 1ns
+	skip_install_trust
+	persist_config off
+	storage file_system %[1]s
+}
+%[2]s, %[3]s {
+	romm_oidc {
+		issuer %[6]s
+		issuer_address %[7]s
+		client_id %[13]s
+		client_secret insecure_secret
+		redirect_uri %[2]s%[8]s
+		provider Authelia
+		%[9]s
+	}
+	%[10]s
+}
+# The certificate has both names: a site with an http address takes no tls directive.
+%[6]s {
+	tls %[4]s %[5]s
+	reverse_proxy %[11]s {
+		%[12]s
+	}
+}
+`, s.storage, public, inside, s.cert, s.key, issuer, s.autheliaURL, base, o.directive, site,
+		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client), "caddyfile")
+}
+
+// certificate writes a certificate for the stack's names.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "romm_oidc tests"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"romm.example.com", "auth.example.com"},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// browser is a browser without scripts: a cookie jar, no redirects followed by itself.
+type browser struct {
+	*stack
+	client *http.Client
+}
+
+// browser returns a new one.
+func (s *stack) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &browser{s, &http.Client{
+		Transport: transport, Jar: jar, Timeout: 30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// transport dials every host at this machine, as a browser with a hosts file would.
+var transport = caddytest.CreateTestingTransport()
+
+// response is an answer that was read to its end.
+type response struct {
+	*http.Response
+	body string
+}
+
+// do sends a request; target is "[METHOD ]path-or-URL", fields are name, value, ...
+func (b *browser) do(target string, fields ...string) response {
+	b.t.Helper()
+	return b.send(target, nil, fields...)
+}
+
+func (b *browser) send(target string, body io.Reader, fields ...string) response {
+	b.t.Helper()
+	method, at, ok := strings.Cut(target, " ")
+	if !ok {
+		method, at = http.MethodGet, target
+	}
+	if strings.HasPrefix(at, "/") {
+		at = public + at
+	}
+	r, err := http.NewRequestWithContext(b.t.Context(), method, at, body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for i := 0; i < len(fields); i += 2 {
+		if fields[i] == "Host" {
+			r.Host = fields[i+1]
+			continue
+		}
+		r.Header[fields[i]] = append(r.Header[fields[i]], fields[i+1])
+	}
+	answer, err := b.client.Do(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	content, err := io.ReadAll(answer.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return response{answer, string(content)}
+}
+
+// open navigates to target as a browser's address bar does.
+func (b *browser) open(target string) response {
+	b.t.Helper()
+	return b.do(target, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none", "Accept", "text/html")
+}
+
+// fetch asks as a script of the site does.
+func (b *browser) fetch(target string, fields ...string) response {
+	b.t.Helper()
+	return b.do(target, append([]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin"}, fields...)...)
+}
+
+// callback opens target, signs in at Authelia, and returns the URL that Authelia sends the browser back to.
+func (b *browser) callback(target, user string) string {
+	b.t.Helper()
+	answer := b.open(target)
+	if answer.StatusCode != http.StatusFound {
+		b.t.Fatalf("opening %s: %d %s", target, answer.StatusCode, answer.body)
+	}
+	location, err := b.authelia.SignIn(b.client, answer.Header.Get("Location"), user, user+"-password")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return location
+}
+
+// signIn opens target, signs in, and returns the answer to the callback.
+func (b *browser) signIn(target, user string) response {
+	b.t.Helper()
+	return b.open(b.callback(target, user))
+}
+
+// as returns a new browser in which user is signed in.
+func (s *stack) as(user string) *browser {
+	s.t.Helper()
+	b := s.browser()
+	if answer := b.signIn("/", user); answer.StatusCode != http.StatusSeeOther {
+		s.t.Fatalf("signing in as %s: %d %s", user, answer.StatusCode, answer.body)
+	}
+	return b
+}
+
+// csrf returns the header field that RomM's own page sends with what changes something.
+func (b *browser) csrf() []string {
+	b.t.Helper()
+	b.fetch("/api/heartbeat")
+	u, err := url.Parse(public)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, c := range b.client.Jar.Cookies(u) {
+		if c.Name == "romm_csrftoken" {
+			return []string{"X-Csrftoken", c.Value, "Origin", public}
+		}
+	}
+	b.t.Fatal("no CSRF cookie")
+	return nil
+}
+
+// problem fails unless answer is the page of the problem code, with a
+// reference and a way forward.
+func (s *stack) problem(answer response, status int, code string) {
+	s.t.Helper()
+	if answer.StatusCode != status || !strings.Contains(answer.body, code+" · reference") {
+		s.t.Errorf("got %d, want %d %s:\n%s", answer.StatusCode, status, code, answer.body)
+	}
+	if !strings.Contains(answer.body, "href=") && !strings.Contains(answer.body, "<button") {
+		s.t.Error("the page has no way forward")
+	}
+}
+
+// eventually waits until ok, at most 5 s.
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not come to be")
+		}
+	}
+}
