@@ -82,6 +82,11 @@ func (w *answerWriter) WriteHeader(status int) {
 		case Alive:
 			w.visit.confirm(w.gate.now())
 		case Forgotten:
+			if w.visit.confirmed(w.gate.now(), w.gate.State.failedAt.Load()) {
+				// It lived a moment ago: the application may have lost all
+				// of them, and the next write of anybody must not meet that.
+				w.gate.applicationFailed()
+			}
 			w.visit.doubt()
 			if w.repeats && w.status != 0 {
 				w.mute = true

@@ -71,7 +71,12 @@ func TestRomMRestart(t *testing.T) {
 		tokens[i] = browsers[i].csrf()
 	}
 	s.romm.ForgetRequests()
+	s.romm.Down()
+	if answer := browsers[0].fetch("/api/roms"); answer.StatusCode != http.StatusBadGateway {
+		t.Errorf("while RomM is away: %d", answer.StatusCode)
+	}
 	s.romm.Restart()
+	s.romm.Up()
 	var wg sync.WaitGroup
 	for i, b := range browsers {
 		for range 3 {
