@@ -180,7 +180,7 @@ func list(d *caddyfile.Dispenser, to *[]string) error {
 
 // unknown refuses a word, and says which there are.
 func unknown[A, B any](d *caddyfile.Dispenser, where string, a map[string]A, b map[string]B) error {
-	var words []string
+	words := make([]string, 0, len(a)+len(b))
 	for word := range a {
 		words = append(words, word)
 	}

@@ -13,7 +13,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -270,14 +269,13 @@ func (m *Middleware) Cleanup() error {
 // ServeHTTP hands the request to the gate.
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	err := m.gate.ServeHTTP(w, r, &chain{next: next, r: r})
-	var failure *handler.Failure
-	if errors.As(err, &failure) {
+	if problem, ok := errors.AsType[*handler.Problem](err); ok {
 		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-			repl.Set("http.romm_oidc.code", failure.Code)
-			repl.Set("http.romm_oidc.status", failure.Status)
-			repl.Set("http.romm_oidc.reference", failure.Reference)
+			repl.Set("http.romm_oidc.code", problem.Code)
+			repl.Set("http.romm_oidc.status", problem.Status)
+			repl.Set("http.romm_oidc.reference", problem.Reference)
 		}
-		return caddyhttp.HandlerError{Err: failure, StatusCode: failure.Status, ID: failure.Reference, Trace: handlerID}
+		return caddyhttp.HandlerError{Err: problem, StatusCode: problem.Status, ID: problem.Reference, Trace: handlerID}
 	}
 	return err //nolint:wrapcheck // the chain's own error
 }
@@ -507,7 +505,7 @@ func (m *Middleware) checkIssuer() error {
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return fmt.Errorf("issuer: %q is not a URL like https://auth.example.com", m.Issuer)
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !flow.IsLoopback(u.Hostname())) {
 		return fmt.Errorf("issuer: %q must be https; to reach it inside a network without TLS, keep the public https URL and add \"issuer_address http://%s\"", m.Issuer, u.Host)
 	}
 	if m.IssuerAddress != "" {
@@ -517,12 +515,6 @@ func (m *Middleware) checkIssuer() error {
 		}
 	}
 	return nil
-}
-
-// isLoopback reports whether name can only be this machine (RFC 6761 section 6.3).
-func isLoopback(name string) bool {
-	ip := net.ParseIP(name)
-	return name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
 }
 
 func (m *Middleware) checkWords() error {
@@ -535,6 +527,9 @@ func (m *Middleware) checkWords() error {
 	}
 	if m.Errors != "" && m.Errors != "pass" {
 		errs = append(errs, fmt.Errorf("errors: %q is not known: write \"errors pass\", or leave it out", m.Errors))
+	}
+	if strings.Contains(m.ClientID, ":") {
+		errs = append(errs, fmt.Errorf("client_id: %q holds a colon, which RomM cannot send (RFC 7617 section 2): register the client under another id", m.ClientID))
 	}
 	if !slices.Contains(m.Scopes, "openid") {
 		errs = append(errs, errors.New("scopes: openid is missing: without it there is no sign-in"))

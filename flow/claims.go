@@ -3,6 +3,7 @@ package flow
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -53,12 +54,8 @@ func (c claims) list(name string) ([]string, error) {
 // sign-in needs. Who it is, issuer and subject, comes from the verified ID token alone.
 func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identity, error) {
 	merged := make(claims, len(token.all)+len(userinfo))
-	for name, value := range token.all {
-		merged[name] = value
-	}
-	for name, value := range userinfo {
-		merged[name] = value
-	}
+	maps.Copy(merged, token.all)
+	maps.Copy(merged, userinfo)
 	groups, err := merged.list(rp.GroupsClaim)
 	if err != nil {
 		return nil, err

@@ -51,8 +51,7 @@ func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw, non
 	})
 	token, err := verifier.Verify(ctx, raw)
 	if err != nil {
-		var network *url.Error
-		if errors.As(err, &network) {
+		if _, ok := errors.AsType[*url.Error](err); ok {
 			return nil, fmt.Errorf("%w: reading its keys: %w", ErrProviderUnavailable, err)
 		}
 		return nil, fmt.Errorf("%w: %w", ErrIDTokenInvalid, err)

@@ -101,7 +101,7 @@ func (k *Keyring) Gate() string { return k.gate }
 // Seal encrypts and authenticates plaintext for purpose. What stands in bound
 // (a cookie's name, a record's id) must be given to Open again, word for word.
 func (k *Keyring) Seal(purpose string, plaintext []byte, bound ...string) []byte {
-	return k.aead(0, purpose).Seal(nil, nil, plaintext, k.additional(purpose, bound))
+	return k.aead(0, purpose).Seal(nil, nil, plaintext, k.additional(purpose, bound)) //nolint:gosec // NewAEAD chooses the nonce
 }
 
 // Open returns what Seal sealed, and false for anything else.

@@ -17,8 +17,7 @@ func (rp *RelyingParty) userinfo(ctx context.Context, provider *Provider, access
 	source := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: accessToken, TokenType: "Bearer"})
 	info, err := provider.oidc.UserInfo(oidc.ClientContext(ctx, rp.statusClient()), source)
 	if err != nil {
-		var unavailable *statusError
-		if errors.As(err, &unavailable) {
+		if _, ok := errors.AsType[*statusError](err); ok {
 			return nil, fmt.Errorf("%w: asking userinfo: %w", ErrProviderUnavailable, err)
 		}
 		return nil, fmt.Errorf("%w: %w", ErrUserinfoInvalid, err)

@@ -2,6 +2,7 @@ package handler
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -54,7 +55,7 @@ func BenchmarkSignedIn(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			r := httptest.NewRequest("GET", "https://romm.example.com/api/roms?limit=72", nil)
+			r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/api/roms?limit=72", nil)
 			r.TLS.HandshakeComplete = true
 			header := http.Header{
 				"Accept": {"application/json"}, "Accept-Encoding": {"gzip"}, "Accept-Language": {"en"}, "User-Agent": {"Mozilla/5.0"},
@@ -68,9 +69,7 @@ func BenchmarkSignedIn(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				clear(r.Header)
-				for name, values := range header {
-					r.Header[name] = values
-				}
+				maps.Copy(r.Header, header)
 				lines[0] = cookie
 				r.Header["Cookie"] = lines
 				if err := f.gate.ServeHTTP(w, r, f.chain); err != nil {

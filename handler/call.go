@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -72,12 +74,10 @@ func newRequest(ctx context.Context, visitor *http.Request, origin Origin, call 
 	}).WithContext(ctx)
 	for name, values := range visitor.Header {
 		if carried(name) {
-			r.Header[name] = values[:len(values):len(values)]
+			r.Header[name] = slices.Clip(values)
 		}
 	}
-	for name, values := range call.Header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, call.Header)
 	if call.Cookie != "" {
 		r.Header.Set("Cookie", call.Cookie)
 	}

@@ -29,7 +29,7 @@ func cookieNamesFor(o Origin) cookieNames {
 // set returns a cookie of ours: for the whole origin, out of scripts' reach,
 // and Lax, since a sign-in comes back from another site.
 func (n cookieNames) set(name, value string, maxAge time.Duration) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure wherever the origin is https
 		Name: name, Value: value, Path: "/", MaxAge: max(int(maxAge.Seconds()), 1),
 		Secure: n.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
@@ -37,7 +37,7 @@ func (n cookieNames) set(name, value string, maxAge time.Duration) *http.Cookie 
 
 // unset returns the cookie that removes name from the browser.
 func (n cookieNames) unset(name string) *http.Cookie {
-	c := n.set(name, "", 0)
+	c := n.set(name, "", 0) //nolint:gosec // as set makes it
 	c.MaxAge = -1
 	return c
 }

@@ -88,7 +88,7 @@ func TestTicketCookie(t *testing.T) {
 
 func TestCookieValue(t *testing.T) {
 	t.Parallel()
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header["Cookie"] = []string{"xromm_oidc=0; romm_oidcx=1", "a=2; romm_oidc=3=4; romm_oidc=5"}
 	if got := cookieValue(r, "romm_oidc"); got != "3=4" {
 		t.Errorf("got %q", got)

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 )
@@ -50,7 +51,7 @@ func TestCrossOrigin(t *testing.T) {
 	}
 	t.Run("two Origins", func(t *testing.T) {
 		t.Parallel()
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header["Origin"] = []string{ours, "https://evil.com"}
 		if !crossOrigin(r, ours, false) {
 			t.Error("a second Origin was not looked at")

@@ -9,8 +9,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// problemField is one field of a problem in the server's placeholders, and in
-// the JSON that scripts get.
+// problemJSON is a problem as scripts get it.
 type problemJSON struct {
 	Detail    string `json:"detail"`
 	Code      string `json:"code"`
@@ -18,29 +17,27 @@ type problemJSON struct {
 }
 
 // fail answers r with the problem that err is, in the form that its kind
-// needs. Where problems are passed it returns a *Failure instead.
+// needs. Where problems are passed it returns the *Problem instead.
 func (g *Gate) fail(w http.ResponseWriter, r *http.Request, chain Chain, k kind, err error) error {
-	problem := problemOf(err)
-	reference := rand.Text()[:10]
-	g.log(r, chain, problem, reference)
+	problem := new(*problemOf(err))
+	problem.Reference = rand.Text()[:10]
+	g.log(r, chain, problem)
 	g.Observe("refused", problem.Code)
 	if g.PassErrors {
-		return &Failure{Problem: problem, Reference: reference}
+		return problem
 	}
 	switch {
 	case !k.wantsJSON():
-		p := g.pageOf(problem, r, chain)
-		p.Reference = reference
-		p.write(w, r)
+		g.pageOf(problem, r, chain).write(w, r)
 	case k == kindScript:
 		if problem.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", "Bearer") // never Basic: browsers would ask for a password
 		}
 		detail := named(problem.Title, g.ProviderLabel)
-		if problem.Code == problemNotSignedIn.Code {
+		if problem.Code == errNotSignedIn.Code {
 			detail = "Not authenticated" // the application's own word for it
 		}
-		writeJSON(w, r, problem.Status, problemJSON{Detail: detail, Code: problem.Code, Reference: reference}, problem.Retry)
+		writeJSON(w, r, problem.Status, problemJSON{Detail: detail, Code: problem.Code, Reference: problem.Reference}, problem.Retry)
 	default:
 		ownHeader(w, "", problem.Retry)
 		send(w, r, problem.Status, nil)
@@ -48,27 +45,18 @@ func (g *Gate) fail(w http.ResponseWriter, r *http.Request, chain Chain, k kind,
 	return nil
 }
 
-// Failure is a problem on its way to the server's own error pages.
-type Failure struct {
-	*Problem
-	Reference string // stands in the log too
-}
-
-// Unwrap returns the problem.
-func (f *Failure) Unwrap() error { return f.Problem }
-
 // log writes the line of a refusal. What every visitor causes all day, being
 // signed out, is for debugging.
-func (g *Gate) log(r *http.Request, chain Chain, problem *Problem, reference string) {
+func (g *Gate) log(r *http.Request, chain Chain, problem *Problem) {
 	write := g.Logger.Info
 	switch {
-	case problem.Code == problemNotSignedIn.Code || problem.Code == problemPrefetch.Code:
+	case problem.Code == errNotSignedIn.Code || problem.Code == errPrefetch.Code:
 		write = g.Logger.Debug
 	case problem.Status >= http.StatusInternalServerError:
 		write = g.Logger.Warn
 	}
 	write("request refused", zap.String("code", problem.Code), zap.Int("status", problem.Status),
-		zap.String("reference", reference), zap.String("method", r.Method), zap.String("path", r.URL.Path),
+		zap.String("reference", problem.Reference), zap.String("method", r.Method), zap.String("path", r.URL.Path),
 		zap.String("client_ip", chain.ClientIP()), zap.NamedError("cause", problem.Cause))
 }
 
@@ -77,7 +65,7 @@ func (g *Gate) pageOf(problem *Problem, r *http.Request, chain Chain) *page {
 	p := &page{
 		Status: problem.Status, Code: problem.Code, Retry: problem.Retry,
 		Title: named(problem.Title, g.ProviderLabel), Text: named(problem.Text, g.ProviderLabel),
-		Hint: named(problem.Hint, g.ProviderLabel),
+		Hint: named(problem.Hint, g.ProviderLabel), Reference: problem.Reference,
 	}
 	home := link{ID: "home", Label: "Open the site", Href: g.origin + "/"}
 	switch problem.Way {

@@ -63,21 +63,21 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, chain Chain) er
 	strip(r)
 	p, plain, ok := normalPath(r)
 	if !ok {
-		return g.fail(w, r, chain, kindScript, problemBadRequest)
+		return g.fail(w, r, chain, kindScript, errBadRequest)
 	}
 	if !knownMethod(r) {
-		return g.fail(w, r, chain, kindScript, problemMethod)
+		return g.fail(w, r, chain, kindScript, errMethod)
 	}
 	own := under(p, Base)
 	if own && g.Application.ServeProvider(w, r, p[len(Base):]) {
 		return nil
 	}
 	if !g.reached(r, chain) {
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), problemMisdirected)
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), errMisdirected)
 	}
 	if r.TLS != nil && !r.TLS.HandshakeComplete && (own || !isSafe(r.Method)) {
 		// 0-RTT data can be replayed by whoever recorded it (RFC 8470 section 5.2).
-		return g.fail(w, r, chain, kindScript, problemTooEarly)
+		return g.fail(w, r, chain, kindScript, errTooEarly)
 	}
 	if own {
 		return g.serveOwn(w, r, chain, strings.TrimPrefix(p[len(Base):], "/"))
@@ -87,7 +87,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, chain Chain) er
 	case s != nil:
 		return g.serveSession(w, r, chain, s, p, plain)
 	case err != nil && g.Application.Access(r, p, plain) != Open:
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), problemStorageUnavailable.Because(err))
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), errStorageUnavailable.Because(err))
 	default:
 		return g.serveAnonymous(w, r, chain, p, plain)
 	}
@@ -124,7 +124,7 @@ func (g *Gate) session(r *http.Request) (*session.Session, error) {
 	if ticket == "" {
 		return nil, nil //nolint:nilnil // no ticket is no error, and no session
 	}
-	return g.State.Sessions.Lookup(r.Context(), ticket) //nolint:wrapcheck // problemStorageUnavailable says what happened
+	return g.State.Sessions.Lookup(r.Context(), ticket) //nolint:wrapcheck // errStorageUnavailable says what happened
 }
 
 // serveAnonymous answers a request without a session.
@@ -155,16 +155,16 @@ func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chai
 	case kindNavigation:
 		return g.startLogin(w, r, chain, chain.OriginalURI(), false)
 	case kindForm:
-		return g.fail(w, r, chain, kind, problemNotSignedIn)
+		return g.fail(w, r, chain, kind, errNotSignedIn)
 	case kindPrefetch:
-		return g.fail(w, r, chain, kind, problemPrefetch)
+		return g.fail(w, r, chain, kind, errPrefetch)
 	case kindScript:
-		denied := *problemNotSignedIn
+		denied := *errNotSignedIn
 		denied.Status = g.Application.DeniedStatus(r.Context(), callerFor(chain, r, g.Origin))
 		return g.fail(w, r, chain, kind, &denied)
 	case kindSocket, kindEmbedded:
 	}
-	return g.fail(w, r, chain, kind, problemNotSignedIn)
+	return g.fail(w, r, chain, kind, errNotSignedIn)
 }
 
 // passUnstamped passes r on for nobody in particular.

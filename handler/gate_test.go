@@ -114,7 +114,7 @@ func TestSchemeIsThatOfTheOrigin(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, nil)
 			f.chain.trusted = c.trusted
-			r := httptest.NewRequest("GET", "http://romm.example.com/open", nil)
+			r := httptest.NewRequest(http.MethodGet, "http://romm.example.com/open", nil)
 			if c.proto != "" {
 				r.Header.Set("X-Forwarded-Proto", c.proto)
 			}
@@ -271,9 +271,9 @@ func TestErrorsPass(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) { c.PassErrors = true })
 	w := httptest.NewRecorder()
-	err := f.gate.ServeHTTP(w, httptest.NewRequest("GET", "https://evil.com/", nil), f.chain)
-	var failure *Failure
-	if !errors.As(err, &failure) || failure.Code != "misdirected" || failure.Status != 421 || failure.Reference == "" {
+	err := f.gate.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://evil.com/", nil), f.chain)
+	problem, ok := errors.AsType[*Problem](err)
+	if !ok || problem.Code != "misdirected" || problem.Status != 421 || problem.Reference == "" {
 		t.Errorf("%v", err)
 	}
 	if w.Body.Len() != 0 {

@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -100,10 +101,15 @@ func (a *application) Socket(path string) bool   { return under(path, "/ws") }
 func (a *application) SignInTarget(r *http.Request, _ string, _ Origin) string {
 	return r.URL.Query().Get("next")
 }
-func (a *application) SignOutAnswer(url string) any                                  { return map[string]string{"next": url} }
-func (a *application) DeniedStatus(context.Context, Caller) int                      { return a.status }
-func (a *application) SessionCookie() string                                         { return "app_session" }
-func (a *application) BrowserCookies() []string                                      { return []string{"app_csrf"} }
+
+func (a *application) SignOutAnswer(url string) any { return map[string]string{"next": url} }
+
+func (a *application) DeniedStatus(context.Context, Caller) int { return a.status }
+
+func (a *application) SessionCookie() string { return "app_session" }
+
+func (a *application) BrowserCookies() []string { return []string{"app_csrf"} }
+
 func (a *application) ServeProvider(http.ResponseWriter, *http.Request, string) bool { return false }
 
 func (a *application) SignIn(context.Context, Caller, flow.Identity) (string, error) {
@@ -132,12 +138,12 @@ func (a *application) SignOut(_ context.Context, _ Caller, session string) error
 
 func (a *application) Guard(_ context.Context, _ Caller, _ *http.Request, path string, _ flow.Identity, _ string) error {
 	if path == "/guarded" {
-		return problemNotAllowed
+		return errNotAllowed
 	}
 	return nil
 }
 
-func (a *application) Filter(header http.Header, stamped bool) Liveness {
+func (a *application) Filter(header http.Header, _ bool) Liveness {
 	header.Del("X-Private")
 	switch header.Get("X-Session") {
 	case "alive":
@@ -175,7 +181,8 @@ func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Reque
 func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
 func (c *chainFunc) OriginalURI() string                                           { return c.uri }
 func (c *chainFunc) ClientIP() string                                              { return "192.0.2.1" }
-func (c *chainFunc) TrustedProxy() bool                                            { return c.trusted }
+
+func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 
 // bench is a gate at https://romm.example.com with everything around it.
 type fixture struct {
@@ -187,15 +194,15 @@ type fixture struct {
 }
 
 // newFixture returns a fixture; change alters its configuration first.
-func newFixture(t testing.TB, change func(*Config)) *fixture {
-	t.Helper()
+func newFixture(tb testing.TB, change func(*Config)) *fixture {
+	tb.Helper()
 	f := &fixture{app: &application{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
 	store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})
 	store.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
-	t.Cleanup(store.Close)
+	tb.Cleanup(store.Close)
 	origin, err := OriginOf("https://romm.example.com")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cfg := Config{
 		Origin: origin, ProviderLabel: "Authelia", Application: f.app, State: NewState(store),
@@ -222,25 +229,25 @@ func newFixture(t testing.TB, change func(*Config)) *fixture {
 type unreachable struct{}
 
 func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
-	return nil, &http.ProtocolError{ErrorString: "away"}
+	return nil, errors.New("away")
 }
 
 // ticket signs somebody in, past the provider, and returns their cookie.
-func (f *fixture) ticket(t testing.TB, identity flow.Identity) string {
-	t.Helper()
+func (f *fixture) ticket(tb testing.TB, identity flow.Identity) string {
+	tb.Helper()
 	f.app.alive["app-0"] = true
-	ticket, _, err := f.gate.State.Sessions.Create(t.Context(), session.Record{
+	ticket, _, err := f.gate.State.Sessions.Create(tb.Context(), session.Record{
 		Identity: identity, Application: "app-0", Created: time.Now(),
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return "__Host-romm_oidc=" + ticket.String()
 }
 
 // do sends a request to the gate. target may carry a method before the path.
-func (f *fixture) do(t testing.TB, target string, fields ...string) *httptest.ResponseRecorder {
-	t.Helper()
+func (f *fixture) do(tb testing.TB, target string, fields ...string) *httptest.ResponseRecorder {
+	tb.Helper()
 	method, path, ok := strings.Cut(target, " ")
 	if !ok {
 		method, path = http.MethodGet, target
@@ -258,7 +265,7 @@ func (f *fixture) do(t testing.TB, target string, fields ...string) *httptest.Re
 	f.chain.uri = path
 	w := httptest.NewRecorder()
 	if err := f.gate.ServeHTTP(w, r, f.chain); err != nil {
-		t.Fatalf("%s: %v", target, err)
+		tb.Fatalf("%s: %v", target, err)
 	}
 	return w
 }

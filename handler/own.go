@@ -33,11 +33,11 @@ func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request, chain Chain, nam
 		}
 		return g.signedOut(w, r)
 	}
-	return g.fail(w, r, chain, kindOf(r, Base, g.Application), problemNotFound)
+	return g.fail(w, r, chain, kindOf(r, Base, g.Application), errNotFound)
 }
 
 // notLikeThis refuses a method (RFC 9110 section 15.5.6).
 func (g *Gate) notLikeThis(w http.ResponseWriter, r *http.Request, chain Chain, allow string) error {
 	w.Header().Set("Allow", allow)
-	return g.fail(w, r, chain, kindOf(r, Base, g.Application), problemMethod)
+	return g.fail(w, r, chain, kindOf(r, Base, g.Application), errMethod)
 }

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 )
@@ -37,7 +38,7 @@ func TestNormalPath(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := httptest.NewRequest("GET", c.target, nil)
+			r := httptest.NewRequest(http.MethodGet, c.target, nil)
 			normal, plain, ok := normalPath(r)
 			if normal != c.normal || plain != c.plain || ok != c.ok {
 				t.Errorf("normalPath(%q) = %q, %v, %v, want %q, %v, %v", c.target, normal, plain, ok, c.normal, c.plain, c.ok)
@@ -46,7 +47,7 @@ func TestNormalPath(t *testing.T) {
 	}
 	t.Run("raw hash", func(t *testing.T) {
 		t.Parallel()
-		r := httptest.NewRequest("GET", "/api/roms", nil)
+		r := httptest.NewRequest(http.MethodGet, "/api/roms", nil)
 		r.RequestURI = "/api/roms#/api/heartbeat"
 		if _, _, ok := normalPath(r); ok {
 			t.Error("a raw # in the request line was accepted")
@@ -59,7 +60,7 @@ func FuzzNormalPath(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.URL.Path = path
 		normal, plain, ok := normalPath(r)
 		if !ok {

@@ -11,15 +11,16 @@ import (
 // Problem is why a visitor does not get what they asked for: one stable code
 // for logs, metrics, JSON and docs, and the words of the page. It is an error,
 // so that what finds the problem needs to know nothing of pages.
-type Problem struct {
-	Code   string // stable, snake_case
-	Status int    // of the response
-	Title  string
-	Text   string        // to the visitor; "{provider}" becomes the provider's label
-	Hint   string        // to whoever runs the site; empty if there is nothing to add
-	Cause  error         // for the log only; nil if the code says it all
-	Way    Way           // what the page offers
-	Retry  time.Duration // the page reloads itself after this time, and Retry-After says so; 0: not
+type Problem struct { //nolint:errname // the word of RFC 9457
+	Code      string // stable, snake_case
+	Status    int    // of the response
+	Title     string
+	Text      string        // to the visitor; "{provider}" becomes the provider's label
+	Hint      string        // to whoever runs the site; empty if there is nothing to add
+	Cause     error         // for the log only; nil if the code says it all
+	Way       Way           // what the page offers
+	Reference string        // of this one occurrence, in the log too; set by the gate
+	Retry     time.Duration // the page reloads itself after this time, and Retry-After says so; 0: not
 
 	returnTo string // where the sign-in that met the problem was to end
 }
@@ -53,105 +54,105 @@ func (p *Problem) Because(cause error) *Problem {
 
 // The gate's own problems. Those of the application are the application's.
 var (
-	problemBadRequest = &Problem{
+	errBadRequest = &Problem{
 		Code: "bad_request", Status: http.StatusBadRequest, Title: "This address cannot be understood",
 		Text: "The address contains characters that do not belong there.",
 	}
-	problemMisdirected = &Problem{
+	errMisdirected = &Problem{
 		Code: "misdirected", Status: http.StatusMisdirectedRequest, Title: "This is not the address of this site",
 		Text: "Please use the site's own address.", Way: WayHome,
 		Hint: "The host or the scheme of the request is not that of redirect_uri. If a proxy in front of Caddy ends TLS, list it in Caddy's trusted_proxies.",
 	}
-	problemTooEarly = &Problem{
+	errTooEarly = &Problem{
 		Code: "too_early", Status: http.StatusTooEarly, Title: "One moment",
 		Text: "Please try again.",
 	}
-	problemMethod = &Problem{
+	errMethod = &Problem{
 		Code: "method_not_allowed", Status: http.StatusMethodNotAllowed, Title: "Not like this",
 		Text: "This address does not answer this kind of request.",
 	}
-	problemNotFound = &Problem{
+	errNotFound = &Problem{
 		Code: "not_found", Status: http.StatusNotFound, Title: "There is nothing here",
 		Text: "This address does not exist.",
 	}
-	problemNotSignedIn = &Problem{
+	errNotSignedIn = &Problem{
 		Code: "not_signed_in", Status: http.StatusUnauthorized, Title: "You are signed out",
 		Text: "Your session has ended, and what you just sent was not accepted. Sign in, go back and send it again.", Way: WayRetry,
 	}
-	problemCrossOrigin = &Problem{
+	errCrossOrigin = &Problem{
 		Code: "cross_origin", Status: http.StatusForbidden, Title: "Refused",
 		Text: "Another site tried to do this in your name.",
 	}
-	problemPrefetch = &Problem{
+	errPrefetch = &Problem{
 		Code: "prefetch", Status: http.StatusServiceUnavailable, Title: "Not in advance",
 		Text: "This page cannot be loaded in advance.",
 	}
-	problemNotAllowed = &Problem{
+	errNotAllowed = &Problem{
 		Code: "not_allowed", Status: http.StatusForbidden, Title: "You may not use this site",
 		Text: "{provider} knows you, but your account has not been given access to this site. Ask whoever runs it.", Way: WayProvider,
 		Hint: "None of the groups, e-mail addresses and domains under allow fits this account.",
 	}
-	problemLoginExpired = &Problem{
+	errLoginExpired = &Problem{
 		Code: "login_expired", Status: http.StatusBadRequest, Title: "That took too long",
 		Text: "The sign-in was begun more than ten minutes ago. Please start again.", Way: WayRetry,
 	}
-	problemCookiesMissing = &Problem{
+	errCookiesMissing = &Problem{
 		Code: "cookies_missing", Status: http.StatusBadRequest, Title: "Your browser keeps no cookies",
 		Text: "Signing in needs a cookie of this site, and your browser did not send it back. Allow cookies for this site, then try again.", Way: WayRetry,
 	}
-	problemResponseInvalid = &Problem{
+	errResponseInvalid = &Problem{
 		Code: "response_invalid", Status: http.StatusBadRequest, Title: "The sign-in could not be checked",
 		Text: "What came back from {provider} does not fit what was asked. Nothing has happened; please start again.", Way: WayRetry,
 	}
-	problemDenied = &Problem{
+	errDenied = &Problem{
 		Code: "sign_in_denied", Status: http.StatusForbidden, Title: "{provider} did not sign you in",
 		Text: "You declined, or your account may not use this site. You can try again.", Way: WayRetry,
 	}
-	problemProviderRefused = &Problem{
+	errProviderRefused = &Problem{
 		Code: "provider_refused", Status: http.StatusBadGateway, Title: "{provider} refused this site",
 		Text: "The site and {provider} do not agree on how to sign in. Please tell whoever runs the site.", Way: WayRetry,
 	}
-	problemTokenRefused = &Problem{
+	errTokenRefused = &Problem{
 		Code: "token_refused", Status: http.StatusBadGateway, Title: "The sign-in could not be finished",
 		Text: "{provider} did not accept the code that it had just issued. Please start again.", Way: WayRetry,
 	}
-	problemClientRefused = &Problem{
+	errClientRefused = &Problem{
 		Code: "client_refused", Status: http.StatusBadGateway, Title: "{provider} does not accept this site",
 		Text: "Please tell whoever runs the site.", Way: WayRetry,
 		Hint: "client_id, client_secret and client_auth must be those of the client at the provider.",
 	}
-	problemIDToken = &Problem{
+	errIDToken = &Problem{
 		Code: "id_token_invalid", Status: http.StatusBadGateway, Title: "The sign-in could not be verified",
 		Text: "What {provider} says about you could not be verified. Please tell whoever runs the site.", Way: WayRetry,
 	}
-	problemUserinfo = &Problem{
+	errUserinfo = &Problem{
 		Code: "userinfo_invalid", Status: http.StatusBadGateway, Title: "The sign-in could not be verified",
 		Text: "{provider} did not say who you are. Please tell whoever runs the site.", Way: WayRetry,
 	}
-	problemEmailMissing = &Problem{
+	errEmailMissing = &Problem{
 		Code: "email_missing", Status: http.StatusForbidden, Title: "Your account has no e-mail address",
 		Text: "This site needs one. Ask whoever runs {provider} to add it to your account.", Way: WayProvider,
 		Hint: "The claim email must be there, and the scope email must be granted.",
 	}
-	problemEmailUnverified = &Problem{
+	errEmailUnverified = &Problem{
 		Code: "email_unverified", Status: http.StatusForbidden, Title: "Your e-mail address is not verified",
 		Text: "Verify it at {provider}, then sign in again.", Way: WayProvider,
 		Hint: "The claim email_verified must be true.",
 	}
-	problemUsernameMissing = &Problem{
+	errUsernameMissing = &Problem{
 		Code: "username_missing", Status: http.StatusForbidden, Title: "Your account has no user name",
 		Text: "Ask whoever runs {provider}.", Way: WayProvider,
 		Hint: "The username claim must be there (username_claim, by default preferred_username with the scope profile).",
 	}
-	problemProviderUnavailable = &Problem{
+	errProviderUnavailable = &Problem{
 		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Title: "{provider} does not answer",
 		Text: "Nobody can sign in at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
 	}
-	problemStorageUnavailable = &Problem{
+	errStorageUnavailable = &Problem{
 		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Title: "One moment",
 		Text: "Your session cannot be looked up right now. You are still signed in; this page tries again by itself.", Retry: 5 * time.Second,
 	}
-	problemInternal = &Problem{
+	errInternal = &Problem{
 		Code: "internal", Status: http.StatusInternalServerError, Title: "Something went wrong",
 		Text: "Please try again. If it happens again, tell whoever runs the site.", Way: WayRetry,
 	}
@@ -160,53 +161,50 @@ var (
 // problemOf turns any error into the problem that a visitor is told about. It
 // is the only place where that is decided.
 func problemOf(err error) *Problem {
-	var problem *Problem
-	if errors.As(err, &problem) {
+	if problem, ok := errors.AsType[*Problem](err); ok {
 		return problem
 	}
-	var refused *flow.AuthorizationError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*flow.AuthorizationError](err); ok {
 		switch refused.Code {
 		case "access_denied":
-			return problemDenied.Because(err)
+			return errDenied.Because(err)
 		case "server_error", "temporarily_unavailable":
-			return problemProviderUnavailable.Because(err)
+			return errProviderUnavailable.Because(err)
 		case "login_required", "interaction_required", "consent_required", "account_selection_required":
-			return problemTokenRefused.Because(err)
+			return errTokenRefused.Because(err)
 		}
-		problem := problemProviderRefused.Because(err)
+		problem := errProviderRefused.Because(err)
 		problem.Hint = "The provider said " + refused.Error()
 		return problem
 	}
-	var token *flow.TokenError
-	if errors.As(err, &token) {
+	if token, ok := errors.AsType[*flow.TokenError](err); ok {
 		switch token.Code {
 		case "invalid_client", "unauthorized_client", "invalid_request":
-			return problemClientRefused.Because(err)
+			return errClientRefused.Because(err)
 		}
-		return problemTokenRefused.Because(err)
+		return errTokenRefused.Because(err)
 	}
 	for _, m := range []struct {
 		target  error
 		problem *Problem
 	}{
-		{flow.ErrProviderUnavailable, problemProviderUnavailable},
-		{flow.ErrLoginExpired, problemLoginExpired},
-		{flow.ErrLoginUnknown, problemLoginExpired},
-		{flow.ErrResponseInvalid, problemResponseInvalid},
-		{flow.ErrIDTokenInvalid, problemIDToken},
-		{flow.ErrUserinfoInvalid, problemUserinfo},
-		{flow.ErrEmailMissing, problemEmailMissing},
-		{flow.ErrEmailUnverified, problemEmailUnverified},
-		{flow.ErrUsernameMissing, problemUsernameMissing},
-		{flow.ErrAccountGone, problemNotAllowed},
+		{flow.ErrProviderUnavailable, errProviderUnavailable},
+		{flow.ErrLoginExpired, errLoginExpired},
+		{flow.ErrLoginUnknown, errLoginExpired},
+		{flow.ErrResponseInvalid, errResponseInvalid},
+		{flow.ErrIDTokenInvalid, errIDToken},
+		{flow.ErrUserinfoInvalid, errUserinfo},
+		{flow.ErrEmailMissing, errEmailMissing},
+		{flow.ErrEmailUnverified, errEmailUnverified},
+		{flow.ErrUsernameMissing, errUsernameMissing},
+		{flow.ErrAccountGone, errNotAllowed},
 	} {
 		if errors.Is(err, m.target) {
 			return m.problem.Because(err)
 		}
 	}
-	return problemInternal.Because(err)
+	return errInternal.Because(err)
 }
 
 // StorageUnavailable returns the problem of a storage that could not be read or written.
-func StorageUnavailable(cause error) *Problem { return problemStorageUnavailable.Because(cause) }
+func StorageUnavailable(cause error) *Problem { return errStorageUnavailable.Because(cause) }

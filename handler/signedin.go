@@ -19,11 +19,11 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 	if !v.permitted(record, &g.Policy) {
 		g.end(r, chain, s, "not_allowed")
 		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), problemNotAllowed)
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), errNotAllowed)
 	}
 	socket := isSocket(r) || g.Application.Socket(p)
 	if crossOrigin(r, g.origin, socket) {
-		return g.fail(w, r, chain, kindScript, problemCrossOrigin)
+		return g.fail(w, r, chain, kindScript, errCrossOrigin)
 	}
 	switch g.Application.Access(r, p, plain) {
 	case SignIn:
@@ -99,10 +99,10 @@ func (g *Gate) ensureConfirmed(r *http.Request, chain Chain, s *session.Session,
 	if v.confirmed(g.now(), g.State.failedAt.Load()) {
 		return nil
 	}
-	call := callerFor(chain, r, g.Origin)
+	ctx, call := r.Context(), callerFor(chain, r, g.Origin)
 	alive, err, _ := g.State.calls.Do("confirm "+s.ID().String(), func() (any, error) {
 		asked := g.now()
-		alive, err := g.Application.Confirm(r.Context(), call, s.Record().Application)
+		alive, err := g.Application.Confirm(ctx, call, s.Record().Application)
 		if err == nil && alive {
 			v.confirm(asked)
 		}
@@ -121,13 +121,13 @@ func (g *Gate) ensureConfirmed(r *http.Request, chain Chain, s *session.Session,
 // rebroker signs s in to the application again, at most once in ten seconds,
 // and once for all who ask at the same time.
 func (g *Gate) rebroker(r *http.Request, chain Chain, s *session.Session, v *visit) error {
-	call := callerFor(chain, r, g.Origin)
+	ctx, call := r.Context(), callerFor(chain, r, g.Origin)
 	_, err, _ := g.State.calls.Do("broker "+s.ID().String(), func() (any, error) {
 		if last := v.brokered.Load(); last != nil && g.now().Sub(last.at) < brokerPause {
 			return nil, last.err
 		}
 		identity := s.Record().Identity
-		application, err := g.Application.SignIn(r.Context(), call, identity)
+		application, err := g.Application.SignIn(ctx, call, identity)
 		v.brokered.Store(&brokering{at: g.now(), err: err})
 		if err != nil {
 			g.Observe("brokered", problemOf(err).Code)
@@ -135,7 +135,7 @@ func (g *Gate) rebroker(r *http.Request, chain Chain, s *session.Session, v *vis
 		}
 		g.Observe("brokered", "ok")
 		v.confirm(g.now())
-		err = g.State.Sessions.Update(context.WithoutCancel(r.Context()), s, func(record *session.Record) {
+		err = g.State.Sessions.Update(context.WithoutCancel(ctx), s, func(record *session.Record) {
 			record.Application = application
 		})
 		if err != nil {

@@ -78,7 +78,7 @@ func TestBrokeringIsSingleFlight(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			r := httptest.NewRequest("GET", "https://romm.example.com/api/x", nil)
+			r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/api/x", nil)
 			r.TLS.HandshakeComplete = true
 			r.Header.Set("Cookie", ticket)
 			w := httptest.NewRecorder()
@@ -100,7 +100,7 @@ func TestRefusedBrokeringEndsOnAPage(t *testing.T) {
 	f := newFixture(t, nil)
 	ticket := f.ticket(t, alice)
 	delete(f.app.alive, "app-0")
-	f.app.err = problemNotAllowed
+	f.app.err = errNotAllowed
 	var hits atomic.Int64
 	f.forgetful(&hits)
 	for range 3 {
@@ -119,7 +119,7 @@ func TestPanicInACall(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	f.chain.serve = func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }
-	call := callerFor(f.chain, httptest.NewRequest("GET", "/", nil), f.gate.Origin)
+	call := callerFor(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.gate.Origin)
 	if _, err := call(t.Context(), Call{Method: "GET", Target: "/x"}); !errors.Is(err, errAborted) {
 		t.Errorf("%v", err)
 	}
@@ -129,7 +129,7 @@ func TestPanicInACall(t *testing.T) {
 func TestCallCarriesTheVisitorNotTheirCredentials(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	visitor := httptest.NewRequest("POST", "https://romm.example.com/x", strings.NewReader("body"))
+	visitor := httptest.NewRequest(http.MethodPost, "https://romm.example.com/x", strings.NewReader("body"))
 	for _, name := range []string{
 		"Cookie", "Authorization", "Connection", "Upgrade", "Range", "If-None-Match", "Accept-Encoding", "Content-Type", "Content-Length",
 		"Remote-User", "Remote_User", "Origin", "Referer", "Te", "Transfer-Encoding", "Sec-Fetch-Mode", "Sec-Websocket-Key",
@@ -163,7 +163,7 @@ func TestCallOutlivesItsVisitor(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	f.chain.serve = func(_ http.ResponseWriter, r *http.Request) error { return r.Context().Err() }
-	if _, err := callerFor(f.chain, httptest.NewRequest("GET", "/", nil), f.gate.Origin)(ctx, Call{Method: "GET", Target: "/x"}); err != nil {
+	if _, err := callerFor(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.gate.Origin)(ctx, Call{Method: "GET", Target: "/x"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -185,7 +185,7 @@ func TestEndClosesStreams(t *testing.T) {
 		return nil
 	}}
 	go func() {
-		r := httptest.NewRequest("GET", "https://romm.example.com/ws/x", nil)
+		r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/ws/x", nil)
 		r.TLS.HandshakeComplete = true
 		r.Header.Set("Cookie", ticket)
 		r.Header.Set("Connection", "Upgrade")

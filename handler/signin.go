@@ -38,7 +38,7 @@ func (g *Gate) startLogin(w http.ResponseWriter, r *http.Request, chain Chain, r
 	}
 	name, value, err := g.RelyingParty.LoginCookie(r.Context(), g.cookies.prefix, login)
 	if err != nil {
-		return fail(problemStorageUnavailable.Because(err))
+		return fail(errStorageUnavailable.Because(err))
 	}
 	underWay := flow.LoginCookies(g.cookies.prefix, r.Cookies())
 	for len(underWay) >= flow.MaxLogins {
@@ -60,7 +60,7 @@ func (g *Gate) startLogin(w http.ResponseWriter, r *http.Request, chain Chain, r
 func (g *Gate) callback(w http.ResponseWriter, r *http.Request, chain Chain) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || len(r.URL.RawQuery) > responseLimit {
-		return g.fail(w, r, chain, kindNavigation, problemResponseInvalid.Because(err))
+		return g.fail(w, r, chain, kindNavigation, errResponseInvalid.Because(err))
 	}
 	state := query.Get("state")
 	login, cookie, err := g.RelyingParty.FindLogin(r.Context(), g.cookies.prefix, r.Cookies(), state)
@@ -68,7 +68,7 @@ func (g *Gate) callback(w http.ResponseWriter, r *http.Request, chain Chain) err
 	case errors.Is(err, flow.ErrLoginUnknown) || errors.Is(err, flow.ErrLoginExpired):
 		return g.strayCallback(w, r, chain, state, err)
 	case err != nil:
-		return g.fail(w, r, chain, kindNavigation, problemStorageUnavailable.Because(err))
+		return g.fail(w, r, chain, kindNavigation, errStorageUnavailable.Because(err))
 	}
 	code, err := g.RelyingParty.CheckResponse(r.Context(), login, query)
 	if err != nil {
@@ -94,7 +94,7 @@ func (g *Gate) strayCallback(w http.ResponseWriter, r *http.Request, chain Chain
 	s, err := g.session(r)
 	switch {
 	case err != nil:
-		return g.fail(w, r, chain, kindNavigation, problemStorageUnavailable.Because(err))
+		return g.fail(w, r, chain, kindNavigation, errStorageUnavailable.Because(err))
 	case s != nil:
 		redirect(w, http.StatusSeeOther, "/")
 		return nil
@@ -102,7 +102,7 @@ func (g *Gate) strayCallback(w http.ResponseWriter, r *http.Request, chain Chain
 		return g.fail(w, r, chain, kindNavigation, cause)
 	case strings.HasPrefix(state, "r."):
 		// A second try, and its cookie is missing as well.
-		return g.fail(w, r, chain, kindNavigation, problemCookiesMissing.Because(cause))
+		return g.fail(w, r, chain, kindNavigation, errCookiesMissing.Because(cause))
 	}
 	return g.startLogin(w, r, chain, "/", true)
 }
@@ -127,7 +127,7 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 	}
 	identity := &result.Identity
 	if !g.Policy.Permits(identity) {
-		return outcome{err: problemNotAllowed}
+		return outcome{err: errNotAllowed}
 	}
 	application, err := g.Application.SignIn(ctx, callerFor(chain, r, g.Origin), *identity)
 	if err != nil {
@@ -140,7 +140,7 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 		Identity: *identity, Tokens: result.Tokens, Application: application, Created: g.now(),
 	})
 	if err != nil {
-		return outcome{err: problemStorageUnavailable.Because(err)}
+		return outcome{err: errStorageUnavailable.Because(err)}
 	}
 	visitOf(s).confirm(g.now())
 	chain.Identify(identity)

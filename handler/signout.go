@@ -26,7 +26,7 @@ func (g *Gate) signOutByScript(w http.ResponseWriter, r *http.Request, chain Cha
 // signOutByPost ends the session of a form on one of our own pages.
 func (g *Gate) signOutByPost(w http.ResponseWriter, r *http.Request, chain Chain) error {
 	if crossOrigin(r, g.origin, false) {
-		return g.fail(w, r, chain, kindNavigation, problemCrossOrigin)
+		return g.fail(w, r, chain, kindNavigation, errCrossOrigin)
 	}
 	return g.signOutByBrowser(w, r, chain)
 }
@@ -51,7 +51,7 @@ func (g *Gate) signOutByLink(w http.ResponseWriter, r *http.Request, chain Chain
 func (g *Gate) signOutByBrowser(w http.ResponseWriter, r *http.Request, chain Chain) error {
 	s, err := g.session(r)
 	if err != nil {
-		return g.fail(w, r, chain, kindNavigation, problemStorageUnavailable.Because(err))
+		return g.fail(w, r, chain, kindNavigation, errStorageUnavailable.Because(err))
 	}
 	redirect(w, http.StatusSeeOther, g.leaveURL(r, g.forget(w, r, chain, s)))
 	return nil
@@ -72,7 +72,7 @@ func (g *Gate) forget(w http.ResponseWriter, r *http.Request, chain Chain, s *se
 	}
 	http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
 	for _, name := range g.Application.BrowserCookies() {
-		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: g.cookies.secure})
+		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: g.cookies.secure}) //nolint:gosec // a script may read it as long as it lives: it is RomM's CSRF token
 	}
 	// What is cached of the application was shown to its user only. Never
 	// "storage": the emulator keeps saved games there.

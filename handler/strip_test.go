@@ -16,7 +16,7 @@ func TestIdentityFieldAliasesAreStripped(t *testing.T) {
 		name = strings.ReplaceAll(name, "-", separator)
 		return []string{name, strings.ToUpper(name), strings.ToLower(name), http.CanonicalHeaderKey(name)}
 	}
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header = http.Header{"X-Csrftoken": {"kept"}, "Accept": {"kept"}, "User-Agent": {"kept"}, "X-Upload-Filename": {"kept"}}
 	for name := range identityFields {
 		for _, separator := range []string{"-", "_", "."} {
@@ -56,7 +56,7 @@ func TestConnectionCannotNameTheStamp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := httptest.NewRequest("GET", "/", nil)
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.Header["Connection"] = c.connection
 			if c.upgrade != "" {
 				r.Header.Set("Upgrade", c.upgrade)

@@ -159,6 +159,7 @@ func TestConfigErrors(t *testing.T) {
 		"relative callback":        {"redirect_uri /api/oauth/openid", "is not an absolute http or https URL"},
 		"http origin":              {"redirect_uri http://romm.host.local/api/oauth/openid", ""},
 		"client_auth":              {"client_auth jwt", "neither basic nor post"},
+		"colon in client_id":       {"client_id a:b", "holds a colon"},
 		"algorithm":                {"romm_id_token_alg HS256", "neither ES256 nor RS256"},
 		"errors":                   {"errors show", `write "errors pass"`},
 		"scopes":                   {"scopes profile", "openid is missing"},

@@ -31,7 +31,7 @@ func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Ide
 		return "", err
 	}
 	if !beat.OIDC.Enabled {
-		return "", problemDisabled
+		return "", errDisabled
 	}
 	role, err := a.roleFor(beat, &identity)
 	if err != nil {
@@ -62,14 +62,14 @@ func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) 
 	role := ""
 	if a.Roles != nil {
 		if v, ok := parseVersion(beat.System.Version); ok && v.before(4, 8, 0) {
-			return "", problemRolesVersion.Because(errors.New("RomM says that it is " + beat.System.Version))
+			return "", errRolesVersion.Because(errors.New("RomM says that it is " + beat.System.Version))
 		}
 		if role = a.Roles.Of(identity); role == "" {
-			return "", problemNoRole
+			return "", errNoRole
 		}
 	}
 	if beat.System.ShowSetupWizard && role != RoleAdmin {
-		return "", problemNoAdministrator
+		return "", errNoAdministrator
 	}
 	return role, nil
 }
@@ -89,7 +89,7 @@ func (a *App) linkFor(ctx context.Context, identity *flow.Identity) (*Link, erro
 		return nil, storageProblem(err)
 	}
 	if holder != nil && !holder.owns(identity) {
-		return nil, problemLinkTaken
+		return nil, errLinkTaken
 	}
 	return nil, nil //nolint:nilnil // a newcomer has no link
 }
@@ -138,7 +138,7 @@ func (a *App) signInAs(ctx context.Context, call handler.Caller, claims op.Claim
 	if role == RoleUser && user.Role == RoleAdmin {
 		others, err := a.otherAdmins(ctx, call, session, user)
 		if err == nil && !others {
-			err = problemLastAdmin
+			err = errLastAdmin
 		}
 		_ = a.SignOut(ctx, call, session)
 		if err != nil {
@@ -151,7 +151,7 @@ func (a *App) signInAs(ctx context.Context, call handler.Caller, claims op.Claim
 	}
 	if role != "" && (role == RoleAdmin) != (user.Role == RoleAdmin) {
 		_ = a.SignOut(ctx, call, session)
-		return "", nil, problemRolesIgnored
+		return "", nil, errRolesIgnored
 	}
 	return session, user, nil
 }
@@ -189,15 +189,15 @@ func (a *App) startSignIn(ctx context.Context, call handler.Caller) (url.Values,
 	const what = "GET /api/login/openid"
 	answer, err := call(ctx, handler.Call{Method: http.MethodGet, Target: "/api/login/openid"})
 	if err != nil {
-		return nil, "", problemUnreachable.Because(err)
+		return nil, "", errUnreachable.Because(err)
 	}
 	session := sessionOf(answer)
 	location, err := url.Parse(answer.Header.Get("Location"))
 	switch {
 	case answer.Status == http.StatusInternalServerError && strings.Contains(string(answer.Body), "OAuth disabled"):
-		return nil, session, problemDisabled.Because(seen(what, answer))
+		return nil, session, errDisabled.Because(seen(what, answer))
 	case answer.Status == http.StatusInternalServerError:
-		return nil, session, problemNoMetadata.Because(seen(what, answer))
+		return nil, session, errNoMetadata.Because(seen(what, answer))
 	case err != nil || answer.Status/100 != 3 || session == "":
 		return nil, session, unexpected(what, answer)
 	}
@@ -205,7 +205,7 @@ func (a *App) startSignIn(ctx context.Context, call handler.Caller) (url.Values,
 	switch {
 	case !strings.HasSuffix(location.Path, handler.Base+op.AuthorizationPath),
 		query.Get("client_id") != a.ClientID, query.Get("redirect_uri") != a.RedirectURI:
-		return nil, session, problemElsewhere.Because(seen(what, answer))
+		return nil, session, errElsewhere.Because(seen(what, answer))
 	case query.Get("state") == "" || query.Get("nonce") == "":
 		return nil, session, unexpected(what, answer)
 	}
@@ -221,7 +221,7 @@ func (a *App) finishSignIn(ctx context.Context, call handler.Caller, session, co
 		Cookie: sessionCookie + "=" + session,
 	})
 	if err != nil {
-		return session, problemUnreachable.Because(err)
+		return session, errUnreachable.Because(err)
 	}
 	if answer.Status/100 == 3 && answer.Header.Get("Location") == "/" {
 		if fresh := sessionOf(answer); fresh != "" {
@@ -240,25 +240,25 @@ func (a *App) refusal(what string, answer *handler.Answer, code string) error {
 	switch answer.Status {
 	case http.StatusUnauthorized:
 		if strings.Contains(body, "Disabled user") {
-			return problemAccountDisabled.Because(cause)
+			return errAccountDisabled.Because(cause)
 		}
 	case http.StatusForbidden:
 		switch {
 		case strings.Contains(body, "registration"):
-			return problemRegistration.Because(cause)
+			return errRegistration.Because(cause)
 		case strings.Contains(body, "role"):
-			return problemRolesIgnored.Because(cause)
+			return errRolesIgnored.Because(cause)
 		}
 	case http.StatusBadRequest:
-		return problemRefused.Because(cause)
+		return errRefused.Because(cause)
 	case http.StatusInternalServerError:
 		switch outcome := a.Provider.Outcome(code); {
 		case outcome.Refusal != "":
-			return problemSecret.Because(errors.Join(cause, errors.New("our token endpoint refused RomM: "+outcome.Refusal)))
+			return errSecret.Because(errors.Join(cause, errors.New("our token endpoint refused RomM: "+outcome.Refusal)))
 		case !outcome.Requested:
-			return problemNoMetadata.Because(cause)
+			return errNoMetadata.Because(cause)
 		default:
-			return problemRefused.Because(cause)
+			return errRefused.Because(cause)
 		}
 	}
 	return unexpected(what, answer)
@@ -273,7 +273,7 @@ func (a *App) whoIs(ctx context.Context, call handler.Caller, session string) (*
 func (a *App) account(ctx context.Context, call handler.Caller, path, session string) (*account, error) {
 	answer, err := call(ctx, handler.Call{Method: http.MethodGet, Target: path, Cookie: sessionCookie + "=" + session})
 	if err != nil {
-		return nil, problemUnreachable.Because(err)
+		return nil, errUnreachable.Because(err)
 	}
 	var user account
 	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &user) != nil || user.ID <= 0 || user.Username == "" {
@@ -289,7 +289,7 @@ func (a *App) otherAdmins(ctx context.Context, call handler.Caller, session stri
 		Method: http.MethodGet, Target: "/api/users", Cookie: sessionCookie + "=" + session,
 	})
 	if err != nil {
-		return false, problemUnreachable.Because(err)
+		return false, errUnreachable.Because(err)
 	}
 	var users []account
 	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &users) != nil {
@@ -326,7 +326,7 @@ func (a *App) Confirm(ctx context.Context, call handler.Caller, session string) 
 // is nobody's user name and password: beside a session that is signed in RomM
 // does not look at it, beside another it makes no difference. (A bearer would
 // not do: RomM answers 500 to one that it cannot read.)
-const noCredentials = "Basic Og=="
+const noCredentials = "Basic Og==" //nolint:gosec // it is none
 
 // SignOut ends session in RomM.
 func (a *App) SignOut(ctx context.Context, call handler.Caller, session string) error {
@@ -359,17 +359,16 @@ func sessionOf(answer *handler.Answer) string {
 // changed says account_changed where RomM refuses a user whom it knew: the
 // account was renamed or given another address in RomM.
 func changed(link *Link, err error) error {
-	var problem *handler.Problem
-	if link != nil && errors.As(err, &problem) && (problem.Code == problemRefused.Code || problem.Code == problemRegistration.Code) {
-		return problemAccountChanged.Because(err)
+	problem, ok := errors.AsType[*handler.Problem](err)
+	if link != nil && ok && (problem.Code == errRefused.Code || problem.Code == errRegistration.Code) {
+		return errAccountChanged.Because(err)
 	}
 	return err
 }
 
 // storageProblem is err, or, if it is no Problem yet, that storage is away.
 func storageProblem(err error) error {
-	var problem *handler.Problem
-	if errors.As(err, &problem) {
+	if _, ok := errors.AsType[*handler.Problem](err); ok {
 		return err
 	}
 	return handler.StorageUnavailable(err)

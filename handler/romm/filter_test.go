@@ -18,12 +18,16 @@ func TestFilter(t *testing.T) {
 		want    handler.Liveness
 	}{
 		"RomM's session stays here": {
-			http.Header{"Set-Cookie": {"romm_session=abc; path=/; HttpOnly", "romm_csrftoken=x; Path=/"}}, true,
-			http.Header{"Set-Cookie": {"romm_csrftoken=x; Path=/"}}, handler.Alive,
+			http.Header{"Set-Cookie": {"romm_session=abc; path=/; HttpOnly", "romm_csrftoken=x; Path=/"}},
+			true,
+			http.Header{"Set-Cookie": {"romm_csrftoken=x; Path=/"}},
+			handler.Alive,
 		},
 		"RomM forgot the session": {
-			http.Header{"Set-Cookie": {"romm_session=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT"}}, true,
-			http.Header{}, handler.Forgotten,
+			http.Header{"Set-Cookie": {"romm_session=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT"}},
+			true,
+			http.Header{},
+			handler.Forgotten,
 		},
 		"no word of it":          {http.Header{"Etag": {"x"}}, true, http.Header{"Etag": {"x"}}, handler.Unknown},
 		"another cookie's name":  {http.Header{"Set-Cookie": {"xromm_session=1"}}, true, http.Header{"Set-Cookie": {"xromm_session=1"}}, handler.Unknown},

@@ -79,7 +79,7 @@ func (a *App) loadLink(ctx context.Context, path string) (*Link, error) {
 	return &link, nil
 }
 
-// pin stores link unless it already stands so. It returns problemLinkTaken if
+// pin stores link unless it already stands so. It returns errLinkTaken if
 // the address has come to be another's.
 func (a *App) pin(ctx context.Context, link Link) error {
 	bySubject := a.subjectPath(link.Issuer, link.Subject)
@@ -106,7 +106,7 @@ func (a *App) pin(ctx context.Context, link Link) error {
 		return err
 	}
 	if holder != nil && (holder.Issuer != link.Issuer || holder.Subject != link.Subject) {
-		return problemLinkTaken
+		return errLinkTaken
 	}
 	known, err := a.loadLink(ctx, bySubject)
 	if err != nil {

@@ -1,6 +1,7 @@
 package romm
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -110,7 +111,7 @@ func TestSignInTarget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := httptest.NewRequest("GET", c.target, nil)
+			r := httptest.NewRequest(http.MethodGet, c.target, nil)
 			if c.referer != "" {
 				r.Header.Set("Referer", c.referer)
 			}

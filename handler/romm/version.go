@@ -65,7 +65,7 @@ func (a *App) askHeartbeat(ctx context.Context, call handler.Caller) (*heartbeat
 	asked, err, _ := a.State.calls.Do("heartbeat", func() (any, error) {
 		answer, err := call(ctx, handler.Call{Method: http.MethodGet, Target: "/api/heartbeat"})
 		if err != nil {
-			return nil, problemUnreachable.Because(err)
+			return nil, errUnreachable.Because(err)
 		}
 		var beat heartbeat
 		if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &beat) != nil || beat.System.Version == "" {
