@@ -41,6 +41,7 @@ type stack struct {
 	authelia *authelia.Server
 	romm     *romm.Server
 	tester   *caddytest.Tester
+	site     string // where browsers go
 	storage  string
 
 	autheliaURL, rommURL, cert, key string
@@ -73,7 +74,7 @@ const freshConnections = "transport http {\n keepalive off\n}"
 // start starts a stack. Caddy itself is shared by all tests of this package.
 func start(t *testing.T, o options) *stack {
 	t.Helper()
-	s := &stack{t: t, storage: t.TempDir()}
+	s := &stack{t: t, storage: t.TempDir(), site: public}
 	ao := authelia.Options{
 		Issuer: issuer, CookieDomain: "example.com", Users: users,
 		Clients: []authelia.Client{{
@@ -232,7 +233,7 @@ func (b *browser) send(target string, body io.Reader, fields ...string) response
 		method, at = http.MethodGet, target
 	}
 	if strings.HasPrefix(at, "/") {
-		at = public + at
+		at = b.site + at
 	}
 	r, err := http.NewRequestWithContext(b.t.Context(), method, at, body)
 	if err != nil {
