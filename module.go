@@ -30,11 +30,19 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+	_ "github.com/romm-oidc/caddy-romm-oidc/handler/command" // caddy romm-oidc
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
 func init() {
 	caddy.RegisterModule(Middleware{})
+	admin.Gates = func(yield func(admin.Gate) bool) {
+		gates.Range(func(_, value any) bool {
+			gate, ok := value.(admin.Gate)
+			return !ok || yield(gate)
+		})
+	}
 }
 
 // Middleware puts RomM behind an OpenID Connect provider. It signs visitors in
@@ -162,12 +170,23 @@ var gates = caddy.NewUsagePool()
 
 // gateState is what one gate keeps beside its configuration.
 type gateState struct {
+	id       string
 	storage  atomic.Pointer[flow.Storage]
+	links    *romm.Links
 	sessions *session.Store
 	gate     *handler.State
 	romm     *romm.State
 	provider *op.State
 }
+
+// store returns the storage that the last instance brought.
+func (s *gateState) store() flow.Storage { return *s.storage.Load() }
+
+// ID implements admin.Gate.
+func (s *gateState) ID() string { return s.id }
+
+// Links implements admin.Gate.
+func (s *gateState) Links() *romm.Links { return s.links }
 
 // Destruct ends the workers of a gate that no configuration uses any more.
 func (s *gateState) Destruct() error {
@@ -217,7 +236,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 			UsernameClaim: resolved.UsernameClaim, GroupsClaim: resolved.GroupsClaim,
 			Client: client, Keyring: state.sessions.Keyring,
 		}),
-		Application:     resolved.application(id, state, m.logger),
+		Application:     resolved.application(state, m.logger),
 		State:           state.gate,
 		Policy:          resolved.policy(),
 		Lifetime:        limits.Lifetime,
@@ -233,10 +252,11 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 func (m *Middleware) load(id string) (*gateState, error) {
 	value, _, err := gates.LoadOrNew(id, func() (caddy.Destructor, error) {
 		node, _ := os.Hostname() // only for lists; may be empty
-		state := &gateState{romm: romm.NewState()}
+		state := &gateState{id: id, romm: romm.NewState()}
+		state.links = romm.NewLinks(id, state.store)
 		state.sessions = session.New(session.Options{Gate: id, Node: node, Logger: caddy.Log().Named(handlerID)})
 		state.gate = handler.NewState(state.sessions)
-		state.provider = op.NewState(id, state.sessions.Keyring, func() flow.Storage { return *state.storage.Load() }, time.Now)
+		state.provider = op.NewState(id, state.sessions.Keyring, state.store, time.Now)
 		return state, nil
 	})
 	if err != nil {
@@ -598,7 +618,7 @@ func (m *Middleware) client() (*http.Client, error) {
 }
 
 // application returns RomM as this configuration sees it.
-func (m *Middleware) application(id string, state *gateState, logger *zap.Logger) *romm.App {
+func (m *Middleware) application(state *gateState, logger *zap.Logger) *romm.App {
 	var roles *romm.Roles
 	if m.Roles != nil {
 		roles = &romm.Roles{Admin: m.Roles.Admin, User: m.Roles.User}
@@ -614,8 +634,7 @@ func (m *Middleware) application(id string, state *gateState, logger *zap.Logger
 			},
 		}),
 		ClientID: m.ClientID, RedirectURI: m.RedirectURI, Roles: roles,
-		Storage: func() flow.Storage { return *state.storage.Load() },
-		Gate:    id, State: state.romm,
+		Links: state.links, State: state.romm,
 	})
 }
 

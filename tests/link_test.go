@@ -2,6 +2,7 @@ package tests
 
 import (
 	"net/http"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -34,12 +35,40 @@ func TestSomebodyElsesEmailTakesNothingOver(t *testing.T) {
 	}
 }
 
-// A rebuilt Authelia has new subjects: the account is not handed over by itself.
+// A rebuilt Authelia has new subjects: the account is not handed over by
+// itself, but by the operator's hand, with the command that the page names.
 func TestRebuiltAuthelia(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
 	s.authelia.ResetDatabase()
-	s.problem(s.browser().signIn("/", "alice"), http.StatusForbidden, "link_taken")
+	page := s.browser().signIn("/", "alice")
+	s.problem(page, http.StatusForbidden, "link_taken")
+	if !strings.Contains(page.body, "caddy romm-oidc links forget") {
+		t.Error("the page does not name the command")
+	}
+	links := func(args ...string) (string, error) {
+		file, err := binary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		output, err := exec.Command(file, append([]string{"romm-oidc", "links", "--address", "localhost:2999"}, args...)...).CombinedOutput()
+		return string(output), err
+	}
+	if output, err := links("list"); err != nil || !strings.Contains(output, "alice@example.com") || strings.Contains(output, s.authelia.Subject("alice")) {
+		t.Errorf("%v %s", err, output)
+	}
+	if output, err := links("forget", "nobody@example.com"); err == nil {
+		t.Errorf("forgot nobody: %s", output)
+	}
+	if output, err := links("forget", "Alice@example.com"); err != nil {
+		t.Errorf("%v %s", err, output)
+	}
+	if me := s.as("alice").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"alice"`) {
+		t.Errorf("%s", me.body)
+	}
+	if output, err := links("list"); err != nil || !strings.Contains(output, s.authelia.Subject("alice")) {
+		t.Errorf("%v %s", err, output)
+	}
 }
 
 // A name or address that is changed in RomM stays linked, by whomever it was changed.

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 )
@@ -18,8 +17,7 @@ type Config struct {
 	ClientID    string       // RomM's, at Provider
 	RedirectURI string       // RomM's OIDC_REDIRECT_URI
 	Roles       *Roles       // nil: RomM's own roles are left alone
-	Storage     func() flow.Storage
-	Gate        string // the gate's id
+	Links       *Links
 	State       *State
 	Now         func() time.Time // nil: time.Now
 }
@@ -44,14 +42,11 @@ func (a *App) now() time.Time { return a.Now() }
 type State struct {
 	calls     singleflight.Group
 	heartbeat atomic.Pointer[heartbeat]
-	doubted   atomic.Bool   // RomM was away: its version may be another
-	linkTurn  chan struct{} // holds one token: whose turn it is to take the storage lock of the links
+	doubted   atomic.Bool // RomM was away: its version may be another
 }
 
 // NewState returns the state of a gate that has not seen its RomM yet.
-func NewState() *State {
-	return &State{linkTurn: make(chan struct{}, 1)}
-}
+func NewState() *State { return new(State) }
 
 // ServeProvider answers what RomM's own OpenID Connect client asks.
 func (a *App) ServeProvider(w http.ResponseWriter, r *http.Request, path string) bool {

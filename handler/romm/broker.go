@@ -45,7 +45,7 @@ func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Ide
 	if err != nil {
 		return "", changed(link, err)
 	}
-	err = a.pin(ctx, Link{
+	err = a.Links.pin(ctx, Link{
 		Issuer: identity.Issuer, Subject: identity.Subject,
 		ID: user.ID, Username: user.Username, Email: user.Email,
 	})
@@ -77,14 +77,14 @@ func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) 
 // linkFor returns the link of identity, nil for a newcomer whose e-mail
 // address nobody else holds.
 func (a *App) linkFor(ctx context.Context, identity *flow.Identity) (*Link, error) {
-	link, err := a.linkOf(ctx, identity)
+	link, err := a.Links.of(ctx, identity)
 	if err != nil {
 		return nil, storageProblem(err)
 	}
 	if link != nil {
 		return link, nil
 	}
-	holder, err := a.linkOfEmail(ctx, identity.Email)
+	holder, err := a.Links.ofEmail(ctx, identity.Email)
 	if err != nil {
 		return nil, storageProblem(err)
 	}

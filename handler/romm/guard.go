@@ -47,7 +47,7 @@ func (a *App) Answered(ctx context.Context, call handler.Caller, r *http.Request
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	link, err := a.linkOfAccount(ctx, id)
+	link, err := a.Links.ofAccount(ctx, id)
 	if err != nil || link == nil {
 		return
 	}
@@ -59,5 +59,5 @@ func (a *App) Answered(ctx context.Context, call handler.Caller, r *http.Request
 		return
 	}
 	link.Username, link.Email = user.Username, user.Email
-	_ = a.pin(ctx, *link)
+	_ = a.Links.pin(ctx, *link)
 }

@@ -31,41 +31,88 @@ func (l *Link) owns(identity *flow.Identity) bool {
 	return l.Issuer == identity.Issuer && l.Subject == identity.Subject
 }
 
-func (a *App) linkPath(kind string, parts ...string) string {
+// Links are the links of one gate, in storage. All handler instances of the
+// gate share one value.
+type Links struct {
+	folder  string
+	storage func() flow.Storage
+	turn    chan struct{} // holds one token: whose turn it is to take the storage lock
+}
+
+// NewLinks returns the links of a gate. storage is asked each time, as a
+// reload may bring another.
+func NewLinks(gate string, storage func() flow.Storage) *Links {
+	return &Links{folder: flow.StoragePrefix(gate) + "/links", storage: storage, turn: make(chan struct{}, 1)}
+}
+
+func (l *Links) path(kind string, parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return flow.StoragePrefix(a.Gate) + "/links/" + kind + "/" + hex.EncodeToString(sum[:16]) + ".json"
+	return l.folder + "/" + kind + "/" + hex.EncodeToString(sum[:16]) + ".json"
 }
 
-func (a *App) subjectPath(issuer, subject string) string {
-	return a.linkPath("subject", issuer, subject)
+func (l *Links) subjectPath(issuer, subject string) string { return l.path("subject", issuer, subject) }
+
+func (l *Links) emailPath(email string) string { return l.path("email", strings.ToLower(email)) }
+
+func (l *Links) accountPath(id int) string { return l.path("account", strconv.Itoa(id)) }
+
+// paths are the places where link is stored: it is looked for by each.
+func (l *Links) paths(link *Link) []string {
+	return []string{l.emailPath(link.Email), l.accountPath(link.ID), l.subjectPath(link.Issuer, link.Subject)}
 }
 
-func (a *App) emailPath(email string) string { return a.linkPath("email", strings.ToLower(email)) }
-
-func (a *App) accountPath(id int) string { return a.linkPath("account", strconv.Itoa(id)) }
-
-// paths are the places where l is stored: it is looked for by each.
-func (a *App) paths(l *Link) []string {
-	return []string{a.emailPath(l.Email), a.accountPath(l.ID), a.subjectPath(l.Issuer, l.Subject)}
+// of returns the link of identity, nil if there is none.
+func (l *Links) of(ctx context.Context, identity *flow.Identity) (*Link, error) {
+	return l.load(ctx, l.subjectPath(identity.Issuer, identity.Subject))
 }
 
-// linkOf returns the link of identity, nil if there is none.
-func (a *App) linkOf(ctx context.Context, identity *flow.Identity) (*Link, error) {
-	return a.loadLink(ctx, a.subjectPath(identity.Issuer, identity.Subject))
+// ofEmail returns the link that holds email, nil if there is none.
+func (l *Links) ofEmail(ctx context.Context, email string) (*Link, error) {
+	return l.load(ctx, l.emailPath(email))
 }
 
-// linkOfEmail returns the link that holds email, nil if there is none.
-func (a *App) linkOfEmail(ctx context.Context, email string) (*Link, error) {
-	return a.loadLink(ctx, a.emailPath(email))
+// ofAccount returns the link to the RomM account id, nil if there is none.
+func (l *Links) ofAccount(ctx context.Context, id int) (*Link, error) {
+	return l.load(ctx, l.accountPath(id))
 }
 
-// linkOfAccount returns the link to the RomM account id, nil if there is none.
-func (a *App) linkOfAccount(ctx context.Context, id int) (*Link, error) {
-	return a.loadLink(ctx, a.accountPath(id))
+// List returns all links.
+func (l *Links) List(ctx context.Context) ([]Link, error) {
+	keys, err := l.storage().List(ctx, l.folder+"/subject", false)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing the links: %w", err)
+	}
+	links := make([]Link, 0, len(keys))
+	for _, key := range keys {
+		link, err := l.load(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if link != nil { // it may have vanished meanwhile
+			links = append(links, *link)
+		}
+	}
+	return links, nil
 }
 
-func (a *App) loadLink(ctx context.Context, path string) (*Link, error) {
-	document, err := a.Storage().Load(ctx, path)
+// Forget removes the link that holds email, RomM's own for the account, and
+// reports whether there was one. Whoever signs in with that address next is
+// linked to the account.
+func (l *Links) Forget(ctx context.Context, email string) (bool, error) {
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	link, err := l.ofEmail(ctx, email)
+	if err != nil || link == nil {
+		return false, err
+	}
+	return true, l.remove(ctx, l.paths(link))
+}
+
+func (l *Links) load(ctx context.Context, path string) (*Link, error) {
+	document, err := l.storage().Load(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // not found is no error in a store
 	}
@@ -81,34 +128,24 @@ func (a *App) loadLink(ctx context.Context, path string) (*Link, error) {
 
 // pin stores link unless it already stands so. It returns errLinkTaken if
 // the address has come to be another's.
-func (a *App) pin(ctx context.Context, link Link) error {
-	bySubject := a.subjectPath(link.Issuer, link.Subject)
-	if known, err := a.loadLink(ctx, bySubject); err == nil && known != nil && *known == link {
+func (l *Links) pin(ctx context.Context, link Link) error {
+	bySubject := l.subjectPath(link.Issuer, link.Subject)
+	if known, err := l.load(ctx, bySubject); err == nil && known != nil && *known == link {
 		return nil
 	}
-	// One at a time in this process: who waits for the storage lock of
-	// somebody beside them would wait a whole second for it.
-	select {
-	case a.State.linkTurn <- struct{}{}:
-		defer func() { <-a.State.linkTurn }()
-	case <-ctx.Done():
-		return fmt.Errorf("waiting to store a link: %w", ctx.Err())
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return err
 	}
-	storage := a.Storage()
-	lock := flow.StoragePrefix(a.Gate) + "/links"
-	if err := storage.Lock(ctx, lock); err != nil {
-		return fmt.Errorf("locking the links: %w", err)
-	}
-	defer func() { _ = storage.Unlock(context.WithoutCancel(ctx), lock) }()
-
-	holder, err := a.linkOfEmail(ctx, link.Email)
+	defer unlock()
+	holder, err := l.ofEmail(ctx, link.Email)
 	if err != nil {
 		return err
 	}
 	if holder != nil && (holder.Issuer != link.Issuer || holder.Subject != link.Subject) {
 		return errLinkTaken
 	}
-	known, err := a.loadLink(ctx, bySubject)
+	known, err := l.load(ctx, bySubject)
 	if err != nil {
 		return err
 	}
@@ -116,22 +153,44 @@ func (a *App) pin(ctx context.Context, link Link) error {
 	if err != nil {
 		return fmt.Errorf("encoding a link: %w", err)
 	}
-	paths := a.paths(&link)
+	paths := l.paths(&link)
 	for _, path := range paths {
-		if err := storage.Store(ctx, path, document); err != nil {
+		if err := l.storage().Store(ctx, path, document); err != nil {
 			return fmt.Errorf("storing a link: %w", err)
 		}
 	}
 	if known == nil {
 		return nil
 	}
-	for _, path := range a.paths(known) {
-		if slices.Contains(paths, path) {
-			continue
-		}
-		if err := storage.Delete(ctx, path); err != nil {
-			return fmt.Errorf("removing a former link: %w", err)
+	former := slices.DeleteFunc(l.paths(known), func(path string) bool { return slices.Contains(paths, path) })
+	return l.remove(ctx, former)
+}
+
+func (l *Links) remove(ctx context.Context, paths []string) error {
+	for _, path := range paths {
+		if err := l.storage().Delete(ctx, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing a link: %w", err)
 		}
 	}
 	return nil
+}
+
+// lock takes the storage lock of the links. In this process they take turns
+// first: who waits for the storage lock of somebody beside them would wait a
+// whole second for it.
+func (l *Links) lock(ctx context.Context) (unlock func(), err error) {
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the links: %w", ctx.Err())
+	}
+	storage := l.storage()
+	if err := storage.Lock(ctx, l.folder); err != nil {
+		<-l.turn
+		return nil, fmt.Errorf("locking the links: %w", err)
+	}
+	return func() {
+		_ = storage.Unlock(context.WithoutCancel(ctx), l.folder)
+		<-l.turn
+	}, nil
 }
