@@ -64,10 +64,11 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 	if isSocket(r) {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
-		defer s.Hold(cancel)()
+		upgrade := &socketHold{cancel}
+		defer s.Hold(upgrade).Release(upgrade)
 		r = r.WithContext(ctx)
 	} else {
-		defer s.Hold(answer.Abort)()
+		defer s.Hold(answer).Release(answer)
 	}
 	if err := g.chainError(chain.Serve(answer, r)); err != nil {
 		return err
@@ -91,6 +92,13 @@ func mayRepeat(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !isSocket(r)
 }
+
+// socketHold ends an upgraded connection by its context; reverse_proxy then
+// closes both of its sides.
+type socketHold struct{ cancel context.CancelFunc }
+
+// Abort implements session.Holder.
+func (h *socketHold) Abort() { h.cancel() }
 
 // ensureConfirmed asks the application whether the session still lives, unless
 // that is known, and signs in again if it does not. That the application does

@@ -29,16 +29,31 @@ func fieldSet(names ...string) map[string]bool {
 	return set
 }
 
-// longestIdentityField bounds the stack buffer in isIdentityField, in bytes.
-const longestIdentityField = 40
+// The lengths of the shortest and the longest identity field, in bytes.
+const (
+	shortestIdentityField = len("User")
+	longestIdentityField  = len("X-Auth-Request-Preferred-Username")
+)
 
 // isIdentityField reports whether name is an identity field in some spelling.
 func isIdentityField(name string) bool {
-	if len(name) > longestIdentityField {
+	if len(name) < shortestIdentityField || len(name) > longestIdentityField {
 		return false
 	}
-	switch name[0] | 0x20 { // all of them begin so; most header fields do not
-	case 'r', 'x', 'a', 'u':
+	switch name[0] | 0x20 { // all of them begin like one of these; most header fields do not
+	case 'x':
+	case 'r':
+		if name[2]|0x20 != 'm' { // Remote-, not Referer
+			return false
+		}
+	case 'a':
+		if name[1]|0x20 != 'u' { // Auth-, not Accept
+			return false
+		}
+	case 'u':
+		if len(name) > shortestIdentityField { // User, not User-Agent
+			return false
+		}
 	default:
 		return false
 	}

@@ -21,8 +21,8 @@ func TestEndEndsAtOnceEverywhere(t *testing.T) {
 		ticket, here := create(t, a, "ada")
 		there := mustOpen(t, b, ticket)
 		var cancelled atomic.Int32
-		here.Hold(func() { cancelled.Add(1) })
-		release := there.Hold(func() { cancelled.Add(1) })
+		hold(here, func() { cancelled.Add(1) })
+		release := hold(there, func() { cancelled.Add(1) })
 
 		if err := a.End(t.Context(), here.ID(), "sign_out"); err != nil {
 			t.Fatal(err)
@@ -44,7 +44,7 @@ func TestEndEndsAtOnceEverywhere(t *testing.T) {
 		}
 		release()
 		release()
-		there.Hold(func() { cancelled.Add(1) })
+		hold(there, func() { cancelled.Add(1) })
 		if cancelled.Load() != 3 {
 			t.Error("holding an ended session did not cancel at once")
 		}

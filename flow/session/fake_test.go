@@ -236,3 +236,15 @@ func mustNot(t *testing.T, s *Store, ticket string) {
 		t.Fatalf("Lookup = %v, %v, want no session", session, err)
 	}
 }
+
+// stream is a holder that calls a function.
+type stream struct{ cancel func() }
+
+func (s *stream) Abort() { s.cancel() }
+
+// hold holds a session until release is called.
+func hold(s *Session, cancel func()) (release func()) {
+	h := &stream{cancel}
+	at := s.Hold(h)
+	return func() { at.Release(h) }
+}

@@ -19,7 +19,7 @@ func TestEvictionTakesTheLeastRecentlyUsed(t *testing.T) {
 			ticket, session := create(t, s, name)
 			tickets[name] = ticket
 			if name == "held" { // the one that was used least recently
-				release = session.Hold(func() {})
+				release = hold(session, func() {})
 			}
 			time.Sleep(time.Minute)
 		}
@@ -46,7 +46,7 @@ func TestMemoryOfHeldSessionsGrowsAndShrinks(t *testing.T) {
 	var ended atomic.Int32
 	for i := range 40 {
 		_, session := create(t, s, fmt.Sprint("user", i))
-		releases = append(releases, session.Hold(func() { ended.Add(1) }))
+		releases = append(releases, hold(session, func() { ended.Add(1) }))
 	}
 	if s.Len() != 40 {
 		t.Errorf("%d of 40 held sessions in memory", s.Len())
@@ -81,7 +81,7 @@ func TestHoldOfAnEvictedSession(t *testing.T) {
 	t.Run("alone", func(t *testing.T) {
 		s, ticket, session := evicted(t)
 		cancelled := false
-		session.Hold(func() { cancelled = true })
+		hold(session, func() { cancelled = true })
 		if mustOpen(t, s, ticket) != session {
 			t.Error("there are two of one session")
 		}
@@ -97,7 +97,7 @@ func TestHoldOfAnEvictedSession(t *testing.T) {
 			t.Fatal("not replaced")
 		}
 		cancelled := false
-		session.Hold(func() { cancelled = true })
+		hold(session, func() { cancelled = true })
 		if err := s.Update(t.Context(), session, func(r *Record) { r.Application = "x" }); err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestHoldOfAnEvictedSession(t *testing.T) {
 		s, _, session := evicted(t)
 		_ = s.End(t.Context(), session.ID(), "x")
 		cancelled := false
-		session.Hold(func() { cancelled = true })
+		hold(session, func() { cancelled = true })
 		if !cancelled || !session.Ended() {
 			t.Error("the stream goes on")
 		}
@@ -135,7 +135,7 @@ func TestHoldRacesWithEverything(t *testing.T) {
 					}
 					open.Add(1)
 					var once sync.Once
-					release := current.Hold(func() { once.Do(func() { open.Add(-1) }) })
+					release := hold(current, func() { once.Do(func() { open.Add(-1) }) })
 					if i%2 == 0 {
 						release()
 						once.Do(func() { open.Add(-1) })

@@ -64,7 +64,7 @@ func TestHeldSessionIsInUse(t *testing.T) {
 		start(t, s)
 		ticket, session := create(t, s, "ada")
 		cancelled := make(chan struct{})
-		session.Hold(func() { close(cancelled) })
+		hold(session, func() { close(cancelled) })
 		time.Sleep(9 * time.Hour)
 		synctest.Wait()
 		mustOpen(t, other, ticket) // another node knows it is in use
@@ -91,7 +91,7 @@ func TestHeldSessionIsNotIdle(t *testing.T) {
 		s := newTestStore(storage)
 		s.Configure(storage, Limits{Idle: time.Hour})
 		ticket, session := create(t, s, "ada")
-		session.Hold(func() { t.Error("the stream was cut") })
+		hold(session, func() { t.Error("the stream was cut") })
 		time.Sleep(2 * time.Hour) // without workers that would mark the use
 		if entries, err := s.List(t.Context()); len(entries) != 1 || err != nil {
 			t.Errorf("List = %v, %v", entries, err)
@@ -108,7 +108,7 @@ func TestReleaseIsUse(t *testing.T) {
 		s := newTestStore(storage)
 		s.Configure(storage, Limits{Idle: time.Hour})
 		ticket, session := create(t, s, "ada")
-		release := session.Hold(func() {})
+		release := hold(session, func() {})
 		time.Sleep(50 * time.Minute)
 		release()
 		time.Sleep(50 * time.Minute)

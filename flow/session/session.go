@@ -1,7 +1,7 @@
 package session
 
 import (
-	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,11 +33,14 @@ type Session struct {
 
 	mu      sync.Mutex // guards what follows, and the writes of evicted, ended and held
 	reason  string
-	holders map[*holder]struct{}
+	holders []Holder
 }
 
-// holder is a stream or transfer in progress.
-type holder struct{ cancel context.CancelFunc }
+// Holder is a stream or transfer in progress. It is a pointer: holders are compared.
+type Holder interface {
+	// Abort ends it at once. It must not block.
+	Abort()
+}
 
 // ID names the session in lists and logs.
 func (s *Session) ID() ID { return s.id }
@@ -74,54 +77,51 @@ func (s *Session) Attachment(create func() any) any {
 	return *s.attachment.Load()
 }
 
-// Hold tells that a stream or transfer of the session is in progress: cancel
-// is called when the session ends, at once if it has. Until release is called
-// the session counts as in use and stays in memory. release may be called more
-// than once, also after the end.
-func (s *Session) Hold(cancel context.CancelFunc) (release func()) {
-	h := &holder{cancel: cancel}
+// Hold tells that h, a stream or transfer of the session, is in progress: it is
+// aborted when the session ends, at once if it has. Until it is released the
+// session counts as in use and stays in memory. The returned session is the
+// one to release it at: memory may have let this one go and loaded it anew.
+func (s *Session) Hold(h Holder) *Session {
 	for session := s; session != nil; session = s.store.memory.insert(s) {
 		if session.hold(h) {
-			return func() { session.release(h) }
+			return session
 		}
 		if session.ended.Load() {
 			break
 		}
 	}
-	cancel()
-	return func() {}
+	h.Abort()
+	return s
 }
 
 // hold returns false when the session has ended or is no longer the one in memory.
-func (s *Session) hold(h *holder) bool {
+func (s *Session) hold(h Holder) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended.Load() || s.evicted.Load() {
 		return false
 	}
-	if s.holders == nil {
-		s.holders = make(map[*holder]struct{}, 1)
-	}
-	s.holders[h] = struct{}{}
+	s.holders = append(s.holders, h)
 	s.held.Store(int32(len(s.holders))) //nolint:gosec // as many as there are open streams
 	return true
 }
 
-func (s *Session) release(h *holder) {
+// Release tells that h is done. It may be called more than once, and after the end.
+func (s *Session) Release(h Holder) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, found := s.holders[h]; !found {
+	i := slices.Index(s.holders, h)
+	if i < 0 {
 		return
 	}
-	delete(s.holders, h)
-	s.held.Store(int32(len(s.holders))) //nolint:gosec // as many as there are open streams
-	if len(s.holders) == 0 {
-		s.holders = nil
-	}
+	last := len(s.holders) - 1
+	s.holders[i], s.holders[last] = s.holders[last], nil
+	s.holders = s.holders[:last] // the room is kept: a session has many short requests
+	s.held.Store(int32(last))    //nolint:gosec // as many as there are open streams
 	s.touch(s.store.unix())
 }
 
-// end ends the session in this process and cancels its holders.
+// end ends the session in this process and aborts its holders.
 func (s *Session) end(reason string) {
 	s.mu.Lock()
 	if s.ended.Load() {
@@ -134,8 +134,8 @@ func (s *Session) end(reason string) {
 	s.holders = nil
 	s.held.Store(0)
 	s.mu.Unlock()
-	for h := range holders {
-		h.cancel()
+	for _, h := range holders {
+		h.Abort()
 	}
 }
 

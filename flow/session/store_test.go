@@ -314,7 +314,7 @@ func TestLifetimeAndIdle(t *testing.T) {
 			mustOpen(t, s, used)
 		}
 		mustNot(t, s, unused)
-		session.Hold(func() { cancelled = true })
+		hold(session, func() { cancelled = true })
 		time.Sleep(30 * time.Minute)
 		mustNot(t, s, used)
 		if !cancelled || !session.Ended() || session.Reason() != ReasonLifetime {
