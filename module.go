@@ -8,6 +8,7 @@
 package rommoidc
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -255,6 +256,7 @@ func (m *Middleware) load(id string) (*gateState, error) {
 		state := &gateState{id: id, romm: romm.NewState()}
 		state.links = romm.NewLinks(id, state.store)
 		state.sessions = session.New(session.Options{Gate: id, Node: node, Logger: caddy.Log().Named(handlerID)})
+		go state.sessions.Run(context.Background()) // until Destruct: a configuration's context ends at every reload
 		state.gate = handler.NewState(state.sessions)
 		state.provider = op.NewState(id, state.sessions.Keyring, state.store, time.Now)
 		return state, nil
@@ -378,19 +380,50 @@ func (c *chain) TrustedProxy() bool {
 	return trusted
 }
 
-// events counts what happens at the gates.
-var events = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Namespace: "caddy", Subsystem: "romm_oidc", Name: "events_total",
-	Help: "Sign-ins, brokered RomM sign-ins, sign-outs and refusals, by their stable code.",
-}, []string{"event", "code"})
+// The metrics of all gates of this process.
+var (
+	events = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "caddy_romm_oidc_events_total",
+		Help: "Sign-ins, brokered RomM sign-ins, sign-outs and refusals, by their stable code.",
+	}, []string{"event", "code"})
+	inMemory = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "caddy_romm_oidc_sessions_in_memory",
+		Help: "Sessions that this process has at hand.",
+	}, func() float64 { return sum((*session.Store).Len) })
+	storageAway = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "caddy_romm_oidc_storage_away",
+		Help: "Gates whose storage does not answer; who is signed in stays so.",
+	}, func() float64 {
+		return sum(func(s *session.Store) int {
+			if s.Away() {
+				return 1
+			}
+			return 0
+		})
+	})
+)
+
+// sum adds up what of says of each gate's sessions.
+func sum(of func(*session.Store) int) float64 {
+	total := 0
+	gates.Range(func(_, value any) bool {
+		if state, ok := value.(*gateState); ok {
+			total += of(state.sessions)
+		}
+		return true
+	})
+	return float64(total)
+}
 
 func observe(event, code string) { events.WithLabelValues(event, code).Inc() }
 
 // register registers our metrics with the registry of this configuration.
 func register(registry *prometheus.Registry) error {
-	var already prometheus.AlreadyRegisteredError
-	if err := registry.Register(events); err != nil && !errors.As(err, &already) {
-		return fmt.Errorf("registering metrics: %w", err)
+	for _, collector := range []prometheus.Collector{events, inMemory, storageAway} {
+		err := registry.Register(collector)
+		if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !already {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package handler
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -57,21 +56,20 @@ func BenchmarkSignedIn(b *testing.B) {
 			}
 			r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/api/roms?limit=72", nil)
 			r.TLS.HandshakeComplete = true
-			header := http.Header{
+			r.Header = http.Header{
 				"Accept": {"application/json"}, "Accept-Encoding": {"gzip"}, "Accept-Language": {"en"}, "User-Agent": {"Mozilla/5.0"},
 				"Referer": {"https://romm.example.com/"}, "Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"cors"},
-				"Sec-Fetch-Dest": {"empty"}, "X-Csrftoken": {"x"}, "Connection": {"keep-alive"},
+				"Sec-Fetch-Dest": {"empty"}, "X-Csrftoken": {"x"},
 			}
 			cookie := "__Host-romm_oidc=" + ticket.String() + "; romm_csrftoken=IlwiYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoi"
 			lines := make([]string, 1)
-			r.Header = make(http.Header, 16)
+			keepAlive := []string{"keep-alive"}
 			w := discard{http.Header{"Server": {"Caddy"}}}
 			b.ReportAllocs()
 			for b.Loop() {
-				clear(r.Header)
-				maps.Copy(r.Header, header)
+				// What the gate has changed in the request before.
 				lines[0] = cookie
-				r.Header["Cookie"] = lines
+				r.Header["Cookie"], r.Header["Connection"] = lines, keepAlive
 				if err := f.gate.ServeHTTP(w, r, f.chain); err != nil {
 					b.Fatal(err)
 				}

@@ -164,6 +164,25 @@ func TestBehindOtherDirectives(t *testing.T) {
 	}
 }
 
+// The metrics say what happens, and nothing of anybody.
+func TestMetrics(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	s.as("alice")
+	s.browser().fetch("/api/users/me")
+	answer := s.browser().do("http://localhost:2999/metrics")
+	for _, want := range []string{
+		`caddy_romm_oidc_events_total{code="ok",event="signed_in"}`, `caddy_romm_oidc_events_total{code="not_signed_in",event="refused"}`,
+		"caddy_romm_oidc_sessions_in_memory 1", "caddy_romm_oidc_storage_away 0",
+	} {
+		if !strings.Contains(answer.body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if strings.Contains(answer.body, "alice") {
+		t.Error("a metric names a user")
+	}
+}
+
 // Older RomMs know another denial.
 func TestDeniedStatusFollowsTheVersion(t *testing.T) {
 	for version, status := range map[string]int{"5.2.0": 401, "5.1.0": 403, "4.8.0": 403} {
