@@ -38,11 +38,14 @@ import (
 
 func init() {
 	caddy.RegisterModule(Middleware{})
-	admin.Gates = func(yield func(admin.Gate) bool) {
+	admin.Gates = func() (all []admin.Gate) {
 		gates.Range(func(_, value any) bool {
-			gate, ok := value.(admin.Gate)
-			return !ok || yield(gate)
+			if gate, ok := value.(admin.Gate); ok {
+				all = append(all, gate)
+			}
+			return true
 		})
+		return all
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// callTimeout bounds one brokered call.
+// callTimeout bounds one brokered call whose context has no earlier deadline.
 const callTimeout = 15 * time.Second
 
 // answerLimit bounds what is kept of a brokered answer's body, in bytes.
@@ -42,8 +42,12 @@ type Caller func(ctx context.Context, call Call) (*Answer, error)
 // application sees who it is for, but with none of its credentials.
 func callerFor(chain Chain, visitor *http.Request, origin Origin) Caller {
 	return func(ctx context.Context, call Call) (*Answer, error) {
+		limit := callTimeout
+		if deadline, ok := ctx.Deadline(); ok {
+			limit = min(limit, time.Until(deadline))
+		}
 		// Not the visitor's context: a closed tab must not leave a sign-in half done.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		defer cancel()
 		r, err := newRequest(ctx, visitor, origin, call)
 		if err != nil {

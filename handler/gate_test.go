@@ -65,6 +65,10 @@ func TestAnonymous(t *testing.T) {
 		"another port":                       {"/open", "Host=romm.example.com:8443", 421, false, ""},
 		"explicit default port":              {"/open", "Host=ROMM.example.com:443", 200, true, "upstream"},
 		"unknown own endpoint":               {Base + "/x", "", 404, false, ""},
+		"callback as an image":               {Base + "?state=x", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", 401, false, ""},
+		"login in a frame":                   {Base + "/login", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", 401, false, ""},
+		"CONNECT of another protocol":        {"CONNECT /ws/x", ":protocol=connect-udp", 405, false, ""},
+		"extended CONNECT":                   {"CONNECT /ws/x", ":protocol=websocket", 401, false, ""},
 		"callback with POST":                 {"POST " + Base, "", 405, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

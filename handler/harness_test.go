@@ -254,6 +254,7 @@ func (f *fixture) do(tb testing.TB, target string, fields ...string) *httptest.R
 	}
 	r := httptest.NewRequest(method, "https://romm.example.com"+path, nil)
 	r.RequestURI = path
+	r.Host = "romm.example.com"
 	r.TLS.HandshakeComplete = true
 	for i := 0; i < len(fields); i += 2 {
 		if fields[i] == "Host" {

@@ -5,6 +5,9 @@ import "net/http"
 // serveOwn answers the gate's own endpoints. name is what stands behind Base.
 func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request, chain Chain, name string) error {
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if k := kindOf(r, Base, g.Application); get && (name == "" || name == "login") && r.Header.Get("Sec-Fetch-Mode") != "" && k != kindNavigation {
+		return g.fail(w, r, chain, k, errNotSignedIn) // an image, a frame or a script starts no sign-in
+	}
 	switch name {
 	case "":
 		if !get {

@@ -110,5 +110,5 @@ func isUpgrade(r *http.Request) bool {
 // isSocket reports whether r opens a WebSocket, over HTTP/1.1 (RFC 6455) or as
 // extended CONNECT (RFC 8441, RFC 9220).
 func isSocket(r *http.Request) bool {
-	return isUpgrade(r) || r.Method == http.MethodConnect && r.Header.Get(":protocol") != ""
+	return isUpgrade(r) || r.Method == http.MethodConnect && r.Header.Get(":protocol") == "websocket"
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
@@ -27,8 +26,8 @@ type Gate interface {
 	Links() *romm.Links
 }
 
-// Gates yields the gates of the running configuration. The root package sets it.
-var Gates iter.Seq[Gate]
+// Gates returns the gates of the running configuration. The root package sets it.
+var Gates func() []Gate
 
 // API is the admin API's module.
 type API struct{}
@@ -65,7 +64,7 @@ func (a API) serveLinks(w http.ResponseWriter, r *http.Request) error {
 
 func (API) listLinks(w http.ResponseWriter, r *http.Request) error {
 	all := []Link{}
-	for gate := range Gates {
+	for _, gate := range Gates() {
 		links, err := gate.Links().List(r.Context())
 		if err != nil {
 			return fmt.Errorf("gate %s: %w", gate.ID(), err)
@@ -83,7 +82,7 @@ func (API) forgetLinks(w http.ResponseWriter, r *http.Request) error {
 		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New("email is missing")}
 	}
 	forgotten := 0
-	for gate := range Gates {
+	for _, gate := range Gates() {
 		found, err := gate.Links().Forget(r.Context(), email)
 		if err != nil {
 			return fmt.Errorf("gate %s: %w", gate.ID(), err)

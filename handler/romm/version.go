@@ -15,6 +15,9 @@ import (
 // heartbeatAge is how long RomM's version is taken for granted.
 const heartbeatAge = 5 * time.Minute
 
+// heartbeatTimeout bounds how long a refusal waits for RomM's version.
+const heartbeatTimeout = 3 * time.Second
+
 // heartbeat is the part of GET /api/heartbeat that matters here.
 type heartbeat struct {
 	System struct {
@@ -86,6 +89,8 @@ func (a *App) askHeartbeat(ctx context.Context, call handler.Caller) (*heartbeat
 func (a *App) DeniedStatus(ctx context.Context, call handler.Caller) int {
 	known := a.State.heartbeat.Load()
 	if known == nil || a.now().Sub(known.at) >= heartbeatAge || a.State.doubted.Load() {
+		ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
+		defer cancel()
 		if beat, err := a.askHeartbeat(ctx, call); err == nil {
 			a.State.doubted.Store(false)
 			known = beat
