@@ -138,6 +138,10 @@ func TestConfigErrors(t *testing.T) {
 		"issuer": "https://auth.example.com", "client_id": "romm", "client_secret": "s",
 		"redirect_uri": "https://romm.example.com/api/oauth/openid",
 	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		lines string // beside or in place of the good ones; "-word" leaves one out
 		want  string
@@ -171,6 +175,8 @@ func TestConfigErrors(t *testing.T) {
 		"idle too short":           {"session {\n idle 1s\n}", "idle must be a minute or more"},
 		"tls_ca missing":           {"tls_ca /nonexistent.pem", "tls_ca: "},
 		"tls_ca empty":             {"tls_ca config_test.go", "holds no certificate"},
+		"secret from a file":       {"client_secret {file." + secret + "}", ""},
+		"secret from no file":      {"client_secret {file./nonexistent}", "client_secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := make([]string, 0, len(good)+1)

@@ -56,6 +56,23 @@ func TestSignOut(t *testing.T) {
 	}
 }
 
+// A provider with an end-session endpoint gets RP-initiated logout.
+func TestRPInitiatedLogout(t *testing.T) {
+	s := start(t, options{directive: rolesByMail, world: func(s *stack) {
+		s.authelia.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = authelia.Set("end_session_endpoint", issuer+"/end") })
+	}})
+	b := s.as("alice")
+	answer := b.do("POST "+base+"/logout", "Origin", public, "Sec-Fetch-Site", "same-origin")
+	location, err := url.Parse(answer.Header.Get("Location"))
+	if err != nil || answer.StatusCode != http.StatusSeeOther || location.Path != "/end" {
+		t.Fatalf("%d %s", answer.StatusCode, location)
+	}
+	query := location.Query()
+	if query.Get("client_id") != "romm" || query.Get("post_logout_redirect_uri") != public+base+"/signed-out" || query.Get("id_token_hint") == "" {
+		t.Errorf("%v", query)
+	}
+}
+
 // A sign-out of somebody whose session is already over still leads somewhere.
 func TestSignOutTwice(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})

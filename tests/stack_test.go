@@ -51,9 +51,10 @@ type stack struct {
 type options struct {
 	authelia  func(*authelia.Options)
 	romm      func(*romm.Options)
-	directive string // lines of romm_oidc beside the required ones
-	gate      string // the client id of another gate; empty: romm
-	site      string // lines after romm_oidc in place of the reverse_proxy; %s is RomM's address
+	directive string       // lines of romm_oidc beside the required ones
+	world     func(*stack) // changes the stand-ins before Caddy starts
+	gate      string       // the client id of another gate; empty: romm
+	site      string       // lines after romm_oidc in place of the reverse_proxy; %s is RomM's address
 }
 
 // users are those of every stack.
@@ -99,6 +100,9 @@ func start(t *testing.T, o options) *stack {
 	s.rommURL = serve(t, s.romm)
 	s.cert, s.key = certificate(t)
 	s.tester = caddytest.NewTester(t)
+	if o.world != nil {
+		o.world(s)
+	}
 	s.unload() // the gate of the last test
 	s.load(o)
 	return s

@@ -1,0 +1,101 @@
+package tests
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddytest"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+// The files of caddy-example work together: its Caddyfile in Caddy, its
+// variables in RomM, its client in Authelia. Only addresses are replaced, by
+// those of this machine.
+func TestExample(t *testing.T) {
+	const site, portal, secret = "https://romm.example.com", "https://auth.example.com", "insecuresecret"
+	t.Setenv("OIDC_CLIENT_SECRET", secret)
+	variables := map[string]string{}
+	for line := range strings.Lines(read(t, "romm.env")) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(line, "#") {
+			variables[name] = value
+		}
+	}
+	client := read(t, "authelia-client.yml")
+	for _, want := range []string{
+		"client_id: '" + variables["OIDC_CLIENT_ID"] + "'", "- '" + variables["OIDC_REDIRECT_URI"] + "'",
+		"token_endpoint_auth_method: 'client_secret_basic'", "pkce_challenge_method: 'S256'",
+	} {
+		if !strings.Contains(client, want) {
+			t.Errorf("authelia-client.yml lacks %s", want)
+		}
+	}
+	// What the example calls by the names of a container network is here.
+	dial := func(addresses map[string]string) *http.Transport {
+		transport := caddytest.CreateTestingTransport()
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addresses[address])
+		}
+		return transport
+	}
+	s := &stack{t: t, site: site}
+	s.authelia = authelia.New(authelia.Options{Issuer: portal, CookieDomain: "example.com", Clients: []authelia.Client{{
+		ID: "romm", Secret: secret, RedirectURIs: []string{variables["OIDC_REDIRECT_URI"]}, RequirePKCE: true,
+		Scopes: []string{"openid", "profile", "email"},
+	}}, Users: []authelia.User{{Name: "you", Password: "you-password", Email: "you@example.com"}}})
+	s.romm = romm.New(romm.Options{SecureCookies: true, DisableUserpassLogin: true, OIDC: romm.OIDC{
+		Enabled: variables["OIDC_ENABLED"] == "true", Autologin: variables["OIDC_AUTOLOGIN"] == "true",
+		Provider: variables["OIDC_PROVIDER"], ClientID: variables["OIDC_CLIENT_ID"], ClientSecret: secret,
+		RedirectURI: variables["OIDC_REDIRECT_URI"], ServerURL: variables["OIDC_SERVER_APPLICATION_URL"],
+		ClaimRoles: variables["OIDC_CLAIM_ROLES"], RoleAdmin: variables["OIDC_ROLE_ADMIN"], RoleViewer: variables["OIDC_ROLE_VIEWER"],
+		HTTPClient: &http.Client{Transport: dial(map[string]string{"caddy:9080": "127.0.0.1:9080"})},
+	}})
+	portalURL := serve(t, s.authelia)
+	config := strings.NewReplacer(
+		"romm:8080", strings.TrimPrefix(serve(t, s.romm), "http://"), "authelia:9091", strings.TrimPrefix(portalURL, "http://"),
+		"issuer https://auth.example.com\n", "issuer https://auth.example.com\n\t\tissuer_address "+portalURL+"\n",
+	).Replace(read(t, "Caddyfile"))
+	s.tester = caddytest.NewTester(t)
+	s.unload()
+	s.tester.InitServer(`{
+	admin localhost:2999
+	http_port 9079
+	https_port 9443
+	grace_period 1ns
+	skip_install_trust
+	local_certs
+	persist_config off
+	storage file_system `+t.TempDir()+`
+}
+`+config, "caddyfile")
+	b := s.browser()
+	b.client.Transport = dial(map[string]string{"romm.example.com:443": "127.0.0.1:9443", "auth.example.com:443": "127.0.0.1:9443"})
+	eventually(t, func() bool { // until Caddy has made its certificates
+		answer, err := b.client.Get(site + "/api/heartbeat")
+		if err != nil {
+			return false
+		}
+		_ = answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+	if answer := b.signIn("/rom/7", "you"); answer.Header.Get("Location") != "/rom/7" {
+		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+	}
+	if me := b.fetch("/api/users/me"); !strings.Contains(me.body, `"username":"you"`) || !strings.Contains(me.body, `"role":"admin"`) {
+		t.Errorf("%d %s", me.StatusCode, me.body)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile("../caddy-example/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
