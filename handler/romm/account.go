@@ -1,0 +1,111 @@
+package romm
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+// account is the part of RomM's user that matters here.
+type account struct {
+	ID       int      `json:"id"`
+	Username string   `json:"username"`
+	Email    string   `json:"email"`
+	Role     string   `json:"role"`
+	Enabled  bool     `json:"enabled"`
+	Scopes   []string `json:"oauth_scopes"`
+}
+
+// whoIs asks RomM whose session it is.
+func (a *App) whoIs(ctx context.Context, call handler.Caller, session string) (*account, error) {
+	return a.account(ctx, call, "/api/users/me", session)
+}
+
+// account asks RomM for the user at path, under session.
+func (a *App) account(ctx context.Context, call handler.Caller, path, session string) (*account, error) {
+	answer, err := call(ctx, handler.Call{Method: http.MethodGet, Target: path, Cookie: sessionCookie + "=" + session})
+	if err != nil {
+		return nil, errUnreachable.Because(err)
+	}
+	var user account
+	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &user) != nil || user.ID <= 0 || user.Username == "" {
+		return nil, unexpected("GET "+path, answer)
+	}
+	return &user, nil
+}
+
+// otherAdmins reports whether RomM has an enabled administrator beside user.
+func (a *App) otherAdmins(ctx context.Context, call handler.Caller, session string, user *account) (bool, error) {
+	const what = "GET /api/users"
+	answer, err := call(ctx, handler.Call{
+		Method: http.MethodGet, Target: "/api/users", Cookie: sessionCookie + "=" + session,
+	})
+	if err != nil {
+		return false, errUnreachable.Because(err)
+	}
+	var users []account
+	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &users) != nil {
+		return false, unexpected(what, answer)
+	}
+	for _, other := range users {
+		if other.ID != user.ID && other.Role == RoleAdmin && other.Enabled {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Confirm asks RomM whether session lives. The status does not tell: in kiosk
+// mode a dead session is answered 200 too.
+func (a *App) Confirm(ctx context.Context, call handler.Caller, session string) (bool, error) {
+	answer, err := call(ctx, handler.Call{
+		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session,
+	})
+	if err != nil {
+		return false, err
+	}
+	switch a.Filter(answer.Header, true) {
+	case handler.Alive:
+		return true, nil
+	case handler.Forgotten:
+		return false, nil
+	case handler.Unknown:
+	}
+	return false, unexpected("GET /api/users/me", answer)
+}
+
+// noCredentials makes RomM skip its CSRF check, for which we have no token. It
+// is nobody's user name and password: beside a session that is signed in RomM
+// does not look at it, beside another it makes no difference. (A bearer would
+// not do: RomM answers 500 to one that it cannot read.)
+const noCredentials = "Basic Og==" //nolint:gosec // it is none
+
+// SignOut ends session in RomM.
+func (a *App) SignOut(ctx context.Context, call handler.Caller, session string) error {
+	if session == "" {
+		return nil
+	}
+	_, err := call(ctx, handler.Call{
+		Method: http.MethodPost, Target: "/api/logout", Cookie: sessionCookie + "=" + session,
+		Header: http.Header{"Authorization": {noCredentials}},
+	})
+	return err
+}
+
+// sessionOf returns the last session that an answer sets, empty if none lives.
+// RomM before 4.5 keeps its state in the cookie itself, so that only the
+// newest is worth anything.
+func sessionOf(answer *handler.Answer) string {
+	session := ""
+	for _, line := range answer.Header["Set-Cookie"] {
+		if cookie, err := http.ParseSetCookie(line); err == nil && cookie.Name == sessionCookie {
+			session = cookie.Value
+		}
+	}
+	if session == "null" {
+		return ""
+	}
+	return session
+}
