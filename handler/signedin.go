@@ -27,7 +27,12 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 	}
 	switch g.Application.Access(r, p, plain) {
 	case SignIn:
-		if kindOf(r, p, g.Application) == kindNavigation {
+		if k := kindOf(r, p, g.Application); k == kindNavigation {
+			// The application's page comes here when it was told that nobody
+			// is signed in. Sent back unseen, it would come again and again.
+			if err := g.ensureConfirmed(r, chain, s, v); err != nil {
+				return g.fail(w, r, chain, k, err)
+			}
 			redirect(w, http.StatusFound, g.localTarget(g.Application.SignInTarget(r, p, g.Origin)))
 			return nil
 		}

@@ -114,6 +114,22 @@ func TestRefusedBrokeringEndsOnAPage(t *testing.T) {
 	}
 }
 
+// The application's page, told that nobody is signed in, starts a sign-in by
+// itself; somebody whom the application refuses must not go round for ever.
+func TestRefusedSignInDoesNotLoop(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ticket := f.ticket(t, alice)
+	delete(f.app.alive, "app-0")
+	f.app.err = errNotAllowed
+	for range 3 {
+		w := f.do(t, "/signin?next=/rom/7", append(fields(navigation), "Cookie", ticket)...)
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") {
+			t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
+		}
+	}
+}
+
 // A panic in a brokered call is an error, not the end of the process.
 func TestPanicInACall(t *testing.T) {
 	t.Parallel()
