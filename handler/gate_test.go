@@ -6,8 +6,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
 const (
@@ -257,17 +259,22 @@ func TestGuardDecidesForTheSignedIn(t *testing.T) {
 func TestStorageAway(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	known := f.ticket(t, alice)
-	other := newFixture(t, func(c *Config) { c.State = NewState(f.gate.State.Sessions) })
-	unknown := strings.Replace(f.ticket(t, alice), "x", "x", 1)
-	_ = other
+	ticket := f.ticket(t, alice)
+	restarted := newFixture(t, nil) // the same gate with nothing in memory
+	restarted.gate.State.Sessions.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 	f.storage.fail(errors.New("away"))
-	if w := f.do(t, "/api/x", "Cookie", known); w.Code != http.StatusOK {
+	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
 		t.Errorf("a session in memory: %d", w.Code)
 	}
-	_ = unknown
-	if w := f.do(t, "/open"); w.Code != http.StatusOK {
+	if w := restarted.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("a session that cannot be looked up: %d %v", w.Code, w.Header())
+	}
+	if w := restarted.do(t, "/open", "Cookie", ticket); w.Code != http.StatusOK {
 		t.Errorf("an open path: %d", w.Code)
+	}
+	f.storage.fail(nil)
+	if w := restarted.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
+		t.Errorf("after the outage: %d", w.Code)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestMemoryPerSession(t *testing.T) {
 			t.Fatal(w.Code)
 		}
 	}
-	each := (int64(heap()) - int64(before)) / n //nolint:gosec // a difference of what fits
+	each := (int64(heap()) - int64(before)) / n
 	t.Logf("%d bytes a session", each)
 	if each > 600 {
 		t.Errorf("%d bytes a session", each)

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
 // forgetful makes the chain behave as an application whose sessions are gone
@@ -294,19 +296,44 @@ func TestSignOutLinkOfAnotherSite(t *testing.T) {
 	}
 }
 
-// Two who sign in and are brokered at the same time never get each other's session.
+// perUser is an application that signs everybody in under their own name.
+type perUser struct{ *application }
+
+func (a perUser) SignIn(_ context.Context, _ Caller, identity flow.Identity) (string, error) {
+	return identity.Username, nil
+}
+
+func (a perUser) Confirm(context.Context, Caller, string) (bool, error) { return false, nil }
+
+// CVE-2026-71326: a key of a single-flight that two users share gives one the
+// other's identity. Two whose sessions the application keeps forgetting are
+// brokered at the same time, again and again, and never crossed.
 func TestTwoUsersAreNeverCrossed(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	f.chain.serve = nil
-	tickets := []string{f.ticket(t, alice), f.ticket(t, alice)}
-	for i := range tickets {
-		s, err := f.gate.State.Sessions.Lookup(t.Context(), strings.TrimPrefix(tickets[i], "__Host-romm_oidc="))
-		if err != nil || s == nil {
-			t.Fatal(err)
+	f := newFixture(t, func(c *Config) { c.Application = perUser{c.Application.(*application)} })
+	var wg sync.WaitGroup
+	for _, name := range []string{"alice", "bob"} {
+		ticket := f.ticket(t, flow.Identity{Subject: name, Username: name, Email: name + "@example.com"})
+		serve := func(w http.ResponseWriter, r *http.Request) error {
+			if got := cookieValue(r, "app_session"); got != name && got != "app-0" {
+				t.Errorf("%s got the session of %s", name, got)
+			}
+			w.Header().Set("X-Session", "forgotten")
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}
+		for range 4 {
+			wg.Go(func() {
+				for range 2500 {
+					r := httptest.NewRequest(http.MethodPost, "https://romm.example.com/api/x", nil)
+					r.TLS.HandshakeComplete = true
+					r.Header.Set("Cookie", ticket)
+					if err := f.gate.ServeHTTP(httptest.NewRecorder(), r, &chainFunc{serve: serve}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
 		}
 	}
-	if tickets[0] == tickets[1] {
-		t.Error("two sign-ins got one ticket")
-	}
+	wg.Wait()
 }
