@@ -28,10 +28,7 @@ func (p *Policy) Permits(identity *flow.Identity) bool {
 			return true
 		}
 	}
-	if strings.Count(identity.Email, "@") != 1 {
-		return false // CVE-2026-40574: a@evil@good.com belongs to nobody's domain
-	}
-	_, domain, _ := strings.Cut(identity.Email, "@")
+	_, domain, _ := strings.Cut(identity.Email, "@") // of a@evil@good.com it is evil@good.com (CVE-2026-40574)
 	equalFold := func(to string) func(string) bool {
 		return func(entry string) bool { return strings.EqualFold(entry, to) && isASCII(entry) && isASCII(to) }
 	}

@@ -28,6 +28,7 @@ func (f *fixture) forgetful(hits *atomic.Int64) {
 		}
 		w.Header().Set("X-Session", "forgotten")
 		w.Header().Set("Etag", "stale")
+		w.Header().Set("X-Stale", "1")
 		w.WriteHeader(http.StatusUnauthorized)
 		_, err := w.Write([]byte("who are you"))
 		return err
@@ -44,7 +45,7 @@ func TestForgottenSessionIsBrokeredAgain(t *testing.T) {
 	var hits atomic.Int64
 	f.forgetful(&hits)
 	w := f.do(t, "/api/x?a=b", "Cookie", ticket)
-	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || w.Header().Get("Etag") != "fresh" {
+	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || w.Header().Get("Etag") != "fresh" || w.Header().Get("X-Stale") != "" {
 		t.Errorf("%d %q %v", w.Code, w.Body, w.Header())
 	}
 	if hits.Load() != 2 || f.app.signIns != 1 {

@@ -16,7 +16,7 @@ const brokerPause = 10 * time.Second
 // visit is what the gate knows of a live session beside its record. It is not
 // stored: after a restart it begins anew.
 type visit struct {
-	confirmedAt atomic.Int64 // when the application's session was last seen alive, Unix nanoseconds; 0: in doubt
+	confirmedAt atomic.Int64 // when the application's session was last seen alive, Unix nanoseconds; 0: never
 	brokered    atomic.Pointer[brokering]
 	stamp       atomic.Pointer[stamp]
 	verdict     atomic.Pointer[verdict]
@@ -43,8 +43,6 @@ func visitOf(s *session.Session) *visit {
 func newVisit() any { return new(visit) }
 
 func (v *visit) confirm(now time.Time) { v.confirmedAt.Store(now.UnixNano()) }
-
-func (v *visit) doubt() { v.confirmedAt.Store(0) }
 
 // confirmed reports whether the application's session was seen alive lately,
 // and after the application last failed.

@@ -87,7 +87,6 @@ func (w *answerWriter) WriteHeader(status int) {
 				// of them, and the next write of anybody must not meet that.
 				w.gate.applicationFailed()
 			}
-			w.visit.doubt()
 			if w.repeats && w.status != 0 {
 				w.mute = true
 				w.before.restore(w.Header())
