@@ -45,6 +45,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		session {
 //			idle     <duration>
 //			lifetime <duration>
+//			recheck  <duration>
 //		}
 //		identity_headers
 //		errors   pass
@@ -107,7 +108,7 @@ func (m *Middleware) unmarshalRoles(d *caddyfile.Dispenser) error {
 
 func (m *Middleware) unmarshalSession(d *caddyfile.Dispenser) error {
 	m.Session = new(Session)
-	words := map[string]*caddy.Duration{"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime}
+	words := map[string]*caddy.Duration{"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck}
 	return block(d, "session", words, func(to *caddy.Duration) error {
 		var value string
 		if err := text(d, &value); err != nil {

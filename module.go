@@ -159,6 +159,7 @@ type Roles struct {
 type Session struct {
 	Idle     caddy.Duration `json:"idle,omitempty"`     // without use; default 14d
 	Lifetime caddy.Duration `json:"lifetime,omitempty"` // at most; default 30d
+	Recheck  caddy.Duration `json:"recheck,omitempty"`  // between questions to the provider about a session in use; default 5m
 }
 
 // CaddyModule returns the module's information.
@@ -244,6 +245,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		State:           state.gate,
 		Policy:          resolved.policy(),
 		Lifetime:        limits.Lifetime,
+		Recheck:         time.Duration(resolved.Session.Recheck),
 		IdentityHeaders: resolved.IdentityHeaders,
 		PassErrors:      resolved.Errors == "pass",
 		Logger:          m.logger,
@@ -274,6 +276,9 @@ func (m *Middleware) load(id string) (*gateState, error) {
 	}
 	return state, nil
 }
+
+// defaultRecheck is how often the provider is asked about a session in use.
+const defaultRecheck = 5 * time.Minute
 
 const handlerID = "http.handlers.romm_oidc"
 
@@ -520,12 +525,15 @@ func (m *Middleware) fillIn(given *Session) {
 			m.Provider = u.Hostname()
 		}
 	}
-	m.Session = &Session{Idle: caddy.Duration(session.DefaultIdle), Lifetime: caddy.Duration(session.DefaultLifetime)}
+	m.Session = &Session{Idle: caddy.Duration(session.DefaultIdle), Lifetime: caddy.Duration(session.DefaultLifetime), Recheck: caddy.Duration(defaultRecheck)}
 	if given != nil && given.Idle != 0 {
 		m.Session.Idle = given.Idle
 	}
 	if given != nil && given.Lifetime != 0 {
 		m.Session.Lifetime = given.Lifetime
+	}
+	if given != nil && given.Recheck != 0 {
+		m.Session.Recheck = given.Recheck
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"unicode"
 )
 
 const (
@@ -73,15 +74,19 @@ func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identi
 	case json.Unmarshal(merged["email_verified"], &verified) != nil || !verified:
 		return nil, ErrEmailUnverified // a string "true" is not true
 	}
+	if !clean(identity.Name) {
+		identity.Name = ""
+	}
 	return identity, nil
 }
 
 // isEmail reports whether s can be an address that belongs to one domain
-// (CVE-2026-40574): exactly one "@", something on both sides, no white space.
+// (CVE-2026-40574): exactly one "@", nothing that may be normalised to
+// another, something on both sides, no white space.
 func isEmail(s string) bool {
 	local, domain, ok := strings.Cut(s, "@")
 	return ok && local != "" && domain != "" && !strings.Contains(domain, "@") && len(s) <= emailLimit &&
-		clean(s) && !strings.ContainsAny(s, " \u00a0")
+		clean(s) && !strings.ContainsFunc(s, func(c rune) bool { return unicode.IsSpace(c) || c == '\ufe6b' || c == '\uff20' })
 }
 
 // clean reports whether s holds no control character.

@@ -35,19 +35,15 @@ func NewClient(cfg ClientConfig) (*http.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing the issuer: %w", err)
 	}
-	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
-		TLSClientConfig:     &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: clientTimeout,
-		IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10,
-	}
-	provider := &providerTransport{base: transport, public: issuer}
+	provider := &providerTransport{base: newTransport(cfg.RootCAs), public: issuer}
 	if cfg.Address != "" {
 		if provider.address, err = url.Parse(cfg.Address); err != nil {
 			return nil, fmt.Errorf("parsing the address: %w", err)
 		}
-		transport.TLSClientConfig.ServerName = issuer.Hostname()
-		transport.Proxy = nil // an address inside the network is no matter of a proxy's
+		inside := newTransport(cfg.RootCAs)
+		inside.TLSClientConfig.ServerName = issuer.Hostname()
+		inside.Proxy = nil // an address inside the network is no matter of a proxy's
+		provider.inside = inside
 	}
 	return &http.Client{
 		Transport: provider, Timeout: clientTimeout,
@@ -55,22 +51,35 @@ func NewClient(cfg ClientConfig) (*http.Client, error) {
 	}, nil
 }
 
-// providerTransport speaks with one provider.
+func newTransport(roots *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: clientTimeout,
+		IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
+// providerTransport speaks with one provider. Its metadata may name other
+// hosts, which are reached in their own name.
 type providerTransport struct {
 	base    http.RoundTripper
 	public  *url.URL
-	address *url.URL // nil: the public one
+	address *url.URL          // nil: the public one
+	inside  http.RoundTripper // to address
 }
 
 func (t *providerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	base := t.base
 	if t.address != nil && r.URL.Host == t.public.Host {
+		base = t.inside
 		r = r.Clone(r.Context())
 		r.Host = t.public.Host
 		r.Header.Set("X-Forwarded-Host", t.public.Host)
 		r.Header.Set("X-Forwarded-Proto", t.public.Scheme)
 		r.URL.Scheme, r.URL.Host = t.address.Scheme, t.address.Host
 	}
-	answer, err := t.base.RoundTrip(r)
+	answer, err := base.RoundTrip(r)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // http.Client wraps it
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -70,7 +71,10 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 func tokenError(err error) error {
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) || refused.Response == nil {
-		return fmt.Errorf("%w: asking its token endpoint: %w", ErrProviderUnavailable, err)
+		if _, ok := errors.AsType[*url.Error](err); ok {
+			return fmt.Errorf("%w: asking its token endpoint: %w", ErrProviderUnavailable, err)
+		}
+		return fmt.Errorf("%w: reading the token response: %w", ErrIDTokenInvalid, err)
 	}
 	status := refused.Response.StatusCode
 	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {

@@ -33,7 +33,8 @@ type Provider struct {
 	RevocationEndpoint    string
 	IssParameterSupported bool // authorization responses carry iss (RFC 9207 section 3)
 
-	oidc *oidc.Provider
+	issuer string
+	keys   oidc.KeySet // what ID tokens, and userinfo if signed, verify with
 }
 
 // discovery is one attempt, shared by all who wait for it.
@@ -98,12 +99,12 @@ func jitter(limit time.Duration) time.Duration {
 }
 
 func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
-	// go-oidc keeps the client of this context for the keys, but not its end.
-	discovered, err := oidc.NewProvider(oidc.ClientContext(ctx, rp.Client), rp.Issuer)
+	discovered, err := oidc.NewProvider(oidc.ClientContext(ctx, statusClient(rp.Client)), rp.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, err)
 	}
 	var metadata struct {
+		Keys       string `json:"jwks_uri"`
 		EndSession string `json:"end_session_endpoint"`
 		Revocation string `json:"revocation_endpoint"`
 		Iss        bool   `json:"authorization_response_iss_parameter_supported"`
@@ -114,10 +115,12 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 	p := &Provider{
 		AuthorizationEndpoint: discovered.Endpoint().AuthURL, TokenEndpoint: discovered.Endpoint().TokenURL,
 		UserinfoEndpoint: discovered.UserInfoEndpoint(), EndSessionEndpoint: metadata.EndSession,
-		RevocationEndpoint: metadata.Revocation, IssParameterSupported: metadata.Iss, oidc: discovered,
+		RevocationEndpoint: metadata.Revocation, IssParameterSupported: metadata.Iss,
+		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now),
 	}
 	for name, endpoint := range map[string]string{
 		"authorization_endpoint": p.AuthorizationEndpoint, "token_endpoint": p.TokenEndpoint, "userinfo_endpoint": p.UserinfoEndpoint,
+		"jwks_uri": metadata.Keys,
 	} {
 		if err := checkEndpoint(endpoint); err != nil {
 			return nil, fmt.Errorf("%w: its metadata: %s: %w", ErrProviderUnavailable, name, err)
@@ -131,8 +134,8 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 	return p, nil
 }
 
-// checkEndpoint refuses what secrets must not be sent to: anything but https,
-// or http on this machine.
+// checkEndpoint refuses what secrets must not be sent to, nor keys be read
+// from: anything but https, or http on this machine.
 func checkEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {

@@ -18,7 +18,7 @@ func (rp *RelyingParty) CheckResponse(ctx context.Context, login *Login, query u
 			return "", fmt.Errorf("%w: %s is given twice", ErrResponseInvalid, name)
 		}
 	}
-	if !equal(query.Get("state"), login.State) {
+	if login.State == "" || !equal(query.Get("state"), login.State) {
 		return "", fmt.Errorf("%w: state is another", ErrResponseInvalid)
 	}
 	if err := rp.checkIss(ctx, query); err != nil {

@@ -11,7 +11,7 @@ const returnToLimit = 1 << 10
 
 // LocalPath reports whether target is a path of this site, with or without a
 // query, that no browser takes for another site: one leading slash, no
-// backslash, nothing but printable ASCII. Browsers drop tabs and line breaks
+// backslash, no fragment, nothing but printable ASCII. Browsers drop tabs and line breaks
 // and read a backslash as a slash (WHATWG URL, section 4.4), so that what looks
 // local to one parser is not to another.
 func LocalPath(target string) bool {
@@ -19,7 +19,7 @@ func LocalPath(target string) bool {
 		return false
 	}
 	for i := range len(target) {
-		if c := target[i]; c <= ' ' || c >= utf8.RuneSelf || c == 0x7f || c == '\\' {
+		if c := target[i]; c <= ' ' || c >= utf8.RuneSelf || c == 0x7f || c == '\\' || c == '#' {
 			return false
 		}
 	}

@@ -2,65 +2,70 @@ package flow
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"mime"
 	"net/http"
+	"slices"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"golang.org/x/oauth2"
 )
 
 // userinfo asks the userinfo endpoint (OpenID Connect Core 1.0 section 5.3)
 // and returns what it says of subject. It is always asked: Authelia puts no
 // name, address or group into an ID token, and userinfo alone is live.
 func (rp *RelyingParty) userinfo(ctx context.Context, provider *Provider, accessToken, subject string) (claims, error) {
-	source := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: accessToken, TokenType: "Bearer"})
-	info, err := provider.oidc.UserInfo(oidc.ClientContext(ctx, rp.statusClient()), source)
-	if err != nil {
-		if _, ok := errors.AsType[*statusError](err); ok {
-			return nil, fmt.Errorf("%w: asking userinfo: %w", ErrProviderUnavailable, err)
-		}
+	body, err := rp.readUserinfo(ctx, provider, accessToken)
+	switch {
+	case errors.Is(err, ErrProviderUnavailable):
+		return nil, err
+	case unavailable(err):
+		return nil, fmt.Errorf("%w: asking userinfo: %w", ErrProviderUnavailable, err)
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUserinfoInvalid, err)
 	}
-	if !equal(info.Subject, subject) { // section 5.3.2: or it may be somebody else's
-		return nil, fmt.Errorf("%w: sub is another", ErrUserinfoInvalid)
-	}
 	var c claims
-	if err := info.Claims(&c); err != nil {
-		return nil, fmt.Errorf("%w: its claims cannot be read", ErrUserinfoInvalid)
+	if json.Unmarshal(body, &c) != nil || c == nil {
+		return nil, fmt.Errorf("%w: it is no JSON object", ErrUserinfoInvalid)
+	}
+	if named := c.text("sub"); named == "" || !equal(named, subject) { // section 5.3.2: or it may be somebody else's
+		return nil, fmt.Errorf("%w: sub is another", ErrUserinfoInvalid)
 	}
 	return c, nil
 }
 
-// statusClient is the provider's client, which tells an endpoint that cannot
-// be asked now from one that refuses.
-func (rp *RelyingParty) statusClient() *http.Client {
-	client := *rp.Client
-	client.Transport = statusTransport{rp.Client.Transport}
-	return &client
-}
-
-// statusError is an answer of 5xx or 429, or none.
-type statusError struct{ cause error }
-
-func (e *statusError) Error() string { return e.cause.Error() }
-
-func (e *statusError) Unwrap() error { return e.cause }
-
-type statusTransport struct{ base http.RoundTripper }
-
-func (t statusTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	base := t.base
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	answer, err := base.RoundTrip(r)
+// readUserinfo returns the JSON of an answer, which may be signed (section 5.3.2).
+func (rp *RelyingParty) readUserinfo(ctx context.Context, provider *Provider, accessToken string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, provider.UserinfoEndpoint, nil)
 	if err != nil {
-		return nil, &statusError{err}
+		return nil, fmt.Errorf("making a request: %w", err)
 	}
-	if answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests {
-		_ = answer.Body.Close()
-		return nil, &statusError{fmt.Errorf("it answered %d", answer.StatusCode)}
+	request.Header.Set("Authorization", "Bearer "+accessToken) // RFC 6750 section 2.1
+	answer, err := statusClient(rp.Client).Do(request)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // an url.Error says all
 	}
-	return answer, nil
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	if media, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); err != nil || media != "application/jwt" {
+		return body, nil
+	}
+	// Authelia puts neither iss nor aud into it; what is there must be right.
+	token, err := provider.verify(ctx, string(body), &oidc.Config{SkipClientIDCheck: true, SkipIssuerCheck: true, SkipExpiryCheck: true})
+	if err != nil {
+		return nil, err
+	}
+	if token.Issuer != "" && token.Issuer != rp.Issuer || len(token.Audience) > 0 && !slices.Contains(token.Audience, rp.ClientID) {
+		return nil, errors.New("it was signed for another")
+	}
+	var signed json.RawMessage
+	if err := token.Claims(&signed); err != nil {
+		return nil, fmt.Errorf("decoding its claims: %w", err)
+	}
+	return signed, nil
 }

@@ -25,6 +25,7 @@ type Config struct {
 	State           *State // shared by all instances of the gate
 	Policy          Policy
 	Lifetime        time.Duration // of a ticket in the browser
+	Recheck         time.Duration // how often the provider is asked about a session in use; 0: never
 	IdentityHeaders bool          // stamp Remote-User and its kin too
 	PassErrors      bool          // return problems instead of writing pages
 	Logger          *zap.Logger

@@ -21,6 +21,7 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
 		return g.fail(w, r, chain, kindOf(r, p, g.Application), errNotAllowed)
 	}
+	g.recheck(r, chain, s, v)
 	socket := isSocket(r) || g.Application.Socket(p)
 	if crossOrigin(r, g.origin, socket) {
 		return g.fail(w, r, chain, kindScript, errCrossOrigin)

@@ -142,7 +142,9 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 	if err != nil {
 		return outcome{err: errStorageUnavailable.Because(err)}
 	}
-	visitOf(s).confirm(g.now())
+	v := visitOf(s)
+	v.confirm(g.now())
+	v.checkAt.Store(g.now().Add(g.Recheck).UnixNano())
 	chain.Identify(identity)
 	g.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session", s.ID()),
 		zap.String("client_ip", chain.ClientIP()))

@@ -17,6 +17,7 @@ const brokerPause = 10 * time.Second
 // stored: after a restart it begins anew.
 type visit struct {
 	confirmedAt atomic.Int64 // when the application's session was last seen alive, Unix nanoseconds; 0: never
+	checkAt     atomic.Int64 // when the provider is to be asked again, Unix nanoseconds
 	brokered    atomic.Pointer[brokering]
 	stamp       atomic.Pointer[stamp]
 	verdict     atomic.Pointer[verdict]

@@ -1,0 +1,205 @@
+package flow
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+)
+
+// Authelia derives its issuer from the request: it answers inside the network
+// only to who speaks as the public host.
+func TestIssuerAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	inside := httptest.NewServer(w.op)
+	t.Cleanup(inside.Close)
+	client, err := NewClient(ClientConfig{Issuer: testIssuer, Address: inside.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.rp.Client = client
+	if _, err := w.signIn(); err != nil {
+		t.Fatal(err)
+	}
+	for _, endpoint := range []string{authelia.EndpointDiscovery, authelia.EndpointJWKS, authelia.EndpointToken, authelia.EndpointUserinfo} {
+		got := w.last(endpoint)
+		if got.Host != "auth.example.test" || got.Header.Get("X-Forwarded-Host") != "auth.example.test" ||
+			got.Header.Get("X-Forwarded-Proto") != "https" || got.Header.Get("X-Forwarded-For") != "" {
+			t.Errorf("%s: got %s, %v", endpoint, got.Host, got.Header)
+		}
+	}
+}
+
+// Only the issuer's own host is reached at the address, and only there are the
+// name on the certificate and the forwarded header the issuer's.
+func TestIssuerAddressIsForItsHost(t *testing.T) {
+	t.Parallel()
+	var got *http.Request
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r }))
+	t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate()) // for example.com and 127.0.0.1
+	client, err := NewClient(ClientConfig{Issuer: "https://example.com", Address: server.URL, RootCAs: roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ name, ask, host, server, forwarded string }{
+		{"the issuer's", "https://example.com/a?b", "example.com", "example.com", "example.com"},
+		{"another", server.URL + "/a?b", strings.TrimPrefix(server.URL, "https://"), "", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) { //nolint:paralleltest // one server
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, row.ask, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			if got.Host != row.host || got.TLS.ServerName != row.server || got.Header.Get("X-Forwarded-Host") != row.forwarded || got.RequestURI != "/a?b" {
+				t.Errorf("got %s for %s, certificate of %q, %v", got.RequestURI, got.Host, got.TLS.ServerName, got.Header)
+			}
+			if request.Host != strings.Split(row.ask, "/")[2] || len(request.Header) > 0 {
+				t.Errorf("the caller's request was changed: %s, %v", request.Host, request.Header)
+			}
+		})
+	}
+}
+
+func TestNewClient(t *testing.T) {
+	t.Parallel()
+	client, err := NewClient(ClientConfig{Issuer: testIssuer, Address: "http://authelia:9091"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := client.Transport.(*providerTransport)
+	base, inside := transport.base.(*http.Transport), transport.inside.(*http.Transport)
+	if client.Timeout != 30*time.Second || client.Jar != nil {
+		t.Errorf("timeout %v, jar %v", client.Timeout, client.Jar)
+	}
+	if base.Proxy == nil || inside.Proxy != nil {
+		t.Error("a proxy is for what is outside, and for nothing else")
+	}
+	for _, one := range []*http.Transport{base, inside} {
+		if one.TLSClientConfig.MinVersion != tls.VersionTLS12 || one.TLSClientConfig.InsecureSkipVerify ||
+			one.TLSHandshakeTimeout == 0 || one.ResponseHeaderTimeout == 0 || one.MaxResponseHeaderBytes == 0 {
+			t.Errorf("got %+v", one)
+		}
+	}
+	for name, cfg := range map[string]ClientConfig{
+		"issuer":  {Issuer: "https://auth.example.test:port"},
+		"address": {Issuer: testIssuer, Address: "http://authelia:port"},
+	} {
+		if _, err := NewClient(cfg); err == nil || !strings.Contains(err.Error(), "parsing the "+name) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestAnswerLimit(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		size int
+		want error
+	}{
+		"1 MiB":               {1 << 20, nil},
+		"a byte more":         {1<<20 + 1, errAnswerTooLarge},
+		"a MiB and much more": {5 << 20, errAnswerTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := newClient(t, ClientConfig{Issuer: testIssuer}, network(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(make([]byte, row.size)))}, nil
+			}))
+			request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, testIssuer, nil)
+			answer, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = answer.Body.Close() }()
+			if _, err = io.ReadAll(answer.Body); !errors.Is(err, row.want) {
+				t.Errorf("got %v, want %v", err, row.want)
+			}
+		})
+	}
+}
+
+// A redirect of the provider's is an answer, not an order: it could carry the
+// secret, a code or a token elsewhere.
+func TestNoRedirectIsFollowed(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for endpoint, want := range map[string]error{
+			authelia.EndpointDiscovery: ErrProviderUnavailable, authelia.EndpointJWKS: ErrIDTokenInvalid,
+			authelia.EndpointToken: nil, authelia.EndpointUserinfo: ErrUserinfoInvalid,
+		} {
+			t.Run(http.StatusText(status)+" from "+endpoint, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				w.rp.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+					if r.URL.Host != "auth.example.test" || r.URL.Path == "/elsewhere" {
+						t.Errorf("%s was asked", r.URL)
+					}
+					return w.op.Transport().RoundTrip(r)
+				})
+				w.op.Misbehave(func(m *authelia.Misbehaviour) {
+					m.Fail(endpoint, authelia.Fault{Status: status, Header: http.Header{"Location": {testIssuer + "/elsewhere"}}})
+				})
+				var err error
+				if endpoint == authelia.EndpointDiscovery {
+					_, err = w.rp.Provider(t.Context())
+				} else {
+					_, err = w.signIn()
+				}
+				if refused, ok := errors.AsType[*TokenError](err); endpoint == authelia.EndpointToken && (!ok || refused.Status != status) {
+					t.Errorf("got %v, want a TokenError of %d", err, status)
+				}
+				if want != nil {
+					failsAs(t, err, want, "it answered 30")
+				}
+				w.calls(endpoint, 1)
+				w.calls(authelia.EndpointOther, 0)
+			})
+		}
+	}
+}
+
+// The whole exchange is bounded, whichever endpoint hangs.
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	for endpoint, after := range map[string]time.Duration{
+		authelia.EndpointDiscovery: 10 * time.Second, authelia.EndpointJWKS: 30 * time.Second,
+		authelia.EndpointToken: 30 * time.Second, authelia.EndpointUserinfo: 30 * time.Second,
+	} {
+		t.Run(endpoint, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(endpoint, authelia.Fault{Hang: true}) })
+				start := time.Now()
+				var err error
+				if endpoint == authelia.EndpointDiscovery {
+					_, err = w.rp.Provider(t.Context())
+				} else {
+					_, err = w.signIn()
+				}
+				failsAs(t, err, ErrProviderUnavailable, "")
+				if took := time.Since(start); took != after {
+					t.Errorf("it took %v, want %v", took, after)
+				}
+				w.calls(endpoint, 1)
+			})
+		})
+	}
+}

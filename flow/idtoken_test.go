@@ -1,0 +1,301 @@
+package flow
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+)
+
+// Every check of OpenID Connect Core 1.0 section 3.1.3.7, by the names of the
+// OpenID Foundation's conformance modules where there is one. What is refused
+// here costs one token request, and its access token is shown to nobody.
+func TestIDToken(t *testing.T) {
+	t.Parallel()
+	set, without := authelia.Set, authelia.Without
+	now := newWorld(t).Now()
+	for name, row := range map[string]struct {
+		edit authelia.Edit
+		fail string // empty: it is taken
+	}{
+		"oidcc-client-test":                          {nil, ""},
+		"oidcc-client-test-invalid-iss":              {set("iss", "https://evil.example"), "different provider"},
+		"iss with a slash":                           {set("iss", testIssuer+"/"), "different provider"},
+		"iss in another case":                        {set("iss", "https://AUTH.example.test"), "different provider"},
+		"iss missing":                                {without("iss"), "different provider"},
+		"oidcc-client-test-missing-sub":              {without("sub"), "sub is missing"},
+		"sub empty":                                  {set("sub", ""), "sub is missing"},
+		"sub a number":                               {set("sub", 1), "unmarshal"},
+		"sub of 256 characters":                      {set("sub", strings.Repeat("s", 256)), "no identifier"},
+		"sub of two lines":                           {set("sub", "a\nb"), "no identifier"},
+		"sub that looks like another":                {set("sub", "\u0430lice"), "no identifier"},
+		"oidcc-client-test-invalid-aud":              {set("aud", []string{"another"}), "expected audience"},
+		"oidcc-client-test-missing-aud":              {without("aud"), "expected audience"},
+		"aud empty":                                  {set("aud", []string{}), "expected audience"},
+		"aud a string":                               {set("aud", "romm"), ""},
+		"aud in another case":                        {set("aud", "ROMM"), "expected audience"},
+		"fapi secondary aud":                         {set("aud", []string{"romm", "another"}), "names others"},
+		"secondary aud first":                        {set("aud", []string{"another", "romm"}), "names others"},
+		"azp another":                                {set("azp", "another"), "azp"},
+		"azp missing":                                {without("azp"), ""},
+		"azp a list":                                 {set("azp", []string{"romm"}), "cannot be read"},
+		"exp past":                                   {set("exp", now.Unix()-1), "expired"},
+		"exp missing":                                {without("exp"), "expired"},
+		"exp text":                                   {set("exp", "tomorrow"), "unmarshal"},
+		"exp in a moment":                            {set("exp", now.Unix()+1), ""},
+		"exp a fraction":                             {set("exp", float64(now.Unix())+10.5), ""},
+		"nbf past":                                   {set("nbf", now.Unix()), ""},
+		"nbf future, within the leeway":              {set("nbf", now.Add(5*time.Minute).Unix()), ""},
+		"nbf future":                                 {set("nbf", now.Add(5*time.Minute+time.Second).Unix()), "nbf"},
+		"oidcc-client-test-missing-iat":              {without("iat"), "iat is missing"},
+		"iat zero":                                   {set("iat", 0), "iat is missing"},
+		"iat negative":                               {set("iat", -now.Unix()), "iat is missing"},
+		"iat future, within the leeway":              {set("iat", now.Add(2*time.Minute).Unix()), ""},
+		"iat future":                                 {set("iat", now.Add(2*time.Minute+time.Second).Unix()), "iat is not of now"},
+		"iat old, but not too old":                   {set("iat", now.Add(-10*time.Minute).Unix()), ""},
+		"iat old":                                    {set("iat", now.Add(-10*time.Minute-time.Second).Unix()), "iat is not of now"},
+		"iat text":                                   {set("iat", "now"), "unmarshal"},
+		"oidcc-client-test-nonce-invalid":            {set("nonce", "another"), "nonce"},
+		"nonce missing":                              {without("nonce"), "nonce"},
+		"nonce empty":                                {set("nonce", ""), "nonce"},
+		"nonce null":                                 {set("nonce", nil), "nonce"},
+		"nonce with more behind it":                  {appendTo("nonce", "x"), "nonce"},
+		"oidcc-client-test-invalid-athash":           {set("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"), "at_hash"},
+		"at_hash with padding":                       {appendTo("at_hash", "=="), "at_hash"},
+		"oidcc-client-test-missing-athash":           {without("at_hash"), ""}, // optional in the code flow
+		"larger than 16 KiB":                         {set("more", strings.Repeat("x", 16<<10)), "larger than 16 KiB"},
+		"rather large":                               {set("more", strings.Repeat("x", 10<<10)), ""},
+		"sid a number":                               {set("sid", 1), "cannot be read"},
+		"auth_time text":                             {set("auth_time", "noon"), ""},
+		"oidcc-client-test-aggregated-claims":        {edits(set("_claim_names", map[string]any{"email": "s"}), set("_claim_sources", map[string]any{"s": map[string]any{"JWT": "a.b.c"}})), ""},
+		"oidcc-client-test-distributed-claims":       {edits(set("_claim_names", map[string]any{"email": "s"}), set("_claim_sources", map[string]any{"s": map[string]any{"endpoint": "https://evil.example"}})), ""},
+		"distributed claims without a source at all": {set("_claim_names", map[string]any{"email": "s"}), "source does not exist"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = row.edit })
+			result, err := w.signIn()
+			w.calls(authelia.EndpointToken, 1)
+			w.calls(authelia.EndpointOther, 0)
+			if row.fail == "" {
+				failsAs(t, err, nil, "")
+				return
+			}
+			failsAs(t, err, ErrIDTokenInvalid, row.fail)
+			w.calls(authelia.EndpointUserinfo, 0)
+			if result != nil {
+				t.Errorf("got %+v", result)
+			}
+		})
+	}
+}
+
+func edits(all ...authelia.Edit) authelia.Edit { return authelia.Edits(all...) }
+
+// appendTo lengthens a claim.
+func appendTo(name, suffix string) authelia.Edit {
+	return func(object map[string]any) { object[name] = object[name].(string) + suffix }
+}
+
+func TestIDTokenSignature(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		alg       string
+		signature authelia.Signature
+		fail      string // empty: it is taken
+	}{
+		"oidcc-client-test-idtoken-sig-rs256":        {"RS256", authelia.SignedProperly, ""},
+		"ES256":                                      {"ES256", authelia.SignedProperly, ""},
+		"PS256":                                      {"PS256", authelia.SignedProperly, ""},
+		"oidcc-client-test-idtoken-sig-none":         {"RS256", authelia.SignedNone, "malformed"},
+		"oidcc-client-test-invalid-sig-rs256":        {"RS256", authelia.SignedThenBroken, "signature"},
+		"oidcc-client-test-invalid-sig-es256":        {"ES256", authelia.SignedThenBroken, "signature"},
+		"invalid-sig-ps256":                          {"PS256", authelia.SignedThenBroken, "signature"},
+		"oidcc-client-test-invalid-sig-hs256":        {"RS256", authelia.SignedWithClientSecret, "malformed"},
+		"signed by another key":                      {"RS256", authelia.SignedByForeignKey, "signature"},
+		"signed by an unknown key":                   {"RS256", authelia.SignedByUnknownKey, "signature"},
+		"altered":                                    {"RS256", authelia.SignedThenAltered, "signature"},
+		"oidcc-client-test-kid-absent-single-jwks":   {"RS256", authelia.SignedWithoutKeyID, ""},
+		"oidcc-client-test-kid-absent-multiple-jwks": {"ES256", authelia.SignedWithoutKeyID, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(s *setup) { s.client.Alg = row.alg })
+			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Signature = row.signature })
+			_, err := w.signIn()
+			if row.fail == "" {
+				failsAs(t, err, nil, "")
+				return
+			}
+			failsAs(t, err, ErrIDTokenInvalid, row.fail)
+			w.calls(authelia.EndpointUserinfo, 0)
+		})
+	}
+}
+
+// Tokens that no honest library makes: keys of the attacker's own in the
+// header, a public key taken for a secret, alg none by other spellings.
+func TestForgedIDToken(t *testing.T) {
+	t.Parallel()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := jose.JSONWebKey{Key: private, Algorithm: "ES256", KeyID: "main-rs256"}
+	public, err := json.Marshal(own.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	byOwnKey := func(extra string) func([]byte) string {
+		return func(claims []byte) string {
+			header := `{"alg":"ES256","kid":"main-rs256","typ":"JWT"` + extra + `}`
+			input := encode([]byte(header)) + "." + encode(claims)
+			hash := sha256.Sum256([]byte(input))
+			r, s, _ := ecdsa.Sign(rand.Reader, private, hash[:])
+			return input + "." + encode(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+		}
+	}
+	unsigned := func(alg string) func([]byte) string {
+		return func(claims []byte) string { return encode([]byte(`{"alg":"`+alg+`"}`)) + "." + encode(claims) + "." }
+	}
+	for name, forge := range map[string]func(claims []byte) string{
+		"own key":                        byOwnKey(""),
+		"own key in jwk (CVE-2018-0114)": byOwnKey(`,"jwk":` + string(public)),
+		"own key at jku":                 byOwnKey(`,"jku":"https://evil.example/jwks.json"`),
+		"own key at x5u":                 byOwnKey(`,"x5u":"https://evil.example/cert.pem"`),
+		"a crit that we do not know":     byOwnKey(`,"crit":["exp"]`),
+		"alg None":                       unsigned("None"),
+		"alg nOnE":                       unsigned("nOnE"),
+		"alg empty":                      unsigned(""),
+		"alg RS256 without a signature":  unsigned("RS256"),
+		"public key as a secret": func(claims []byte) string {
+			input := encode([]byte(`{"alg":"HS256","kid":"main-rs256"}`)) + "." + encode(claims)
+			mac := hmac.New(sha256.New, public)
+			mac.Write([]byte(input))
+			return input + "." + encode(mac.Sum(nil))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.op.Misbehave(func(m *authelia.Misbehaviour) {
+				m.TokenResponse = func(response map[string]any) {
+					claims, err := base64.RawURLEncoding.DecodeString(strings.Split(response["id_token"].(string), ".")[1])
+					if err != nil {
+						t.Error(err)
+					}
+					response["id_token"] = forge(claims)
+				}
+			})
+			_, err := w.signIn()
+			failsAs(t, err, ErrIDTokenInvalid, "")
+			w.calls(authelia.EndpointUserinfo, 0)
+			w.calls(authelia.EndpointOther, 0)
+		})
+	}
+}
+
+func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// A login without a nonce fits no token, not even one without a nonce.
+func TestNoNonceIsNotANonce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	login, query := w.begin()
+	w.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = authelia.Without("nonce") })
+	login.Nonce = ""
+	_, err := w.rp.Exchange(t.Context(), login, query.Get("code"))
+	failsAs(t, err, ErrIDTokenInvalid, "nonce")
+}
+
+// A subject of the most that the specification permits, and what is taken of
+// the claims that may be anything.
+func TestIDTokenOptionalClaims(t *testing.T) {
+	t.Parallel()
+	longest := strings.Repeat("s", 255)
+	for name, row := range map[string]struct {
+		edit     authelia.Edit
+		authTime int64
+		sid      string
+	}{
+		"auth_time missing":    {authelia.Without("auth_time"), 0, ""},
+		"auth_time text":       {authelia.Set("auth_time", "noon"), 0, ""},
+		"auth_time negative":   {authelia.Set("auth_time", -1), 0, ""},
+		"auth_time a fraction": {authelia.Set("auth_time", 1.5), 1, ""},
+		"auth_time an object":  {authelia.Set("auth_time", map[string]any{}), 0, ""},
+		"sid":                  {edits(authelia.Set("auth_time", 5), authelia.Set("sid", longest)), 5, longest},
+		"sid too long":         {edits(authelia.Set("auth_time", 5), authelia.Set("sid", longest+"s")), 5, longest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.op.Misbehave(func(m *authelia.Misbehaviour) {
+				m.IDToken = edits(row.edit, authelia.Set("sub", longest))
+				m.Userinfo = func(claims map[string]any) any { claims["sub"] = longest; return claims }
+			})
+			result, err := w.signIn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Identity.AuthTime != row.authTime || result.Tokens.SID != row.sid || result.Identity.Subject != longest {
+				t.Errorf("got %+v, sid %q", result.Identity, result.Tokens.SID)
+			}
+		})
+	}
+}
+
+// The metadata list HS256 first, or nothing else, or nothing: what we accept is ours to say.
+func TestAnnouncedAlgorithmsDoNotMatter(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]authelia.Edit{
+		"HS256 first": nil,
+		"HS256 alone": authelia.Set("id_token_signing_alg_values_supported", []string{"HS256"}),
+		"none alone":  authelia.Set("id_token_signing_alg_values_supported", []string{"none"}),
+		"missing":     authelia.Without("id_token_signing_alg_values_supported"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = edit })
+			if _, err := w.signIn(); err != nil {
+				t.Error(err)
+			}
+			for _, signature := range []authelia.Signature{authelia.SignedWithClientSecret, authelia.SignedNone} {
+				w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Signature = signature })
+				_, err := w.signIn()
+				failsAs(t, err, ErrIDTokenInvalid, "malformed")
+			}
+		})
+	}
+}
+
+// A request that ends while its token is checked is no fault of the token's.
+func TestVerifyEndsWithTheRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	login, query := w.begin()
+	ctx, cancel := context.WithCancel(t.Context())
+	w.rp.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Path == "/jwks.json" {
+			cancel()
+			<-t.Context().Done() // the keys never come
+		}
+		return w.op.Transport().RoundTrip(r)
+	})
+	_, err := w.rp.Exchange(ctx, login, query.Get("code"))
+	failsAs(t, err, ErrProviderUnavailable, "keys")
+	failsAs(t, err, context.Canceled, "")
+}

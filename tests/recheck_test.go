@@ -1,0 +1,77 @@
+package tests
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+)
+
+const recheckSoon = "session {\n recheck 50ms\n}\n"
+
+// out reports whether the browser is no longer signed in. A request that is
+// under way while its session ends may be cut off.
+func (b *browser) out() bool {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, public+"/api/users/me", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	answer, err := b.client.Do(r)
+	if err != nil {
+		return false
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode/100 == 4
+}
+
+// Somebody who is disabled in Authelia is out of RomM within the interval,
+// while their session is in use.
+func TestDisabledInAuthelia(t *testing.T) {
+	s := start(t, options{directive: rolesByMail + recheckSoon})
+	alice, bob := s.as("alice"), s.as("bob")
+	s.authelia.DisableUser("bob")
+	eventually(t, func() bool { return bob.out() })
+	if answer := bob.open("/"); answer.StatusCode != http.StatusFound {
+		t.Errorf("bob: %d", answer.StatusCode)
+	}
+	time.Sleep(100 * time.Millisecond)
+	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
+		t.Errorf("alice: %d", me.StatusCode)
+	}
+	if live := s.romm.Sessions(); live != 1 {
+		t.Errorf("%d sessions live in RomM", live)
+	}
+}
+
+// A group that is taken away takes the site away, or the role that hung on it.
+func TestGroupTakenAway(t *testing.T) {
+	const groups = "scopes openid profile email groups\nallow {\n groups romm-users\n}\nroles {\n admin romm-admins\n user *\n}\n"
+	s := start(t, options{directive: groups + recheckSoon, authelia: func(o *authelia.Options) {
+		o.Clients[0].Scopes = append(o.Clients[0].Scopes, "groups")
+		o.Users = append(o.Users, authelia.User{Name: "root", Password: "root-password", Email: "root@example.com", Groups: []string{"romm-admins", "romm-users"}})
+	}})
+	s.as("root")
+	alice, bob := s.as("alice"), s.as("bob")
+	s.authelia.SetGroups("alice", "romm-users")
+	eventually(t, func() bool { user, _ := s.romm.User("alice"); alice.out(); return user.Role == "user" })
+	if alice.out() {
+		t.Error("alice lost more than a role")
+	}
+	s.authelia.SetGroups("bob")
+	eventually(t, func() bool { return bob.out() })
+}
+
+// An Authelia that is away ends no session.
+func TestRecheckWithoutAuthelia(t *testing.T) {
+	s := start(t, options{directive: rolesByMail + recheckSoon})
+	alice := s.as("alice")
+	s.authelia.Down()
+	for range 10 {
+		time.Sleep(30 * time.Millisecond)
+		if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s", me.StatusCode, me.body)
+		}
+	}
+}
