@@ -57,6 +57,9 @@ func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identi
 	merged := make(claims, len(token.all)+len(userinfo))
 	maps.Copy(merged, token.all)
 	maps.Copy(merged, userinfo)
+	if _, ok := userinfo["email"]; ok { // what verified one address says nothing of another
+		merged["email_verified"] = userinfo["email_verified"]
+	}
 	groups, err := merged.list(rp.GroupsClaim)
 	if err != nil {
 		return nil, err

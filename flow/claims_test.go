@@ -30,9 +30,10 @@ func TestClaimsMerge(t *testing.T) {
 			Identity{Username: "old", Email: "old@example.test", Name: "Old", Groups: []string{"old"}},
 			nil,
 		},
-		"no groups win over groups": {stale, authelia.Set("groups", []string{}), Identity{Username: "alice", Email: "Alice@example.test", Name: "Alice Example"}, nil},
-		"null wins too":             {stale, authelia.Set("email", nil), Identity{}, ErrEmailMissing},
-		"unverified wins too":       {stale, authelia.Set("email_verified", false), Identity{}, ErrEmailUnverified},
+		"no groups win over groups":  {stale, authelia.Set("groups", []string{}), Identity{Username: "alice", Email: "Alice@example.test", Name: "Alice Example"}, nil},
+		"null wins too":              {stale, authelia.Set("email", nil), Identity{}, ErrEmailMissing},
+		"unverified wins too":        {stale, authelia.Set("email_verified", false), Identity{}, ErrEmailUnverified},
+		"verified is of one address": {stale, authelia.Without("email_verified"), Identity{}, ErrEmailUnverified},
 		"never over iss": {
 			nil, authelia.Set("iss", "https://evil.example"),
 			Identity{Username: "alice", Email: "Alice@example.test", Name: "Alice Example", Groups: []string{"romm-admins", "romm users"}},

@@ -237,3 +237,8 @@ type cutShort struct{}
 func (cutShort) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func (cutShort) Close() error { return nil }
+
+// newBrokenClient returns a client that reaches nobody.
+func newBrokenClient() *http.Client {
+	return &http.Client{Transport: network(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })}
+}

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -29,6 +30,9 @@ const MaxLogins = 5
 // restartPrefix begins the state of a login that was started in place of one
 // whose cookie was missing.
 const restartPrefix = "r."
+
+// stateLimit bounds a state that comes back, in bytes. Ours are far shorter.
+const stateLimit = 128
 
 // sealLogin is the purpose under which logins are sealed.
 const sealLogin = "login"
@@ -75,12 +79,14 @@ func (rp *RelyingParty) LoginCookie(ctx context.Context, prefix string, login *L
 	if err != nil {
 		return "", "", fmt.Errorf("sealing a login: %w", err)
 	}
-	plaintext, err := json.Marshal(login)
-	if err != nil {
+	var plaintext bytes.Buffer
+	encoder := json.NewEncoder(&plaintext)
+	encoder.SetEscapeHTML(false) // a query of many "&" would outgrow a cookie
+	if err := encoder.Encode(login); err != nil {
 		return "", "", fmt.Errorf("encoding a login: %w", err)
 	}
 	name = prefix + "login_" + strconv.FormatInt(login.Expires.Unix()/60, 36) + "_" + stateHash(login.State)
-	return name, keyring.SealText(sealLogin, plaintext, name), nil
+	return name, keyring.SealText(sealLogin, plaintext.Bytes(), name), nil
 }
 
 // stateHash names a state in a cookie's name.
@@ -93,7 +99,7 @@ func stateHash(state string) string {
 // returns ErrLoginUnknown if none of cookies holds it, ErrLoginExpired with
 // the name if it is too late, and any other error if it could not be opened now.
 func (rp *RelyingParty) FindLogin(ctx context.Context, prefix string, cookies []*http.Cookie, state string) (*Login, string, error) {
-	if state == "" {
+	if state == "" || len(state) > stateLimit {
 		return nil, "", ErrLoginUnknown
 	}
 	var keyring *Keyring
@@ -111,6 +117,9 @@ func (rp *RelyingParty) FindLogin(ctx context.Context, prefix string, cookies []
 		var login Login
 		if !ok || json.Unmarshal(plaintext, &login) != nil || !equal(login.State, state) {
 			continue // RFC 6749 section 10.12: only a state of this browser's own
+		}
+		if !LocalPath(login.ReturnTo) {
+			login.ReturnTo = "/"
 		}
 		if rp.Now().After(login.Expires) {
 			return nil, cookie.Name, ErrLoginExpired

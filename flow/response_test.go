@@ -1,0 +1,195 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+)
+
+// Duplicates, then state, then iss, then error, then code: what comes first
+// decides, and nothing is believed of a response whose state is not ours.
+func TestCheckResponse(t *testing.T) {
+	t.Parallel()
+	const state, iss = "state=of-the-art", "iss=https%3A%2F%2Fauth.example.test"
+	for name, row := range map[string]struct {
+		query string
+		code  string
+		fail  string // in ErrResponseInvalid
+		err   string // code of an AuthorizationError
+	}{
+		"as it should be":              {query: state + "&" + iss + "&code=c&scope=openid", code: "c"},
+		"more than we know":            {query: state + "&" + iss + "&code=c&x=1&x=2&session_state=s", code: "c"},
+		"the longest code":             {query: state + "&" + iss + "&code=" + strings.Repeat("c", 2048), code: strings.Repeat("c", 2048)},
+		"nothing":                      {query: "", fail: "state is another"},
+		"state missing":                {query: iss + "&code=c", fail: "state is another"},
+		"state empty":                  {query: "state=&" + iss + "&code=c", fail: "state is another"},
+		"state another":                {query: "state=other&" + iss + "&code=c", fail: "state is another"},
+		"state in another case":        {query: "state=OF-THE-ART&" + iss + "&code=c", fail: "state is another"},
+		"state cut short":              {query: "state=of-the&" + iss + "&code=c", fail: "state is another"},
+		"state with more behind":       {query: state + "x&" + iss + "&code=c", fail: "state is another"},
+		"state before iss":             {query: "state=other&iss=evil&code=c", fail: "state is another"},
+		"state before error":           {query: "state=other&" + iss + "&error=access_denied", fail: "state is another"},
+		"iss missing (RFC 9207)":       {query: state + "&code=c", fail: "iss is missing"},
+		"iss empty":                    {query: state + "&iss=&code=c", fail: "iss is another"},
+		"iss another (mix-up)":         {query: state + "&iss=https%3A%2F%2Fevil.example&code=c", fail: "iss is another"},
+		"iss with a slash":             {query: state + "&" + iss + "%2F&code=c", fail: "iss is another"},
+		"iss before error":             {query: state + "&iss=https%3A%2F%2Fevil.example&error=access_denied", fail: "iss is another"},
+		"iss missing before error":     {query: state + "&error=access_denied", fail: "iss is missing"},
+		"error":                        {query: state + "&" + iss + "&error=access_denied&error_description=no", err: "access_denied"},
+		"error before code":            {query: state + "&" + iss + "&error=access_denied&code=c", err: "access_denied"},
+		"code missing":                 {query: state + "&" + iss, fail: "code is missing"},
+		"code empty":                   {query: state + "&" + iss + "&code=", fail: "code is missing"},
+		"code too long":                {query: state + "&" + iss + "&code=" + strings.Repeat("c", 2049), fail: "too long"},
+		"code in another case":         {query: state + "&" + iss + "&Code=c", fail: "code is missing"},
+		"two states":                   {query: state + "&" + state + "&" + iss + "&code=c", fail: "state is given twice"},
+		"two codes":                    {query: state + "&" + iss + "&code=c&code=c", fail: "code is given twice"},
+		"two iss":                      {query: state + "&" + iss + "&" + iss + "&code=c", fail: "iss is given twice"},
+		"two errors":                   {query: state + "&" + iss + "&error=a&error=b", fail: "error is given twice"},
+		"two descriptions":             {query: state + "&" + iss + "&error=a&error_description=a&error_description=b", fail: "error_description is given twice"},
+		"two codes, state another":     {query: "state=other&" + iss + "&code=c&code=d", fail: "code is given twice"},
+		"two states, the second right": {query: "state=other&" + state + "&" + iss + "&code=c", fail: "state is given twice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			query, err := url.ParseQuery(row.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code, err := w.rp.CheckResponse(t.Context(), &Login{State: "of-the-art"}, query)
+			refused, isError := errors.AsType[*AuthorizationError](err)
+			switch {
+			case code != row.code:
+				t.Errorf("got code %q, %v", code, err)
+			case row.fail != "":
+				failsAs(t, err, ErrResponseInvalid, row.fail)
+			case row.err != "":
+				if !isError || refused.Code != row.err {
+					t.Errorf("got %v, want an AuthorizationError %s", err, row.err)
+				}
+			default:
+				failsAs(t, err, nil, "")
+			}
+			w.calls(authelia.EndpointToken, 0)
+		})
+	}
+}
+
+// A login without a state fits no response, not even one without a state.
+func TestNoStateIsNotAState(t *testing.T) {
+	t.Parallel()
+	for _, query := range []url.Values{{"code": {"c"}}, {"state": {""}, "code": {"c"}, "iss": {testIssuer}}} {
+		_, err := newWorld(t).rp.CheckResponse(t.Context(), &Login{}, query)
+		failsAs(t, err, ErrResponseInvalid, "state is another")
+	}
+}
+
+// RFC 9207 section 2.4: iss is required from who says that it sends it. Who
+// does not say so may send it, and then it must be right.
+func TestIssWhereItIsNotAnnounced(t *testing.T) {
+	t.Parallel()
+	for name, announced := range map[string]authelia.Edit{
+		"missing": authelia.Without("authorization_response_iss_parameter_supported"),
+		"false":   authelia.Set("authorization_response_iss_parameter_supported", false),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = announced })
+			login := &Login{State: "s"}
+			if code, err := w.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}}); err != nil || code != "c" {
+				t.Errorf("got %q, %v", code, err)
+			}
+			_, err := w.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}, "iss": {"https://evil.example"}})
+			failsAs(t, err, ErrResponseInvalid, "iss is another")
+		})
+	}
+}
+
+// Without metadata nobody knows whether iss is required: later, then.
+func TestIssWithoutProvider(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.op.Down()
+	login := &Login{State: "s"}
+	_, err := w.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}})
+	failsAs(t, err, ErrProviderUnavailable, "")
+	if code, err := w.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}, "iss": {testIssuer}}); err != nil || code != "c" {
+		t.Errorf("with iss: got %q, %v", code, err)
+	}
+}
+
+// The description is text of a stranger's: it ends in a log and on a page.
+func TestAuthorizationError(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct{ code, description, wantCode, wantDescription string }{
+		"plain":           {"access_denied", "The user was denied.", "access_denied", "The user was denied."},
+		"line breaks":     {"a\r\nb", "x\r\nlevel=error", "a??b", "x??level=error"},
+		"terminal orders": {"\x1b[2J", "\x1b]0;\x07\x9b", "?[2J", "?]0;???"},
+		"beyond ASCII":    {"\u0430", "\u202egnp.exe \u2603", "?", "?gnp.exe ?"},
+		"no text":         {"a\xff", "\xff\xfe", "a?", "??"},
+		"long":            {strings.Repeat("c", 500), strings.Repeat("d", 5000), strings.Repeat("c", 100), strings.Repeat("d", 300)},
+		"cut in a letter": {"c", strings.Repeat("d", 299) + "\u00e9", "c", strings.Repeat("d", 299) + "?"},
+		"markup is kept":  {"c", "<script>alert(1)</script>", "c", "<script>alert(1)</script>"}, // html/template's matter
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := newWorld(t).rp.CheckResponse(t.Context(), &Login{State: "s"}, url.Values{
+				"state": {"s"}, "iss": {testIssuer}, "error": {row.code}, "error_description": {row.description},
+			})
+			refused, ok := errors.AsType[*AuthorizationError](err)
+			if !ok || refused.Code != row.wantCode {
+				t.Fatalf("got %v", err)
+			}
+			// A byte that is no UTF-8 may count as one or as many.
+			if got := refused.Description; got != row.wantDescription && strings.Trim(got, "?") != strings.Trim(row.wantDescription, "?") {
+				t.Errorf("got %q, want %q", got, row.wantDescription)
+			}
+			if want := "the authorization endpoint answered " + refused.Code + ": " + refused.Description; err.Error() != want {
+				t.Errorf("got %q", err)
+			}
+		})
+	}
+}
+
+// What Authelia sends when it refuses, all the way.
+func TestRefusedByTheProvider(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s *setup) { s.client.AllowedGroups = []string{"nobody"} })
+	login, query := w.begin()
+	_, err := w.rp.CheckResponse(t.Context(), login, query)
+	if refused, ok := errors.AsType[*AuthorizationError](err); !ok || refused.Code != "access_denied" ||
+		!strings.Contains(refused.Description, "denied access to this client") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzCheckResponse(f *testing.F) {
+	for _, seed := range []string{
+		"", "state=s&code=c", "state=s&iss=https://auth.example.test&code=c", "state=s&iss=https://auth.example.test&error=a&error_description=%0d%0a",
+		"state=s&state=s&iss=https://auth.example.test&code=c", "state=s&iss=x&code=c", "state=&code=c", "%zz", "state=s;code=c",
+		"state=s&iss=https://auth.example.test&code=%00", "error=x", "state=s&iss&code",
+	} {
+		f.Add(seed)
+	}
+	rp := New(Config{Issuer: testIssuer, Client: newBrokenClient()})
+	rp.provider = &Provider{IssParameterSupported: true}
+	rp.loaded = rp.Now()
+	f.Fuzz(func(t *testing.T, raw string) {
+		query, _ := url.ParseQuery(raw) // what could be read, as net/http has it
+		code, err := rp.CheckResponse(context.Background(), &Login{State: "s"}, query)
+		if err == nil && (code == "" || len(code) > codeLimit || query.Get("state") != "s" || query.Get("iss") != testIssuer ||
+			len(query["code"]) != 1 || query.Get("error") != "") {
+			t.Errorf("took %q", raw)
+		}
+		if refused, ok := errors.AsType[*AuthorizationError](err); ok {
+			if text := refused.Error(); printable(text, len(text)) != text || len(text) > 500 || query.Get("state") != "s" {
+				t.Errorf("got %q of %q", text, raw)
+			}
+		}
+	})
+}
