@@ -1,0 +1,219 @@
+package tests
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+)
+
+// raw sends lines over HTTP/1.1 as they are, and returns the status.
+func (s *stack) raw(lines ...string) int {
+	s.t.Helper()
+	conn, err := tls.Dial("tcp", "127.0.0.1:9443", &tls.Config{InsecureSkipVerify: true, ServerName: "romm.example.com", NextProtos: []string{"http/1.1"}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s\r\n\r\n", strings.Join(lines, "\r\n"))
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		s.t.Fatalf("%q: %v", lines[0], err)
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
+}
+
+// RomM's anonymous endpoints are shut, however their path is written, and
+// beside a token that merely looks like one.
+func TestAnonymousEndpointsStayShutOnTheWire(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	for _, path := range []string{
+		"POST /api/users", "POST /api/users/", "POST //api/users", "POST /api//users", "POST /api/./users", "POST /api/x/../users",
+		"POST /api/%75sers", "POST /api%2fusers", "POST /api%5cusers", "POST /api/users%2f", "POST /api/users;x", "POST /api/users?x=/api/heartbeat",
+		"POST /api/heartbeat/../users", "POST /api/heartbeat%2f..%2fusers", "POST /api/heartbeat%2f%2e%2e%2fusers", "POST /api/client-tokens/exchange/../../users",
+		"POST /api/auth/device/init%2f..%2f..%2f..%2fusers", "GET /api/heartbeat/..;/roms", "GET /api/heartbeat%23/../roms", "GET /api/heartbeat%3f/../roms",
+		"GET /api/setup/library", "POST /api/setup/platforms", "POST /api/users/invite-link", "POST /api/users/register", "POST /api/login",
+		"POST /api/token", "POST /api/forgot-password", "POST /api/reset-password", "GET /api/stats", "GET /api/config", "GET /api/feeds/tinfoil",
+		"GET /api/feeds/tinfoil/", "GET /openapi.json", "GET /api/docs", "GET /api/redoc", "GET /assets/romm/resources/roms/1/cover.png",
+		"GET /ws/socket.io/?EIO=4&transport=polling", "GET /netplay/socket.io/?EIO=4&transport=polling", "GET /api/heartbeat/metadata/igdb",
+		"GET /API/heartbeat", "GET /api/heartbeat%00", "GET /api/heartbeat%0a", "PUT /api/heartbeat", "GET /api/roms/1/content/demo.nes",
+	} {
+		for _, authorization := range []string{"", "Authorization: Bearer rmm_" + strings.Repeat("0", 64)} {
+			if authorization != "" && romMsOwn[path] {
+				continue
+			}
+			lines := []string{path + " HTTP/1.1", "Host: romm.example.com:9443", "Content-Length: 0"}
+			if authorization != "" {
+				lines = append(lines, authorization)
+			}
+			if status := s.raw(lines...); status/100 != 4 {
+				t.Errorf("%s (%s): %d", path, authorization, status)
+			}
+		}
+	}
+	for _, r := range s.romm.Requests() {
+		if r.Method != http.MethodGet || r.Path != "/api/heartbeat" { // by which the gate asks for the version
+			t.Errorf("RomM got %s %s", r.Method, r.Path)
+		}
+	}
+}
+
+// romMsOwn are what RomM itself decides on beside a token.
+var romMsOwn = map[string]bool{"GET /api/config": true, "PUT /api/heartbeat": true, "GET /api/roms/1/content/demo.nes": true}
+
+// CVE-2024-45410 and its kin, on the wire: what a client names in Connection
+// is not taken from what goes upstream, and what it sends as somebody's
+// identity or session does not arrive.
+func TestStampCannotBeReplacedOnTheWire(t *testing.T) {
+	s := start(t, options{directive: rolesByMail + "identity_headers\n"})
+	b := s.as("alice")
+	cookie := "__Host-romm_oidc=" + b.ticket()
+	for name, fields := range map[string][]string{
+		"connection":          {"Cookie: " + cookie, "Connection: Cookie, Remote-User, X-Forwarded-For"},
+		"connection, spelled": {"Cookie: " + cookie, "Connection: cOOKIE", "Connection: remote-user, close"},
+		"upgrade":             {"Cookie: " + cookie, "Connection: Upgrade, Cookie", "Upgrade: websocket"},
+		"session first":       {"Cookie: romm_session=evil; " + cookie},
+		"session last":        {"Cookie: " + cookie + "; romm_session=evil"},
+		"two lines":           {"Cookie: " + cookie, "Cookie: romm_session=evil"},
+		"comma":               {"Cookie: " + cookie + "; a=b,romm_session=evil"},
+		"quoted":              {"Cookie: " + cookie + `; a="b; romm_session=evil"`},
+		"no-break space":      {"Cookie: " + cookie + "; \xa0romm_session=evil"},
+		"authorization":       {"Cookie: " + cookie, "Authorization: Basic cm9vdDpyb290", "Proxy-Authorization: Basic x"},
+		"identity":            {"Cookie: " + cookie, "Remote-User: root", "Remote_User: root", "remote.user: root", "X-Forwarded-User: root", "X_Forwarded_Email: root"},
+		"trailer":             {"Cookie: " + cookie, "TE: trailers", "Trailer: Remote-User"},
+	} {
+		s.romm.ForgetRequests()
+		lines := append([]string{"GET /api/users/me HTTP/1.1", "Host: romm.example.com:9443"}, fields...)
+		if status := s.raw(lines...); status != http.StatusOK {
+			t.Errorf("%s: %d", name, status)
+		}
+		request, _ := s.romm.LastRequest("/api/users/me")
+		got := strings.Join(request.Header["Cookie"], "\n")
+		if request.User != "alice" || strings.Count(got, "romm_session=") != 1 || strings.Contains(got, "evil") || strings.Contains(got, "romm_oidc") {
+			t.Errorf("%s: RomM saw %q as %q", name, got, request.User)
+		}
+		for field, values := range request.Header {
+			if value := strings.Join(values, ""); strings.Contains(value, "root") || field == "Authorization" || field == "Proxy-Authorization" {
+				t.Errorf("%s: %s: %s", name, field, value)
+			}
+		}
+		if request.Header.Get("Remote-User") != "alice" {
+			t.Errorf("%s: Remote-User is %q", name, request.Header.Get("Remote-User"))
+		}
+	}
+}
+
+// On any host or scheme but the public one, nothing but RomM's own three requests is answered.
+func TestInsideAnswersOnlyTheProvider(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	s.romm.ForgetRequests()
+	cookie := "__Host-romm_oidc=" + b.ticket() + "; romm_oidc=" + b.ticket()
+	stranger := s.browser()
+	for _, path := range []string{"/", "/api/heartbeat", "/api/users/me", base, base + "/login", base + "/logout", base + "/signed-out", base + "/x"} {
+		for _, host := range []string{"127.0.0.1:9081", "romm.example.com:9443", "romm.example.com", "evil.com"} {
+			answer := stranger.do(inside+path, "Cookie", cookie, "Host", host, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "romm.example.com:9443")
+			if answer.StatusCode != http.StatusMisdirectedRequest && answer.StatusCode != http.StatusOK || answer.StatusCode == http.StatusOK && answer.body != "" {
+				t.Errorf("%s at %s: %d %s", path, host, answer.StatusCode, answer.body)
+			}
+		}
+	}
+	if passed := s.romm.Requests(); len(passed) != 0 {
+		t.Errorf("RomM got %v", passed)
+	}
+	if answer := stranger.do(inside + base + "/.well-known/openid-configuration"); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, `"issuer":"`+inside+base+`"`) {
+		t.Errorf("%d %s", answer.StatusCode, answer.body)
+	}
+	if answer := stranger.do("POST "+inside+base+"/token", "Content-Type", "application/x-www-form-urlencoded"); answer.StatusCode/100 != 4 {
+		t.Errorf("token endpoint without a secret: %d", answer.StatusCode)
+	}
+}
+
+// Login CSRF: the attacker's callback URL, opened in the victim's browser,
+// signs nobody in as the attacker.
+func TestLoginCSRF(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	s.as("alice")
+	attacks := s.browser().callback("/", "bob")
+	victim := s.browser()
+	answer := victim.open(attacks)
+	if answer.StatusCode != http.StatusFound || !strings.HasPrefix(answer.Header.Get("Location"), issuer) || strings.Contains(strings.Join(answer.Header["Set-Cookie"], ""), "__Host-romm_oidc=") {
+		t.Errorf("%d %v", answer.StatusCode, answer.Header)
+	}
+	// Back again without a cookie: a page, not a circle.
+	location, _ := url.Parse(answer.Header.Get("Location"))
+	blocked := s.browser()
+	s.problem(blocked.open(public+base+"?code=x&state="+location.Query().Get("state")), http.StatusBadRequest, "cookies_missing")
+}
+
+// A double click sends the code once; both clicks end signed in.
+func TestDoubleClick(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.browser()
+	callback := b.callback("/rom/7", "alice")
+	before := s.authelia.Calls(authelia.EndpointToken)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther {
+				t.Errorf("%d %s", answer.StatusCode, answer.body)
+			}
+		})
+	}
+	wg.Wait()
+	if sent := s.authelia.Calls(authelia.EndpointToken) - before; sent != 1 {
+		t.Errorf("%d token requests", sent)
+	}
+	if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/" {
+		t.Errorf("the same again, as with the Back button: %d %s", answer.StatusCode, answer.Header.Get("Location"))
+	}
+	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
+		t.Errorf("%d", me.StatusCode)
+	}
+}
+
+// Whatever a provider answers that does not verify ends on a page, and no session is made.
+func TestMisbehavingProvider(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	for name, c := range map[string]struct {
+		misbehave func(*authelia.Misbehaviour)
+		code      string
+	}{
+		"wrong nonce":    {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("nonce", "other") }, "id_token_invalid"},
+		"wrong audience": {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("aud", []string{"other"}) }, "id_token_invalid"},
+		"wrong issuer":   {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("iss", "https://evil.com") }, "id_token_invalid"},
+		"no subject":     {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Without("sub") }, "id_token_invalid"},
+		"alg none":       {func(m *authelia.Misbehaviour) { m.Signature = authelia.SignedNone }, "id_token_invalid"},
+		"client secret":  {func(m *authelia.Misbehaviour) { m.Signature = authelia.SignedWithClientSecret }, "id_token_invalid"},
+		"foreign key":    {func(m *authelia.Misbehaviour) { m.Signature = authelia.SignedByForeignKey }, "id_token_invalid"},
+		"other userinfo": {func(m *authelia.Misbehaviour) {
+			m.Userinfo = func(c map[string]any) any { c["sub"] = "other"; return c }
+		}, "userinfo_invalid"},
+		"not verified": {func(m *authelia.Misbehaviour) {
+			m.Userinfo = func(c map[string]any) any { c["email_verified"] = "true"; return c }
+		}, "email_unverified"},
+		"mixed up issuer": {func(m *authelia.Misbehaviour) {
+			m.AuthorizationResponse = func(q url.Values) { q.Set("iss", "https://evil.com") }
+		}, "response_invalid"},
+		"no issuer": {func(m *authelia.Misbehaviour) { m.AuthorizationResponse = func(q url.Values) { q.Del("iss") } }, "response_invalid"},
+		"token 500": {func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointToken, authelia.Fault{Status: 500}) }, "provider_unavailable"},
+	} {
+		s.authelia.Behave()
+		s.authelia.Misbehave(c.misbehave)
+		b := s.browser()
+		answer := b.signIn("/rom/7", "alice")
+		if !strings.Contains(answer.body, c.code+" · reference") {
+			t.Errorf("%s: %d %s", name, answer.StatusCode, answer.body)
+		}
+		if me := b.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
+			t.Errorf("%s: a session was made", name)
+		}
+	}
+}
