@@ -92,15 +92,15 @@ func newClient(t *testing.T, cfg ClientConfig, network http.RoundTripper) *http.
 }
 
 // newKeyring returns a keyring of gate whose secrets are made of these bytes.
-func newKeyring(t testing.TB, gate string, secrets ...byte) *Keyring {
-	t.Helper()
+func newKeyring(tb testing.TB, gate string, secrets ...byte) *Keyring {
+	tb.Helper()
 	all := make([][]byte, len(secrets))
 	for i, secret := range secrets {
 		all[i] = slices.Repeat([]byte{secret}, secretSize)
 	}
 	keyring, err := NewKeyring(gate, all...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return keyring
 }

@@ -2,6 +2,8 @@ package flow
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -35,8 +37,9 @@ func TestLoginCookie(t *testing.T) {
 	w := newWorld(t)
 	login := w.newLogin("/library?a=b")
 	cookie := w.cookie(login)
-	// 2026-11-24 12:10 is minute 29925850 of the epoch.
-	if want := testPrefix + "login_hter2_" + stateHash(login.State); len(stateHash(login.State)) != 16 || !strings.HasPrefix(want, testPrefix) || cookie.Name != want {
+	// 2026-11-24 12:10 is minute 29925370 of the epoch.
+	hash := sha256.Sum256([]byte(login.State))
+	if want := testPrefix + "login_hteka_" + hex.EncodeToString(hash[:8]); cookie.Name != want {
 		t.Errorf("got name %s, want %s", cookie.Name, want)
 	}
 	for what, secret := range map[string]string{"state": login.State, "nonce": login.Nonce, "verifier": login.Verifier, "path": "library"} {
@@ -51,7 +54,7 @@ func TestLoginCookie(t *testing.T) {
 	if err != nil || name != cookie.Name {
 		t.Fatalf("got %v, %s, %v", got, name, err)
 	}
-	if *got != *login && (got.State != login.State || got.Nonce != login.Nonce || got.Verifier != login.Verifier || got.ReturnTo != login.ReturnTo || !got.Expires.Equal(login.Expires)) {
+	if *got != *login {
 		t.Errorf("got %+v, want %+v", got, login)
 	}
 	if again := w.cookie(login); again.Name != cookie.Name || again.Value == cookie.Value {
@@ -59,17 +62,20 @@ func TestLoginCookie(t *testing.T) {
 	}
 }
 
-// Five logins with the longest paths must fit into what a browser keeps for a
-// site, and each into a cookie (RFC 6265 section 6.1: 4096 bytes).
+// Each login must fit into a cookie (RFC 6265 section 6.1: 4096 bytes), and
+// five of the longest paths into what a server reads of a request, whatever
+// characters they have.
 func TestLoginCookieSize(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	login := w.newLogin("/" + strings.Repeat("p", returnToLimit-1))
-	if len(login.ReturnTo) != returnToLimit {
-		t.Fatal("the path is not the longest")
-	}
-	if cookie := w.cookie(login); len(cookie.Name)+len(cookie.Value) > 2048 {
-		t.Errorf("%d bytes", len(cookie.Name)+len(cookie.Value))
+	for _, character := range []string{"p", "&", "<", "\""} {
+		login := w.newLogin("/?" + strings.Repeat(character, returnToLimit-2))
+		if len(login.ReturnTo) != returnToLimit {
+			t.Fatalf("%q: the path is not the longest", character)
+		}
+		if cookie := w.cookie(login); len(cookie.Name)+len(cookie.Value) > 3200 {
+			t.Errorf("%q: %d bytes", character, len(cookie.Name)+len(cookie.Value))
+		}
 	}
 }
 
@@ -94,7 +100,7 @@ func TestFindLogin(t *testing.T) {
 		"another browser's":    {func(w *world, c *http.Cookie, _ *string) { *c = *w.cookie(w.newLogin("/")) }, ErrLoginUnknown},
 		"another's value":      {func(w *world, c *http.Cookie, _ *string) { c.Value = w.cookie(w.newLogin("/")).Value }, ErrLoginUnknown},
 		"another's name":       {func(w *world, c *http.Cookie, _ *string) { c.Name = w.cookie(w.newLogin("/")).Name }, ErrLoginUnknown},
-		"another minute":       {func(_ *world, c *http.Cookie, _ *string) { c.Name = strings.Replace(c.Name, "_hter2_", "_hter3_", 1) }, ErrLoginUnknown},
+		"another minute":       {func(_ *world, c *http.Cookie, _ *string) { c.Name = strings.Replace(c.Name, "_hteka_", "_htekb_", 1) }, ErrLoginUnknown},
 		"another prefix":       {func(_ *world, c *http.Cookie, _ *string) { c.Name = strings.TrimPrefix(c.Name, "__Host-") }, ErrLoginUnknown},
 		"prefix twice":         {func(_ *world, c *http.Cookie, _ *string) { c.Name = testPrefix + c.Name }, ErrLoginUnknown},
 		"name of another sort": {func(_ *world, c *http.Cookie, _ *string) { c.Name = testPrefix + stateHash("x") }, ErrLoginUnknown},
@@ -114,6 +120,10 @@ func TestFindLogin(t *testing.T) {
 		}, ErrLoginUnknown},
 		"sealed, but no login": {func(w *world, c *http.Cookie, _ *string) {
 			c.Value = w.keyring.SealText(sealLogin, []byte(`[]`), c.Name)
+		}, ErrLoginUnknown},
+		"a state that is none of ours": {func(w *world, c *http.Cookie, s *string) {
+			*s = strings.Repeat("s", stateLimit+1)
+			*c = *w.cookie(&Login{State: *s, Expires: w.Now()})
 		}, ErrLoginUnknown},
 		"sealed, of another state": {func(w *world, c *http.Cookie, _ *string) {
 			c.Value = w.keyring.SealText(sealLogin, []byte(`{"s":"another","e":"2030-01-01T00:00:00Z"}`), c.Name)
@@ -162,8 +172,7 @@ func TestFindLoginAmongPlanted(t *testing.T) {
 func TestFiveLoginsAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var logins []*Login
-	var cookies []*http.Cookie
+	logins, cookies := make([]*Login, 0, MaxLogins), make([]*http.Cookie, 0, MaxLogins)
 	for i := range MaxLogins {
 		login := w.newLogin(fmt.Sprint("/tab", i))
 		logins, cookies = append(logins, login), append(cookies, w.cookie(login))
@@ -190,7 +199,7 @@ func TestLoginWithoutKeyring(t *testing.T) {
 	login := w.newLogin("/")
 	cookie := w.cookie(login)
 	away, asked := errors.New("storage is away"), 0
-	w.rp.Config.Keyring = func(context.Context) (*Keyring, error) { asked++; return nil, away }
+	w.rp.Keyring = func(context.Context) (*Keyring, error) { asked++; return nil, away }
 	_, _, err := w.rp.LoginCookie(t.Context(), testPrefix, login)
 	failsAs(t, err, away, "sealing a login")
 	_, _, err = w.rp.FindLogin(t.Context(), testPrefix, []*http.Cookie{cookie}, login.State)
@@ -205,8 +214,8 @@ func TestLoginWithoutKeyring(t *testing.T) {
 func TestLoginCookies(t *testing.T) {
 	t.Parallel()
 	names := []string{
-		"login_hter2_c", "other", "login_hter1_b", "login_hter2_d", testPrefix, testPrefix + "login_", testPrefix + "login_hter2_b",
-		testPrefix + "login_hter2_a", testPrefix + "login_zzzzz_e", testPrefix + "login_9_f", testPrefix + "login_!_g",
+		"login_hteka_c", "other", "login_htek9_b", "login_hteka_d", testPrefix, testPrefix + "login_", testPrefix + "login_hteka_b",
+		testPrefix + "login_hteka_a", testPrefix + "login_zzzzz_e", testPrefix + "login_9_f", testPrefix + "login_!_g",
 		testPrefix + "login_zzzzzzzzzzzzzzzzzzzz_h", strings.ToLower(testPrefix) + "login_1_i", testPrefix + "login",
 	}
 	cookies := make([]*http.Cookie, len(names))
@@ -217,7 +226,7 @@ func TestLoginCookies(t *testing.T) {
 	for _, name := range LoginCookies(testPrefix, cookies) {
 		got = append(got, strings.TrimPrefix(name, testPrefix))
 	}
-	want := []string{"login_", "login_!_g", "login_zzzzzzzzzzzzzzzzzzzz_h", "login_9_f", "login_hter2_b", "login_hter2_a", "login_zzzzz_e"}
+	want := []string{"login_", "login_!_g", "login_zzzzzzzzzzzzzzzzzzzz_h", "login_9_f", "login_hteka_b", "login_hteka_a", "login_zzzzz_e"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -230,15 +239,27 @@ func TestLoginCookies(t *testing.T) {
 func TestLoginCookiesOldestFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var want []string
-	var cookies []*http.Cookie
-	for range 8 {
-		cookie := w.cookie(w.newLogin("/"))
-		want, cookies = append(want, cookie.Name), append([]*http.Cookie{cookie}, cookies...)
+	want, cookies := make([]string, 8), make([]*http.Cookie, 8)
+	for i := range want {
+		cookies[7-i] = w.cookie(w.newLogin("/"))
+		want[i] = cookies[7-i].Name
 		w.Advance(40 * 24 * time.Hour) // over a change in the number's length too
 	}
 	if got := LoginCookies(testPrefix, cookies); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Where to return to is checked when it is stored and when it is used.
+func TestFindLoginChecksTheWayBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	login := w.newLogin("/")
+	login.ReturnTo = "//evil.example"
+	cookie := w.cookie(login)
+	got, _, err := w.rp.FindLogin(t.Context(), testPrefix, cookies(cookie), login.State)
+	if err != nil || got.ReturnTo != "/" {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
@@ -271,3 +292,5 @@ func FuzzFindLogin(f *testing.F) {
 		}
 	})
 }
+
+func cookies(all ...*http.Cookie) []*http.Cookie { return all }

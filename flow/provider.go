@@ -116,7 +116,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		AuthorizationEndpoint: discovered.Endpoint().AuthURL, TokenEndpoint: discovered.Endpoint().TokenURL,
 		UserinfoEndpoint: discovered.UserInfoEndpoint(), EndSessionEndpoint: metadata.EndSession,
 		RevocationEndpoint: metadata.Revocation, IssParameterSupported: metadata.Iss,
-		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now),
+		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
 	}
 	for name, endpoint := range map[string]string{
 		"authorization_endpoint": p.AuthorizationEndpoint, "token_endpoint": p.TokenEndpoint, "userinfo_endpoint": p.UserinfoEndpoint,

@@ -129,7 +129,7 @@ func TestAuthorizationError(t *testing.T) {
 	for name, row := range map[string]struct{ code, description, wantCode, wantDescription string }{
 		"plain":           {"access_denied", "The user was denied.", "access_denied", "The user was denied."},
 		"line breaks":     {"a\r\nb", "x\r\nlevel=error", "a??b", "x??level=error"},
-		"terminal orders": {"\x1b[2J", "\x1b]0;\x07\x9b", "?[2J", "?]0;???"},
+		"terminal orders": {"\x1b[2J", "\x1b]0;\x07\x9b", "?[2J", "?]0;??"},
 		"beyond ASCII":    {"\u0430", "\u202egnp.exe \u2603", "?", "?gnp.exe ?"},
 		"no text":         {"a\xff", "\xff\xfe", "a?", "??"},
 		"long":            {strings.Repeat("c", 500), strings.Repeat("d", 5000), strings.Repeat("c", 100), strings.Repeat("d", 300)},
@@ -145,8 +145,7 @@ func TestAuthorizationError(t *testing.T) {
 			if !ok || refused.Code != row.wantCode {
 				t.Fatalf("got %v", err)
 			}
-			// A byte that is no UTF-8 may count as one or as many.
-			if got := refused.Description; got != row.wantDescription && strings.Trim(got, "?") != strings.Trim(row.wantDescription, "?") {
+			if got := refused.Description; got != row.wantDescription {
 				t.Errorf("got %q, want %q", got, row.wantDescription)
 			}
 			if want := "the authorization endpoint answered " + refused.Code + ": " + refused.Description; err.Error() != want {
