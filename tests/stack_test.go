@@ -54,6 +54,7 @@ type options struct {
 	directive string       // lines of romm_oidc beside the required ones
 	world     func(*stack) // changes the stand-ins before Caddy starts
 	gate      string       // the client id of another gate; empty: romm
+	global    string       // lines of Caddy's global options
 	site      string       // lines after romm_oidc in place of the reverse_proxy; %s is RomM's address
 }
 
@@ -143,6 +144,7 @@ func (s *stack) load(o options) {
 	skip_install_trust
 	persist_config off
 	storage file_system %[1]s
+	%[14]s
 }
 %[2]s, %[3]s {
 	romm_oidc {
@@ -164,7 +166,7 @@ func (s *stack) load(o options) {
 	}
 }
 `, s.storage, public, inside, s.cert, s.key, issuer, s.autheliaURL, base, o.directive, site,
-		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client), "caddyfile")
+		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global), "caddyfile")
 }
 
 // certificate writes a certificate for the stack's names.

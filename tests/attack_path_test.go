@@ -1,0 +1,135 @@
+package tests
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// crooked are spellings by which something that is not open may look as if it
+// were, or something open be understood as something else further on.
+var crooked = []string{
+	"//api/heartbeat", "/api//heartbeat", "///api/heartbeat", "/api/heartbeat//", "/./api/heartbeat", "/api/./heartbeat",
+	"/x/../api/heartbeat", "/api/users/../heartbeat", "/api/heartbeat/.", "/api/heartbeat/./", "/api/heartbeat/x/..",
+	"/api/heartbeat/../users/me", "/api/heartbeat/%2e%2e/users/me", "/api/heartbeat/%2E%2E/users/me", "/api/heartbeat/..%2fusers/me",
+	"/api/heartbeat/..%2Fusers%2Fme", "/api/heartbeat/%2e%2e%2fusers%2fme", "/api/heartbeat/.%2e/users/me", "/api/heartbeat/..;/users/me",
+	"/api/%68eartbeat", "/%61pi/heartbeat", "/api/heartbea%74", "/api%2fheartbeat", "/api%2Fheartbeat", "/%2fapi/heartbeat", "/api/heartbeat%2f",
+	`/api\heartbeat`, `/api/heartbeat\..\users\me`, "/api%5cheartbeat", "/api%5Cheartbeat", "/api/heartbeat%5c..%5cusers%5cme", "/api/heartbeat%5c",
+	"/api/heartbeat;x", "/api/heartbeat;/users/me", "/api/heartbeat;jsessionid=1", "/api;x/heartbeat", "/api/heartbeat%3bx",
+	"/api/heartbeat%00", "/api/heartbeat%00/users/me", "/api/users/me%00/api/heartbeat", "/api/heartbeat%0a", "/api/heartbeat%0d%0ax", "/api/heartbeat%09", "/api/heartbeat%7f",
+	"/api/heartbeat#", "/api/heartbeat#/../users/me", "/api/users/me#/api/heartbeat", "/#/api/heartbeat", "/api/heartbeat%23", "/api/heartbeat%23/../users/me",
+	"/api/heartbeat%3f", "/api/heartbeat%3f/../../users/me", "/api/users/me%3f/api/heartbeat",
+	"/api/users/me?/api/heartbeat", "/api/users/me?x=/api/heartbeat", "/api/roms?next=/api/heartbeat&path=/api/heartbeat", "/?/api/heartbeat", "/api/users/me?#/api/heartbeat",
+	"/API/heartbeat", "/api/Heartbeat", "/api/HEARTBEAT", "/api/heartbeat.", "/api/heartbeat%20", "/api/heartbeat%2e", "/api/heartbeat.json", "/api/heartbeatx",
+	"/api/heartbeat/x", "/api/heartbeat/metadata/igdb", "/api/heartbeat/..", "/api/%2e/heartbeat", "/api/heartbeat/%2e", "/api/h%c3%a9artbeat", "/api/heartbeat%ff", "/api/%e2%80%ae/heartbeat",
+	"/api/heartbeat%252e", "/api/heartbeat/%252e%252e/users/me", "/api/heartbeat%c0%af..%c0%afusers", "/api/heartbeat/%u002e%u002e/users/me",
+	"/api/client-tokens/pair//status", "/api/client-tokens/pair/../status", "/api/client-tokens/pair/a/b/status", "/api/client-tokens/pair/a%2fb/status", "/api/client-tokens/pair/x/../../../users/me/status",
+	"/api/client-tokens/pair/x/status/..", "/api/client-tokens/pair/%2e%2e/status", "/api/client-tokens/pair/x;y/status", "/api/client-tokens/pair/x%3f/status",
+	"/api/oauth/openid/../../users/me", "/api/oauth/openid/%2e%2e/%2e%2e/users/me", "/api/oauth/openid/..%2f..%2fusers/me",
+	"/api/oauth/openid/jwks/../../../users/me", "/api/oauth/openid/token%2f..%2f..%2f..%2fusers/me", "/api/oauth/openid/jwks/x", "/api/oauth/openid;x/jwks",
+	"https://romm.example.com:9443/api/users/me", "https://romm.example.com:9443//api/heartbeat", "https://romm.example.com:9443/api/heartbeat%2f",
+	"https://evil.example/api/heartbeat", "http://romm.example.com:9443/api/users/me", "*", "api/heartbeat",
+}
+
+// CVE-2025-54576, CVE-2026-41059, CVE-2026-40912, CVE-2023-47106 and their kin:
+// the gate and what stands behind it read one path in two ways. Whatever is not
+// written plainly is open to nobody, over HTTP/1.1 and HTTP/2 alike.
+func TestAttackCrookedPaths(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	s.quiet()
+	for _, target := range crooked {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			for protocol, send := range map[string]func() response{
+				"HTTP/1.1": func() response { return raw(t, method+" "+target, "Content-Length: 0") },
+				"HTTP/2":   func() response { return raw2(t, method, target) },
+			} {
+				if protocol == "HTTP/2" && strings.Contains(target, "://") {
+					continue // there is no absolute form
+				}
+				answer := send()
+				if method == http.MethodPost && target == "*" {
+					continue // a status of the server's own
+				}
+				if answer.StatusCode/100 == 2 && answer.body != "" {
+					t.Errorf("%s %s %q: %d %s", protocol, method, target, answer.StatusCode, answer.body)
+				}
+				s.untouched(protocol + " " + target)
+			}
+		}
+	}
+}
+
+// The same crookedness at the doors that are open by a POST: a handheld's
+// sign-in must not become the door to what stands beside it.
+func TestAttackCrookedPairing(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	s.quiet()
+	for _, open := range []string{"/api/client-tokens/exchange", "/api/auth/device/init", "/api/auth/device/token"} {
+		for _, bend := range []func(string) string{
+			func(p string) string { return p + "/../../users" },
+			func(p string) string { return p + "%2f..%2f..%2fusers" },
+			func(p string) string { return p + ";x" },
+			func(p string) string { return p + "%00" },
+			func(p string) string { return p + "#" },
+			func(p string) string { return p + "//" },
+			func(p string) string { return p + `\` },
+			func(p string) string { return p + "%3fx" },
+			func(p string) string { return "/" + p },
+			func(p string) string { return strings.Replace(p, "/api/", "/api//", 1) },
+			func(p string) string { return strings.Replace(p, "/api/", "/api%2f", 1) },
+			func(p string) string { return strings.Replace(p, "e", "%65", 1) },
+			func(p string) string { return "/api/users?x=" + p },
+			func(p string) string { return "/api/users#" + p },
+		} {
+			target := bend(open)
+			raw(t, "POST "+target, "Content-Type: application/json", "Content-Length: 0")
+			s.untouched(target)
+			raw2(t, "POST", target, "content-type", "application/json")
+			s.untouched(target + " over HTTP/2")
+		}
+		// And by other methods the doors are shut.
+		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO", "POSTX"} {
+			raw(t, method+" "+open, "Content-Length: 0")
+			s.untouched(method + " " + open)
+		}
+	}
+}
+
+// CVE-2026-71324: a method that nobody sends must open nothing, and must not
+// spoil what comes after it.
+func TestAttackUnknownMethods(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	s.quiet()
+	for _, method := range []string{"CONNECT", "TRACE", "TRACK", "DEBUG", "PROPFIND", "get", "GETX", "PRI", "PURGE"} {
+		for _, target := range []string{"/api/heartbeat", "/api/users/me"} {
+			if answer := raw(t, method+" "+target, b.ticketCookie(), "Content-Length: 0"); answer.StatusCode/100 == 2 && answer.body != "" {
+				t.Errorf("%s %s: %d %s", method, target, answer.StatusCode, answer.body)
+			}
+			s.untouched(method)
+		}
+	}
+	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"alice"`) {
+		t.Errorf("afterwards: %d %s", me.StatusCode, me.body)
+	}
+}
+
+// A signed-in visitor's crooked path goes to RomM as it was written, or not at
+// all: the gate never turns it into another one. None of them gets behind the
+// gate to RomM's own callback, where somebody else's code could be spent.
+func TestAttackCrookedCallback(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	s.quiet()
+	for _, target := range []string{
+		"/api/oauth/openid", "/api/oauth/openid/", "/api/oauth//openid", "//api/oauth/openid", "/api/./oauth/openid", "/api/x/../oauth/openid",
+		"/api/oauth%2fopenid", "/api/oauth/%6fpenid", `/api\oauth\openid`, "/api%5coauth%5copenid", "/api/oauth/openid//", "/api/oauth/openid/.",
+		"/api/oauth/openid/x", "/api/oauth/openid/%2e", "/api/oauth/openid%2f",
+	} {
+		for _, query := range []string{"?code=stolen&state=known", "?error=access_denied&state=known"} {
+			raw(t, "GET "+target+query, b.ticketCookie())
+			raw2(t, "GET", target+query, "cookie", strings.TrimPrefix(b.ticketCookie(), "Cookie: "))
+		}
+	}
+	s.untouched("RomM's callback")
+}
