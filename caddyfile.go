@@ -42,6 +42,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			admin <group|address|*...>
 //			user  <group|address|*...>
 //		}
+//		clients password|feeds|downloads|covers...
 //		session {
 //			idle     <duration>
 //			lifetime <duration>
@@ -67,6 +68,7 @@ func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	blocks := map[string]func(*caddyfile.Dispenser) error{
 		"scopes":           func(d *caddyfile.Dispenser) error { return list(d, &m.Scopes) },
+		"clients":          func(d *caddyfile.Dispenser) error { return list(d, &m.Clients) },
 		"allow":            m.unmarshalAllow,
 		"roles":            m.unmarshalRoles,
 		"session":          m.unmarshalSession,
@@ -75,7 +77,7 @@ func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	seen := make(map[string]bool)
 	for d.NextBlock(0) {
 		word := d.Val()
-		if seen[word] {
+		if seen[word] && word != "clients" { // each may stand beside its reason
 			return d.Errf("%s is given twice", word)
 		}
 		seen[word] = true

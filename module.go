@@ -119,6 +119,10 @@ type Middleware struct {
 	// Who is what in RomM (4.8 or later). Default: RomM's own roles stay as they are.
 	Roles *Roles `json:"roles,omitempty"`
 
+	// Clients without a browser to let in, beside those with a client token:
+	// `password`, `feeds`, `downloads`, `covers`. Default: none.
+	Clients []string `json:"clients,omitempty"`
+
 	// How long a session lasts.
 	Session *Session `json:"session,omitempty"`
 
@@ -217,6 +221,9 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	}
 	if !origin.Secure() {
 		m.logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions")
+	}
+	if slices.Contains(resolved.Clients, romm.ClientsPassword) {
+		m.logger.Warn("clients password: whoever has a password of RomM's own gets past the provider and its second factor")
 	}
 	if err := register(ctx.GetMetricsRegistry()); err != nil {
 		return err
@@ -492,7 +499,7 @@ func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
 		}
 		return to, nil
 	}
-	var errs [6]error
+	var errs [7]error
 	c.Scopes, errs[0] = list("scopes", m.Scopes)
 	if m.Allow != nil {
 		c.Allow = new(Allow)
@@ -505,6 +512,7 @@ func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
 		c.Roles.Admin, errs[4] = list("roles: admin", m.Roles.Admin)
 		c.Roles.User, errs[5] = list("roles: user", m.Roles.User)
 	}
+	c.Clients, errs[6] = list("clients", m.Clients)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
@@ -595,6 +603,9 @@ func (m *Middleware) checkWords() error {
 	if strings.Contains(m.ClientID, ":") {
 		errs = append(errs, fmt.Errorf("client_id: %q holds a colon, which RomM cannot send (RFC 7617 section 2): register the client under another id", m.ClientID))
 	}
+	if _, err := romm.ParseClients(m.Clients); err != nil {
+		errs = append(errs, fmt.Errorf("clients: %w", err))
+	}
 	if !slices.Contains(m.Scopes, "openid") {
 		errs = append(errs, errors.New("scopes: openid is missing: without it there is no sign-in"))
 	}
@@ -667,6 +678,7 @@ func (m *Middleware) application(state *gateState, logger *zap.Logger) *romm.App
 	if m.Roles != nil {
 		roles = &romm.Roles{Admin: m.Roles.Admin, User: m.Roles.User}
 	}
+	clients, _ := romm.ParseClients(m.Clients) // checked before
 	return romm.New(romm.Config{
 		Provider: op.New(state.provider, op.Config{
 			ClientID: m.ClientID, ClientSecret: m.RommClientSecret, RedirectURI: m.RedirectURI, Algorithm: m.RommIDTokenAlg,
@@ -677,7 +689,7 @@ func (m *Middleware) application(state *gateState, logger *zap.Logger) *romm.App
 				}
 			},
 		}),
-		ClientID: m.ClientID, RedirectURI: m.RedirectURI, Roles: roles,
+		ClientID: m.ClientID, RedirectURI: m.RedirectURI, Roles: roles, Clients: clients,
 		Links: state.links, State: state.romm,
 	})
 }

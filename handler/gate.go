@@ -136,7 +136,9 @@ func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chai
 		delete(r.Header, "Authorization") // RomM answers 500 to a token it cannot read, on public paths too
 		return g.passUnstamped(w, r, chain)
 	case Credential:
-		return g.passUnstamped(w, r, chain)
+		return g.serveCredential(w, r, chain)
+	case Exchange:
+		return g.serveExchange(w, r, chain)
 	case SignIn:
 		if kind == kindNavigation {
 			if cookieValue(r, g.cookies.signedOut) != "" {

@@ -81,6 +81,10 @@ type application struct {
 	failed  int
 	ended   []string
 	status  int
+
+	credentials map[string]Recognition
+	asked       int           // about credentials
+	hold        chan struct{} // what a question about one waits for; nil: nothing
 }
 
 func (a *application) Access(r *http.Request, path string, plain bool) Access {
@@ -93,6 +97,8 @@ func (a *application) Access(r *http.Request, path string, plain bool) Access {
 		return Open
 	case path == "/token" && plain && r.Header.Get("Authorization") != "":
 		return Credential
+	case path == "/exchange" && plain:
+		return Exchange
 	}
 	return Protected
 }
@@ -105,6 +111,19 @@ func (a *application) SignInTarget(r *http.Request, _ string, _ Origin) string {
 func (a *application) SignOutAnswer(url string) any { return map[string]string{"next": url} }
 
 func (a *application) DeniedStatus(context.Context, Caller) int { return a.status }
+
+func (a *application) Recognize(_ context.Context, _ Caller, authorization string) (Recognition, error) {
+	if a.hold != nil {
+		<-a.hold
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked++
+	if a.err != nil {
+		return Undecided, a.err
+	}
+	return a.credentials[authorization], nil
+}
 
 func (a *application) SessionCookie() string { return "app_session" }
 

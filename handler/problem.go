@@ -52,6 +52,13 @@ func (p *Problem) Because(cause error) *Problem {
 	return &q
 }
 
+// after returns a copy of p that is worth another try after wait.
+func (p *Problem) after(wait time.Duration) *Problem {
+	q := *p
+	q.Retry = wait.Truncate(time.Second) + time.Second
+	return &q
+}
+
 // The gate's own problems. Those of the application are the application's.
 var (
 	errBadRequest = &Problem{
@@ -78,6 +85,14 @@ var (
 	errNotSignedIn = &Problem{
 		Code: "not_signed_in", Status: http.StatusUnauthorized, Title: "You are signed out",
 		Text: "Your session has ended, and what you just sent was not accepted. Sign in, go back and send it again.", Way: WayRetry,
+	}
+	errCredentialUnknown = &Problem{
+		Code: "credential_unknown", Status: http.StatusUnauthorized, Title: "Not authenticated",
+		Text: "This token or password is nobody's, or no longer.",
+	}
+	errTooManyAttempts = &Problem{
+		Code: "too_many_attempts", Status: http.StatusTooManyRequests, Title: "Too many attempts",
+		Text: "Too many wrong tokens or passwords came from your address. Wait a minute.",
 	}
 	errCrossOrigin = &Problem{
 		Code: "cross_origin", Status: http.StatusForbidden, Title: "Refused",

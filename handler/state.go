@@ -20,6 +20,9 @@ type State struct {
 	calls    singleflight.Group // confirmations and brokered sign-ins, by session
 	failedAt atomic.Int64       // when the application last failed, Unix nanoseconds
 	spent    redemptions
+
+	recognized recognized // credentials of clients without a session
+	attempts   attempts
 }
 
 // NewState returns the state of a gate whose sessions are in store.

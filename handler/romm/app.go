@@ -17,6 +17,7 @@ type Config struct {
 	ClientID    string       // RomM's, at Provider
 	RedirectURI string       // RomM's OIDC_REDIRECT_URI
 	Roles       *Roles       // nil: RomM's own roles are left alone
+	Clients     Clients      // without a browser that are let in; nil: those with a client token only
 	Links       *Links
 	State       *State
 	Now         func() time.Time // nil: time.Now
