@@ -47,6 +47,12 @@ func TestCredentialIsAskedAboutOnceAMinute(t *testing.T) {
 	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "credential_unknown") {
 		t.Errorf("after a minute: %d %s", w.Code, w.Body)
 	}
+	for range attemptLimit - 1 {
+		f.do(t, "/token", "Authorization", "good")
+	}
+	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusTooManyRequests {
+		t.Errorf("it does not count like any other: %d", w.Code)
+	}
 }
 
 // An unknown credential goes no further than the gate, which answers with the

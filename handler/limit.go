@@ -83,7 +83,7 @@ func addressOf(ip string) netip.Prefix {
 	if err != nil {
 		return netip.Prefix{}
 	}
-	address = address.Unmap().WithZone("")
+	address = address.Unmap()
 	bits := 64
 	if address.Is4() {
 		bits = 32

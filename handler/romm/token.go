@@ -56,7 +56,7 @@ func isClientToken(s string) bool {
 // isPassword reports whether s is the credentials of RFC 7617 section 2.
 func isPassword(s string) bool {
 	pair, err := base64.StdEncoding.DecodeString(s)
-	return err == nil && utf8.Valid(pair) && strings.Contains(string(pair), ":") && !strings.ContainsAny(s, "\r\n")
+	return err == nil && utf8.Valid(pair) && strings.Contains(string(pair), ":")
 }
 
 // isRommJWT reports whether s looks like a JWT of RomM's own, which signs with
