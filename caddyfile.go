@@ -42,7 +42,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			admin <group|address|*...>
 //			user  <group|address|*...>
 //		}
-//		clients password|feeds|downloads|covers...
+//		clients password|bearer|feeds|downloads|covers...
 //		session {
 //			idle     <duration>
 //			lifetime <duration>

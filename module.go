@@ -120,7 +120,7 @@ type Middleware struct {
 	Roles *Roles `json:"roles,omitempty"`
 
 	// Clients without a browser to let in, beside those with a client token:
-	// `password`, `feeds`, `downloads`, `covers`. Default: none.
+	// `password`, `bearer`, `feeds`, `downloads`, `covers`. Default: none.
 	Clients []string `json:"clients,omitempty"`
 
 	// How long a session lasts.

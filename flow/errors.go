@@ -23,6 +23,8 @@ var (
 	ErrIDTokenInvalid = errors.New("the ID token is invalid")
 	// ErrUserinfoInvalid says that userinfo is missing, malformed or somebody else's.
 	ErrUserinfoInvalid = errors.New("userinfo is invalid")
+	// ErrBearerInvalid says that an access token is expired, forged, revoked, or not for this client.
+	ErrBearerInvalid = errors.New("the access token is invalid")
 	// ErrEmailMissing says that there is no usable e-mail claim.
 	ErrEmailMissing = errors.New("the e-mail address is missing")
 	// ErrEmailUnverified says that email_verified is not true.

@@ -46,7 +46,7 @@ func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw, non
 	}
 	now := rp.Now()
 	switch {
-	case token.Subject == "" || len(token.Subject) > 255 || printable(token.Subject, 255) != token.Subject: // Core section 2
+	case !isSubject(token.Subject):
 		return nil, invalid("sub is missing or no identifier")
 	case len(token.Audience) != 1: // (3) an audience that we do not trust
 		return nil, invalid("aud names others too")

@@ -31,6 +31,7 @@ type Provider struct {
 	UserinfoEndpoint      string
 	EndSessionEndpoint    string // empty: it has none, as Authelia
 	RevocationEndpoint    string
+	IntrospectionEndpoint string
 	IssParameterSupported bool // authorization responses carry iss (RFC 9207 section 3)
 
 	issuer string
@@ -107,6 +108,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		Keys       string `json:"jwks_uri"`
 		EndSession string `json:"end_session_endpoint"`
 		Revocation string `json:"revocation_endpoint"`
+		Introspect string `json:"introspection_endpoint"`
 		Iss        bool   `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := discovered.Claims(&metadata); err != nil {
@@ -115,7 +117,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 	p := &Provider{
 		AuthorizationEndpoint: discovered.Endpoint().AuthURL, TokenEndpoint: discovered.Endpoint().TokenURL,
 		UserinfoEndpoint: discovered.UserInfoEndpoint(), EndSessionEndpoint: metadata.EndSession,
-		RevocationEndpoint: metadata.Revocation, IssParameterSupported: metadata.Iss,
+		RevocationEndpoint: metadata.Revocation, IntrospectionEndpoint: metadata.Introspect, IssParameterSupported: metadata.Iss,
 		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
 	}
 	for name, endpoint := range map[string]string{
@@ -126,7 +128,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 			return nil, fmt.Errorf("%w: its metadata: %s: %w", ErrProviderUnavailable, name, err)
 		}
 	}
-	for _, optional := range []*string{&p.EndSessionEndpoint, &p.RevocationEndpoint} {
+	for _, optional := range []*string{&p.EndSessionEndpoint, &p.RevocationEndpoint, &p.IntrospectionEndpoint} {
 		if checkEndpoint(*optional) != nil {
 			*optional = ""
 		}

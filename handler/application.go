@@ -20,6 +20,9 @@ const (
 	// its Authorization header field. It passes unstamped and keeps that, unless
 	// the application does not recognize it.
 	Credential
+	// Bearer carries an access token of the provider's. It passes stamped, if
+	// the provider vouches for it.
+	Bearer
 	// Exchange carries a credential in its body and wants another one for it.
 	Exchange
 	// SignIn is a way of the application's to start a sign-in; the gate takes it over.
@@ -86,6 +89,9 @@ type Application interface {
 	Confirm(ctx context.Context, call Caller, session string) (alive bool, err error)
 	// SignOut ends session in the application.
 	SignOut(ctx context.Context, call Caller, session string) error
+	// Unforgeable tells the application that nobody can have been made to send
+	// r, which is stamped, so that it needs no CSRF token.
+	Unforgeable(r *http.Request)
 	// Guard refuses with a Problem what even identity, whose session in the
 	// application is session, may not do now.
 	Guard(ctx context.Context, call Caller, r *http.Request, path string, identity flow.Identity, session string) error

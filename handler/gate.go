@@ -137,6 +137,8 @@ func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chai
 		return g.passUnstamped(w, r, chain)
 	case Credential:
 		return g.serveCredential(w, r, chain)
+	case Bearer:
+		return g.serveBearer(w, r, chain, p)
 	case Exchange:
 		return g.serveExchange(w, r, chain)
 	case SignIn:

@@ -97,6 +97,8 @@ func (a *application) Access(r *http.Request, path string, plain bool) Access {
 		return Open
 	case path == "/token" && plain && r.Header.Get("Authorization") != "":
 		return Credential
+	case path == "/bearer" && plain && r.Header.Get("Authorization") != "":
+		return Bearer
 	case path == "/exchange" && plain:
 		return Exchange
 	}
@@ -124,6 +126,8 @@ func (a *application) Recognize(_ context.Context, _ Caller, authorization strin
 	}
 	return a.credentials[authorization], nil
 }
+
+func (a *application) Unforgeable(r *http.Request) { r.Header.Set("X-Unforgeable", "yes") }
 
 func (a *application) SessionCookie() string { return "app_session" }
 

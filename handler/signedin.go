@@ -41,7 +41,7 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 		if r.Method == http.MethodPost {
 			return g.signOutByScript(w, r, chain, s)
 		}
-	case Protected, Open, Credential, Exchange:
+	case Protected, Open, Credential, Bearer, Exchange:
 	}
 	call := callerFor(chain, r, g.Origin)
 	if err := g.Application.Guard(r.Context(), call, r, p, record.Identity, record.Application); err != nil {

@@ -22,6 +22,7 @@ type State struct {
 	spent    redemptions
 
 	recognized recognized // credentials of clients without a session
+	bearers    bearers
 	attempts   attempts
 }
 

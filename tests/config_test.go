@@ -172,7 +172,7 @@ func TestConfigErrors(t *testing.T) {
 		"roles with the scope":     {"scopes openid groups\nroles {\n admin a\n}", ""},
 		"roles by e-mail":          {"roles {\n admin you@example.com\n user *\n}", ""},
 		"clients":                  {"clients password feeds\nclients covers", ""},
-		"clients unknown":          {"clients feeds everything", `clients: "everything" is not known: there are [password feeds downloads covers]`},
+		"clients unknown":          {"clients feeds everything", `clients: "everything" is not known: there are [password bearer feeds downloads covers]`},
 		"session":                  {"session {\n idle 2h\n lifetime 1h\n}", "lifetime at least as long"},
 		"idle too short":           {"session {\n idle 1s\n}", "idle must be a minute or more"},
 		"tls_ca missing":           {"tls_ca /nonexistent.pem", "tls_ca: "},

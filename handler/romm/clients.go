@@ -11,6 +11,8 @@ const (
 	// ClientsPassword have a name and a password of RomM's own, and with it no
 	// second factor and no provider.
 	ClientsPassword = "password"
+	// ClientsBearer have an access token of the provider's.
+	ClientsBearer = "bearer"
 	// ClientsFeeds are consoles and pages that read lists of games.
 	ClientsFeeds = "feeds"
 	// ClientsDownloads fetch files and have no credential.
@@ -24,7 +26,7 @@ type Clients map[string]bool
 
 // ParseClients returns the set of words.
 func ParseClients(words []string) (Clients, error) {
-	all := []string{ClientsPassword, ClientsFeeds, ClientsDownloads, ClientsCovers}
+	all := []string{ClientsPassword, ClientsBearer, ClientsFeeds, ClientsDownloads, ClientsCovers}
 	clients := make(Clients)
 	for _, word := range words {
 		if !slices.Contains(all, word) {

@@ -43,7 +43,7 @@ func TestParseClients(t *testing.T) {
 	if clients, err := ParseClients([]string{"feeds", "covers", "feeds"}); err != nil || !maps.Equal(clients, Clients{ClientsFeeds: true, ClientsCovers: true}) {
 		t.Errorf("%v, %v", clients, err)
 	}
-	if _, err := ParseClients([]string{"feeds", "everything"}); err == nil || err.Error() != `"everything" is not known: there are [password feeds downloads covers]` {
+	if _, err := ParseClients([]string{"feeds", "everything"}); err == nil || err.Error() != `"everything" is not known: there are [password bearer feeds downloads covers]` {
 		t.Errorf("%v", err)
 	}
 }
@@ -91,7 +91,7 @@ func TestPresets(t *testing.T) {
 		"GET /assets/index.js":                             {ClientsCovers, ""},
 	} {
 		for release := range strings.FieldsSeq(all) {
-			for _, preset := range []string{"", ClientsFeeds, ClientsDownloads, ClientsCovers, ClientsPassword} {
+			for _, preset := range []string{"", ClientsFeeds, ClientsDownloads, ClientsCovers, ClientsPassword, ClientsBearer} {
 				var app *App
 				switch known := strings.TrimPrefix(release, "unknown"); preset {
 				case "":
@@ -105,7 +105,7 @@ func TestPresets(t *testing.T) {
 				}
 				method, at, _ := strings.Cut(target, " ")
 				r := httptest.NewRequest(method, at, nil)
-				r.Header.Set("Authorization", "Bearer junk")
+				r.Header.Set("Authorization", "Basic junk")
 				if got := app.Access(r, at, true); got != want {
 					t.Errorf("%s, clients %q, RomM %s: %v, want %v", target, preset, release, got, want)
 				}
@@ -197,6 +197,21 @@ func TestCredentials(t *testing.T) {
 		"two segments":                        {"GET /api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30", "password", handler.Protected},
 		"junk":                                {"GET /api/roms", "Bearer junk", "password", handler.Protected},
 		"junk for a feed":                     {"GET /api/feeds/tinfoil", "Bearer junk", "feeds", handler.Open},
+		"access token":                        {"GET /api/roms", "Bearer authelia_at_a-b.c~d+e/f==", "bearer", handler.Bearer},
+		"access token, writing":               {"POST /api/saves", "bearer x", "bearer", handler.Bearer},
+		"access token that is a JWT":          {"GET /api/roms", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.AA", "bearer", handler.Bearer},
+		"access token, not opened":            {"GET /api/roms", "Bearer x", "password feeds", handler.Protected},
+		"access token where nobody may":       {"POST /api/users", "Bearer x", "bearer", handler.Protected},
+		"access token for a page":             {"GET /library", "Bearer x", "bearer", handler.Protected},
+		"access token for a socket":           {"GET /ws/socket.io", "Bearer x", "bearer", handler.Protected},
+		"access token, heartbeat":             {"GET /api/heartbeat", "Bearer x", "bearer", handler.Open},
+		"a client token is none":              {"GET /api/roms", someToken, "bearer", handler.Credential},
+		"a broken client token is none":       {"GET /api/roms", someToken + "0", "bearer", handler.Protected},
+		"RomM's JWT is none":                  {"GET /api/roms", someJWT, "bearer", handler.Protected},
+		"a password is none":                  {"GET /api/roms", somePassword, "bearer", handler.Protected},
+		"no b64token":                         {"GET /api/roms", "Bearer a b", "bearer", handler.Protected},
+		"nothing but padding":                 {"GET /api/roms", "Bearer =", "bearer", handler.Protected},
+		"too long":                            {"GET /api/roms", "Bearer " + strings.Repeat("a", 16<<10+1), "bearer", handler.Protected},
 		"preflight of a feed":                 {"OPTIONS /api/feeds/webrcade", "", "feeds", handler.Open},
 		"preflight of a download":             {"OPTIONS /api/roms/7/content/a(b).zip", "", "downloads", handler.Open},
 		"preflight of a download, not opened": {"OPTIONS /api/roms/7/content/a(b).zip", "", "feeds", handler.Protected},
@@ -283,7 +298,7 @@ func FuzzAccess(f *testing.F) {
 			f.Add("OPTIONS", at, authorization, "GET")
 		}
 	}
-	app := appOf(f, "", ClientsFeeds, ClientsDownloads, ClientsCovers, ClientsPassword)
+	app := appOf(f, "", ClientsFeeds, ClientsDownloads, ClientsCovers, ClientsPassword, ClientsBearer)
 	credential := appOf(f, "")
 	f.Fuzz(func(t *testing.T, method, at, authorization, preflight string) {
 		u, err := url.ParseRequestURI(at)
@@ -309,6 +324,10 @@ func FuzzAccess(f *testing.F) {
 			}
 			if kind := credentialIn(authorization); kind == noCredential || kind != clientToken && credential.Access(r, p, plain) == handler.Credential {
 				t.Errorf("%q passes", authorization)
+			}
+		case handler.Bearer:
+			if !plain || !strings.HasPrefix(p, "/api/") || shut(method, p) || !strings.EqualFold(authorization[:min(7, len(authorization))], "bearer ") {
+				t.Errorf("%s %s with %q passes", method, at, authorization)
 			}
 		case handler.Exchange:
 			if method != http.MethodPost || p != "/api/token" || !plain {

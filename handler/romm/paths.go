@@ -32,17 +32,23 @@ func (a *App) Access(r *http.Request, path string, plain bool) handler.Access {
 		return handler.Open
 	case a.accepts(r, path, plain, known):
 		return handler.Credential
-	case known != nil || plain && (isPreflight(r, path) || a.isCover(r, path)):
+	case a.Clients[ClientsBearer] && credentialOf(r) == providersToken && isAPI(r, path, plain):
+		return handler.Bearer
+	case known != nil || isPreflight(r, path, plain) || plain && a.isCover(r, path):
 		return handler.Open
 	}
 	return handler.Protected
 }
 
+// isAPI reports whether r is for RomM's API, and not for what RomM leaves open.
+func isAPI(r *http.Request, path string, plain bool) bool {
+	return plain && strings.HasPrefix(path, "/api/") && !shut(r.Method, path)
+}
+
 // isPreflight reports whether r asks for another origin's page what it may do.
 // It has no credentials by definition (Fetch, CORS-preflight request) and does nothing.
-func isPreflight(r *http.Request, path string) bool {
-	return r.Method == http.MethodOptions && strings.HasPrefix(path, "/api/") &&
-		r.Header.Get("Access-Control-Request-Method") != "" && !shut(r.Method, path)
+func isPreflight(r *http.Request, path string, plain bool) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" && isAPI(r, path, plain)
 }
 
 // isCover reports whether r fetches an image or a manual that the operator opened.

@@ -18,6 +18,7 @@ const (
 	noCredential   credential = iota // nothing that RomM could read: it answers 500 to some of that
 	clientToken                      // "rmm_" and 64 lower-case hex digits
 	passwordOf                       // a name and a password
+	providersToken                   // anything else that can be a bearer token
 	passwordsToken                   // what RomM gave for them at its token endpoint
 )
 
@@ -44,6 +45,8 @@ func credentialIn(authorization string) credential {
 		return clientToken
 	case isRommJWT(value):
 		return passwordsToken
+	case isBearer(value):
+		return providersToken
 	}
 	return noCredential
 }
@@ -57,6 +60,14 @@ func isClientToken(s string) bool {
 func isPassword(s string) bool {
 	pair, err := base64.StdEncoding.DecodeString(s)
 	return err == nil && utf8.Valid(pair) && strings.Contains(string(pair), ":")
+}
+
+// isBearer reports whether s is a b64token of bounded length (RFC 6750 section 2.1).
+func isBearer(s string) bool {
+	token := strings.TrimRight(s, "=")
+	return token != "" && len(s) <= 16<<10 && !strings.HasPrefix(s, tokenPrefix) && !strings.ContainsFunc(token, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~+/", c)
+	})
 }
 
 // isRommJWT reports whether s looks like a JWT of RomM's own, which signs with
@@ -85,7 +96,7 @@ func isRommJWT(s string) bool {
 // recognized it. known is the route of r, nil if it has none.
 func (a *App) accepts(r *http.Request, path string, plain bool, known *route) bool {
 	switch credentialOf(r) {
-	case noCredential:
+	case noCredential, providersToken:
 		return false
 	case passwordOf:
 		if !a.Clients[ClientsPassword] && (known == nil || !known.password) {
@@ -97,7 +108,7 @@ func (a *App) accepts(r *http.Request, path string, plain bool, known *route) bo
 		}
 	case clientToken:
 	}
-	return known != nil || plain && strings.HasPrefix(path, "/api/") && !shut(r.Method, path)
+	return known != nil || isAPI(r, path, plain)
 }
 
 // Recognize asks RomM whose authorization is. RomM takes an unknown client
