@@ -84,9 +84,16 @@ func TestBearer(t *testing.T) {
 	if w := f.do(t, "/bearer", "Authorization", "bearer x"); w.Code != http.StatusOK || p.asked != 2 || f.app.signIns != 1 {
 		t.Errorf("%d, asked %d times, signed in %d times", w.Code, p.asked, f.app.signIns)
 	}
+	f.do(t, "/bearer", "Authorization", "Bearer x")
+	if f.app.confirms != 1 {
+		t.Errorf("asked %d times whether the application's session lives", f.app.confirms)
+	}
 	f.do(t, "/bearer", "Authorization", "Bearer y")
 	if f.app.signIns != 2 {
 		t.Error("two tokens share a session")
+	}
+	if w := f.do(t, "POST /guarded", "Authorization", "Bearer x"); w.Code != http.StatusForbidden {
+		t.Errorf("what even its user may not do: %d", w.Code)
 	}
 }
 
@@ -99,14 +106,15 @@ func TestBearerEnds(t *testing.T) {
 		status int
 		code   string
 	}{
-		"revoked":      {func(p *vouching) { p.introspection = inactive }, 401, "credential_unknown"},
-		"disabled":     {func(p *vouching) { p.userinfo = `{"sub":"1"}` }, 401, "credential_unknown"},
+		"revoked":      {func(p *vouching) { p.introspection = inactive }, 418, "credential_unknown"},
+		"disabled":     {func(p *vouching) { p.userinfo = `{"sub":"1"}` }, 418, "credential_unknown"},
 		"out of group": {func(p *vouching) { p.userinfo = strings.Replace(userinfo, `"a"`, `"b"`, 1) }, 403, "not_allowed"},
-		"another's":    {func(p *vouching) { p.introspection = strings.Replace(active, `"romm"`, `"other"`, 1) }, 401, "credential_unknown"},
+		"another's":    {func(p *vouching) { p.introspection = strings.Replace(active, `"romm"`, `"other"`, 1) }, 418, "credential_unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, p, pass := bearerFixture(t, Policy{Groups: []string{"a"}})
+			f.app.status = http.StatusTeapot // what the application's clients understand
 			f.do(t, "/bearer", "Authorization", "Bearer x")
 			c.change(p)
 			pass(recognizedFor - time.Second)
@@ -119,6 +127,9 @@ func TestBearerEnds(t *testing.T) {
 			}
 			if !slices.Equal(f.app.ended, []string{"app-i"}) {
 				t.Errorf("signed out of the application: %v", f.app.ended)
+			}
+			if f.app.signIns != 1 {
+				t.Error("signed in to the application first")
 			}
 		})
 	}

@@ -84,6 +84,7 @@ type application struct {
 
 	credentials map[string]Recognition
 	asked       int           // about credentials
+	confirms    int           // questions whether a session lives
 	hold        chan struct{} // what a question about one waits for; nil: nothing
 }
 
@@ -97,7 +98,7 @@ func (a *application) Access(r *http.Request, path string, plain bool) Access {
 		return Open
 	case path == "/token" && plain && r.Header.Get("Authorization") != "":
 		return Credential
-	case path == "/bearer" && plain && r.Header.Get("Authorization") != "":
+	case (path == "/bearer" || path == "/guarded") && plain && r.Header.Get("Authorization") != "":
 		return Bearer
 	case path == "/exchange" && plain:
 		return Exchange
@@ -148,6 +149,9 @@ func (a *application) SignIn(context.Context, Caller, flow.Identity) (string, er
 }
 
 func (a *application) Confirm(_ context.Context, _ Caller, session string) (bool, error) {
+	a.mu.Lock()
+	a.confirms++
+	a.mu.Unlock()
 	return a.lives(session), nil
 }
 
