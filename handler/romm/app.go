@@ -24,7 +24,10 @@ type Config struct {
 }
 
 // App is RomM behind a gate. It implements handler.Application.
-type App struct{ Config }
+type App struct {
+	Config
+	open []route // what passes without a session
+}
 
 var _ handler.Application = (*App)(nil)
 
@@ -33,7 +36,7 @@ func New(cfg Config) *App {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &App{Config: cfg}
+	return &App{Config: cfg, open: routesOf(cfg.Clients)}
 }
 
 func (a *App) now() time.Time { return a.Now() }

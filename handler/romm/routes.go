@@ -67,17 +67,21 @@ var routes = []route{
 // resources is where RomM keeps images and manuals.
 const resources = "/assets/romm/resources/"
 
+// routesOf returns the routes that are everybody's or of one of clients.
+func routesOf(clients Clients) []route {
+	return slices.DeleteFunc(slices.Clone(routes), func(r route) bool { return r.clients != "" && !clients[r.clients] })
+}
+
 // routeOf returns the route of r, whose normal path is path, nil if there is
-// none or nobody opened it. The route of a preflight is that of what is asked for.
+// none. The route of a preflight is that of what is asked for.
 func (a *App) routeOf(r *http.Request, path string, plain bool) *route {
 	method := r.Method
 	if method == http.MethodOptions {
 		method = r.Header.Get("Access-Control-Request-Method")
 	}
-	for i := range routes {
-		known := &routes[i]
-		if slices.Contains(known.methods, method) && matches(known.pattern, path) &&
-			(known.clients == "" || a.Clients[known.clients]) && a.has(known) &&
+	for i := range a.open {
+		known := &a.open[i]
+		if slices.Contains(known.methods, method) && matches(known.pattern, path) && a.has(known) &&
 			(plain || known.file && namesFile(r.URL, path)) {
 			return known
 		}
