@@ -147,6 +147,7 @@ var (
 	errProviderUnavailable = &Problem{
 		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Title: "{provider} does not answer",
 		Text: "Nobody can sign in at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
+		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091.",
 	}
 	errStorageUnavailable = &Problem{
 		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Title: "One moment",
