@@ -91,6 +91,14 @@ func (rp *RelyingParty) discover(ctx context.Context, flight *discovery) {
 	close(flight.done)
 }
 
+// Loaded returns when the metadata that Provider keeps were read, zero if there
+// are none, and why the last attempt to read them failed, nil if it did not.
+func (rp *RelyingParty) Loaded() (time.Time, error) {
+	rp.mu.Lock()
+	defer rp.mu.Unlock()
+	return rp.loaded, rp.failed
+}
+
 // jitter returns a random duration below limit.
 func jitter(limit time.Duration) time.Duration {
 	var random [8]byte
