@@ -30,6 +30,11 @@ func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request, chain Chain, nam
 			return g.signOutByLink(w, r, chain)
 		}
 		return g.notLikeThis(w, r, chain, "GET, HEAD, POST")
+	case "session":
+		if !get && r.Method != http.MethodPost {
+			return g.notLikeThis(w, r, chain, "GET, HEAD, POST")
+		}
+		return g.serveSessions(w, r, chain)
 	case "signed-out":
 		if !get {
 			return g.notLikeThis(w, r, chain, "GET, HEAD")

@@ -75,6 +75,10 @@ var (
 		Code: "not_found", Status: http.StatusNotFound, Title: "There is nothing here",
 		Text: "This address does not exist.",
 	}
+	errSessionUnknown = &Problem{
+		Code: "session_unknown", Status: http.StatusNotFound, Title: "There is no such session",
+		Text: "It has ended already, or it is not yours.", Way: WayHome,
+	}
 	errNotSignedIn = &Problem{
 		Code: "not_signed_in", Status: http.StatusUnauthorized, Title: "You are signed out",
 		Text: "Your session has ended, and what you just sent was not accepted. Sign in, go back and send it again.", Way: WayRetry,
