@@ -187,4 +187,4 @@ func sessionsPage(identity *flow.Identity, entries []session.Entry, this session
 }
 
 // moment is a time as people read it. The page knows no time zone: it runs no script.
-func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+func moment(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
