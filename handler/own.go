@@ -30,6 +30,11 @@ func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request, chain Chain, nam
 			return g.signOutByLink(w, r, chain)
 		}
 		return g.notLikeThis(w, r, chain, "GET, HEAD, POST")
+	case "backchannel-logout":
+		if r.Method != http.MethodPost {
+			return g.notLikeThis(w, r, chain, "POST")
+		}
+		return g.backchannelLogout(w, r, chain)
 	case "session":
 		if !get && r.Method != http.MethodPost {
 			return g.notLikeThis(w, r, chain, "GET, HEAD, POST")
