@@ -3,7 +3,6 @@ package handler
 import (
 	"context"
 	"errors"
-	"mime"
 	"net/http"
 	"time"
 
@@ -60,10 +59,8 @@ func (g *Gate) backchannelLogout(w http.ResponseWriter, r *http.Request, chain C
 
 // logoutOf returns what the logout token in r asks for.
 func (g *Gate) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout, error) {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/x-www-form-urlencoded" {
-		return nil, errNoLogoutToken
-	}
 	r.Body = http.MaxBytesReader(w, r.Body, logoutFormLimit)
+	// Any other form than the one of section 2.5 leaves PostForm empty.
 	if err := r.ParseForm(); err != nil || len(r.PostForm["logout_token"]) != 1 {
 		return nil, errors.Join(errNoLogoutToken, err)
 	}

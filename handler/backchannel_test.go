@@ -236,22 +236,24 @@ func TestLogoutClients(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for name, c := range map[string]struct {
-		other string
-		same  bool
+		one, other string
+		same       bool
 	}{
-		"itself":             {"2001:db8::1", true},
-		"its own /64":        {"2001:db8::2:3:4:5", true},
-		"with a zone":        {"2001:db8::1%eth0", true},
-		"another /64":        {"2001:db8:0:1::1", false},
-		"IPv4":               {"192.0.2.1", false},
-		"no address at all":  {"", false},
-		"IPv4 in IPv6's way": {"::ffff:192.0.2.1", false},
+		"itself":                {"2001:db8::1", "2001:db8::1", true},
+		"its own /64":           {"2001:db8::1", "2001:db8::2:3:4:5", true},
+		"with a zone":           {"fe80::1", "fe80::1%eth0", true},
+		"another /64":           {"2001:db8::1", "2001:db8:0:1::1", false},
+		"IPv4":                  {"2001:db8::1", "192.0.2.1", false},
+		"another IPv4":          {"192.0.2.1", "192.0.2.2", false},
+		"IPv4 as IPv6":          {"192.0.2.1", "::ffff:192.0.2.1", true},
+		"another, both as IPv6": {"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+		"no address at all":     {"2001:db8::1", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var l logouts
 			for range logoutFailures {
-				l.begin("2001:db8::1", now)
+				l.begin(c.one, now)
 			}
 			if l.begin(c.other, now) == c.same {
 				t.Errorf("%s counts as the same: %v", c.other, !c.same)

@@ -59,7 +59,7 @@ func (l *logouts) at(client string) netip.Prefix {
 	if err != nil {
 		return netip.Prefix{}
 	}
-	address = address.Unmap().WithZone("")
+	address = address.Unmap()
 	bits := address.BitLen()
 	if address.Is6() {
 		bits = 64

@@ -101,6 +101,13 @@ func TestFind(t *testing.T) {
 				t.Errorf("Find of an ended one = %v, %v", head, err)
 			}
 		}
+		_, carol := create(t, a, "carol")
+		storage.away.Store(true)
+		_ = a.End(t.Context(), carol.ID(), "x") // storage does not know yet
+		storage.away.Store(false)
+		if head, err := a.Find(t.Context(), carol.ID()); head != nil || err != nil {
+			t.Errorf("Find of one that is to end = %v, %v", head, err)
+		}
 		_, bob := create(t, a, "bob")
 		time.Sleep(2 * time.Hour)
 		if head, err := b.Find(t.Context(), bob.ID()); head != nil || err != nil {
