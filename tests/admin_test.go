@@ -299,6 +299,12 @@ func TestCommandWithoutCaddy(t *testing.T) {
 			t.Errorf("%s: %v %s", args, err, output)
 		}
 	}
+	for _, args := range []string{"bogus", "sessions bogus", "links bogus", "sessions end", "sessions end-user", "links move alice", "status now"} {
+		output, err := exec.CommandContext(t.Context(), file, append([]string{"romm-oidc"}, strings.Fields(args)...)...).CombinedOutput()
+		if err == nil || !strings.HasPrefix(string(output), "Error: ") {
+			t.Errorf("%s: %v %s", args, err, output)
+		}
+	}
 	s := &stack{t: t, tester: caddytest.NewTester(t)}
 	s.unload()
 	for _, args := range []string{"status", "sessions list", "sessions end-all", "links list"} {

@@ -42,12 +42,22 @@ What ends a session closes its sockets and transfers, on all nodes that share a 
 		CobraFunc: func(c *cobra.Command) {
 			c.PersistentFlags().String("address", "", "The address of the admin API (default: that of the default configuration)")
 			c.PersistentFlags().String("gate", "", "The id of the only gate that is meant, as status shows it (default: all)")
+			c.RunE = showHelp
 			c.AddCommand(
 				&cobra.Command{Use: "status", Short: "Tells how each gate is", Args: cobra.NoArgs, RunE: showStatus},
 				sessionsCommand(), linksCommand(),
 			)
 		},
 	})
+}
+
+// showHelp is what a command does that only has others below it. A word that is
+// none of them is an error: a script must not take it for done.
+func showHelp(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s knows no %q: see %s --help", c.CommandPath(), args[0], c.CommandPath())
+	}
+	return c.Help()
 }
 
 // answerLimit bounds what is read of an answer, in bytes.

@@ -11,7 +11,7 @@ import (
 )
 
 func linksCommand() *cobra.Command {
-	links := &cobra.Command{Use: "links", Short: "Manages the links between users and RomM accounts"}
+	links := &cobra.Command{Use: "links", Short: "Manages the links between users and RomM accounts", RunE: showHelp}
 	links.AddCommand(
 		&cobra.Command{Use: "list", Short: "Lists the links", Args: cobra.NoArgs, RunE: listLinks},
 		&cobra.Command{Use: "move <RomM user or e-mail address> <subject>", Short: "Links a RomM account to another subject", Args: cobra.ExactArgs(2), RunE: moveLink},

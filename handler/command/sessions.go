@@ -10,7 +10,7 @@ import (
 )
 
 func sessionsCommand() *cobra.Command {
-	sessions := &cobra.Command{Use: "sessions", Short: "Manages who is signed in"}
+	sessions := &cobra.Command{Use: "sessions", Short: "Manages who is signed in", RunE: showHelp}
 	sessions.AddCommand(
 		&cobra.Command{Use: "list", Short: "Lists the sessions", Args: cobra.NoArgs, RunE: listSessions},
 		&cobra.Command{Use: "end <id>", Short: "Ends a session", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
 )
 
 const (
@@ -178,6 +179,17 @@ func TestMoveLinkInterrupted(t *testing.T) {
 		if len(all) != 2 || err != nil || slices.ContainsFunc(all, func(l Link) bool { return l.Subject == "ada-1" }) {
 			t.Errorf("after %d writes: %+v, %v", writes, all, err)
 		}
+	}
+}
+
+// Whom the operator may have to move the link to stands in the log.
+func TestLinkTakenNamesBothSubjects(t *testing.T) {
+	t.Parallel()
+	links, _ := linked(t)
+	_, err := New(Config{Links: links}).linkFor(t.Context(), identityOf("ada-2", "ada@example.com"))
+	problem, ok := errors.AsType[*handler.Problem](err)
+	if !ok || problem.Code != "link_taken" || !strings.Contains(problem.Cause.Error(), "ada-1") || !strings.Contains(problem.Cause.Error(), "ada-2") {
+		t.Errorf("%v", err)
 	}
 }
 
