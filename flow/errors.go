@@ -31,6 +31,9 @@ var (
 	ErrEmailUnverified = errors.New("the e-mail address is not verified")
 	// ErrUsernameMissing says that the username claim is missing.
 	ErrUsernameMissing = errors.New("the user name is missing")
+	// ErrTokensEnded says that the provider takes a session's tokens no more:
+	// expired, revoked, or used twice. It says nothing of the account.
+	ErrTokensEnded = errors.New("the tokens have ended")
 	// ErrAccountGone says that userinfo no longer names the user: disabled or deleted.
 	ErrAccountGone = errors.New("the account is gone")
 )
