@@ -1,6 +1,10 @@
 package flow
 
 import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -165,4 +169,36 @@ func TestForgedLogoutTokensDoNotSpendTheKeyReads(t *testing.T) {
 	if _, err := w.signIn(); err != nil {
 		t.Error(err)
 	}
+}
+
+// signedByAnybody takes any signature for good.
+type signedByAnybody struct{}
+
+func (signedByAnybody) VerifySignature(_ context.Context, jwt string) ([]byte, error) {
+	return base64.RawURLEncoding.DecodeString(strings.Split(jwt, ".")[1])
+}
+
+// Whatever a logout token claims, it is refused or says whose sessions end.
+func FuzzLogoutToken(f *testing.F) {
+	const now = 1_800_000_000
+	const good = `"iss":"` + testIssuer + `","aud":"romm","iat":1800000000,"exp":1800000120,"jti":"j","events":{"` + testEvent + `":{}}`
+	for _, seed := range []string{
+		`{"sid":"s1",` + good + `}`, `{"sub":"u1",` + good + `}`, `{"sub":"u1","nonce":null,` + good + `}`, `{"sub":"u1","sub":"",` + good + `}`,
+		`{"sub":"u1","iat":1e400,` + good + `}`, `{"sub":"u1",` + good + `,"iat":"1"}`, `{"SUB":"u1",` + good + `}`, `[]`, `null`, `{}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	rp := New(Config{Issuer: testIssuer, ClientID: "romm", Now: func() time.Time { return time.Unix(now, 0) }})
+	rp.provider, rp.loaded = &Provider{issuer: testIssuer, logoutKeys: signedByAnybody{}}, rp.Now()
+	f.Fuzz(func(t *testing.T, claims []byte) {
+		logout, err := rp.VerifyLogout(t.Context(), encode([]byte(`{"alg":"RS256"}`))+"."+encode(claims)+"."+encode([]byte("x")))
+		switch {
+		case err != nil && !errors.Is(err, ErrLogoutTokenInvalid):
+			t.Errorf("%v", err)
+		case err == nil && (logout.TokenID == "" || logout.SID == "" && logout.Subject == "" || len(logout.SID) > 255):
+			t.Errorf("%+v", logout)
+		case err == nil && !json.Valid(claims):
+			t.Errorf("%q was understood", claims)
+		}
+	})
 }
