@@ -35,6 +35,9 @@ func TestCredentialIsAskedAboutOnceAMinute(t *testing.T) {
 	if f.app.asked != 1 || len(f.seen) != 3 {
 		t.Errorf("asked %d times, passed %d", f.app.asked, len(f.seen))
 	}
+	if f.app.patience <= 0 || f.app.patience > recognizeTimeout {
+		t.Errorf("a request waits %v for the answer", f.app.patience)
+	}
 	if r := f.seen[0]; r.Header.Get("Authorization") != "good" || r.Header.Get("Cookie") != "" {
 		t.Errorf("passed on with %v", r.Header)
 	}

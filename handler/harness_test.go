@@ -84,6 +84,7 @@ type application struct {
 
 	credentials map[string]Recognition
 	asked       int           // about credentials
+	patience    time.Duration // how long the last one may take
 	confirms    int           // questions whether a session lives
 	hold        chan struct{} // what a question about one waits for; nil: nothing
 }
@@ -115,13 +116,15 @@ func (a *application) SignOutAnswer(url string) any { return map[string]string{"
 
 func (a *application) DeniedStatus(context.Context, Caller) int { return a.status }
 
-func (a *application) Recognize(_ context.Context, _ Caller, authorization string) (Recognition, error) {
+func (a *application) Recognize(ctx context.Context, _ Caller, authorization string) (Recognition, error) {
 	if a.hold != nil {
 		<-a.hold
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked++
+	deadline, _ := ctx.Deadline()
+	a.patience = time.Until(deadline)
 	if a.err != nil {
 		return Undecided, a.err
 	}

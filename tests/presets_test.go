@@ -46,7 +46,7 @@ func TestPresetsOnTheWire(t *testing.T) {
 	}
 	for _, version := range []string{"5.2.0", "4.8.0", "4.3.2"} {
 		s := start(t, options{romm: func(o *romm.Options) { o.Version, o.DisableDownloadEndpointAuth = version, true }})
-		for _, preset := range []string{"", "feeds", "downloads", "covers", "password"} {
+		for _, preset := range []string{"", "feeds", "downloads", "covers", "password", "bearer"} {
 			s.load(options{directive: strings.TrimSuffix("clients "+preset, "clients ")})
 			console := s.browser()
 			console.fetch("/api/users/me") // the refusal asks RomM for its version

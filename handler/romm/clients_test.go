@@ -233,6 +233,10 @@ func TestCredentials(t *testing.T) {
 		})
 	}
 	r := httptest.NewRequest(http.MethodGet, "/api/roms", nil)
+	r.Header.Set("Authorization", someToken)
+	if got := appOf(t, "4.7.0").Access(r, "/api/roms", true); got != handler.Protected {
+		t.Errorf("a client token before there were any: %v", got)
+	}
 	r.Header["Authorization"] = []string{someToken, someToken}
 	if got := appOf(t, "").Access(r, "/api/roms", true); got != handler.Protected {
 		t.Errorf("two credentials: %v", got)

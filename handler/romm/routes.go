@@ -81,7 +81,7 @@ func (a *App) routeOf(r *http.Request, path string, plain bool) *route {
 	}
 	for i := range a.open {
 		known := &a.open[i]
-		if slices.Contains(known.methods, method) && matches(known.pattern, path) && a.has(known) &&
+		if slices.Contains(known.methods, method) && matches(known.pattern, path) && a.isWithin(known.from, known.until) &&
 			(plain || known.file && namesFile(r.URL, path)) {
 			return known
 		}
@@ -89,15 +89,15 @@ func (a *App) routeOf(r *http.Request, path string, plain bool) *route {
 	return nil
 }
 
-// has reports whether the RomM behind the gate has the route. All have it
-// while it is not certain which RomM that is.
-func (a *App) has(known *route) bool {
+// isWithin reports whether the RomM behind the gate is of the release from or
+// later, and before until; zero is no bound. It may be of any while it is not
+// certain which RomM that is.
+func (a *App) isWithin(from, until version) bool {
 	beat := a.State.heartbeat.Load()
 	if !a.certain(beat) {
 		return true
 	}
 	release, ok := parseVersion(beat.System.Version)
-	from, until := known.from, known.until
 	return !ok || !release.before(from[0], from[1], from[2]) &&
 		(until == version{} || release.before(until[0], until[1], until[2]))
 }

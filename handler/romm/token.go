@@ -107,6 +107,9 @@ func (a *App) accepts(r *http.Request, path string, plain bool, known *route) bo
 			return false
 		}
 	case clientToken:
+		if !a.isWithin(v48, version{}) { // it would be a JWT that RomM cannot read
+			return false
+		}
 	}
 	return known != nil || isAPI(r, path, plain)
 }
