@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	keysFresh   = 5 * time.Minute  // how old the keys in memory get before storage is read again
+	keysFresh   = time.Minute      // how old the keys in memory get before storage is read again
 	loadTimeout = 30 * time.Second // of one load, the making of an RSA key under the lock included
 	loadAgain   = time.Second      // after a load that went wrong, so that strangers cannot hammer storage
 )
@@ -24,6 +24,7 @@ type State struct {
 	keyring func(context.Context) (*flow.Keyring, error)
 	storage func() flow.Storage
 	now     func() time.Time
+	rotate  atomic.Int64 // flow.Rotation.Every, in nanoseconds
 
 	loaded atomic.Pointer[keySet] // nil until the first load
 
@@ -93,7 +94,7 @@ func (s *State) load(ctx context.Context, report func(string, error)) *flight {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
-		flight.keys, flight.err = s.read(ctx)
+		flight.keys, flight.err = s.read(ctx, flow.Rotation{})
 		s.mu.Lock()
 		flight.again = s.now().Add(loadAgain)
 		if flight.err == nil {
@@ -111,9 +112,10 @@ func (s *State) load(ctx context.Context, report func(string, error)) *flight {
 	return flight
 }
 
-// read reads the keyring and the signing keys. A storage plugin that panics
-// must not end the process.
-func (s *State) read(ctx context.Context) (keys *keySet, err error) {
+// read reads the keyring and the signing keys, makes those that are missing,
+// and changes what r says. It returns keys beside an error if only the change
+// went wrong. A storage plugin that panics must not end the process.
+func (s *State) read(ctx context.Context, r flow.Rotation) (keys *keySet, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			keys, err = nil, fmt.Errorf("reading the signing keys: panic: %v", problem)
@@ -123,9 +125,13 @@ func (s *State) read(ctx context.Context) (keys *keySet, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the keyring: %w", err)
 	}
-	signing, err := loadSigningKeys(ctx, s.storage(), s.gate, keyring, s.now)
+	signing, changing := loadSigningKeys(ctx, s.storage(), s.gate, keyring, r, s.now)
+	if signing == nil {
+		return nil, changing
+	}
+	keys, err = newKeySet(keyring, signing, s.now())
 	if err != nil {
 		return nil, err
 	}
-	return newKeySet(keyring, signing, s.now())
+	return keys, changing
 }

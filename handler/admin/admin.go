@@ -4,6 +4,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type Gate interface {
 	ID() string
 	// Links are the links of its users to RomM accounts.
 	Links() *romm.Links
+	// Rotate gives it new keys.
+	Rotate(ctx context.Context) error
 }
 
 // Gates returns the gates of the running configuration. The root package sets it.
@@ -39,7 +42,10 @@ func (API) CaddyModule() caddy.ModuleInfo {
 
 // Routes returns the API's routes.
 func (a API) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: LinksPath, Handler: caddy.AdminHandlerFunc(a.serveLinks)}}
+	return []caddy.AdminRoute{
+		{Pattern: LinksPath, Handler: caddy.AdminHandlerFunc(a.serveLinks)},
+		{Pattern: RotatePath, Handler: caddy.AdminHandlerFunc(a.rotateKeys)},
+	}
 }
 
 // LinksPath lists the links with GET, and removes those of the e-mail address

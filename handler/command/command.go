@@ -20,7 +20,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "romm-oidc",
-		Usage: "links list|forget [--address <interface>]",
+		Usage: "links list|forget | keys rotate [--address <interface>]",
 		Short: "Manages the RomM gates of a running Caddy",
 		Long: `
 Manages the romm_oidc gates of a running Caddy, through its admin API.
@@ -28,6 +28,7 @@ Manages the romm_oidc gates of a running Caddy, through its admin API.
   links list              lists which user of the provider is linked to which RomM account
   links forget <address>  removes the link of the RomM account with this e-mail address;
                           whoever signs in with the address next is linked to it
+  keys rotate             makes new keys; they come into use within the hour and end no session
 `,
 		CobraFunc: func(c *cobra.Command) {
 			c.PersistentFlags().String("address", "", "The address of the admin API (default: that of the default configuration)")
@@ -36,7 +37,7 @@ Manages the romm_oidc gates of a running Caddy, through its admin API.
 				&cobra.Command{Use: "list", Short: "Lists the links", Args: cobra.NoArgs, RunE: listLinks},
 				&cobra.Command{Use: "forget <e-mail address>", Short: "Removes a link", Args: cobra.ExactArgs(1), RunE: forgetLink},
 			)
-			c.AddCommand(links)
+			c.AddCommand(links, keys())
 		},
 	})
 }
