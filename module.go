@@ -8,6 +8,7 @@
 package rommoidc
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -40,7 +41,7 @@ func init() {
 	caddy.RegisterModule(Middleware{})
 	admin.Gates = func() (all []admin.Gate) {
 		gates.Range(func(_, value any) bool {
-			if gate, ok := value.(admin.Gate); ok {
+			if gate, ok := value.(*gateState); ok && gate.relyingParty.Load() != nil { // else it is only being provisioned
 				all = append(all, gate)
 			}
 			return true
@@ -180,7 +181,10 @@ var gates = caddy.NewUsagePool()
 
 // gateState is what one gate keeps beside its configuration.
 type gateState struct {
-	id       string
+	id, issuer, clientID, origin string
+
+	relyingParty atomic.Pointer[flow.RelyingParty] // the last instance's
+
 	storage  atomic.Pointer[flow.Storage]
 	links    *romm.Links
 	sessions *session.Store
@@ -202,6 +206,30 @@ func (s *gateState) Links() *romm.Links { return s.links }
 // Rotate implements admin.Gate.
 func (s *gateState) Rotate(ctx context.Context) error {
 	return errors.Join(s.sessions.Rotate(ctx), s.provider.Rotate(ctx))
+}
+
+// Issuer implements admin.Gate.
+func (s *gateState) Issuer() string { return s.issuer }
+
+// Sessions implements admin.Gate.
+func (s *gateState) Sessions() *session.Store { return s.sessions }
+
+// Status implements admin.Gate. It asks the provider as a sign-in would, so
+// that who looks after a failure sees whether it is over.
+func (s *gateState) Status(ctx context.Context) admin.Status {
+	status := admin.Status{
+		Gate: s.id, Issuer: s.issuer, ClientID: s.clientID, Origin: s.origin,
+		StorageAway: s.sessions.Away(), SessionsInMemory: s.sessions.Len(),
+	}
+	rp := s.relyingParty.Load()
+	_, err := rp.Provider(ctx)
+	read, failed := rp.Loaded()
+	status.Provider.MetadataRead = read
+	if err = cmp.Or(err, failed); err != nil {
+		status.Provider.Error = err.Error()
+	}
+	status.RomM.Version, status.RomM.Seen = s.romm.Version()
+	return status
 }
 
 // Destruct ends the workers of a gate that no configuration uses any more.
@@ -235,7 +263,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	}
 
 	id := gateID(resolved.Issuer, resolved.ClientID, origin)
-	state, err := m.load(id)
+	state, err := m.load(id, resolved, origin)
 	if err != nil {
 		return err
 	}
@@ -264,14 +292,15 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		Logger:          m.logger,
 		Observe:         observe,
 	})
+	state.relyingParty.Store(m.gate.RelyingParty)
 	return nil
 }
 
 // load takes this instance's share of the gate's state.
-func (m *Middleware) load(id string) (*gateState, error) {
+func (m *Middleware) load(id string, resolved *Middleware, origin handler.Origin) (*gateState, error) {
 	value, _, err := gates.LoadOrNew(id, func() (caddy.Destructor, error) {
 		node, _ := os.Hostname() // only for lists; may be empty
-		state := &gateState{id: id, romm: romm.NewState()}
+		state := &gateState{id: id, issuer: resolved.Issuer, clientID: resolved.ClientID, origin: origin.String(), romm: romm.NewState()}
 		state.links = romm.NewLinks(id, state.store)
 		state.sessions = session.New(session.Options{Gate: id, Node: node, Logger: caddy.Log().Named(handlerID)})
 		go state.sessions.Run(context.Background()) // until Destruct: a configuration's context ends at every reload

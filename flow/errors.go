@@ -21,6 +21,8 @@ var (
 	ErrResponseInvalid = errors.New("the authorization response is invalid")
 	// ErrIDTokenInvalid says that a token response or its ID token does not verify.
 	ErrIDTokenInvalid = errors.New("the ID token is invalid")
+	// ErrLogoutTokenInvalid says that a logout token does not verify.
+	ErrLogoutTokenInvalid = errors.New("the logout token is invalid")
 	// ErrUserinfoInvalid says that userinfo is missing, malformed or somebody else's.
 	ErrUserinfoInvalid = errors.New("userinfo is invalid")
 	// ErrEmailMissing says that there is no usable e-mail claim.

@@ -35,6 +35,10 @@ type Provider struct {
 
 	issuer string
 	keys   oidc.KeySet // what ID tokens, and userinfo if signed, verify with
+
+	// The same keys for logout tokens, which anybody may send: those of
+	// strangers must not use up the reads that sign-ins need.
+	logoutKeys oidc.KeySet
 }
 
 // discovery is one attempt, shared by all who wait for it.
@@ -91,6 +95,14 @@ func (rp *RelyingParty) discover(ctx context.Context, flight *discovery) {
 	close(flight.done)
 }
 
+// Loaded returns when the metadata that Provider keeps were read, zero if there
+// are none, and why the last attempt to read them failed, nil if it did not.
+func (rp *RelyingParty) Loaded() (time.Time, error) {
+	rp.mu.Lock()
+	defer rp.mu.Unlock()
+	return rp.loaded, rp.failed
+}
+
 // jitter returns a random duration below limit.
 func jitter(limit time.Duration) time.Duration {
 	var random [8]byte
@@ -117,6 +129,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		UserinfoEndpoint: discovered.UserInfoEndpoint(), EndSessionEndpoint: metadata.EndSession,
 		RevocationEndpoint: metadata.Revocation, IssParameterSupported: metadata.Iss,
 		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
+		logoutKeys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
 	}
 	for name, endpoint := range map[string]string{
 		"authorization_endpoint": p.AuthorizationEndpoint, "token_endpoint": p.TokenEndpoint, "userinfo_endpoint": p.UserinfoEndpoint,

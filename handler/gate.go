@@ -148,6 +148,9 @@ func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chai
 		}
 	case SignOut:
 		if r.Method == http.MethodPost {
+			if crossOrigin(r, g.origin, false) { // it comes without the ticket, and would take it away
+				return g.fail(w, r, chain, kind, errCrossOrigin)
+			}
 			return g.signOutByScript(w, r, chain, nil)
 		}
 	case Protected:

@@ -75,6 +75,10 @@ var (
 		Code: "not_found", Status: http.StatusNotFound, Title: "There is nothing here",
 		Text: "This address does not exist.",
 	}
+	errSessionUnknown = &Problem{
+		Code: "session_unknown", Status: http.StatusNotFound, Title: "There is no such session",
+		Text: "It has ended already, or it is not yours.", Way: WayHome,
+	}
 	errNotSignedIn = &Problem{
 		Code: "not_signed_in", Status: http.StatusUnauthorized, Title: "You are signed out",
 		Text: "Your session has ended, and what you just sent was not accepted. Sign in, go back and send it again.", Way: WayRetry,
@@ -147,6 +151,7 @@ var (
 	errProviderUnavailable = &Problem{
 		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Title: "{provider} does not answer",
 		Text: "Nobody can sign in at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
+		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091.",
 	}
 	errStorageUnavailable = &Problem{
 		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Title: "One moment",

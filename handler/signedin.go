@@ -182,7 +182,7 @@ func (g *Gate) localTarget(target string) string {
 		return "/"
 	}
 	u, err := url.Parse(target)
-	if err != nil || under(u.Path, Base) {
+	if err != nil || under(u.Path, Base) && target != sessionsPath {
 		return "/"
 	}
 	return target

@@ -1,26 +1,33 @@
 package admin
 
 import (
-	"errors"
-	"fmt"
+	"context"
 	"net/http"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
-// RotatePath gives all gates new keys with POST, as if it were time.
+// RotatePath gives gates new keys with POST.
 const RotatePath = "/romm_oidc/keys/rotate"
 
-func (API) rotateKeys(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodPost {
-		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("method not allowed")}
+// Rotated is a gate that has new keys, or had some that wait to be used.
+type Rotated struct {
+	Gate string `json:"gate"`
+}
+
+func rotateKeys(ctx context.Context, r *http.Request) (any, error) {
+	values, err := query(r)
+	if err != nil {
+		return nil, err
 	}
-	rotated := 0
-	for _, gate := range Gates() {
-		if err := gate.Rotate(r.Context()); err != nil {
-			return fmt.Errorf("gate %s: %w", gate.ID(), err)
+	gates, err := chosen(values)
+	if err != nil {
+		return nil, err
+	}
+	rotated := []Rotated{}
+	for _, gate := range gates {
+		if err := gate.Rotate(ctx); err != nil {
+			return nil, unavailable(gate, err)
 		}
-		rotated++
+		rotated = append(rotated, Rotated{gate.ID()})
 	}
-	return answer(w, map[string]int{"rotated": rotated})
+	return rotated, nil
 }

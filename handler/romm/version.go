@@ -107,6 +107,15 @@ func (a *App) DeniedStatus(ctx context.Context, call handler.Caller) int {
 // Failed is told that RomM was away: it may be another version when it returns.
 func (a *App) Failed() { a.State.doubted.Store(true) }
 
+// Version returns the version that RomM last said it is, and when; "" if
+// nobody has asked it yet.
+func (s *State) Version() (string, time.Time) {
+	if beat := s.heartbeat.Load(); beat != nil {
+		return beat.System.Version, beat.at
+	}
+	return "", time.Time{}
+}
+
 // seen says what an answer was, for a problem's cause.
 func seen(what string, answer *handler.Answer) error {
 	text := strings.ToValidUTF8(string(answer.Body[:min(len(answer.Body), 200)]), "?")
