@@ -14,6 +14,7 @@ import (
 const (
 	keysFresh   = time.Minute      // how old the keys in memory get before storage is read again
 	loadTimeout = 30 * time.Second // of one load, the making of an RSA key under the lock included
+	loadSoon    = 2 * time.Second  // how long RomM may wait for a first load; it gives up after 5 s
 	loadAgain   = time.Second      // after a load that went wrong, so that strangers cannot hammer storage
 )
 
@@ -78,6 +79,19 @@ func (s *State) await(ctx context.Context, report func(string, error)) (*keySet,
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for the signing keys: %w", context.Cause(ctx))
 	}
+}
+
+// soon is await for the endpoints: RomM may ask a node that nobody signed in at
+// yet, and only storage knows the keys that the others made. It returns nil if
+// storage takes too long.
+func (s *State) soon(ctx context.Context, report func(string, error)) *keySet {
+	ctx, cancel := context.WithTimeout(ctx, loadSoon)
+	defer cancel()
+	keys, err := s.await(ctx, report)
+	if err != nil {
+		return nil
+	}
+	return keys
 }
 
 // load starts a load, or returns the one under way. It does not die with the
