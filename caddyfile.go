@@ -48,6 +48,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			lifetime <duration>
 //			recheck  <duration>
 //		}
+//		rotate   <duration>
 //		identity_headers
 //		errors   pass
 //		tls_ca   <file>
@@ -72,6 +73,7 @@ func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"allow":            m.unmarshalAllow,
 		"roles":            m.unmarshalRoles,
 		"session":          m.unmarshalSession,
+		"rotate":           func(d *caddyfile.Dispenser) error { return duration(d, &m.Rotate) },
 		"identity_headers": m.unmarshalIdentityHeaders,
 	}
 	seen := make(map[string]bool)
@@ -111,18 +113,7 @@ func (m *Middleware) unmarshalRoles(d *caddyfile.Dispenser) error {
 func (m *Middleware) unmarshalSession(d *caddyfile.Dispenser) error {
 	m.Session = new(Session)
 	words := map[string]*caddy.Duration{"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck}
-	return block(d, "session", words, func(to *caddy.Duration) error {
-		var value string
-		if err := text(d, &value); err != nil {
-			return err
-		}
-		duration, err := caddy.ParseDuration(value)
-		if err != nil || duration <= 0 {
-			return d.Errf("%q is not a duration like 12h or 14d", value)
-		}
-		*to = caddy.Duration(duration)
-		return nil
-	})
+	return block(d, "session", words, func(to *caddy.Duration) error { return duration(d, to) })
 }
 
 func (m *Middleware) unmarshalIdentityHeaders(d *caddyfile.Dispenser) error {
@@ -167,6 +158,20 @@ func text(d *caddyfile.Dispenser, to *string) error {
 	if !d.AllArgs(to) {
 		return d.Errf("%s takes exactly one value", word)
 	}
+	return nil
+}
+
+// duration reads exactly one duration.
+func duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
+	var value string
+	if err := text(d, &value); err != nil {
+		return err
+	}
+	parsed, err := caddy.ParseDuration(value)
+	if err != nil || parsed <= 0 {
+		return d.Errf("%q is not a duration like 12h or 14d", value)
+	}
+	*to = caddy.Duration(parsed)
 	return nil
 }
 

@@ -127,6 +127,11 @@ type Middleware struct {
 	// How long a session lasts.
 	Session *Session `json:"session,omitempty"`
 
+	// How old the keys get that seal what is stored and sign RomM's ID tokens;
+	// at least 1d. Each stays in use beside its follower for as long as it is
+	// needed. Default: 90d.
+	Rotate caddy.Duration `json:"rotate,omitempty"`
+
 	// Stamp Remote-User, Remote-Email, Remote-Name and Remote-Groups too, for
 	// something else behind this handler; RomM ignores them. Default: off.
 	IdentityHeaders bool `json:"identity_headers,omitempty"`
@@ -190,6 +195,7 @@ type gateState struct {
 	gate     *handler.State
 	romm     *romm.State
 	provider *op.State
+	stop     context.CancelFunc // ends the provider's worker
 }
 
 // store returns the storage that the last instance brought.
@@ -200,6 +206,11 @@ func (s *gateState) ID() string { return s.id }
 
 // Links implements admin.Gate.
 func (s *gateState) Links() *romm.Links { return s.links }
+
+// Rotate implements admin.Gate.
+func (s *gateState) Rotate(ctx context.Context) error {
+	return errors.Join(s.sessions.Rotate(ctx), s.provider.Rotate(ctx))
+}
 
 // Issuer implements admin.Gate.
 func (s *gateState) Issuer() string { return s.issuer }
@@ -227,6 +238,7 @@ func (s *gateState) Status(ctx context.Context) admin.Status {
 
 // Destruct ends the workers of a gate that no configuration uses any more.
 func (s *gateState) Destruct() error {
+	s.stop()
 	s.sessions.Close()
 	return nil
 }
@@ -264,8 +276,9 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	}
 	storage := flow.Storage(ctx.Storage())
 	state.storage.Store(&storage)
-	limits := session.Limits{Idle: time.Duration(resolved.Session.Idle), Lifetime: time.Duration(resolved.Session.Lifetime)}
+	limits := session.Limits{Idle: time.Duration(resolved.Session.Idle), Lifetime: time.Duration(resolved.Session.Lifetime), Rotate: time.Duration(resolved.Rotate)}
 	state.sessions.Configure(storage, limits)
+	state.provider.Configure(limits.Rotate)
 
 	m.gate = handler.New(handler.Config{
 		Origin:        origin,
@@ -300,6 +313,11 @@ func (m *Middleware) load(id string, resolved *Middleware, origin handler.Origin
 		go state.sessions.Run(context.Background()) // until Destruct: a configuration's context ends at every reload
 		state.gate = handler.NewState(state.sessions)
 		state.provider = op.NewState(id, state.sessions.Keyring, state.store, time.Now)
+		var ctx context.Context
+		ctx, state.stop = context.WithCancel(context.Background())
+		go state.provider.Run(ctx, func(event string, err error) {
+			caddy.Log().Named(handlerID).Warn("keeping the signing keys", zap.String("event", event), zap.Error(err))
+		})
 		return state, nil
 	})
 	if err != nil {
@@ -483,7 +501,7 @@ var clientAuths = map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "pos
 // resolve returns a copy of m with placeholders replaced and defaults filled
 // in. Secrets stay in the copy.
 func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
-	c := &Middleware{IdentityHeaders: m.IdentityHeaders, logger: m.logger}
+	c := &Middleware{IdentityHeaders: m.IdentityHeaders, Rotate: m.Rotate, logger: m.logger}
 	for _, field := range []struct {
 		word     string
 		from     string
@@ -561,6 +579,9 @@ func (m *Middleware) fillIn(given *Session) {
 		if u, err := url.Parse(m.Issuer); err == nil {
 			m.Provider = u.Hostname()
 		}
+	}
+	if m.Rotate == 0 {
+		m.Rotate = caddy.Duration(flow.DefaultRotate)
 	}
 	m.Session = &Session{Idle: caddy.Duration(session.DefaultIdle), Lifetime: caddy.Duration(session.DefaultLifetime), Recheck: caddy.Duration(defaultRecheck)}
 	if given != nil && given.Idle != 0 {
@@ -670,6 +691,9 @@ func (m *Middleware) checkSession() error {
 	idle, lifetime := time.Duration(m.Session.Idle), time.Duration(m.Session.Lifetime)
 	if idle < time.Minute || lifetime < idle {
 		return fmt.Errorf("session: idle is %s and lifetime is %s: idle must be a minute or more, and lifetime at least as long", idle, lifetime)
+	}
+	if rotate := time.Duration(m.Rotate); rotate < flow.MinRotate {
+		return fmt.Errorf("rotate: %s is too short: write 1d or more, as every key is kept for as long as a session lasts", rotate)
 	}
 	return nil
 }

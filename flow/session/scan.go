@@ -13,8 +13,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
-// scanWorkers is how many heads are read at once.
-const scanWorkers = 8
+// scanWorkers is how many heads are read at once: a storage on the network
+// answers as many in the time of one.
+const scanWorkers = 32
 
 // selection is a choice of sessions by their heads.
 type selection struct {
@@ -162,6 +163,10 @@ func (s *Store) entries(ctx context.Context, covers func(*Head) bool) ([]Entry, 
 	ended, err := s.list(ctx, cfg, folderEnds)
 	if err != nil {
 		return nil, err
+	}
+	over := make(map[ID]struct{}, len(ended))
+	for _, id := range ended {
+		over[id] = struct{}{}
 	}
 	now := s.unix()
 	var mu sync.Mutex

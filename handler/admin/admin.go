@@ -35,6 +35,8 @@ type Gate interface {
 	Links() *romm.Links
 	// Status tells how the gate is. It may ask the provider.
 	Status(ctx context.Context) Status
+	// Rotate gives it new keys, as if it were time.
+	Rotate(ctx context.Context) error
 }
 
 // Gates returns the gates of the running configuration. The root package sets it.
@@ -58,6 +60,7 @@ func (API) Routes() []caddy.AdminRoute {
 		{Pattern: SessionsPath, Handler: methods{http.MethodGet: listSessions, http.MethodDelete: endSessions}},
 		{Pattern: SessionsPath + "/{id}", Handler: methods{http.MethodDelete: endSession}},
 		{Pattern: LinksPath, Handler: methods{http.MethodGet: listLinks, http.MethodPatch: moveLink, http.MethodDelete: forgetLinks}},
+		{Pattern: RotatePath, Handler: methods{http.MethodPost: rotateKeys}},
 	}
 }
 

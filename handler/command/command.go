@@ -20,7 +20,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "romm-oidc",
-		Usage: "status | sessions list|end|end-user|end-all | links list|move|forget [--gate <id>] [--address <interface>]",
+		Usage: "status | sessions list|end|end-user|end-all | links list|move|forget | keys rotate [--gate <id>] [--address <interface>]",
 		Short: "Manages the RomM gates of a running Caddy",
 		Long: `
 Manages the romm_oidc gates of a running Caddy, through its admin API.
@@ -36,6 +36,7 @@ Manages the romm_oidc gates of a running Caddy, through its admin API.
                                  subject of the provider
   links forget <address>         removes the link of the RomM account with this e-mail address;
                                  whoever signs in with the address next is linked to it
+  keys rotate                    makes new keys; they come into use within the hour and end no session
 
 What ends a session closes its sockets and transfers, on all nodes that share a storage.
 `,
@@ -45,7 +46,7 @@ What ends a session closes its sockets and transfers, on all nodes that share a 
 			c.RunE = showHelp
 			c.AddCommand(
 				&cobra.Command{Use: "status", Short: "Tells how each gate is", Args: cobra.NoArgs, RunE: showStatus},
-				sessionsCommand(), linksCommand(),
+				sessionsCommand(), linksCommand(), keysCommand(),
 			)
 		},
 	})
