@@ -56,7 +56,8 @@ type Application interface {
 	DeniedStatus(ctx context.Context, call Caller) int
 	// SessionCookie is the name of the cookie that holds the application's own session.
 	SessionCookie() string
-	// BrowserCookies are the application's cookies that a browser must lose at sign-out.
+	// BrowserCookies are the application's cookies that a browser must lose at
+	// sign-in and at sign-out.
 	BrowserCookies() []string
 
 	// SignIn signs identity in to the application and returns the

@@ -71,13 +71,19 @@ func (g *Gate) forget(w http.ResponseWriter, r *http.Request, chain Chain, s *se
 		g.end(r, chain, s, "signed_out")
 	}
 	http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
-	for _, name := range g.Application.BrowserCookies() {
-		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: g.cookies.secure}) //nolint:gosec // a script may read it as long as it lives: it is RomM's CSRF token
-	}
+	g.dropBrowserCookies(w)
 	// What is cached of the application was shown to its user only. Never
 	// "storage": the emulator keeps saved games there.
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 	return idToken
+}
+
+// dropBrowserCookies takes from the browser the application's own cookies,
+// which are bound to who was signed in, or to nobody.
+func (g *Gate) dropBrowserCookies(w http.ResponseWriter) {
+	for _, name := range g.Application.BrowserCookies() {
+		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: g.cookies.secure}) //nolint:gosec // a script may read it as long as it lives: it is RomM's CSRF token
+	}
 }
 
 // leaveURL is where a browser goes to be signed out at the provider, too, and

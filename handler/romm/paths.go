@@ -45,7 +45,7 @@ func (a *App) Access(r *http.Request, path string, plain bool) handler.Access {
 func isOpen(r *http.Request, path string) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		if path == "/api/heartbeat" {
+		if path == "/api/heartbeat" || isBrand(path) {
 			return true
 		}
 		code, ok := strings.CutPrefix(path, "/api/client-tokens/pair/")

@@ -52,11 +52,15 @@ func (x *exchange) csrfAllows() bool {
 	return sameUser(kept.UserID, x.userID())
 }
 
-// csrfSkipped: until 4.4.0 any Authorization will do.
+// csrfSkipped: until 4.4.0 any Authorization will do, after 5.2 none beside a
+// session.
 func (x *exchange) csrfSkipped() bool {
 	lines, given := x.r.Header["Authorization"]
 	if !given || !x.version.csrfBound() {
 		return given
+	}
+	if _, found := x.cookie(sessionCookie); found && x.version.csrfBesideSession() {
+		return false
 	}
 	scheme, _, _ := strings.Cut(lines[0], " ")
 	return strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "basic")

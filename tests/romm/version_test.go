@@ -206,6 +206,18 @@ func TestAuthorizationSkipsCSRF(t *testing.T) {
 	}
 }
 
+// The release after 5.2 heeds an Authorization only where no session is.
+func TestSessionIsCheckedWhateverAuthorizationSays(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]int{"5.2.0": 200, "5.3.0": 403} {
+		_, b := signedIn(t, Options{Version: version})
+		answer := b.do(http.MethodPost, "/api/logout", "", header{"Authorization": "Basic Og=="})
+		if answer.StatusCode != want {
+			t.Errorf("%s: %d, want %d", version, answer.StatusCode, want)
+		}
+	}
+}
+
 // The manifest and the icons are files, whatever the page's routes are.
 func TestBrandFiles(t *testing.T) {
 	t.Parallel()
