@@ -579,6 +579,11 @@ func disabledInRomM(t trial) {
 	b := s.as("bob")
 	s.romm.Disable("bob")
 	s.problem(b.open("/api/roms"), http.StatusForbidden, "account_disabled")
+	for range 3 { // refused, RomM's page would ask it for ever
+		if beat := b.fetch("/api/heartbeat"); beat.StatusCode != http.StatusOK {
+			t.Errorf("heartbeat: %d", beat.StatusCode)
+		}
+	}
 	s.problem(s.browser().signIn("/", "bob"), http.StatusForbidden, "account_disabled")
 }
 
