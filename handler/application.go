@@ -79,7 +79,8 @@ type Application interface {
 	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
 	// SessionCookie is the name of the cookie that holds the application's own session.
 	SessionCookie() string
-	// BrowserCookies are the application's cookies that a browser must lose at sign-out.
+	// BrowserCookies are the application's cookies that a browser must lose at
+	// sign-in and at sign-out.
 	BrowserCookies() []string
 
 	// SignIn signs identity in to the application and returns the

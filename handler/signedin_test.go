@@ -354,3 +354,20 @@ func TestTwoUsersAreNeverCrossed(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// Whom the application refuses may still ask what anybody may: its page would
+// ask its heartbeat again at once, without end.
+func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ticket := f.ticket(t, alice)
+	delete(f.app.alive, "app-0")
+	f.app.err = errNotAllowed
+	var hits atomic.Int64
+	f.forgetful(&hits)
+	for range 3 {
+		if w := f.do(t, "/open", "Cookie", ticket); w.Body.String() != "who are you" { // the application's own answer
+			t.Errorf("%d %q", w.Code, w.Body)
+		}
+	}
+}

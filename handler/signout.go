@@ -71,11 +71,17 @@ func (g *Gate) forget(w http.ResponseWriter, r *http.Request, chain Chain, s *se
 		g.end(r, chain, s, "signed_out")
 	}
 	http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
+	g.dropBrowserCookies(w)
+	clearCache(w)
+	return idToken
+}
+
+// dropBrowserCookies takes from the browser the application's own cookies,
+// which are bound to who was signed in, or to nobody.
+func (g *Gate) dropBrowserCookies(w http.ResponseWriter) {
 	for _, name := range g.Application.BrowserCookies() {
 		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: g.cookies.secure}) //nolint:gosec // a script may read it as long as it lives: it is RomM's CSRF token
 	}
-	clearCache(w)
-	return idToken
 }
 
 // clearCache empties the browser's caches of the application, which was shown

@@ -44,8 +44,23 @@ func TestSecurityNamesTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sources := testSources(t)
+	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(document), -1)
+	if len(names) < 30 {
+		t.Errorf("SECURITY.md names only %d tests", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(sources, "func "+name[1]+"(") {
+			t.Errorf("there is no %s", name[1])
+		}
+	}
+}
+
+// testSources is the text of all tests.
+func testSources(t *testing.T) string {
+	t.Helper()
 	var sources strings.Builder
-	err = filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -56,13 +71,5 @@ func TestSecurityNamesTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(document), -1)
-	if len(names) < 30 {
-		t.Errorf("SECURITY.md names only %d tests", len(names))
-	}
-	for _, name := range names {
-		if !strings.Contains(sources.String(), "func "+name[1]+"(") {
-			t.Errorf("there is no %s", name[1])
-		}
-	}
+	return sources.String()
 }

@@ -88,7 +88,7 @@ func start(t *testing.T, o options) *stack {
 		o.authelia(&ao)
 	}
 	s.authelia = authelia.New(ao)
-	ro := romm.Options{OIDC: romm.OIDC{
+	ro := romm.Options{SecretKey: strings.Repeat("k", 64), OIDC: romm.OIDC{
 		Enabled: true, Provider: "authelia", Autologin: true, ClientID: "romm", ClientSecret: "insecure_secret",
 		RedirectURI: public + base, ServerURL: inside + base,
 		ClaimRoles: "romm_roles", RoleAdmin: "admin", RoleViewer: "user",

@@ -67,7 +67,7 @@ var (
 	errRolesVersion = &handler.Problem{
 		Code: "roles_version", Status: http.StatusBadGateway, Title: "This RomM is too old for roles",
 		Text: "Please tell whoever runs the site.", Way: handler.WayRetry,
-		Hint: "Before 4.8.0 RomM takes away an administrator's role when a sign-in does not repeat it. Remove roles from romm_oidc, or update RomM.",
+		Hint: "Before 4.8.0 RomM takes away an administrator's role when a sign-in does not repeat it. Remove roles from romm_oidc and OIDC_CLAIM_ROLES from RomM's environment, or update RomM.",
 	}
 	errNoAdministrator = &handler.Problem{
 		Code: "no_administrator", Status: http.StatusForbidden, Title: "RomM has no administrator yet",

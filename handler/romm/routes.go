@@ -42,6 +42,13 @@ var (
 // routes are all of them. A request that fits none needs a session, or a token.
 var routes = []route{
 	{methods: getHead, pattern: "/api/heartbeat"},
+	// Manifests and icons. A browser asks for a manifest, and whatever installs
+	// the site for its icons, without cookies (Web Application Manifest,
+	// "processing the manifest"): refused, RomM could not be put on a home
+	// screen. They are the same in every RomM.
+	{methods: getHead, pattern: "/site.webmanifest|manifest.webmanifest"},
+	{methods: getHead, pattern: "/favicon.ico|favicon-16x16.png|favicon-32x32.png|apple-touch-icon.png|safari-pinned-tab.svg"},
+	{methods: getHead, pattern: "/android-chrome-192x192.png|android-chrome-512x512.png"},
 	// What enrols a handheld.
 	{methods: post, pattern: "/api/client-tokens/exchange", from: v48},
 	{methods: get, pattern: "/api/client-tokens/pair/*/status", from: v48},
