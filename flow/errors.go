@@ -29,6 +29,10 @@ var (
 	ErrEmailUnverified = errors.New("the e-mail address is not verified")
 	// ErrUsernameMissing says that the username claim is missing.
 	ErrUsernameMissing = errors.New("the user name is missing")
+	// ErrTokensEnded says that the provider takes the tokens of a session no
+	// longer: they expired, were revoked, or were used twice. Only its user can
+	// get others.
+	ErrTokensEnded = errors.New("the tokens have ended")
 	// ErrAccountGone says that userinfo no longer names the user: disabled or deleted.
 	ErrAccountGone = errors.New("the account is gone")
 )

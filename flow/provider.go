@@ -33,8 +33,9 @@ type Provider struct {
 	RevocationEndpoint    string
 	IssParameterSupported bool // authorization responses carry iss (RFC 9207 section 3)
 
-	issuer string
-	keys   oidc.KeySet // what ID tokens, and userinfo if signed, verify with
+	issuer         string
+	revocationAuth []string    // revocation_endpoint_auth_methods_supported
+	keys           oidc.KeySet // what ID tokens, and userinfo if signed, verify with
 }
 
 // discovery is one attempt, shared by all who wait for it.
@@ -91,6 +92,34 @@ func (rp *RelyingParty) discover(ctx context.Context, flight *discovery) {
 	close(flight.done)
 }
 
+// answersFor is how long metadata that were just read say that the provider answers.
+const answersFor = 10 * time.Second
+
+// Answers reports whether the provider answers now, so that a browser that is
+// sent there meets no error: its metadata are read anew, unless they were in
+// the last 10 seconds, by one attempt for all who ask. It waits until ctx ends.
+func (rp *RelyingParty) Answers(ctx context.Context) bool {
+	rp.mu.Lock()
+	now, flight := rp.Now(), rp.flight
+	if flight == nil {
+		recent := rp.provider != nil && now.Sub(rp.loaded) < answersFor
+		if recent || now.Before(rp.nextTry) {
+			rp.mu.Unlock()
+			return recent
+		}
+		flight = &discovery{done: make(chan struct{})}
+		rp.flight = flight
+		go rp.discover(context.WithoutCancel(ctx), flight)
+	}
+	rp.mu.Unlock()
+	select {
+	case <-flight.done:
+		return flight.err == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // jitter returns a random duration below limit.
 func jitter(limit time.Duration) time.Duration {
 	var random [8]byte
@@ -104,10 +133,11 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, err)
 	}
 	var metadata struct {
-		Keys       string `json:"jwks_uri"`
-		EndSession string `json:"end_session_endpoint"`
-		Revocation string `json:"revocation_endpoint"`
-		Iss        bool   `json:"authorization_response_iss_parameter_supported"`
+		Keys       string   `json:"jwks_uri"`
+		EndSession string   `json:"end_session_endpoint"`
+		Revocation string   `json:"revocation_endpoint"`
+		Auth       []string `json:"revocation_endpoint_auth_methods_supported"`
+		Iss        bool     `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := discovered.Claims(&metadata); err != nil {
 		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, err)
@@ -116,7 +146,8 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		AuthorizationEndpoint: discovered.Endpoint().AuthURL, TokenEndpoint: discovered.Endpoint().TokenURL,
 		UserinfoEndpoint: discovered.UserInfoEndpoint(), EndSessionEndpoint: metadata.EndSession,
 		RevocationEndpoint: metadata.Revocation, IssParameterSupported: metadata.Iss,
-		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
+		revocationAuth: metadata.Auth,
+		issuer:         rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
 	}
 	for name, endpoint := range map[string]string{
 		"authorization_endpoint": p.AuthorizationEndpoint, "token_endpoint": p.TokenEndpoint, "userinfo_endpoint": p.UserinfoEndpoint,

@@ -23,6 +23,8 @@ func (rp *RelyingParty) userinfo(ctx context.Context, provider *Provider, access
 		return nil, err
 	case unavailable(err):
 		return nil, fmt.Errorf("%w: asking userinfo: %w", ErrProviderUnavailable, err)
+	case refused(err): // RFC 6750 section 3.1: expired, revoked
+		return nil, fmt.Errorf("%w: %w: %w", ErrUserinfoInvalid, ErrTokensEnded, err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUserinfoInvalid, err)
 	}
