@@ -46,6 +46,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			idle     <duration>
 //			lifetime <duration>
 //			recheck  <duration>
+//			unproven <duration>
 //		}
 //		identity_headers
 //		errors   pass
@@ -108,7 +109,9 @@ func (m *Middleware) unmarshalRoles(d *caddyfile.Dispenser) error {
 
 func (m *Middleware) unmarshalSession(d *caddyfile.Dispenser) error {
 	m.Session = new(Session)
-	words := map[string]*caddy.Duration{"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck}
+	words := map[string]*caddy.Duration{
+		"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck, "unproven": &m.Session.Unproven,
+	}
 	return block(d, "session", words, func(to *caddy.Duration) error {
 		var value string
 		if err := text(d, &value); err != nil {

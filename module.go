@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -160,6 +161,7 @@ type Session struct {
 	Idle     caddy.Duration `json:"idle,omitempty"`     // without use; default 14d
 	Lifetime caddy.Duration `json:"lifetime,omitempty"` // at most; default 30d
 	Recheck  caddy.Duration `json:"recheck,omitempty"`  // between questions to the provider about a session in use; default 5m
+	Unproven caddy.Duration `json:"unproven,omitempty"` // after the provider's tokens ended, until the user opens a page again; default 24h
 }
 
 // CaddyModule returns the module's information.
@@ -180,6 +182,7 @@ type gateState struct {
 	links    *romm.Links
 	sessions *session.Store
 	gate     *handler.State
+	stop     context.CancelFunc // of its work beside the requests
 	romm     *romm.State
 	provider *op.State
 }
@@ -195,6 +198,7 @@ func (s *gateState) Links() *romm.Links { return s.links }
 
 // Destruct ends the workers of a gate that no configuration uses any more.
 func (s *gateState) Destruct() error {
+	s.stop()
 	s.sessions.Close()
 	return nil
 }
@@ -246,6 +250,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		Policy:          resolved.policy(),
 		Lifetime:        limits.Lifetime,
 		Recheck:         time.Duration(resolved.Session.Recheck),
+		Unproven:        time.Duration(resolved.Session.Unproven),
 		IdentityHeaders: resolved.IdentityHeaders,
 		PassErrors:      resolved.Errors == "pass",
 		Logger:          m.logger,
@@ -263,6 +268,9 @@ func (m *Middleware) load(id string) (*gateState, error) {
 		state.sessions = session.New(session.Options{Gate: id, Node: node, Logger: caddy.Log().Named(handlerID)})
 		go state.sessions.Run(context.Background()) // until Destruct: a configuration's context ends at every reload
 		state.gate = handler.NewState(state.sessions)
+		var ctx context.Context
+		ctx, state.stop = context.WithCancel(context.Background())
+		go state.gate.Run(ctx)
 		state.provider = op.NewState(id, state.sessions.Keyring, state.store, time.Now)
 		return state, nil
 	})
@@ -279,6 +287,9 @@ func (m *Middleware) load(id string) (*gateState, error) {
 
 // defaultRecheck is how often the provider is asked about a session in use.
 const defaultRecheck = 5 * time.Minute
+
+// defaultUnproven is how long a session whose tokens ended goes on without its user.
+const defaultUnproven = 24 * time.Hour
 
 const handlerID = "http.handlers.romm_oidc"
 
@@ -313,7 +324,7 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 // chain is the rest of Caddy's handler chain as one request sees it.
 type chain struct {
 	next caddyhttp.Handler
-	r    *http.Request
+	r    *http.Request // whose context Fresh falls back to
 }
 
 // Serve implements handler.Chain.
@@ -325,6 +336,9 @@ func (c *chain) Serve(w http.ResponseWriter, r *http.Request) error {
 // which knows what the visitor's knows beside what it says of the request, and
 // a copy of the visitor's variables: the matchers behind us may ask for either.
 func (c *chain) Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request {
+	if visitor.Context().Value(caddyhttp.ServerCtxKey) == nil { // of our own making
+		visitor = c.r
+	}
 	server, _ := visitor.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	repl := caddy.NewReplacer()
 	r = caddyhttp.PrepareRequest(r, repl, w, server)
@@ -339,6 +353,18 @@ func (c *chain) Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Req
 		}
 	}
 	return r
+}
+
+// Keep implements handler.Chain. What is kept of the request is its server,
+// its variables as they are now, and the placeholders of handlers before us.
+func (c *chain) Keep() handler.Chain {
+	ctx := c.r.Context()
+	known, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+	kept := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, maps.Clone(known))
+	for _, key := range []caddy.CtxKey{caddy.ReplacerCtxKey, caddyhttp.ServerCtxKey} {
+		kept = context.WithValue(kept, key, ctx.Value(key))
+	}
+	return &chain{next: c.next, r: (&http.Request{}).WithContext(kept)}
 }
 
 // Identify implements handler.Chain.
@@ -525,7 +551,10 @@ func (m *Middleware) fillIn(given *Session) {
 			m.Provider = u.Hostname()
 		}
 	}
-	m.Session = &Session{Idle: caddy.Duration(session.DefaultIdle), Lifetime: caddy.Duration(session.DefaultLifetime), Recheck: caddy.Duration(defaultRecheck)}
+	m.Session = &Session{
+		Idle: caddy.Duration(session.DefaultIdle), Lifetime: caddy.Duration(session.DefaultLifetime),
+		Recheck: caddy.Duration(defaultRecheck), Unproven: caddy.Duration(defaultUnproven),
+	}
 	if given != nil && given.Idle != 0 {
 		m.Session.Idle = given.Idle
 	}
@@ -534,6 +563,9 @@ func (m *Middleware) fillIn(given *Session) {
 	}
 	if given != nil && given.Recheck != 0 {
 		m.Session.Recheck = given.Recheck
+	}
+	if given != nil && given.Unproven != 0 {
+		m.Session.Unproven = given.Unproven
 	}
 }
 

@@ -87,7 +87,7 @@ func (rp *RelyingParty) discover(ctx context.Context, flight *discovery) {
 	if flight.err == nil {
 		rp.provider, rp.loaded, rp.failed, rp.nextTry = flight.provider, rp.Now(), nil, time.Time{}
 	} else {
-		rp.failed, rp.nextTry = flight.err, rp.Now().Add(discoveryPause+jitter(discoveryPause/2))
+		rp.failed, rp.nextTry = flight.err, rp.Now().Add(discoveryPause+Jitter(discoveryPause/2))
 	}
 	close(flight.done)
 }
@@ -120,11 +120,12 @@ func (rp *RelyingParty) Answers(ctx context.Context) bool {
 	}
 }
 
-// jitter returns a random duration below limit.
-func jitter(limit time.Duration) time.Duration {
+// Jitter returns a random duration below limit, so that many who failed
+// together do not try again together.
+func Jitter(limit time.Duration) time.Duration {
 	var random [8]byte
 	_, _ = rand.Read(random[:])                                              // never fails (crypto/rand)
-	return time.Duration(binary.BigEndian.Uint64(random[:]) % uint64(limit)) //nolint:gosec // limit is a positive constant
+	return time.Duration(binary.BigEndian.Uint64(random[:]) % uint64(limit)) //nolint:gosec // limit is positive
 }
 
 func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -178,6 +179,7 @@ type chainFunc struct {
 
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
 func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
+func (c *chainFunc) Keep() Chain                                                   { return c }
 func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
 func (c *chainFunc) OriginalURI() string                                           { return c.uri }
 func (c *chainFunc) ClientIP() string                                              { return "192.0.2.1" }
@@ -204,13 +206,15 @@ func newFixture(tb testing.TB, change func(*Config)) *fixture {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	state := NewState(store)
+	go state.Run(tb.Context())
 	cfg := Config{
-		Origin: origin, ProviderLabel: "Authelia", Application: f.app, State: NewState(store),
+		Origin: origin, ProviderLabel: "Authelia", Application: f.app, State: state,
 		RelyingParty: flow.New(flow.Config{
 			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com/api/oauth/openid",
 			Scopes: []string{"openid"}, Client: &http.Client{Transport: unreachable{}}, Keyring: store.Keyring,
 		}),
-		Lifetime: 24 * time.Hour, Logger: zap.NewNop(),
+		Lifetime: 24 * time.Hour, Unproven: 24 * time.Hour, Logger: zap.NewNop(),
 	}
 	if change != nil {
 		change(&cfg)
@@ -272,3 +276,16 @@ func (f *fixture) do(tb testing.TB, target string, fields ...string) *httptest.R
 }
 
 var alice = flow.Identity{Issuer: "https://auth.example.com", Subject: "1", Username: "alice", Email: "alice@example.com", Name: "Alice", Groups: []string{"a", "b"}}
+
+// endedInApplication waits until n sessions were signed out of the application.
+func (f *fixture) endedInApplication(tb testing.TB, n int) []string {
+	tb.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		f.app.mu.Lock()
+		ended := slices.Clone(f.app.ended)
+		f.app.mu.Unlock()
+		if len(ended) >= n || time.Now().After(deadline) {
+			return ended
+		}
+	}
+}

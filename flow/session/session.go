@@ -131,8 +131,9 @@ func (s *Session) release(h Holder) (heir *Session) {
 }
 
 // HandOver gives what s holds to heir, a newer session of the same user: what
-// is in progress goes on, and ends with heir. The caller then ends s.
-func (s *Session) HandOver(heir *Session) {
+// is in progress goes on, and ends with heir. It reports whether there was
+// anything. The caller then ends s.
+func (s *Session) HandOver(heir *Session) (underWay bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock() // a Release meanwhile finds its holder here or there
 	s.heir = heir
@@ -141,8 +142,10 @@ func (s *Session) HandOver(heir *Session) {
 			h.Abort()
 		}
 	}
+	underWay = len(s.holders) > 0
 	s.holders = nil
 	s.held.Store(0)
+	return underWay
 }
 
 // end ends the session in this process, aborts its holders, and reports
