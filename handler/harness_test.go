@@ -22,11 +22,37 @@ import (
 type memory struct {
 	mu     sync.Mutex
 	values map[string][]byte
+	locks  map[string]chan struct{}
 	err    error // what every call answers, if set
 }
 
-func (m *memory) Lock(context.Context, string) error   { return m.err }
-func (m *memory) Unlock(context.Context, string) error { return m.err }
+func (m *memory) Lock(ctx context.Context, name string) error {
+	m.mu.Lock()
+	if m.locks == nil {
+		m.locks = make(map[string]chan struct{})
+	}
+	if m.locks[name] == nil {
+		m.locks[name] = make(chan struct{}, 1)
+	}
+	lock, err := m.locks[name], m.err
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	select {
+	case lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *memory) Unlock(_ context.Context, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	<-m.locks[name]
+	return m.err
+}
 
 func (m *memory) Store(_ context.Context, key string, value []byte) error {
 	m.mu.Lock()

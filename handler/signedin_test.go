@@ -339,3 +339,32 @@ func TestTwoUsersAreNeverCrossed(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// The same, a million times over, on what all brokering goes through.
+func TestSingleFlightsAreNeverCrossed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *Config) { c.Application = perUser{c.Application.(*application)} })
+	const each = 1_000_000 / 8
+	var wg sync.WaitGroup
+	for _, name := range []string{"alice", "bob"} {
+		_, text, _ := strings.Cut(f.ticket(t, flow.Identity{Subject: name, Username: name}), "=")
+		s, err := f.gate.State.Sessions.Lookup(t.Context(), text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := visitOf(s)
+		for range 4 {
+			wg.Go(func() {
+				r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/", nil)
+				for range each {
+					v.brokered.Store(nil)
+					if err := f.gate.rebroker(r, f.chain, s, v); err != nil || s.Record().Application != name {
+						t.Errorf("%s got the session of %s, %v", name, s.Record().Application, err)
+						return
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
