@@ -663,6 +663,9 @@ func (m *Middleware) checkSession() error {
 	if idle < time.Minute || lifetime < idle {
 		return fmt.Errorf("session: idle is %s and lifetime is %s: idle must be a minute or more, and lifetime at least as long", idle, lifetime)
 	}
+	if m.Session.Recheck < 0 || m.Session.Unproven < 0 {
+		return errors.New("session: recheck and unproven must be longer than nothing")
+	}
 	return nil
 }
 

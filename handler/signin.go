@@ -155,8 +155,8 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 		v.confirmedAt.Store(visitOf(old).confirmedAt.Load())
 	}
 	v.checked(g.now(), g.nextCheck(s.Record()))
-	v.renewAt.Store(g.now().Add(renewPause).UnixNano())
 	if renews {
+		v.renewAt.Store(g.now().Add(renewPause).UnixNano())
 		g.replace(ctx, old, s)
 	}
 	chain.Identify(identity)
