@@ -31,11 +31,17 @@ type Provider struct {
 	UserinfoEndpoint      string
 	EndSessionEndpoint    string // empty: it has none, as Authelia
 	RevocationEndpoint    string
+	IntrospectionEndpoint string
 	IssParameterSupported bool // authorization responses carry iss (RFC 9207 section 3)
 
-	issuer         string
-	revocationAuth []string    // revocation_endpoint_auth_methods_supported
-	keys           oidc.KeySet // what ID tokens, and userinfo if signed, verify with
+	issuer string
+	keys   oidc.KeySet // what ID tokens, and userinfo if signed, verify with
+
+	// The same keys for logout tokens, which anybody may send: those of
+	// strangers must not use up the reads that sign-ins need.
+	logoutKeys oidc.KeySet
+
+	revocationAuth []string // the methods of the revocation endpoint; empty: client_secret_basic
 }
 
 // discovery is one attempt, shared by all who wait for it.
@@ -120,6 +126,14 @@ func (rp *RelyingParty) Answers(ctx context.Context) bool {
 	}
 }
 
+// Loaded returns when the metadata that Provider keeps were read, zero if there
+// are none, and why the last attempt to read them failed, nil if it did not.
+func (rp *RelyingParty) Loaded() (time.Time, error) {
+	rp.mu.Lock()
+	defer rp.mu.Unlock()
+	return rp.loaded, rp.failed
+}
+
 // Jitter returns a random duration below limit, so that many who failed
 // together do not try again together.
 func Jitter(limit time.Duration) time.Duration {
@@ -137,7 +151,8 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		Keys       string   `json:"jwks_uri"`
 		EndSession string   `json:"end_session_endpoint"`
 		Revocation string   `json:"revocation_endpoint"`
-		Auth       []string `json:"revocation_endpoint_auth_methods_supported"`
+		RevokeAuth []string `json:"revocation_endpoint_auth_methods_supported"`
+		Introspect string   `json:"introspection_endpoint"`
 		Iss        bool     `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := discovered.Claims(&metadata); err != nil {
@@ -146,9 +161,10 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 	p := &Provider{
 		AuthorizationEndpoint: discovered.Endpoint().AuthURL, TokenEndpoint: discovered.Endpoint().TokenURL,
 		UserinfoEndpoint: discovered.UserInfoEndpoint(), EndSessionEndpoint: metadata.EndSession,
-		RevocationEndpoint: metadata.Revocation, IssParameterSupported: metadata.Iss,
-		revocationAuth: metadata.Auth,
-		issuer:         rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
+		RevocationEndpoint: metadata.Revocation, IntrospectionEndpoint: metadata.Introspect, IssParameterSupported: metadata.Iss,
+		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
+		logoutKeys:     newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
+		revocationAuth: metadata.RevokeAuth,
 	}
 	for name, endpoint := range map[string]string{
 		"authorization_endpoint": p.AuthorizationEndpoint, "token_endpoint": p.TokenEndpoint, "userinfo_endpoint": p.UserinfoEndpoint,
@@ -158,7 +174,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 			return nil, fmt.Errorf("%w: its metadata: %s: %w", ErrProviderUnavailable, name, err)
 		}
 	}
-	for _, optional := range []*string{&p.EndSessionEndpoint, &p.RevocationEndpoint} {
+	for _, optional := range []*string{&p.EndSessionEndpoint, &p.RevocationEndpoint, &p.IntrospectionEndpoint} {
 		if checkEndpoint(*optional) != nil {
 			*optional = ""
 		}

@@ -10,8 +10,10 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// offline lets the client of a world refresh.
-func offline(s *setup) { s.config.Scopes = append(s.config.Scopes, "offline_access") }
+// offline asks for refresh tokens.
+func offline(s *setup) {
+	s.config.Scopes = append(s.config.Scopes, "offline_access")
+}
 
 // signedIn returns what came of a sign-in by alice.
 func (w *world) signedIn() *Result {
@@ -23,88 +25,169 @@ func (w *world) signedIn() *Result {
 	return result
 }
 
-// The request on the wire (RFC 6749 section 6), and what becomes of each token.
+// A refresh is one token request, and what comes back replaces all tokens.
 func TestRefresh(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, offline)
-	old := w.signedIn()
-	if old.Tokens.Refresh == "" {
-		t.Fatal("no refresh token")
-	}
-	w.Advance(50 * time.Minute)
-	w.op.ForgetRequests()
-	fresh, err := w.rp.Refresh(t.Context(), old.Tokens, old.Identity)
+	result, err := w.signIn()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.calls(authelia.EndpointToken, 1)
-	request := w.last(authelia.EndpointToken)
-	if got := request.Form.Encode(); got != "grant_type=refresh_token&refresh_token="+old.Tokens.Refresh {
-		t.Errorf("sent %s", got)
+	w.Advance(time.Minute)
+	fresh, err := w.rp.Refresh(t.Context(), result.Tokens, result.Identity)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if fresh.Access == old.Tokens.Access || fresh.Refresh == old.Tokens.Refresh || fresh.Refresh == "" || fresh.ID == old.Tokens.ID {
-		t.Errorf("not all of them are new: %+v", fresh)
+	old := result.Tokens
+	if fresh.Access == old.Access || fresh.Refresh == old.Refresh || fresh.ID == old.ID || fresh.Refresh == "" || !fresh.Expires.After(old.Expires) {
+		t.Errorf("got %+v for %+v", fresh, old)
 	}
-	if want := w.Now().Add(time.Hour - time.Second); !fresh.Expires.Equal(want) {
-		t.Errorf("expires %s, want %s", fresh.Expires, want)
+	w.calls(authelia.EndpointToken, 2)
+	if request := w.last(authelia.EndpointToken); request.Form.Get("grant_type") != "refresh_token" || request.Form.Get("refresh_token") != old.Refresh || request.Form.Get("client_secret") != "" {
+		t.Errorf("%+v", request.Form)
 	}
-	if _, err := w.rp.Recheck(t.Context(), fresh, old.Identity); err != nil {
-		t.Errorf("the new access token: %v", err)
+	if _, err := w.rp.Recheck(t.Context(), *fresh, result.Identity); err != nil {
+		t.Error(err)
 	}
-	again, err := w.rp.Refresh(t.Context(), fresh, old.Identity)
-	if err != nil || again.Refresh == fresh.Refresh {
-		t.Errorf("the new refresh token: %v", err)
-	}
+	_, err = w.rp.Recheck(t.Context(), old, result.Identity) // it ended with the refresh
+	failsAs(t, err, ErrTokensEnded, "")
 }
 
-// RFC 6749 section 6 and OpenID Connect Core 1.0 section 12.2: an answer may
-// have neither a refresh token nor an ID token; those before it go on.
-func TestRefreshKeepsWhatIsNotReplaced(t *testing.T) {
+// What a refresh may end with, and what is refused of its answer. A refused
+// ID token names what OpenID Connect Core 1.0 section 12.2 asks for.
+func TestRefreshRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, offline)
-	old := w.signedIn()
-	w.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenResponse = authelia.Without("refresh_token", "id_token") })
-	fresh, err := w.rp.Refresh(t.Context(), old.Tokens, old.Identity)
-	if err != nil || fresh.Refresh != old.Tokens.Refresh || fresh.ID != old.Tokens.ID || fresh.Access == old.Tokens.Access {
-		t.Errorf("got %+v, %v", fresh, err)
+	idToken := func(edit authelia.Edit) func(*authelia.Server) {
+		return func(op *authelia.Server) {
+			op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = edit })
+		}
 	}
-}
-
-// A refreshed ID token is verified as any other, and says of the sign-in what
-// the one before it said.
-func TestRefreshedIDToken(t *testing.T) {
-	t.Parallel()
+	answer := func(edit authelia.Edit) func(*authelia.Server) {
+		return func(op *authelia.Server) {
+			op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenResponse = edit })
+		}
+	}
+	fault := func(f authelia.Fault) func(*authelia.Server) {
+		return func(op *authelia.Server) {
+			op.Misbehave(func(m *authelia.Misbehaviour) { m.Faults = map[string]authelia.Fault{authelia.EndpointToken: f} })
+		}
+	}
 	for name, row := range map[string]struct {
-		edit authelia.Edit
-		ok   bool
+		change func(*authelia.Server)
+		want   error
+		text   string
 	}{
-		"another iss":       {authelia.Set("iss", "https://evil.example"), false},
-		"another sub":       {authelia.Set("sub", "another"), false},
-		"no sub":            {authelia.Without("sub"), false},
-		"another aud":       {authelia.Set("aud", []string{"another"}), false},
-		"another azp":       {authelia.Set("azp", "another"), false},
-		"another nonce":     {authelia.Set("nonce", "another"), false},
-		"another auth_time": {authelia.Set("auth_time", 1795442000), false},
-		"another at_hash":   {authelia.Set("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"), false},
-		"an old iat":        {authelia.Set("iat", 1700000000), false},
-		"expired":           {authelia.Set("exp", 1700000000), false},
-		"no nonce":          {authelia.Without("nonce"), true},
-		"no auth_time":      {authelia.Without("auth_time"), true},
+		"good":                            {func(*authelia.Server) {}, nil, ""},
+		"expired":                         {func(op *authelia.Server) { op.ExpireRefreshTokens() }, ErrTokensEnded, "invalid_grant"},
+		"revoked":                         {func(op *authelia.Server) { op.RevokeTokens("alice") }, ErrTokensEnded, "invalid_grant"},
+		"down":                            {func(op *authelia.Server) { op.Down() }, ErrProviderUnavailable, ""},
+		"503":                             {fault(authelia.Fault{Status: http.StatusServiceUnavailable}), ErrProviderUnavailable, ""},
+		"rate limited":                    {fault(authelia.Fault{Status: http.StatusTooManyRequests}), ErrProviderUnavailable, ""},
+		"oidcc-client-test-refresh-token": {answer(authelia.Without("id_token")), nil, ""},
+		"no new refresh token":            {answer(authelia.Without("refresh_token")), nil, ""},
+		"no access token":                 {answer(authelia.Without("access_token")), ErrIDTokenInvalid, ""},
+		"token_type another":              {answer(authelia.Set("token_type", "mac")), ErrTokensEnded, "token_type"},
+		"nonce left out":                  {idToken(authelia.Without("nonce")), nil, ""},
+		"nonce another":                   {idToken(authelia.Set("nonce", "another")), ErrIDTokenInvalid, "nonce"},
+		"auth_time left out":              {idToken(authelia.Without("auth_time")), nil, ""},
+		"auth_time another":               {idToken(authelia.Set("auth_time", 1)), ErrIDTokenInvalid, "auth_time"},
+		"aud another":                     {idToken(authelia.Set("aud", []string{"another"})), ErrIDTokenInvalid, "audience"},
+		"at_hash another":                 {idToken(authelia.Set("at_hash", "AAAAAAAAAAAAAAAAAAAAAA")), ErrIDTokenInvalid, "at_hash"},
+		"oidcc-client-test-refresh-token-invalid-issuer": {idToken(authelia.Set("iss", "https://evil.example")), ErrIDTokenInvalid, "provider"},
+		"oidcc-client-test-refresh-token-invalid-sub":    {idToken(authelia.Set("sub", "another")), ErrIDTokenInvalid, "sub"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, offline)
-			old := w.signedIn()
-			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = row.edit })
-			fresh, err := w.rp.Refresh(t.Context(), old.Tokens, old.Identity)
-			if row.ok != (err == nil) {
-				t.Fatalf("got %v", err)
+			result, err := w.signIn()
+			if err != nil {
+				t.Fatal(err)
 			}
-			if !row.ok && (!errors.Is(err, ErrTokensEnded) || fresh.Access != "") {
-				t.Errorf("got %+v, %v", fresh, err)
+			row.change(w.op)
+			fresh, err := w.rp.Refresh(t.Context(), result.Tokens, result.Identity)
+			failsAs(t, err, row.want, row.text)
+			if err == nil && (fresh.Refresh == "" || fresh.ID == "") {
+				t.Errorf("something was lost: %+v", fresh)
+			}
+			if calls := w.op.Calls(authelia.EndpointToken); calls > 2 {
+				t.Errorf("%d token requests", calls)
 			}
 		})
 	}
+}
+
+// Without a refresh token, or with somebody else's, nobody is asked.
+func TestRefreshWithoutToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	result, err := w.signIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.rp.Refresh(t.Context(), result.Tokens, result.Identity)
+	failsAs(t, err, ErrTokensEnded, "")
+	result.Tokens.Refresh, result.Identity.Issuer = "x", "https://another.example"
+	_, err = w.rp.Refresh(t.Context(), result.Tokens, result.Identity)
+	failsAs(t, err, ErrTokensEnded, "")
+	w.calls(authelia.EndpointToken, 1)
+}
+
+// Revoked tokens open nothing, and the client authenticates in the way that
+// Authelia has for this endpoint, whatever it does at the token endpoint.
+func TestRevoke(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*setup){
+		"basic": func(*setup) {},
+		"post":  func(s *setup) { s.config.ClientAuth, s.client.AuthMethod = ClientAuthPost, "client_secret_post" },
+		"a secret that must be encoded": func(s *setup) {
+			s.config.ClientSecret, s.client.Secret = "a%b +c:d", "a%b +c:d"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, offline, change)
+			result, err := w.signIn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.rp.Revoke(t.Context(), result.Tokens, result.Identity); err != nil {
+				t.Error(err)
+			}
+			_, err = w.rp.Recheck(t.Context(), result.Tokens, result.Identity)
+			failsAs(t, err, ErrTokensEnded, "")
+			_, err = w.rp.Refresh(t.Context(), result.Tokens, result.Identity)
+			failsAs(t, err, ErrTokensEnded, "")
+		})
+	}
+}
+
+// A provider that revokes nothing is not asked; one that refuses, or is away, is an error.
+func TestRevokeRefused(t *testing.T) {
+	t.Parallel()
+	t.Run("no endpoint", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = authelia.Without("revocation_endpoint") })
+		result, err := w.signIn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.rp.Revoke(t.Context(), result.Tokens, result.Identity); err != nil {
+			t.Error(err)
+		}
+	})
+	w := newWorld(t)
+	result, err := w.signIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.op.UpdateClient("romm", func(c *authelia.Client) { c.Secret = "another" })
+	err = w.rp.Revoke(t.Context(), result.Tokens, result.Identity)
+	if refused, ok := errors.AsType[*TokenError](err); !ok || refused.Status != http.StatusUnauthorized {
+		t.Errorf("got %v", err)
+	}
+	w.op.Down()
+	failsAs(t, w.rp.Revoke(t.Context(), result.Tokens, result.Identity), ErrProviderUnavailable, "")
 }
 
 // A refresh is one request, whatever happens: a second one with a token that
@@ -160,34 +243,4 @@ func TestRefreshOfEndedTokens(t *testing.T) {
 	w.Advance(91 * time.Minute)
 	_, err = w.rp.Refresh(t.Context(), other.Tokens, other.Identity)
 	failsAs(t, err, ErrTokensEnded, "invalid_grant")
-	w.op.ForgetRequests()
-	for _, identity := range []Identity{{Issuer: "https://old.example", Subject: other.Identity.Subject}, {}} {
-		_, err = w.rp.Refresh(t.Context(), other.Tokens, identity)
-		failsAs(t, err, ErrTokensEnded, "of this issuer")
-	}
-	w.calls(authelia.EndpointToken, 0)
-}
-
-// A userinfo that takes the access token no longer says so.
-func TestRecheckOfEndedTokens(t *testing.T) {
-	t.Parallel()
-	for name, end := range map[string]func(*authelia.Server){
-		"expired": (*authelia.Server).ExpireAccessTokens, "revoked": func(op *authelia.Server) { op.RevokeTokens("alice") },
-		"another database": (*authelia.Server).ResetDatabase,
-	} {
-		w := newWorld(t)
-		old := w.signedIn()
-		end(w.op)
-		_, err := w.rp.Recheck(t.Context(), old.Tokens, old.Identity)
-		failsAs(t, err, ErrTokensEnded, "401")
-		if t.Failed() {
-			t.Log(name)
-		}
-	}
-	w := newWorld(t)
-	old := w.signedIn()
-	userinfo(authelia.Set("sub", "another"))(w.op)
-	if _, err := w.rp.Recheck(t.Context(), old.Tokens, old.Identity); errors.Is(err, ErrTokensEnded) {
-		t.Errorf("somebody else's userinfo: %v", err)
-	}
 }

@@ -3,16 +3,18 @@ package flow
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 )
 
-// Revoke tells the provider that the tokens of a session are needed no more
-// (RFC 7009), with one request: for the refresh token, with which the access
-// token ends, else for the access token. A provider without a revocation
-// endpoint is told nothing, and that is no error.
+// Revoke tells the provider that the tokens of a session are not needed any
+// more (RFC 7009 section 2.1), with one request: for the refresh token, with
+// which the access token ends, else for the access token. A provider without a
+// revocation endpoint is told nothing. Errors match ErrProviderUnavailable, or
+// are a TokenError.
 func (rp *RelyingParty) Revoke(ctx context.Context, tokens Tokens, identity Identity) error {
 	if identity.Issuer != rp.Issuer { // its token is nobody else's to see
 		return nil
@@ -35,21 +37,25 @@ func (rp *RelyingParty) Revoke(ctx context.Context, tokens Tokens, identity Iden
 		return fmt.Errorf("making a request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if basic { // RFC 6749 section 2.3.1: both are form-encoded first
-		request.SetBasicAuth(url.QueryEscape(rp.ClientID), url.QueryEscape(rp.ClientSecret))
+	if basic {
+		request.SetBasicAuth(url.QueryEscape(rp.ClientID), url.QueryEscape(rp.ClientSecret)) // RFC 6749 section 2.3.1
 	}
-	answer, err := statusClient(rp.Client).Do(request)
+	answer, err := rp.Client.Do(request)
 	if err != nil {
-		return fmt.Errorf("revoking tokens: %w", err)
+		return fmt.Errorf("%w: asking its revocation endpoint: %w", ErrProviderUnavailable, err)
 	}
-	_ = answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
+	_, _ = io.Copy(io.Discard, answer.Body) // so that the connection can be used again
+	if answer.StatusCode != http.StatusOK {
+		return &TokenError{Status: answer.StatusCode}
+	}
 	return nil
 }
 
 // revokesByBasic reports whether the client authenticates at the revocation
 // endpoint with client_secret_basic, the default of RFC 8414 section 2. How it
-// does at the token endpoint says nothing: at Authelia a client that posts its
-// secret there must not here.
+// does at the token endpoint says nothing: Authelia registers the method for
+// this endpoint on its own, and this is the one it has by default.
 func (p *Provider) revokesByBasic() bool {
 	return len(p.revocationAuth) == 0 || slices.Contains(p.revocationAuth, "client_secret_basic") ||
 		!slices.Contains(p.revocationAuth, "client_secret_post")

@@ -59,10 +59,3 @@ func unavailable(err error) bool {
 	_, network := errors.AsType[net.Error](err) // while the body came
 	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled)
 }
-
-// refused reports whether an error of a status client says that the credential
-// was not taken.
-func refused(err error) bool {
-	e, ok := errors.AsType[*statusError](err)
-	return ok && e.status == http.StatusUnauthorized
-}

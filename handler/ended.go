@@ -37,7 +37,7 @@ func (s *State) sessionEnded(ended *session.Session, reason string, underWay boo
 	record := ended.Record()
 	last.gate.Logger.Info("session ended", zap.String("user", record.Identity.Username),
 		zap.Stringer("session", ended.ID()), zap.String("reason", reason))
-	last.gate.Observe("signed_out", label(reason))
+	last.gate.Observe("ended", label(reason))
 	if reason == reasonRenewed {
 		return
 	}
@@ -109,7 +109,8 @@ func (g *Gate) end(ctx context.Context, s *session.Session, reason string) {
 // label returns reason as the metrics have it: what others make up is one.
 func label(reason string) string {
 	switch reason {
-	case reasonSignedOut, reasonSignedInAs, reasonRenewed, reasonAccountGone, reasonUnproven, errNotAllowed.Code,
+	case "operator", "backchannel_logout", "ended_by_user",
+		reasonSignedOut, reasonSignedInAs, reasonRenewed, reasonAccountGone, reasonUnproven, errNotAllowed.Code,
 		session.ReasonIdle, session.ReasonLifetime, session.ReasonElsewhere, session.ReasonRemoved:
 		return reason
 	}

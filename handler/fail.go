@@ -23,6 +23,11 @@ func (g *Gate) fail(w http.ResponseWriter, r *http.Request, chain Chain, k kind,
 	problem.Reference = rand.Text()[:10]
 	g.log(r, chain, problem)
 	g.Observe("refused", problem.Code)
+	if r.ProtoMajor == 1 && r.Header.Get("Expect") != "" {
+		// Who asks before it uploads is not to upload; a connection that goes
+		// on would have to read all of that first.
+		w.Header().Set("Connection", "close")
+	}
 	if g.PassErrors {
 		return problem
 	}

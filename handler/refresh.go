@@ -39,7 +39,7 @@ func (g *Gate) refresh(ctx context.Context, s *session.Session, seen flow.Tokens
 		case err != nil:
 			failed = err
 		default:
-			record.Tokens, fresh = tokens, tokens
+			record.Tokens, fresh = *tokens, *tokens
 			g.Observe("refreshed", "ok")
 		}
 	})

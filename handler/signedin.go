@@ -47,7 +47,7 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 		if r.Method == http.MethodPost {
 			return g.signOutByScript(w, r, s)
 		}
-	case Protected, Open, Credential:
+	case Protected, Open, Credential, Bearer, Exchange:
 	}
 	if r.Method == http.MethodGet && g.mustProve(record, v) && kindOf(r, p, g.Application) == kindNavigation {
 		if answered, err := g.proveByNavigation(w, r, chain, s, v); answered {
@@ -65,12 +65,12 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 			return g.fail(w, r, chain, kindOf(r, p, g.Application), err)
 		}
 	}
-	return g.passStamped(w, r, chain, call, s, p)
+	return g.passStamped(w, r, chain, call, s, p, plain)
 }
 
 // passStamped stamps r and passes it on. A request that may be asked again is,
 // once, if the application turns out to have forgotten the session.
-func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, call Caller, s *session.Session, p string) error {
+func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, call Caller, s *session.Session, p string, plain bool) error {
 	v := visitOf(s)
 	answer := &answerWriter{ResponseWriter: w, gate: g, visit: v}
 	if mayRepeat(r) {
@@ -102,10 +102,16 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 		return nil
 	}
 
-	if err := g.rebroker(r, chain, s, v); err != nil {
+	err := g.rebroker(r, chain, s, v)
+	if err != nil && g.Application.Access(r, p, plain) != Open {
 		return g.fail(w, r, chain, kindOf(r, p, g.Application), err)
 	}
 	again := chain.Fresh(w, answer.before.request(r), r)
+	if err != nil {
+		// What anybody may ask is not refused: the application's page would
+		// ask its heartbeat again at once, and never stop.
+		return g.passUnstamped(w, again, chain)
+	}
 	v.stampOf(s.Record(), g.private).put(again, g.private, g.IdentityHeaders)
 	return g.chainError(chain.Serve(&answerWriter{ResponseWriter: w, gate: g, visit: v}, again))
 }
@@ -185,7 +191,7 @@ func (g *Gate) localTarget(target string) string {
 		return "/"
 	}
 	u, err := url.Parse(target)
-	if err != nil || under(u.Path, Base) {
+	if err != nil || under(u.Path, Base) && target != sessionsPath {
 		return "/"
 	}
 	return target

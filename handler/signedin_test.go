@@ -256,9 +256,25 @@ func TestNoSignInByItselfAfterSignOut(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
 	}
 	w = f.do(t, Base+"/signed-out", "Cookie", "__Host-romm_oidc_signed_out=1")
+	if w.Header().Get("Clear-Site-Data") != `"cache"` {
+		t.Error("Back leads to a page of the application's")
+	}
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "You are signed out") ||
 		!strings.Contains(strings.Join(w.Header()["Set-Cookie"], ""), "__Host-romm_oidc_signed_out=; Path=/; Max-Age=0") {
 		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+// A form of another site comes without the ticket, since that is Lax. Answered
+// as the application's own button is, it would take the ticket away all the same.
+func TestForeignFormWithoutTicketSignsNobodyOut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	for _, fields := range [][]string{{"Origin", "https://evil.com"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}} {
+		w := f.do(t, "POST /signout", fields...)
+		if w.Code != http.StatusForbidden || len(w.Header()["Set-Cookie"]) != 0 {
+			t.Errorf("%v: %d, %v", fields, w.Code, w.Header()["Set-Cookie"])
+		}
 	}
 }
 
@@ -340,11 +356,11 @@ func TestTwoUsersAreNeverCrossed(t *testing.T) {
 	wg.Wait()
 }
 
-// The same, a million times over, on what all brokering goes through.
+// The same, a million times over, on the key alone: who is answered by the
+// other's flight is not confirmed themselves.
 func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.Application = perUser{c.Application.(*application)} })
-	const each = 1_000_000 / 8
+	f := newFixture(t, nil)
 	var wg sync.WaitGroup
 	for _, name := range []string{"alice", "bob"} {
 		_, text, _ := strings.Cut(f.ticket(t, flow.Identity{Subject: name, Username: name}), "=")
@@ -353,18 +369,33 @@ func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := visitOf(s)
-		for range 4 {
-			wg.Go(func() {
-				r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/", nil)
-				for range each {
-					v.brokered.Store(nil)
-					if err := f.gate.rebroker(r, f.chain, s, v); err != nil || s.Record().Application != name {
-						t.Errorf("%s got the session of %s, %v", name, s.Record().Application, err)
-						return
-					}
+		r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/", nil)
+		wg.Go(func() {
+			for range 500_000 {
+				v.confirmedAt.Store(0)
+				if err := f.gate.ensureConfirmed(r, f.chain, s, v); err != nil || v.confirmedAt.Load() == 0 {
+					t.Errorf("%s was answered for somebody else, %v", name, err)
+					return
 				}
-			})
-		}
+			}
+		})
 	}
 	wg.Wait()
+}
+
+// Whom the application refuses may still ask what anybody may: its page would
+// ask its heartbeat again at once, without end.
+func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	ticket := f.ticket(t, alice)
+	delete(f.app.alive, "app-0")
+	f.app.err = errNotAllowed
+	var hits atomic.Int64
+	f.forgetful(&hits)
+	for range 3 {
+		if w := f.do(t, "/open", "Cookie", ticket); w.Body.String() != "who are you" { // the application's own answer
+			t.Errorf("%d %q", w.Code, w.Body)
+		}
+	}
 }

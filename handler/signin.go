@@ -85,6 +85,7 @@ func (g *Gate) callback(w http.ResponseWriter, r *http.Request, chain Chain) err
 	}
 	http.SetCookie(w, g.cookies.unset(cookie))
 	http.SetCookie(w, g.cookies.set(g.cookies.ticket, result.ticket, g.Lifetime))
+	g.dropBrowserCookies(w)
 	redirect(w, http.StatusSeeOther, g.localTarget(result.returnTo))
 	return nil
 }

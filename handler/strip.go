@@ -108,7 +108,9 @@ func isUpgrade(r *http.Request) bool {
 }
 
 // isSocket reports whether r opens a WebSocket, over HTTP/1.1 (RFC 6455) or as
-// extended CONNECT (RFC 8441, RFC 9220).
+// extended CONNECT (RFC 8441, RFC 9220), whose protocol the servers for HTTP/2
+// and HTTP/3 put in different places.
 func isSocket(r *http.Request) bool {
-	return isUpgrade(r) || r.Method == http.MethodConnect && r.Header.Get(":protocol") == "websocket"
+	return isUpgrade(r) || r.Method == http.MethodConnect &&
+		(r.Header.Get(":protocol") == "websocket" || r.ProtoMajor == 3 && r.Proto == "websocket")
 }

@@ -3,11 +3,40 @@ package tests
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 )
+
+// Every command that the documents name exists.
+func TestDocumentedCommands(t *testing.T) {
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("(?:caddy romm-oidc|^\\|) `?(status|(?:sessions|links) [a-z-]+)")
+	found := map[string]bool{}
+	for line := range strings.Lines(string(document)) {
+		if match := named.FindStringSubmatch(line); match != nil {
+			found[match[1]] = true
+		}
+	}
+	if len(found) != 8 {
+		t.Errorf("README.md names %v", found)
+	}
+	for command := range found {
+		output, err := exec.CommandContext(t.Context(), file, append(strings.Fields("romm-oidc "+command), "--help")...).CombinedOutput()
+		if err != nil || !strings.Contains(string(output), "caddy romm-oidc "+command) {
+			t.Errorf("%s: %v %s", command, err, output)
+		}
+	}
+}
 
 // Every test that SECURITY.md names exists.
 func TestSecurityNamesTests(t *testing.T) {
@@ -15,8 +44,23 @@ func TestSecurityNamesTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sources := testSources(t)
+	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(document), -1)
+	if len(names) < 30 {
+		t.Errorf("SECURITY.md names only %d tests", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(sources, "func "+name[1]+"(") {
+			t.Errorf("there is no %s", name[1])
+		}
+	}
+}
+
+// testSources is the text of all tests.
+func testSources(t *testing.T) string {
+	t.Helper()
 	var sources strings.Builder
-	err = filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -27,13 +71,5 @@ func TestSecurityNamesTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(document), -1)
-	if len(names) < 30 {
-		t.Errorf("SECURITY.md names only %d tests", len(names))
-	}
-	for _, name := range names {
-		if !strings.Contains(sources.String(), "func "+name[1]+"(") {
-			t.Errorf("there is no %s", name[1])
-		}
-	}
+	return sources.String()
 }

@@ -88,7 +88,7 @@ func start(t *testing.T, o options) *stack {
 		o.authelia(&ao)
 	}
 	s.authelia = authelia.New(ao)
-	ro := romm.Options{OIDC: romm.OIDC{
+	ro := romm.Options{SecretKey: strings.Repeat("k", 64), OIDC: romm.OIDC{
 		Enabled: true, Provider: "authelia", Autologin: true, ClientID: "romm", ClientSecret: "insecure_secret",
 		RedirectURI: public + base, ServerURL: inside + base,
 		ClaimRoles: "romm_roles", RoleAdmin: "admin", RoleViewer: "user",
@@ -167,6 +167,8 @@ func (s *stack) load(o options) {
 }
 `, s.storage, public, inside, s.cert, s.key, issuer, s.autheliaURL, base, o.directive, site,
 		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global), "caddyfile")
+	// A connection from before may still be served by what was loaded before.
+	transport.CloseIdleConnections()
 }
 
 // certificate writes a certificate for the stack's names.

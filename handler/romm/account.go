@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 )
@@ -72,8 +73,19 @@ func (a *App) Confirm(ctx context.Context, call handler.Caller, session string) 
 	case handler.Forgotten:
 		return false, nil
 	case handler.Unknown:
+		if denies(answer) {
+			return false, nil
+		}
 	}
 	return false, unexpected("GET /api/users/me", answer)
+}
+
+// denies reports whether RomM itself refused. RomM before 4.5 says no word of
+// a session that it signed with another key, as it does after a restart if it
+// was given none.
+func denies(answer *handler.Answer) bool {
+	return (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden) &&
+		strings.Contains(string(answer.Body), `"detail"`)
 }
 
 // noCredentials makes RomM skip its CSRF check, for which we have no token. It
@@ -82,15 +94,31 @@ func (a *App) Confirm(ctx context.Context, call handler.Caller, session string) 
 // not do: RomM answers 500 to one that it cannot read.)
 const noCredentials = "Basic Og==" //nolint:gosec // it is none
 
+// Unforgeable has RomM skip its CSRF check for r.
+func (a *App) Unforgeable(r *http.Request) { r.Header["Authorization"] = []string{noCredentials} }
+
 // SignOut ends session in RomM.
 func (a *App) SignOut(ctx context.Context, call handler.Caller, session string) error {
 	if session == "" {
 		return nil
 	}
-	_, err := call(ctx, handler.Call{
+	signOut := handler.Call{
 		Method: http.MethodPost, Target: "/api/logout", Cookie: sessionCookie + "=" + session,
 		Header: http.Header{"Authorization": {noCredentials}},
-	})
+	}
+	answer, err := call(ctx, signOut)
+	if err != nil || answer.Status != http.StatusForbidden {
+		return err
+	}
+	// RomM after 5.2 checks all the same where a session comes along.
+	answer, err = call(ctx, handler.Call{Method: http.MethodGet, Target: "/api/heartbeat", Cookie: signOut.Cookie})
+	if err != nil {
+		return err
+	}
+	token := cookieOf(answer, csrfCookie)
+	signOut.Cookie += "; " + csrfCookie + "=" + token
+	signOut.Header = http.Header{"X-Csrftoken": {token}}
+	_, err = call(ctx, signOut)
 	return err
 }
 
@@ -98,14 +126,20 @@ func (a *App) SignOut(ctx context.Context, call handler.Caller, session string) 
 // RomM before 4.5 keeps its state in the cookie itself, so that only the
 // newest is worth anything.
 func sessionOf(answer *handler.Answer) string {
-	session := ""
-	for _, line := range answer.Header["Set-Cookie"] {
-		if cookie, err := http.ParseSetCookie(line); err == nil && cookie.Name == sessionCookie {
-			session = cookie.Value
-		}
-	}
+	session := cookieOf(answer, sessionCookie)
 	if session == "null" {
 		return ""
 	}
 	return session
+}
+
+// cookieOf returns the last value that an answer sets for a cookie.
+func cookieOf(answer *handler.Answer, name string) string {
+	value := ""
+	for _, line := range answer.Header["Set-Cookie"] {
+		if cookie, err := http.ParseSetCookie(line); err == nil && cookie.Name == name {
+			value = cookie.Value
+		}
+	}
+	return value
 }

@@ -78,7 +78,8 @@ func (a *App) linkFor(ctx context.Context, identity *flow.Identity) (*Link, erro
 		return nil, storageProblem(err)
 	}
 	if holder != nil && !holder.owns(identity) {
-		return nil, errLinkTaken
+		// For the log: the operator may have to move the link to this subject.
+		return nil, errLinkTaken.Because(errors.New("the address is linked to subject " + holder.Subject + ", this is subject " + identity.Subject))
 	}
 	return nil, nil //nolint:nilnil // a newcomer has no link
 }
@@ -149,6 +150,9 @@ func (a *App) signInAs(ctx context.Context, call handler.Caller, claims op.Claim
 func (a *App) walk(ctx context.Context, call handler.Caller, claims op.Claims) (string, *account, error) {
 	start, session, err := a.startSignIn(ctx, call)
 	if err == nil {
+		err = a.keepsRoles(start)
+	}
+	if err == nil {
 		session, err = a.redeem(ctx, call, claims, start, session)
 	}
 	var user *account
@@ -161,6 +165,23 @@ func (a *App) walk(ctx context.Context, call handler.Caller, claims op.Claims) (
 	}
 	return session, user, nil
 }
+
+// keepsRoles refuses to go on where RomM would take away an administrator's
+// role: from 4.3.1 until 4.8 it does so at every sign-in whose claims name
+// none, if it reads roles at all, which it tells by a scope of that name.
+func (a *App) keepsRoles(start url.Values) error {
+	beat := a.State.heartbeat.Load()
+	if beat == nil || len(strings.Fields(start.Get("scope"))) <= len(strings.Fields(rommScope)) {
+		return nil
+	}
+	if v, ok := parseVersion(beat.System.Version); ok && v.before(4, 8, 0) && !v.before(4, 3, 1) {
+		return errRolesVersion.Because(errors.New("RomM says that it is " + beat.System.Version + " and asks for the scopes " + start.Get("scope")))
+	}
+	return nil
+}
+
+// rommScope is what RomM asks for if it reads no roles.
+const rommScope = "openid profile email"
 
 // redeem brings RomM a code for claims and returns the session that it becomes.
 func (a *App) redeem(ctx context.Context, call handler.Caller, claims op.Claims, start url.Values, session string) (string, error) {

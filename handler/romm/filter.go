@@ -15,7 +15,9 @@ const (
 // SessionCookie is the name of RomM's session cookie.
 func (a *App) SessionCookie() string { return sessionCookie }
 
-// BrowserCookies are RomM's cookies that a browser must lose at sign-out.
+// BrowserCookies are RomM's cookies that a browser must lose at sign-out, and
+// at sign-in: RomM 4.4.1 to 4.8 refuses the first save with a token from before,
+// and gives no other.
 func (a *App) BrowserCookies() []string { return []string{csrfCookie} }
 
 // SignOutAnswer is how RomM (4.8 and later) tells its page where to go after a

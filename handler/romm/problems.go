@@ -2,6 +2,7 @@ package romm
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 )
@@ -13,6 +14,11 @@ var (
 		Code: "romm_unreachable", Status: http.StatusBadGateway, Title: "RomM does not answer as expected",
 		Text: "You are known to {provider}, but RomM did not answer. Try again in a moment.", Way: handler.WayRetry,
 		Hint: "RomM may be starting, or something between Caddy and RomM answers in its place. The directives behind romm_oidc must pass /api/* on to RomM unchanged.",
+	}
+	errBusy = &handler.Problem{
+		Code: "romm_busy", Status: http.StatusServiceUnavailable, Title: "RomM does not answer",
+		Text: "Your password cannot be checked right now.", Retry: 5 * time.Second,
+		Hint: "RomM may be starting, or has too much to do.",
 	}
 	errDisabled = &handler.Problem{
 		Code: "romm_oidc_off", Status: http.StatusBadGateway, Title: "RomM does not accept this sign-in",
@@ -61,7 +67,7 @@ var (
 	errRolesVersion = &handler.Problem{
 		Code: "roles_version", Status: http.StatusBadGateway, Title: "This RomM is too old for roles",
 		Text: "Please tell whoever runs the site.", Way: handler.WayRetry,
-		Hint: "Before 4.8.0 RomM takes away an administrator's role when a sign-in does not repeat it. Remove roles from romm_oidc, or update RomM.",
+		Hint: "Before 4.8.0 RomM takes away an administrator's role when a sign-in does not repeat it. Remove roles from romm_oidc and OIDC_CLAIM_ROLES from RomM's environment, or update RomM.",
 	}
 	errNoAdministrator = &handler.Problem{
 		Code: "no_administrator", Status: http.StatusForbidden, Title: "RomM has no administrator yet",

@@ -18,7 +18,7 @@ func userRoutes() []route {
 	return []route{
 		{methods: "POST", pattern: "/api/users", serve: (*exchange).createUser},
 		{methods: "POST", pattern: "/api/users/invite-link", serve: (*exchange).invite},
-		{methods: "POST", pattern: "/api/users/register", serve: (*exchange).register},
+		{methods: "POST", pattern: "/api/users/register", from: "3.10.0", serve: (*exchange).register},
 		{methods: "GET", pattern: "/api/users", scope: "users.read", serve: (*exchange).listUsers},
 		{methods: "GET", pattern: "/api/users/me", scope: "me.read", serve: (*exchange).me},
 		{methods: "GET", pattern: "/api/users/identifiers", scope: "users.read", from: "4.9.0", serve: (*exchange).userIdentifiers},

@@ -122,7 +122,7 @@ func (s *Server) openToken(raw string) (map[string]any, error) {
 	if err != nil {
 		return nil, errUnhandled
 	}
-	payload, err := token.Verify([]byte(s.options.SecretKey))
+	payload, err := token.Verify(s.secretKey())
 	if err != nil {
 		return nil, errUnhandled
 	}
@@ -141,7 +141,7 @@ func (s *Server) openToken(raw string) (map[string]any, error) {
 
 // sign is how RomM signs everything: HS256 with the bytes of its secret key.
 func (s *Server) sign(claims any) string {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(s.options.SecretKey)},
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: s.secretKey()},
 		(&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		panic(err) // a byte slice is always a key for HS256

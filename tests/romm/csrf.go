@@ -26,8 +26,7 @@ type csrfToken struct {
 // csrfAllows applies to every unsafe request, of anonymous callers too, unless
 // the Authorization header merely claims to be a bearer or basic one.
 func (x *exchange) csrfAllows() bool {
-	scheme, _, _ := strings.Cut(x.r.Header.Get("Authorization"), " ")
-	x.noCSRF = x.options.DisableCSRFProtection || strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "basic")
+	x.noCSRF = x.options.DisableCSRFProtection || x.csrfSkipped()
 	switch x.r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return true
@@ -51,6 +50,20 @@ func (x *exchange) csrfAllows() bool {
 		return true
 	}
 	return sameUser(kept.UserID, x.userID())
+}
+
+// csrfSkipped: until 4.4.0 any Authorization will do, after 5.2 none beside a
+// session.
+func (x *exchange) csrfSkipped() bool {
+	lines, given := x.r.Header["Authorization"]
+	if !given || !x.version.csrfBound() {
+		return given
+	}
+	if _, found := x.cookie(sessionCookie); found && x.version.csrfBesideSession() {
+		return false
+	}
+	scheme, _, _ := strings.Cut(lines[0], " ")
+	return strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "basic")
 }
 
 // writeCSRF issues the cookie when it is missing and, from 4.9, when it was
@@ -100,7 +113,7 @@ func (x *exchange) openCSRF(value string) (csrfToken, bool) {
 }
 
 func (x *exchange) csrfMAC(text string) string {
-	mac := hmac.New(sha256.New, []byte("csrftoken"+x.options.SecretKey))
+	mac := hmac.New(sha256.New, append([]byte("csrftoken"), x.secretKey()...))
 	mac.Write([]byte(text))
 	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -135,6 +135,15 @@ func (x *exchange) clientHost() string {
 	return host
 }
 
+// scheme is https if X-Forwarded-Proto says exactly that. Until 4.0 nginx
+// overwrites it.
+func (x *exchange) scheme() string {
+	if x.version.atLeast(4, 0, 0) && x.r.Header.Get("X-Forwarded-Proto") == "https" {
+		return "https"
+	}
+	return "http"
+}
+
 // cors reflects any Origin, with credentials, and answers preflights.
 func (x *exchange) cors() (answered bool) {
 	origin := x.r.Header.Get("Origin")

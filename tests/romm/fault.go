@@ -88,10 +88,22 @@ func (s *Server) Up() {
 	s.faults.mu.Unlock()
 }
 
-// Restart restarts RomM and its Redis: sessions, sockets and the cached
-// metadata and keys of the provider are gone.
+// Upgrade makes RomM a later release, as a new image does: 5.0 knows two roles
+// only. It must be called between Down and Up.
+func (s *Server) Upgrade(release string) {
+	s.install(release)
+	for _, u := range s.Users() {
+		if s.version.twoRoles() && u.Role != roleAdmin {
+			s.change(u.Username, func(u *User) { u.Role = s.version.lowestRole() })
+		}
+	}
+}
+
+// Restart restarts RomM and its Redis: sessions, sockets, the cached metadata
+// and keys of the provider and, unless one was given, the secret key are gone.
 func (s *Server) Restart() {
 	s.DropSessions()
+	s.begin()
 	s.provider.forget()
 	s.sockets.closeAll()
 }

@@ -104,7 +104,7 @@ func (x *exchange) content() error {
 
 func (x *exchange) feed() error {
 	return x.json(http.StatusOK, map[string]any{"files": []map[string]any{{
-		"url": "http://" + x.r.Host + "/api/roms/1/files/content/demo.nes", "size": x.options.ContentSize,
+		"url": x.scheme() + "://" + x.r.Host + "/api/roms/1/files/content/demo.nes", "size": x.options.ContentSize,
 	}}})
 }
 

@@ -31,9 +31,11 @@ type Options struct {
 	DisableCSRFProtection bool
 	// SecureCookies is ROMM_SESSION_SECURE_COOKIE (RomM 5.1 and later).
 	SecureCookies bool
-	// SecretKey is ROMM_AUTH_SECRET_KEY. Default a random one.
+	// SecretKey is ROMM_AUTH_SECRET_KEY. Default a random one, another after
+	// each restart.
 	SecretKey string
-	// SessionMaxAge is how long an unused session lives. Default 14 days.
+	// SessionMaxAge is how long an unused session lives, from 4.0. Default 14
+	// days.
 	SessionMaxAge time.Duration
 	// ContentSize is the size of each ROM, in bytes. Default 1 MiB.
 	ContentSize int64
@@ -85,10 +87,8 @@ func (o Options) withDefaults() Options {
 	if o.Version == "" {
 		o.Version = "5.2.0"
 	}
-	if o.SecretKey = strings.TrimSpace(o.SecretKey); o.SecretKey == "" {
-		o.SecretKey = randomHex(32)
-	}
-	if o.SessionMaxAge == 0 {
+	o.SecretKey = strings.TrimSpace(o.SecretKey)
+	if o.SessionMaxAge == 0 || !parseVersion(o.Version).atLeast(4, 0, 0) {
 		o.SessionMaxAge = 14 * 24 * time.Hour
 	}
 	if o.ContentSize == 0 {

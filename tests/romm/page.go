@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -37,11 +38,29 @@ type pageBuild struct {
 	LogoutURL bool
 }
 
+// brandFiles lie beside index.html: what a browser shows of a site that it was
+// told to install.
+var brandFiles = map[string]string{
+	"/favicon.ico": "image/x-icon", "/favicon-16x16.png": "image/png", "/favicon-32x32.png": "image/png",
+	"/apple-touch-icon.png": "image/png", "/safari-pinned-tab.svg": "image/svg+xml",
+	"/android-chrome-192x192.png": "image/png", "/android-chrome-512x512.png": "image/png",
+	"/site.webmanifest": "application/manifest+json", "/manifest.webmanifest": "application/manifest+json",
+}
+
+const manifest = `{"name":"RomM","short_name":"RomM","display":"standalone",` +
+	`"icons":[{"src":"/android-chrome-192x192.png","sizes":"192x192","type":"image/png"}]}`
+
 // servePage answers every path that is not the API's or an asset's with the
-// single-page application.
+// single-page application, unless a file lies there.
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		http.Error(w, "405 Not Allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	if kind, found := brandFiles[r.URL.Path]; found {
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		http.ServeContent(w, r, "", pageTime, strings.NewReader(manifest))
 		return
 	}
 	var page bytes.Buffer

@@ -12,6 +12,7 @@ import (
 type Server struct {
 	options  Options
 	version  version
+	secret   atomic.Pointer[string]
 	routes   []route
 	accounts accounts
 	sessions sessions
@@ -32,17 +33,36 @@ type Server struct {
 // New returns a RomM without users.
 func New(opts Options) *Server {
 	opts = opts.withDefaults()
-	s := &Server{options: opts, version: parseVersion(opts.Version)}
+	s := &Server{options: opts}
 	s.sessions.byID = map[string]storedSession{}
 	s.faults.answers = map[string]http.HandlerFunc{}
 	s.faults.holds = map[string]*hold{}
 	s.sockets.open = map[string]*socket{}
 	s.provider.oidc = opts.OIDC
-	s.provider.url = opts.OIDC.metadataURL(s.version)
-	s.provider.userAgent = "Authlib/" + s.version.authlib() + " (+https://authlib.org)"
-	s.routes = s.allRoutes()
+	s.install(opts.Version)
+	s.begin()
 	return s
 }
+
+// install makes this RomM a release.
+func (s *Server) install(release string) {
+	s.options.Version, s.version = release, parseVersion(release)
+	s.provider.url = s.options.OIDC.metadataURL(s.version)
+	s.provider.userAgent = "Authlib/" + s.version.authlib() + " (+https://authlib.org)"
+	s.routes = s.allRoutes()
+}
+
+// begin is a start of the container: it invents a secret key if it was given
+// none.
+func (s *Server) begin() {
+	key := s.options.SecretKey
+	if key == "" {
+		key = randomHex(32)
+	}
+	s.secret.Store(&key)
+}
+
+func (s *Server) secretKey() []byte { return []byte(*s.secret.Load()) }
 
 // ServeHTTP is nginx: it picks by the normalised path and passes the path as
 // it came.

@@ -105,7 +105,7 @@ func (x *exchange) readSignedSession(value string) error {
 	if err != nil {
 		return errUnhandled
 	}
-	payload, err := token.Verify([]byte(x.options.SecretKey))
+	payload, err := token.Verify(x.secretKey())
 	if err != nil {
 		return nil //nolint:nilerr // RomM treats it as no session
 	}

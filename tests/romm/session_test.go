@@ -170,12 +170,30 @@ func TestSignedSessionBefore45(t *testing.T) {
 func TestSignedSessionHoldsTheLogin(t *testing.T) {
 	t.Parallel()
 	p := newOP(t)
-	s := New(p.options("4.4.0"))
+	options := p.options("4.4.0")
+	options.SecretKey = strings.Repeat("k", 64)
+	s := New(options)
 	b := newBrowser(t, s)
 	wantStatus(t, b.signIn(p), http.StatusTemporaryRedirect)
 	s.Restart()
 	if b.me()["username"] != "Kim" {
 		t.Error("a restart ended a signed session")
+	}
+}
+
+// Without a secret key in the environment a restart ends signed sessions, and
+// no answer says so.
+func TestRestartInventsASecretKey(t *testing.T) {
+	t.Parallel()
+	p := newOP(t)
+	s := New(p.options("4.4.0"))
+	b := newBrowser(t, s)
+	wantStatus(t, b.signIn(p), http.StatusTemporaryRedirect)
+	s.Restart()
+	answer := b.get("/api/users/me")
+	wantStatus(t, answer, http.StatusForbidden)
+	if line := setCookie(answer, sessionCookie); line != "" {
+		t.Errorf("session cookie %q", line)
 	}
 }
 

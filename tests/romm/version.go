@@ -62,6 +62,10 @@ func (v version) csrfRefreshed() bool { return v.atLeast(4, 9, 0) }
 // csrfAnonymousRelaxed: an anonymous caller may send a token bound to a user.
 func (v version) csrfAnonymousRelaxed() bool { return v.atLeast(5, 2, 0) }
 
+// csrfBesideSession: what is to come after 5.2 checks a session's requests
+// whatever their Authorization says.
+func (v version) csrfBesideSession() bool { return v.atLeast(5, 3, 0) }
+
 // claimRoles: OIDC_CLAIM_ROLES exists.
 func (v version) claimRoles() bool { return v.atLeast(4, 3, 1) }
 

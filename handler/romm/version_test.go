@@ -1,0 +1,42 @@
+package romm
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+// An upgraded RomM is noticed: at the next refusal after it was away, else
+// within five minutes. Until then it is not asked again.
+func TestDeniedStatusFollowsAnUpgrade(t *testing.T) {
+	t.Parallel()
+	now, running, asked := time.Unix(1_800_000_000, 0), "5.1.0", 0
+	app := New(Config{State: NewState(), Now: func() time.Time { return now }})
+	call := func(context.Context, handler.Call) (*handler.Answer, error) {
+		asked++
+		return &handler.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"` + running + `"}}`)}, nil
+	}
+	for _, step := range []struct {
+		name   string
+		change func()
+		want   int
+		asked  int
+	}{
+		{"at first", func() {}, http.StatusForbidden, 1},
+		{"upgraded unseen", func() { running = "5.2.0" }, http.StatusForbidden, 1},
+		{"five minutes later", func() { now = now.Add(heartbeatAge) }, http.StatusUnauthorized, 2},
+		{"downgraded unseen", func() { running = "5.0.0" }, http.StatusUnauthorized, 2},
+		{"after it was away", app.Failed, http.StatusForbidden, 3},
+		{"and again", func() {}, http.StatusForbidden, 3},
+		{"a pre-release of the next", func() { running = "5.1.1-beta.1"; app.Failed() }, http.StatusUnauthorized, 4},
+		{"a build without a version", func() { running = "development"; app.Failed() }, http.StatusUnauthorized, 5},
+	} {
+		step.change()
+		if got := app.DeniedStatus(t.Context(), call); got != step.want || asked != step.asked {
+			t.Errorf("%s: %d after %d questions, want %d after %d", step.name, got, asked, step.want, step.asked)
+		}
+	}
+}

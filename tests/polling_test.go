@@ -1,0 +1,104 @@
+package tests
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+// Both of RomM's socket servers know who connects over polling, and polling
+// ends with the session: RomM itself would go on answering it.
+func TestPolling(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	main, netplay := b.poll("/ws"), b.poll("/netplay")
+	for _, p := range []*poller{main, netplay} {
+		if status := p.send("40"); status != http.StatusOK || !p.until("40{") {
+			t.Errorf("%s: %d", p.target, status)
+		}
+	}
+	want := []romm.Socket{{Path: "/netplay", Transport: "polling"}, {Path: "/ws", User: "alice", Transport: "polling"}}
+	if open := s.romm.Sockets(); !slices.Equal(open, want) {
+		t.Errorf("%+v", open)
+	}
+	waits := make(chan bool)
+	go func() { waits <- !main.until("scan:done") }()
+	b.fetch("POST /api/logout", "Origin", public)
+	if refused := <-waits; !refused {
+		t.Error("a poll that waited was answered")
+	}
+	s.quiet()
+	if status := main.send(`42["scan",{}]`); status != http.StatusUnauthorized {
+		t.Errorf("after the sign-out: %d", status)
+	}
+	s.untouched("a poll after the sign-out")
+}
+
+// A page of another origin, or none that says where it is, cannot speak over
+// a socket with the visitor's cookie: CORS does not cover them, and RomM takes
+// any origin.
+func TestForeignSockets(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	s.quiet()
+	const poll = "/ws/socket.io/?EIO=4&transport=polling"
+	for name, fields := range map[string][]string{
+		"foreign Origin":           {"Origin: https://evil.com"},
+		"Origin of a sibling":      {"Origin: https://x.example.com:9443"},
+		"Origin with another port": {"Origin: https://romm.example.com"},
+		"Origin null":              {"Origin: null"},
+		"two Origins":              {"Origin: " + public, "Origin: https://evil.com"},
+		"no Origin, cross-site":    {"Sec-Fetch-Site: cross-site"},
+		"no Origin, same-site":     {"Sec-Fetch-Site: same-site"},
+	} {
+		upgrade := []string{
+			"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+		}
+		for _, path := range []string{"/ws/socket.io/", "/netplay/socket.io/"} {
+			lines := slices.Concat([]string{"GET " + path + "?EIO=4&transport=websocket", b.ticketCookie()}, fields, upgrade)
+			if answer := raw(t, lines...); answer.StatusCode != http.StatusForbidden {
+				t.Errorf("%s, WebSocket to %s: %d", name, path, answer.StatusCode)
+			}
+		}
+		for _, method := range []string{"GET ", "POST "} {
+			lines := append([]string{method + poll, b.ticketCookie(), "Content-Length: 0"}, fields...)
+			if answer := raw(t, lines...); answer.StatusCode != http.StatusForbidden {
+				t.Errorf("%s, polling: %d", name, answer.StatusCode)
+			}
+		}
+	}
+	s.untouched("a foreign socket")
+}
+
+// engine.io joins Cookie lines with a comma, which no cookie survives: RomM
+// gets one line, however many the browser sent, with one session in it.
+func TestOneCookieLineUpstream(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	answer := raw(t, "GET /ws/socket.io/?EIO=4&transport=polling", "Cookie: a=1", b.ticketCookie(), "Cookie: romm_session=stolen; b=2")
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+	}
+	request, _ := s.romm.LastRequest("/ws/socket.io/")
+	if lines := request.Header["Cookie"]; len(lines) != 1 || !strings.HasPrefix(lines[0], "a=1; b=2; romm_session=") || strings.Contains(lines[0], "stolen") {
+		t.Errorf("%q", lines)
+	}
+	if open := s.romm.Sockets(); len(open) != 1 || open[0].User != "alice" {
+		t.Errorf("%+v", open)
+	}
+}
+
+// A WebSocket over HTTP/2 (RFC 8441) is nothing for who is not signed in,
+// whether Caddy offers it or not.
+func TestExtendedConnectWithoutASession(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	s.quiet()
+	answer := raw2(t, "CONNECT", "/ws/socket.io/?EIO=4&transport=websocket", ":protocol", "websocket", "origin", public)
+	if answer.StatusCode != 0 && answer.StatusCode/100 != 4 {
+		t.Errorf("%d", answer.StatusCode)
+	}
+	s.untouched("an extended CONNECT")
+}

@@ -1,0 +1,394 @@
+package tests
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+// protocols are the clients of a signed-in browser, over each HTTP that a test can speak.
+func (b *browser) protocols() map[string]*http.Client {
+	b.t.Helper()
+	http1 := transport.Clone()
+	b.t.Cleanup(http1.CloseIdleConnections)
+	http1.ForceAttemptHTTP2 = false
+	http1.TLSClientConfig.NextProtos = []string{"http/1.1"}
+	http1.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	return map[string]*http.Client{
+		"HTTP/1.1": {Transport: http1, Jar: b.client.Jar},
+		"HTTP/2.0": {Transport: transport, Jar: b.client.Jar},
+	}
+}
+
+// streaming is an answer that may still be written.
+type streaming struct {
+	*bufio.Reader
+	head *http.Response
+}
+
+// stream sends a request and returns the answer while it is still being written.
+func (b *browser) stream(client *http.Client, target string) streaming {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, public+target, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = answer.Body.Close() })
+	return streaming{bufio.NewReader(answer.Body), answer}
+}
+
+// frugal runs do and fails if the heap of everything here, client and both
+// servers, grows by more than 48 MiB meanwhile.
+func frugal(t *testing.T, do func()) {
+	t.Helper()
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	peak := before.HeapInuse
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
+			if grown := int64(peak) - int64(before.HeapInuse); grown > 48<<20 {
+				t.Errorf("the heap grew by %d MiB", grown>>20)
+			}
+			return
+		case <-ticker.C:
+			runtime.ReadMemStats(&now)
+			peak = max(peak, now.HeapInuse)
+		}
+	}
+}
+
+// A big download streams through, whole and in parts.
+func TestBigDownload(t *testing.T) {
+	const size = 256 << 20
+	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.ContentSize = 1 << 40 }})
+	s.romm.Fault("/api/roms/download", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(size))
+		_, _ = io.CopyN(w, zeros{}, size)
+	})
+	b := s.as("alice")
+	frugal(t, func() {
+		answer := b.stream(b.client, "/api/roms/download")
+		if n, err := io.Copy(io.Discard, answer); n != size || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	})
+	// The last bytes of a terabyte.
+	answer := b.do("/api/roms/1/content/demo.nes", "Range", "bytes=-1000")
+	want := make([]byte, 1000)
+	content := romm.Content(1 << 40)
+	_, _ = content.Seek(-1000, io.SeekEnd)
+	_, _ = io.ReadFull(content, want)
+	if answer.StatusCode != http.StatusPartialContent || answer.body != string(want) ||
+		answer.Header.Get("Content-Range") != "bytes 1099511626776-1099511627775/1099511627776" {
+		t.Errorf("%d %v", answer.StatusCode, answer.Header)
+	}
+}
+
+// zeros is an endless file.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// HEAD, and a copy that is still good, cost no body and lose no field.
+func TestConditionalDownload(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	const target = "/api/roms/1/content/demo.nes"
+	head := b.do("HEAD " + target)
+	if head.StatusCode != http.StatusOK || head.ContentLength != 1<<20 || head.Header.Get("Accept-Ranges") != "bytes" || head.Header.Get("ETag") == "" {
+		t.Errorf("%d %d %v", head.StatusCode, head.ContentLength, head.Header)
+	}
+	if answer := b.do(target, "Range", "bytes=0-9", "If-Range", `"another"`); answer.StatusCode != http.StatusOK {
+		t.Errorf("a part of another file: %d", answer.StatusCode)
+	}
+	if answer := b.do(target, "If-None-Match", head.Header.Get("ETag")); answer.StatusCode != http.StatusNotModified || answer.body != "" {
+		t.Errorf("%d, %d bytes", answer.StatusCode, len(answer.body))
+	}
+}
+
+// A chunk of 64 MiB is uploaded without being kept anywhere on the way: RomM
+// has the beginning before the end was sent.
+func TestUploadIsNotBuffered(t *testing.T) {
+	const chunk = 64 << 20
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	fields := b.csrf()
+	frugal(t, func() {
+		answer := b.send("PUT /api/roms/upload/1", io.LimitReader(zeros{}, chunk), fields...)
+		if answer.StatusCode != http.StatusOK || s.romm.UploadedBytes() != chunk {
+			t.Errorf("%d %s", answer.StatusCode, answer.body)
+		}
+	})
+	arrived := make(chan struct{})
+	s.romm.Fault("/api/roms/upload/2", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, make([]byte, 1000))
+		close(arrived)
+		_, _ = io.Copy(w, r.Body)
+	})
+	body, rest := io.Pipe()
+	go func() {
+		_, _ = rest.Write(make([]byte, 1000))
+		<-arrived
+		_, _ = rest.Write([]byte("the rest"))
+		_ = rest.Close()
+	}()
+	if answer := b.send("PUT /api/roms/upload/2", body, fields...); answer.body != "the rest" {
+		t.Errorf("%d %q", answer.StatusCode, answer.body)
+	}
+}
+
+// A client that asks before it uploads is spared the upload where nobody is
+// signed in.
+func TestExpectContinue(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	fields := b.csrf()
+	ask := func(lines ...string) (*bufio.Reader, io.Writer) {
+		conn := dialTLS(t, "http/1.1")
+		_, err := io.WriteString(conn, "PUT /api/roms/upload/1 HTTP/1.1\r\nHost: "+publicHost+"\r\nContent-Length: 4\r\nExpect: 100-continue\r\n"+
+			strings.Join(append(lines, ""), "\r\n")+"\r\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bufio.NewReader(conn), conn
+	}
+	answer, _ := ask()
+	if line, err := answer.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 401 ") {
+		t.Errorf("nobody: %q %v", line, err)
+	}
+	answer, conn := ask(b.ticketCookie()+"; romm_csrftoken="+fields[1], "X-Csrftoken: "+fields[1], "Origin: "+public)
+	if line, err := answer.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
+		t.Fatalf("alice: %q %v", line, err)
+	}
+	_, _ = answer.ReadString('\n')
+	_, _ = io.WriteString(conn, "game")
+	final := &http.Response{}
+	for final.StatusCode < http.StatusOK { // RomM's own 100 arrives too
+		var err error
+		if final, err = http.ReadResponse(answer, nil); err != nil {
+			t.Fatal(err)
+		}
+		_ = final.Body.Close()
+	}
+	if final.StatusCode != http.StatusOK || s.romm.UploadedBytes() != 4 {
+		t.Errorf("%d, %d bytes", final.StatusCode, s.romm.UploadedBytes())
+	}
+}
+
+// An archive that RomM makes as it goes, its log, and a long poll: what RomM
+// flushes arrives at once, and the end of the session ends all of it.
+func TestStreams(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		for name, kind := range map[string]string{"archive": "application/zip", "events": "text/event-stream"} {
+			t.Run(protocol+"/"+name, func(t *testing.T) {
+				s := start(t, options{directive: rolesByMail})
+				read := make(chan struct{}, 1)
+				var cut atomic.Bool
+				s.romm.Fault("/api/roms/download", func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", kind)
+					w.Header().Set("Trailer", "Checksum")
+					control := http.NewResponseController(w)
+					for i := range 3 {
+						fmt.Fprintf(w, "part %d\n", i)
+						if err := control.Flush(); err != nil {
+							t.Error(err)
+						}
+						select { // nothing more before this was read
+						case <-read:
+						case <-r.Context().Done():
+							return
+						}
+					}
+					w.Header().Set("Checksum", "0")
+					if r.URL.Query().Has("endless") {
+						<-r.Context().Done()
+						cut.Store(true)
+					}
+				})
+				b := s.as("alice")
+				client := b.protocols()[protocol]
+				answer := b.stream(client, "/api/roms/download")
+				if answer.head.Proto != protocol {
+					t.Fatalf("it speaks %s", answer.head.Proto)
+				}
+				for i := range 3 {
+					if line, err := answer.ReadString('\n'); line != fmt.Sprintf("part %d\n", i) {
+						t.Fatalf("%q %v", line, err)
+					}
+					read <- struct{}{}
+				}
+				if _, err := answer.ReadByte(); !errors.Is(err, io.EOF) || answer.head.Trailer.Get("Checksum") != "0" {
+					t.Errorf("%v, trailer %v", err, answer.head.Trailer)
+				}
+
+				answer = b.stream(client, "/api/roms/download?endless")
+				for range 3 {
+					_, _ = answer.ReadString('\n')
+					read <- struct{}{}
+				}
+				b.fetch("POST /api/logout", "Origin", public)
+				if rest, err := io.ReadAll(answer); err == nil {
+					t.Errorf("it ended as if it were whole: %q", rest)
+				}
+				eventually(t, cut.Load)
+			})
+		}
+	}
+}
+
+// A long poll that waits is ended with its session, over each HTTP.
+func TestLongPollEndsWithItsSession(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(protocol, func(t *testing.T) {
+			s := start(t, options{directive: rolesByMail})
+			b := s.as("alice")
+			waiting, cut := make(chan struct{}), make(chan struct{})
+			s.romm.Fault("/ws/socket.io", func(_ http.ResponseWriter, r *http.Request) {
+				close(waiting)
+				<-r.Context().Done()
+				close(cut)
+			})
+			client := b.protocols()[protocol]
+			ended := make(chan error, 1)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, public+"/ws/socket.io/?EIO=4&transport=polling", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				answer, err := client.Do(r)
+				if err == nil {
+					_ = answer.Body.Close()
+					if answer.StatusCode == http.StatusOK {
+						err = errors.New("it was answered")
+					}
+				}
+				ended <- err
+			}()
+			select {
+			case <-waiting:
+			case err := <-ended:
+				t.Fatal(err)
+			}
+			b.fetch("POST /api/logout", "Origin", public)
+			select {
+			case <-cut:
+			case <-time.After(5 * time.Second):
+				t.Error("RomM still waits")
+			}
+			if err := <-ended; err != nil && strings.Contains(err.Error(), "it was answered") {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// An upload that is under way ends with its session.
+func TestUploadEndsWithItsSession(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	arrived, cut := make(chan struct{}), make(chan error, 1)
+	s.romm.Fault("/api/roms/upload/1", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, make([]byte, 1000))
+		close(arrived)
+		_, err := io.Copy(io.Discard, r.Body)
+		cut <- err
+	})
+	body, rest := io.Pipe()
+	t.Cleanup(func() { _ = rest.Close() })
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, public+"/api/roms/upload/1", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Origin", public)
+	go func() {
+		if answer, err := b.client.Do(r); err == nil {
+			_ = answer.Body.Close()
+		}
+	}()
+	go func() { _, _ = rest.Write(make([]byte, 1000)) }()
+	<-arrived
+	b.fetch("POST /api/logout", "Origin", public)
+	select {
+	case err := <-cut:
+		if err == nil {
+			t.Error("RomM takes it for whole")
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("it goes on")
+	}
+}
+
+// What a handler behind the gate copies reaches the server's own ReadFrom,
+// through Caddy's writers and ours: the way to sendfile is open.
+func TestSendfileReachesTheServer(t *testing.T) {
+	s := start(t, options{directive: rolesByMail, site: "handle /copied {\n readfrom_probe\n}\nhandle {\n reverse_proxy %s {\n" + freshConnections + "\n}\n}"})
+	b := s.as("alice")
+	b.client = b.protocols()["HTTP/1.1"]
+	answer := b.fetch("/copied")
+	if answer.StatusCode != http.StatusOK || !strings.Contains(probed.Load().(string), "net/http.(*response).ReadFrom") {
+		t.Errorf("%d, copied by\n%s", answer.StatusCode, probed.Load())
+	}
+}
+
+// probed is the call stack below which the probe's content was read.
+var probed atomic.Value
+
+func init() {
+	caddy.RegisterModule(readFromProbe{})
+	httpcaddyfile.RegisterHandlerDirective("readfrom_probe", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		h.Next()
+		return readFromProbe{}, nil
+	})
+	httpcaddyfile.RegisterDirectiveOrder("readfrom_probe", httpcaddyfile.Before, "reverse_proxy")
+}
+
+// readFromProbe copies content to the answer and sees who reads it.
+type readFromProbe struct{}
+
+func (readFromProbe) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.readfrom_probe", New: func() caddy.Module { return new(readFromProbe) }}
+}
+
+func (readFromProbe) ServeHTTP(w http.ResponseWriter, _ *http.Request, _ caddyhttp.Handler) error {
+	_, err := io.Copy(w, stackReader{bytes.NewReader(make([]byte, 1<<20))})
+	return err
+}
+
+type stackReader struct{ content io.Reader }
+
+func (r stackReader) Read(p []byte) (int, error) {
+	probed.Store(string(debug.Stack()))
+	return r.content.Read(p)
+}
