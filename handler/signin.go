@@ -114,7 +114,7 @@ func (g *Gate) signInFailed(w http.ResponseWriter, r *http.Request, chain Chain,
 	problem.returnTo = returnTo
 	http.SetCookie(w, g.cookies.unset(cookie))
 	g.Observe("signed_in", problem.Code)
-	if g.goesOn(r, &problem) {
+	if g.goesOn(r, err) {
 		redirect(w, http.StatusSeeOther, g.localTarget(returnTo))
 		return nil
 	}

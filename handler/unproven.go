@@ -2,9 +2,11 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
@@ -47,7 +49,7 @@ func (g *Gate) awaited(v *visit) *check {
 	}
 }
 
-// prove makes the user of s prove it, by a navigation of theirs: it passes
+// proveByNavigation makes the user of s prove it, by a navigation of theirs: it passes
 // through the provider, which knows them in most cases and shows them nothing.
 // It returns false if the navigation is to be answered all the same: whoever
 // uses the site does not notice that the provider is away.
@@ -81,10 +83,11 @@ func (g *Gate) proveByNavigation(w http.ResponseWriter, r *http.Request, chain C
 	return true, g.startLogin(w, r, chain, target, false)
 }
 
-// goesOn returns whether a sign-in that failed because the provider is away
-// may end at the page that it was to prove: there is a session still.
-func (g *Gate) goesOn(r *http.Request, problem *Problem) bool {
-	if problem.Code != errProviderUnavailable.Code {
+// goesOn reports whether a sign-in that failed because the provider broke down
+// may end at the page that it was to prove all the same: there is a session
+// still. What the provider said of its user is no breakdown.
+func (g *Gate) goesOn(r *http.Request, err error) bool {
+	if !errors.Is(err, flow.ErrProviderUnavailable) {
 		return false
 	}
 	s, _ := g.session(r)

@@ -222,6 +222,21 @@ func TestFailedProofDoesNotLoop(t *testing.T) {
 	})
 }
 
+// Authelia answers for somebody who was disabled with an error of its own. That
+// is no breakdown: the page says so, and the page asked for is not shown.
+func TestDisabledShowsAtTheProof(t *testing.T) {
+	inBubble(t, plainClient, longLife, func(s *site) {
+		s.op.SetLifespans(authelia.Lifespans{Session: 24 * time.Hour})
+		ticket := s.as("alice")
+		s.after(2 * time.Hour)
+		s.as("alice") // so that Authelia has just looked
+		s.op.DisableUser("alice")
+		if w := s.through(s.open("/library", ticket), "alice", ticket); w.Code != http.StatusServiceUnavailable || w.Header().Get("Location") != "" {
+			s.Errorf("got %d %s", w.Code, w.Header().Get("Location"))
+		}
+	})
+}
+
 // The provider breaks down while the browser is there: back to the page.
 func TestProviderBreaksDownDuringTheProof(t *testing.T) {
 	inBubble(t, plainClient, longLife, func(s *site) {
