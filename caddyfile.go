@@ -47,6 +47,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			idle     <duration>
 //			lifetime <duration>
 //			recheck  <duration>
+//			unproven <duration>
 //		}
 //		rotate   <duration>
 //		identity_headers
@@ -112,7 +113,9 @@ func (m *Middleware) unmarshalRoles(d *caddyfile.Dispenser) error {
 
 func (m *Middleware) unmarshalSession(d *caddyfile.Dispenser) error {
 	m.Session = new(Session)
-	words := map[string]*caddy.Duration{"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck}
+	words := map[string]*caddy.Duration{
+		"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck, "unproven": &m.Session.Unproven,
+	}
 	return block(d, "session", words, func(to *caddy.Duration) error { return duration(d, to) })
 }
 

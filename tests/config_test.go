@@ -175,6 +175,7 @@ func TestConfigErrors(t *testing.T) {
 		"clients unknown":          {"clients feeds everything", `clients: "everything" is not known: there are [password bearer feeds downloads covers]`},
 		"session":                  {"session {\n idle 2h\n lifetime 1h\n}", "lifetime at least as long"},
 		"rotate":                   {"rotate 1h", "rotate: 1h0m0s is too short: write 1d or more"},
+		"unproven":                 {"session {\n unproven 0s\n}", "is not a duration"},
 		"idle too short":           {"session {\n idle 1s\n}", "idle must be a minute or more"},
 		"tls_ca missing":           {"tls_ca /nonexistent.pem", "tls_ca: "},
 		"tls_ca empty":             {"tls_ca config_test.go", "holds no certificate"},

@@ -58,10 +58,21 @@ func (s *Store) End(ctx context.Context, id ID, reason string) error {
 // revive it: first the id is gone, then what memory has.
 func (s *Store) endHere(id ID, reason string) {
 	s.memory.gone.add(id, forGood)
-	if session := s.memory.remove(id); session != nil {
-		session.end(reason)
+	session := s.memory.remove(id)
+	if session == nil {
+		return
+	}
+	underWay := session.end(reason)
+	if s.ended != nil {
+		s.ended(session, reason, underWay)
 	}
 }
+
+// OnEnd has ended called for every session that ends while memory has it, for
+// whatever reason and whoever ends it, here or on another node. underWay says
+// that it held a stream or transfer, which may end a moment later. ended must
+// not block. OnEnd is called before the store is used.
+func (s *Store) OnEnd(ended func(session *Session, reason string, underWay bool)) { s.ended = ended }
 
 // bury ends a session in storage. It may be called again at any time.
 func (s *Store) bury(ctx context.Context, id ID, t tombstone) (err error) {

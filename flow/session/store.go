@@ -55,6 +55,7 @@ type Store struct {
 	node   string
 	logger *zap.Logger
 	now    func() time.Time
+	ended  func(session *Session, reason string, underWay bool) // nil: nobody wants to know
 
 	settings atomic.Pointer[settings]
 	ring     atomic.Pointer[loadedKeyring]
@@ -123,6 +124,15 @@ func (s *Store) unix() int64 { return s.now().Unix() }
 
 // Len returns how many sessions are in memory.
 func (s *Store) Len() int { return s.memory.size() }
+
+// Held calls visit for the sessions that have a stream or transfer in progress.
+func (s *Store) Held(visit func(*Session)) {
+	s.memory.each(func(session *Session) {
+		if session.held.Load() > 0 {
+			visit(session)
+		}
+	})
+}
 
 // Away reports whether storage did not answer when the store last asked: then
 // ends on other nodes go unnoticed here, and memory is trusted.
