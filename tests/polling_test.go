@@ -104,15 +104,3 @@ func TestOneCookieLineUpstream(t *testing.T) {
 		t.Errorf("%+v", open)
 	}
 }
-
-// A WebSocket over HTTP/2 (RFC 8441) is nothing for who is not signed in,
-// whether Caddy offers it or not.
-func TestExtendedConnectWithoutASession(t *testing.T) {
-	s := start(t, options{directive: rolesByMail})
-	s.quiet()
-	answer := raw2(t, "CONNECT", "/ws/socket.io/?EIO=4&transport=websocket", ":protocol", "websocket", "origin", public)
-	if answer.StatusCode != 0 && answer.StatusCode/100 != 4 {
-		t.Errorf("%d", answer.StatusCode)
-	}
-	s.untouched("an extended CONNECT")
-}
