@@ -42,11 +42,13 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			admin <group|address|*...>
 //			user  <group|address|*...>
 //		}
+//		clients password|bearer|feeds|downloads|covers...
 //		session {
 //			idle     <duration>
 //			lifetime <duration>
 //			recheck  <duration>
 //		}
+//		rotate   <duration>
 //		identity_headers
 //		errors   pass
 //		tls_ca   <file>
@@ -67,15 +69,17 @@ func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	blocks := map[string]func(*caddyfile.Dispenser) error{
 		"scopes":           func(d *caddyfile.Dispenser) error { return list(d, &m.Scopes) },
+		"clients":          func(d *caddyfile.Dispenser) error { return list(d, &m.Clients) },
 		"allow":            m.unmarshalAllow,
 		"roles":            m.unmarshalRoles,
 		"session":          m.unmarshalSession,
+		"rotate":           func(d *caddyfile.Dispenser) error { return duration(d, &m.Rotate) },
 		"identity_headers": m.unmarshalIdentityHeaders,
 	}
 	seen := make(map[string]bool)
 	for d.NextBlock(0) {
 		word := d.Val()
-		if seen[word] {
+		if seen[word] && word != "clients" { // each may stand beside its reason
 			return d.Errf("%s is given twice", word)
 		}
 		seen[word] = true
@@ -109,18 +113,7 @@ func (m *Middleware) unmarshalRoles(d *caddyfile.Dispenser) error {
 func (m *Middleware) unmarshalSession(d *caddyfile.Dispenser) error {
 	m.Session = new(Session)
 	words := map[string]*caddy.Duration{"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck}
-	return block(d, "session", words, func(to *caddy.Duration) error {
-		var value string
-		if err := text(d, &value); err != nil {
-			return err
-		}
-		duration, err := caddy.ParseDuration(value)
-		if err != nil || duration <= 0 {
-			return d.Errf("%q is not a duration like 12h or 14d", value)
-		}
-		*to = caddy.Duration(duration)
-		return nil
-	})
+	return block(d, "session", words, func(to *caddy.Duration) error { return duration(d, to) })
 }
 
 func (m *Middleware) unmarshalIdentityHeaders(d *caddyfile.Dispenser) error {
@@ -165,6 +158,20 @@ func text(d *caddyfile.Dispenser, to *string) error {
 	if !d.AllArgs(to) {
 		return d.Errf("%s takes exactly one value", word)
 	}
+	return nil
+}
+
+// duration reads exactly one duration.
+func duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
+	var value string
+	if err := text(d, &value); err != nil {
+		return err
+	}
+	parsed, err := caddy.ParseDuration(value)
+	if err != nil || parsed <= 0 {
+		return d.Errf("%q is not a duration like 12h or 14d", value)
+	}
+	*to = caddy.Duration(parsed)
 	return nil
 }
 

@@ -8,6 +8,7 @@
 package rommoidc
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -40,7 +41,7 @@ func init() {
 	caddy.RegisterModule(Middleware{})
 	admin.Gates = func() (all []admin.Gate) {
 		gates.Range(func(_, value any) bool {
-			if gate, ok := value.(admin.Gate); ok {
+			if gate, ok := value.(*gateState); ok && gate.relyingParty.Load() != nil { // else it is only being provisioned
 				all = append(all, gate)
 			}
 			return true
@@ -119,8 +120,17 @@ type Middleware struct {
 	// Who is what in RomM (4.8 or later). Default: RomM's own roles stay as they are.
 	Roles *Roles `json:"roles,omitempty"`
 
+	// Clients without a browser to let in, beside those with a client token:
+	// `password`, `bearer`, `feeds`, `downloads`, `covers`. Default: none.
+	Clients []string `json:"clients,omitempty"`
+
 	// How long a session lasts.
 	Session *Session `json:"session,omitempty"`
+
+	// How old the keys get that seal what is stored and sign RomM's ID tokens;
+	// at least 1d. Each stays in use beside its follower for as long as it is
+	// needed. Default: 90d.
+	Rotate caddy.Duration `json:"rotate,omitempty"`
 
 	// Stamp Remote-User, Remote-Email, Remote-Name and Remote-Groups too, for
 	// something else behind this handler; RomM ignores them. Default: off.
@@ -175,13 +185,17 @@ var gates = caddy.NewUsagePool()
 
 // gateState is what one gate keeps beside its configuration.
 type gateState struct {
-	id       string
+	id, issuer, clientID, origin string
+
+	relyingParty atomic.Pointer[flow.RelyingParty] // the last instance's
+
 	storage  atomic.Pointer[flow.Storage]
 	links    *romm.Links
 	sessions *session.Store
 	gate     *handler.State
 	romm     *romm.State
 	provider *op.State
+	stop     context.CancelFunc // ends the provider's worker
 }
 
 // store returns the storage that the last instance brought.
@@ -193,8 +207,38 @@ func (s *gateState) ID() string { return s.id }
 // Links implements admin.Gate.
 func (s *gateState) Links() *romm.Links { return s.links }
 
+// Rotate implements admin.Gate.
+func (s *gateState) Rotate(ctx context.Context) error {
+	return errors.Join(s.sessions.Rotate(ctx), s.provider.Rotate(ctx))
+}
+
+// Issuer implements admin.Gate.
+func (s *gateState) Issuer() string { return s.issuer }
+
+// Sessions implements admin.Gate.
+func (s *gateState) Sessions() *session.Store { return s.sessions }
+
+// Status implements admin.Gate. It asks the provider as a sign-in would, so
+// that who looks after a failure sees whether it is over.
+func (s *gateState) Status(ctx context.Context) admin.Status {
+	status := admin.Status{
+		Gate: s.id, Issuer: s.issuer, ClientID: s.clientID, Origin: s.origin,
+		StorageAway: s.sessions.Away(), SessionsInMemory: s.sessions.Len(),
+	}
+	rp := s.relyingParty.Load()
+	_, err := rp.Provider(ctx)
+	read, failed := rp.Loaded()
+	status.Provider.MetadataRead = read
+	if err = cmp.Or(err, failed); err != nil {
+		status.Provider.Error = err.Error()
+	}
+	status.RomM.Version, status.RomM.Seen = s.romm.Version()
+	return status
+}
+
 // Destruct ends the workers of a gate that no configuration uses any more.
 func (s *gateState) Destruct() error {
+	s.stop()
 	s.sessions.Close()
 	return nil
 }
@@ -218,19 +262,23 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	if !origin.Secure() {
 		m.logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions")
 	}
+	if slices.Contains(resolved.Clients, romm.ClientsPassword) {
+		m.logger.Warn("clients password: whoever has a password of RomM's own gets past the provider and its second factor")
+	}
 	if err := register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
 
 	id := gateID(resolved.Issuer, resolved.ClientID, origin)
-	state, err := m.load(id)
+	state, err := m.load(id, resolved, origin)
 	if err != nil {
 		return err
 	}
 	storage := flow.Storage(ctx.Storage())
 	state.storage.Store(&storage)
-	limits := session.Limits{Idle: time.Duration(resolved.Session.Idle), Lifetime: time.Duration(resolved.Session.Lifetime)}
+	limits := session.Limits{Idle: time.Duration(resolved.Session.Idle), Lifetime: time.Duration(resolved.Session.Lifetime), Rotate: time.Duration(resolved.Rotate)}
 	state.sessions.Configure(storage, limits)
+	state.provider.Configure(limits.Rotate)
 
 	m.gate = handler.New(handler.Config{
 		Origin:        origin,
@@ -251,19 +299,25 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		Logger:          m.logger,
 		Observe:         observe,
 	})
+	state.relyingParty.Store(m.gate.RelyingParty)
 	return nil
 }
 
 // load takes this instance's share of the gate's state.
-func (m *Middleware) load(id string) (*gateState, error) {
+func (m *Middleware) load(id string, resolved *Middleware, origin handler.Origin) (*gateState, error) {
 	value, _, err := gates.LoadOrNew(id, func() (caddy.Destructor, error) {
 		node, _ := os.Hostname() // only for lists; may be empty
-		state := &gateState{id: id, romm: romm.NewState()}
+		state := &gateState{id: id, issuer: resolved.Issuer, clientID: resolved.ClientID, origin: origin.String(), romm: romm.NewState()}
 		state.links = romm.NewLinks(id, state.store)
 		state.sessions = session.New(session.Options{Gate: id, Node: node, Logger: caddy.Log().Named(handlerID)})
 		go state.sessions.Run(context.Background()) // until Destruct: a configuration's context ends at every reload
 		state.gate = handler.NewState(state.sessions)
 		state.provider = op.NewState(id, state.sessions.Keyring, state.store, time.Now)
+		var ctx context.Context
+		ctx, state.stop = context.WithCancel(context.Background())
+		go state.provider.Run(ctx, func(event string, err error) {
+			caddy.Log().Named(handlerID).Warn("keeping the signing keys", zap.String("event", event), zap.Error(err))
+		})
 		return state, nil
 	})
 	if err != nil {
@@ -447,7 +501,7 @@ var clientAuths = map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "pos
 // resolve returns a copy of m with placeholders replaced and defaults filled
 // in. Secrets stay in the copy.
 func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
-	c := &Middleware{IdentityHeaders: m.IdentityHeaders, logger: m.logger}
+	c := &Middleware{IdentityHeaders: m.IdentityHeaders, Rotate: m.Rotate, logger: m.logger}
 	for _, field := range []struct {
 		word     string
 		from     string
@@ -492,7 +546,7 @@ func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
 		}
 		return to, nil
 	}
-	var errs [6]error
+	var errs [7]error
 	c.Scopes, errs[0] = list("scopes", m.Scopes)
 	if m.Allow != nil {
 		c.Allow = new(Allow)
@@ -505,6 +559,7 @@ func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
 		c.Roles.Admin, errs[4] = list("roles: admin", m.Roles.Admin)
 		c.Roles.User, errs[5] = list("roles: user", m.Roles.User)
 	}
+	c.Clients, errs[6] = list("clients", m.Clients)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
@@ -524,6 +579,9 @@ func (m *Middleware) fillIn(given *Session) {
 		if u, err := url.Parse(m.Issuer); err == nil {
 			m.Provider = u.Hostname()
 		}
+	}
+	if m.Rotate == 0 {
+		m.Rotate = caddy.Duration(flow.DefaultRotate)
 	}
 	m.Session = &Session{Idle: caddy.Duration(session.DefaultIdle), Lifetime: caddy.Duration(session.DefaultLifetime), Recheck: caddy.Duration(defaultRecheck)}
 	if given != nil && given.Idle != 0 {
@@ -595,6 +653,9 @@ func (m *Middleware) checkWords() error {
 	if strings.Contains(m.ClientID, ":") {
 		errs = append(errs, fmt.Errorf("client_id: %q holds a colon, which RomM cannot send (RFC 7617 section 2): register the client under another id", m.ClientID))
 	}
+	if _, err := romm.ParseClients(m.Clients); err != nil {
+		errs = append(errs, fmt.Errorf("clients: %w", err))
+	}
 	if !slices.Contains(m.Scopes, "openid") {
 		errs = append(errs, errors.New("scopes: openid is missing: without it there is no sign-in"))
 	}
@@ -630,6 +691,9 @@ func (m *Middleware) checkSession() error {
 	idle, lifetime := time.Duration(m.Session.Idle), time.Duration(m.Session.Lifetime)
 	if idle < time.Minute || lifetime < idle {
 		return fmt.Errorf("session: idle is %s and lifetime is %s: idle must be a minute or more, and lifetime at least as long", idle, lifetime)
+	}
+	if rotate := time.Duration(m.Rotate); rotate < flow.MinRotate {
+		return fmt.Errorf("rotate: %s is too short: write 1d or more, as every key is kept for as long as a session lasts", rotate)
 	}
 	return nil
 }
@@ -667,6 +731,7 @@ func (m *Middleware) application(state *gateState, logger *zap.Logger) *romm.App
 	if m.Roles != nil {
 		roles = &romm.Roles{Admin: m.Roles.Admin, User: m.Roles.User}
 	}
+	clients, _ := romm.ParseClients(m.Clients) // checked before
 	return romm.New(romm.Config{
 		Provider: op.New(state.provider, op.Config{
 			ClientID: m.ClientID, ClientSecret: m.RommClientSecret, RedirectURI: m.RedirectURI, Algorithm: m.RommIDTokenAlg,
@@ -677,7 +742,7 @@ func (m *Middleware) application(state *gateState, logger *zap.Logger) *romm.App
 				}
 			},
 		}),
-		ClientID: m.ClientID, RedirectURI: m.RedirectURI, Roles: roles,
+		ClientID: m.ClientID, RedirectURI: m.RedirectURI, Roles: roles, Clients: clients,
 		Links: state.links, State: state.romm,
 	})
 }

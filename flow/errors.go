@@ -21,14 +21,21 @@ var (
 	ErrResponseInvalid = errors.New("the authorization response is invalid")
 	// ErrIDTokenInvalid says that a token response or its ID token does not verify.
 	ErrIDTokenInvalid = errors.New("the ID token is invalid")
+	// ErrLogoutTokenInvalid says that a logout token does not verify.
+	ErrLogoutTokenInvalid = errors.New("the logout token is invalid")
 	// ErrUserinfoInvalid says that userinfo is missing, malformed or somebody else's.
 	ErrUserinfoInvalid = errors.New("userinfo is invalid")
+	// ErrBearerInvalid says that an access token is expired, forged, revoked, or not for this client.
+	ErrBearerInvalid = errors.New("the access token is invalid")
 	// ErrEmailMissing says that there is no usable e-mail claim.
 	ErrEmailMissing = errors.New("the e-mail address is missing")
 	// ErrEmailUnverified says that email_verified is not true.
 	ErrEmailUnverified = errors.New("the e-mail address is not verified")
 	// ErrUsernameMissing says that the username claim is missing.
 	ErrUsernameMissing = errors.New("the user name is missing")
+	// ErrTokensEnded says that the provider takes a session's tokens no more:
+	// expired, revoked, or used twice. It says nothing of the account.
+	ErrTokensEnded = errors.New("the tokens have ended")
 	// ErrAccountGone says that userinfo no longer names the user: disabled or deleted.
 	ErrAccountGone = errors.New("the account is gone")
 )

@@ -49,7 +49,8 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	if !ok || rawIDToken == "" {
 		return nil, fmt.Errorf("%w: the token response has none", ErrIDTokenInvalid)
 	}
-	claims, err := rp.verify(ctx, provider, rawIDToken, login.Nonce, token.AccessToken)
+	nonceFits := func(nonce string) bool { return login.Nonce != "" && equal(nonce, login.Nonce) }
+	claims, err := rp.verify(ctx, provider, rawIDToken, nonceFits, token.AccessToken)
 	if err != nil {
 		return nil, err
 	}

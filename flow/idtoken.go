@@ -29,8 +29,9 @@ type idTokenClaims struct {
 
 // verify checks an ID token as OpenID Connect Core 1.0 section 3.1.3.7 asks.
 // The numbers in comments are that section's. Errors match ErrIDTokenInvalid,
-// or ErrProviderUnavailable if the keys could not be read.
-func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw, nonce, accessToken string) (*idTokenClaims, error) {
+// or ErrProviderUnavailable if the keys could not be read. What its nonce may
+// be is for nonceFits to say.
+func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw string, nonceFits func(string) bool, accessToken string) (*idTokenClaims, error) {
 	invalid := func(reason string) error { return fmt.Errorf("%w: %s", ErrIDTokenInvalid, reason) }
 	// (2) iss, (3) aud, (6-8) signature and algorithm, (9) exp, nbf
 	token, err := provider.verify(ctx, raw, &oidc.Config{ClientID: rp.ClientID, Now: rp.Now})
@@ -46,7 +47,7 @@ func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw, non
 	}
 	now := rp.Now()
 	switch {
-	case token.Subject == "" || len(token.Subject) > 255 || printable(token.Subject, 255) != token.Subject: // Core section 2
+	case !isSubject(token.Subject):
 		return nil, invalid("sub is missing or no identifier")
 	case len(token.Audience) != 1: // (3) an audience that we do not trust
 		return nil, invalid("aud names others too")
@@ -56,7 +57,7 @@ func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw, non
 		return nil, invalid("iat is missing")
 	case token.IssuedAt.After(now.Add(idTokenLeeway)) || token.IssuedAt.Before(now.Add(-idTokenAge)): // (10)
 		return nil, invalid("iat is not of now")
-	case nonce == "" || !equal(token.Nonce, nonce): // (11)
+	case !nonceFits(token.Nonce): // (11)
 		return nil, invalid("nonce is another")
 	}
 	if token.AccessTokenHash != "" { // Core section 3.1.3.8

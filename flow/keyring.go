@@ -1,18 +1,14 @@
 package flow
 
 import (
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"sync"
 )
@@ -37,7 +33,7 @@ type derivedKey struct {
 }
 
 // NewKeyring returns a keyring of gate with at least one secret of 32 bytes,
-// newest first.
+// the one that seals first.
 func NewKeyring(gate string, secrets ...[]byte) (*Keyring, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("a keyring needs a secret")
@@ -48,51 +44,6 @@ func NewKeyring(gate string, secrets ...[]byte) (*Keyring, error) {
 		}
 	}
 	return &Keyring{gate: gate, secrets: secrets}, nil
-}
-
-// storedKeyring is the document in storage.
-type storedKeyring struct {
-	Secrets [][]byte `json:"secrets"`
-}
-
-// LoadKeyring reads the keyring of gate from storage and makes it there at
-// first need, under a storage lock, so that all nodes agree on one.
-func LoadKeyring(ctx context.Context, storage Storage, gate string) (*Keyring, error) {
-	key := StoragePrefix(gate) + "/keyring.json"
-	ring, err := readKeyring(ctx, storage, gate, key)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return ring, err
-	}
-	if err := storage.Lock(ctx, key); err != nil {
-		return nil, fmt.Errorf("locking the keyring: %w", err)
-	}
-	defer func() { _ = storage.Unlock(context.WithoutCancel(ctx), key) }()
-	ring, err = readKeyring(ctx, storage, gate, key)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return ring, err
-	}
-	secret := make([]byte, secretSize)
-	_, _ = rand.Read(secret) // never fails (crypto/rand)
-	document, err := json.Marshal(storedKeyring{Secrets: [][]byte{secret}})
-	if err != nil {
-		return nil, fmt.Errorf("encoding the keyring: %w", err)
-	}
-	if err := storage.Store(ctx, key, document); err != nil {
-		return nil, fmt.Errorf("storing the keyring: %w", err)
-	}
-	return NewKeyring(gate, secret)
-}
-
-func readKeyring(ctx context.Context, storage Storage, gate, key string) (*Keyring, error) {
-	document, err := storage.Load(ctx, key)
-	if err != nil {
-		return nil, fmt.Errorf("loading the keyring: %w", err)
-	}
-	var stored storedKeyring
-	if err := json.Unmarshal(document, &stored); err != nil {
-		return nil, fmt.Errorf("decoding the keyring: %w", err)
-	}
-	return NewKeyring(gate, stored.Secrets...)
 }
 
 // Gate returns the id of the gate whose secrets these are.
@@ -115,6 +66,13 @@ func (k *Keyring) Open(purpose string, sealed []byte, bound ...string) ([]byte, 
 	return nil, false
 }
 
+// Current reports whether sealed was sealed under the secret that seals now.
+// What is not, and is to outlive a rotation, must be sealed anew.
+func (k *Keyring) Current(purpose string, sealed []byte, bound ...string) bool {
+	_, err := k.aead(0, purpose).Open(nil, nil, sealed, k.additional(purpose, bound))
+	return err == nil
+}
+
 // SealText is Seal in the unpadded URL-safe base64 alphabet, fit for a cookie or a query.
 func (k *Keyring) SealText(purpose string, plaintext []byte, bound ...string) string {
 	return base64.RawURLEncoding.EncodeToString(k.Seal(purpose, plaintext, bound...))
@@ -129,7 +87,7 @@ func (k *Keyring) OpenText(purpose, sealed string, bound ...string) ([]byte, boo
 	return k.Open(purpose, raw, bound...)
 }
 
-// MAC returns the HMAC-SHA256 of data under the newest secret.
+// MAC returns the HMAC-SHA256 of data under the secret that seals.
 func (k *Keyring) MAC(purpose string, data []byte) []byte { return k.mac(0, purpose, data) }
 
 // CheckMAC reports whether mac is a prefix, at least 8 bytes long, of the MAC

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 const keyringKey = "romm_oidc/gate/keyring.json"
@@ -20,7 +21,7 @@ func TestLoadKeyring(t *testing.T) {
 	for i := range rings {
 		wg.Go(func() {
 			var err error
-			if rings[i], err = LoadKeyring(t.Context(), storage, "gate"); err != nil {
+			if rings[i], err = LoadKeyring(t.Context(), storage, "gate", time.Now()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -35,14 +36,14 @@ func TestLoadKeyring(t *testing.T) {
 			t.Errorf("got %q, %v at %q", got, ok, ring.Gate())
 		}
 	}
-	later, err := LoadKeyring(t.Context(), storage, "gate")
+	later, err := LoadKeyring(t.Context(), storage, "gate", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := later.Open("p", sealed); !ok {
 		t.Error("a restart lost the keyring")
 	}
-	other, err := LoadKeyring(t.Context(), storage, "other")
+	other, err := LoadKeyring(t.Context(), storage, "other", time.Now())
 	if err != nil || bytes.Equal(other.secrets[0], later.secrets[0]) {
 		t.Errorf("two gates share a secret, %v", err)
 	}
@@ -68,12 +69,14 @@ func TestCorruptKeyring(t *testing.T) {
 		"one of two short": {`{"secrets":["` + secret + `","AAAA"]}`, "this one has 3"},
 		"a null secret":    {`{"secrets":[null]}`, "this one has 0"},
 		"no base64":        {`{"secrets":["!"]}`, "decoding"},
+		"a later version":  {`{"version":2,"secrets":["` + secret + `"]}`, "a newer version of this module wrote it"},
+		"a time too many":  {`{"secrets":["` + secret + `"],"times":[{},{}]}`, "1 secrets and the times of 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			storage := newMemory()
 			storage.values[keyringKey] = []byte(row.document)
-			ring, err := LoadKeyring(t.Context(), storage, "gate")
+			ring, err := LoadKeyring(t.Context(), storage, "gate", time.Now())
 			if ring != nil || err == nil || !strings.Contains(err.Error(), row.fail) {
 				t.Errorf("got %v, %v", ring, err)
 			}
@@ -90,12 +93,12 @@ func TestKeyringStorageFails(t *testing.T) {
 	for _, method := range []string{"Load", "Lock", "Store"} {
 		storage := newMemory()
 		storage.fail[method] = away
-		ring, err := LoadKeyring(t.Context(), storage, "gate")
+		ring, err := LoadKeyring(t.Context(), storage, "gate", time.Now())
 		if ring != nil || !errors.Is(err, away) || len(storage.values) != 0 {
 			t.Errorf("%s: got %v, %v", method, ring, err)
 		}
 		delete(storage.fail, method)
-		if _, err := LoadKeyring(t.Context(), storage, "gate"); err != nil {
+		if _, err := LoadKeyring(t.Context(), storage, "gate", time.Now()); err != nil {
 			t.Errorf("after %s failed: %v", method, err)
 		}
 	}
@@ -114,7 +117,7 @@ func (r racing) Lock(ctx context.Context, name string) error {
 func TestKeyringOfAFasterNode(t *testing.T) {
 	t.Parallel()
 	storage := racing{newMemory()}
-	ring, err := LoadKeyring(t.Context(), storage, "gate")
+	ring, err := LoadKeyring(t.Context(), storage, "gate", time.Now())
 	if err != nil || storage.stores != 1 || !bytes.Equal(ring.secrets[0], make([]byte, 32)) {
 		t.Errorf("got %v, %v, %d times stored", ring, err, storage.stores)
 	}
@@ -128,7 +131,7 @@ func TestKeyringUnlocksAfterTheRequest(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	storage := ending{newMemory(), cancel}
-	_, _ = LoadKeyring(ctx, storage, "gate")
+	_, _ = LoadKeyring(ctx, storage, "gate", time.Now())
 	if len(storage.locks[keyringKey]) != 0 {
 		t.Error("the lock is held")
 	}

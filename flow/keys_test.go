@@ -54,7 +54,7 @@ func TestRetiredKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.rp.verify(t.Context(), provider, old, login.Nonce, "")
+	_, err = w.rp.verify(t.Context(), provider, old, func(nonce string) bool { return nonce == login.Nonce }, "")
 	failsAs(t, err, ErrIDTokenInvalid, "signature")
 }
 

@@ -31,10 +31,15 @@ type Provider struct {
 	UserinfoEndpoint      string
 	EndSessionEndpoint    string // empty: it has none, as Authelia
 	RevocationEndpoint    string
+	IntrospectionEndpoint string
 	IssParameterSupported bool // authorization responses carry iss (RFC 9207 section 3)
 
 	issuer string
 	keys   oidc.KeySet // what ID tokens, and userinfo if signed, verify with
+
+	// The same keys for logout tokens, which anybody may send: those of
+	// strangers must not use up the reads that sign-ins need.
+	logoutKeys oidc.KeySet
 }
 
 // discovery is one attempt, shared by all who wait for it.
@@ -91,6 +96,14 @@ func (rp *RelyingParty) discover(ctx context.Context, flight *discovery) {
 	close(flight.done)
 }
 
+// Loaded returns when the metadata that Provider keeps were read, zero if there
+// are none, and why the last attempt to read them failed, nil if it did not.
+func (rp *RelyingParty) Loaded() (time.Time, error) {
+	rp.mu.Lock()
+	defer rp.mu.Unlock()
+	return rp.loaded, rp.failed
+}
+
 // jitter returns a random duration below limit.
 func jitter(limit time.Duration) time.Duration {
 	var random [8]byte
@@ -107,6 +120,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		Keys       string `json:"jwks_uri"`
 		EndSession string `json:"end_session_endpoint"`
 		Revocation string `json:"revocation_endpoint"`
+		Introspect string `json:"introspection_endpoint"`
 		Iss        bool   `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := discovered.Claims(&metadata); err != nil {
@@ -115,8 +129,9 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 	p := &Provider{
 		AuthorizationEndpoint: discovered.Endpoint().AuthURL, TokenEndpoint: discovered.Endpoint().TokenURL,
 		UserinfoEndpoint: discovered.UserInfoEndpoint(), EndSessionEndpoint: metadata.EndSession,
-		RevocationEndpoint: metadata.Revocation, IssParameterSupported: metadata.Iss,
+		RevocationEndpoint: metadata.Revocation, IntrospectionEndpoint: metadata.Introspect, IssParameterSupported: metadata.Iss,
 		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
+		logoutKeys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
 	}
 	for name, endpoint := range map[string]string{
 		"authorization_endpoint": p.AuthorizationEndpoint, "token_endpoint": p.TokenEndpoint, "userinfo_endpoint": p.UserinfoEndpoint,
@@ -126,7 +141,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 			return nil, fmt.Errorf("%w: its metadata: %s: %w", ErrProviderUnavailable, name, err)
 		}
 	}
-	for _, optional := range []*string{&p.EndSessionEndpoint, &p.RevocationEndpoint} {
+	for _, optional := range []*string{&p.EndSessionEndpoint, &p.RevocationEndpoint, &p.IntrospectionEndpoint} {
 		if checkEndpoint(*optional) != nil {
 			*optional = ""
 		}

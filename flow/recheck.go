@@ -11,8 +11,9 @@ import (
 // Recheck asks userinfo again with the access token of a session, and returns
 // its identity as it is now, by the same rules as Exchange. It returns
 // ErrAccountGone if userinfo still knows the subject but no longer its user
-// name: this is how Authelia answers for a disabled or deleted account. Any
-// other error says nothing of the account but that it could not be proven.
+// name: this is how Authelia answers for a disabled or deleted account; and
+// ErrTokensEnded if the access token is taken no more. Any other error says
+// nothing of the account but that it could not be proven.
 func (rp *RelyingParty) Recheck(ctx context.Context, tokens Tokens, identity Identity) (*Identity, error) {
 	if identity.Issuer != rp.Issuer || identity.Subject == "" { // its token is nobody else's to see
 		return nil, fmt.Errorf("%w: the identity is of another issuer", ErrUserinfoInvalid)

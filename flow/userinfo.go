@@ -23,6 +23,8 @@ func (rp *RelyingParty) userinfo(ctx context.Context, provider *Provider, access
 		return nil, err
 	case unavailable(err):
 		return nil, fmt.Errorf("%w: asking userinfo: %w", ErrProviderUnavailable, err)
+	case refusesToken(err):
+		return nil, fmt.Errorf("%w: %w: %w", ErrUserinfoInvalid, ErrTokensEnded, err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUserinfoInvalid, err)
 	}
@@ -34,6 +36,12 @@ func (rp *RelyingParty) userinfo(ctx context.Context, provider *Provider, access
 		return nil, fmt.Errorf("%w: sub is another", ErrUserinfoInvalid)
 	}
 	return c, nil
+}
+
+// refusesToken reports whether the answer was a 401 (RFC 6750 section 3.1).
+func refusesToken(err error) bool {
+	e, ok := errors.AsType[*statusError](err)
+	return ok && e.status == http.StatusUnauthorized
 }
 
 // readUserinfo returns the JSON of an answer, which may be signed (section 5.3.2).

@@ -16,9 +16,15 @@ const (
 	Protected Access = iota
 	// Open is answered by the application for anybody, unstamped.
 	Open
-	// Credential carries a credential that the application itself checks; it
-	// passes unstamped and keeps its Authorization header field.
+	// Credential carries a credential that the application itself checks, in
+	// its Authorization header field. It passes unstamped and keeps that, unless
+	// the application does not recognize it.
 	Credential
+	// Bearer carries an access token of the provider's. It passes stamped, if
+	// the provider vouches for it.
+	Bearer
+	// Exchange carries a credential in its body and wants another one for it.
+	Exchange
 	// SignIn is a way of the application's to start a sign-in; the gate takes it over.
 	SignIn
 	// SignOut is the application's way to sign out; the gate takes it over.
@@ -35,11 +41,25 @@ const (
 	Forgotten
 )
 
+// Recognition is what the application makes of a credential.
+type Recognition int
+
+// The zero value says nothing.
+const (
+	// Undecided: the application did not say. The request passes, and the
+	// application answers it as it would without a gate.
+	Undecided Recognition = iota
+	// Recognized is somebody's.
+	Recognized
+	// Unrecognized is nobody's.
+	Unrecognized
+)
+
 // Application is what stands behind the gate, in its own dialect. Paths are
 // normal paths: decoded, slashes merged, no trailing slash.
 type Application interface {
 	// Access says what r may do. plain is false where the path was written in
-	// an unusual way, which never opens anything.
+	// an unusual way, which opens nothing that the application reads by its path.
 	Access(r *http.Request, path string, plain bool) Access
 	// Document reports whether a GET of path may be answered with a page.
 	Document(path string) bool
@@ -54,6 +74,9 @@ type Application interface {
 	// DeniedStatus is the status by which the application's own scripts
 	// understand that nobody is signed in: 401 or 403.
 	DeniedStatus(ctx context.Context, call Caller) int
+	// Recognize asks the application about the Authorization header field of a
+	// request classified Credential. With an error the request does not pass.
+	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
 	// SessionCookie is the name of the cookie that holds the application's own session.
 	SessionCookie() string
 	// BrowserCookies are the application's cookies that a browser must lose at
@@ -67,6 +90,9 @@ type Application interface {
 	Confirm(ctx context.Context, call Caller, session string) (alive bool, err error)
 	// SignOut ends session in the application.
 	SignOut(ctx context.Context, call Caller, session string) error
+	// Unforgeable tells the application that nobody can have been made to send
+	// r, which is stamped, so that it needs no CSRF token.
+	Unforgeable(r *http.Request)
 	// Guard refuses with a Problem what even identity, whose session in the
 	// application is session, may not do now.
 	Guard(ctx context.Context, call Caller, r *http.Request, path string, identity flow.Identity, session string) error

@@ -136,7 +136,11 @@ func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chai
 		delete(r.Header, "Authorization") // RomM answers 500 to a token it cannot read, on public paths too
 		return g.passUnstamped(w, r, chain)
 	case Credential:
-		return g.passUnstamped(w, r, chain)
+		return g.serveCredential(w, r, chain)
+	case Bearer:
+		return g.serveBearer(w, r, chain, p)
+	case Exchange:
+		return g.serveExchange(w, r, chain)
 	case SignIn:
 		if kind == kindNavigation {
 			if cookieValue(r, g.cookies.signedOut) != "" {
@@ -148,6 +152,9 @@ func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chai
 		}
 	case SignOut:
 		if r.Method == http.MethodPost {
+			if crossOrigin(r, g.origin, false) { // it comes without the ticket, and would take it away
+				return g.fail(w, r, chain, kind, errCrossOrigin)
+			}
 			return g.signOutByScript(w, r, chain, nil)
 		}
 	case Protected:

@@ -81,6 +81,12 @@ type application struct {
 	failed  int
 	ended   []string
 	status  int
+
+	credentials map[string]Recognition
+	asked       int           // about credentials
+	patience    time.Duration // how long the last one may take
+	confirms    int           // questions whether a session lives
+	hold        chan struct{} // what a question about one waits for; nil: nothing
 }
 
 func (a *application) Access(r *http.Request, path string, plain bool) Access {
@@ -93,6 +99,10 @@ func (a *application) Access(r *http.Request, path string, plain bool) Access {
 		return Open
 	case path == "/token" && plain && r.Header.Get("Authorization") != "":
 		return Credential
+	case (path == "/bearer" || path == "/guarded") && plain && r.Header.Get("Authorization") != "":
+		return Bearer
+	case path == "/exchange" && plain:
+		return Exchange
 	}
 	return Protected
 }
@@ -105,6 +115,23 @@ func (a *application) SignInTarget(r *http.Request, _ string, _ Origin) string {
 func (a *application) SignOutAnswer(url string) any { return map[string]string{"next": url} }
 
 func (a *application) DeniedStatus(context.Context, Caller) int { return a.status }
+
+func (a *application) Recognize(ctx context.Context, _ Caller, authorization string) (Recognition, error) {
+	if a.hold != nil {
+		<-a.hold
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked++
+	deadline, _ := ctx.Deadline()
+	a.patience = time.Until(deadline)
+	if a.err != nil {
+		return Undecided, a.err
+	}
+	return a.credentials[authorization], nil
+}
+
+func (a *application) Unforgeable(r *http.Request) { r.Header.Set("X-Unforgeable", "yes") }
 
 func (a *application) SessionCookie() string { return "app_session" }
 
@@ -125,6 +152,9 @@ func (a *application) SignIn(context.Context, Caller, flow.Identity) (string, er
 }
 
 func (a *application) Confirm(_ context.Context, _ Caller, session string) (bool, error) {
+	a.mu.Lock()
+	a.confirms++
+	a.mu.Unlock()
 	return a.lives(session), nil
 }
 

@@ -39,10 +39,14 @@ type page struct {
 	Reference string
 	Links     []link
 	Button    *link // sent with POST
+	Sessions  []sessionRow
 	Retry     time.Duration
 }
 
-type link struct{ ID, Label, Href string }
+type link struct {
+	ID, Label, Href string
+	End             string // which sessions a button ends; empty: it says nothing of any
+}
 
 // write sends the page, or only its header for HEAD.
 func (p *page) write(w http.ResponseWriter, r *http.Request) {

@@ -52,6 +52,13 @@ func (p *Problem) Because(cause error) *Problem {
 	return &q
 }
 
+// after returns a copy of p that is worth another try after wait.
+func (p *Problem) after(wait time.Duration) *Problem {
+	q := *p
+	q.Retry = wait.Truncate(time.Second) + time.Second
+	return &q
+}
+
 // The gate's own problems. Those of the application are the application's.
 var (
 	errBadRequest = &Problem{
@@ -75,9 +82,21 @@ var (
 		Code: "not_found", Status: http.StatusNotFound, Title: "There is nothing here",
 		Text: "This address does not exist.",
 	}
+	errSessionUnknown = &Problem{
+		Code: "session_unknown", Status: http.StatusNotFound, Title: "There is no such session",
+		Text: "It has ended already, or it is not yours.", Way: WayHome,
+	}
 	errNotSignedIn = &Problem{
 		Code: "not_signed_in", Status: http.StatusUnauthorized, Title: "You are signed out",
 		Text: "Your session has ended, and what you just sent was not accepted. Sign in, go back and send it again.", Way: WayRetry,
+	}
+	errCredentialUnknown = &Problem{
+		Code: "credential_unknown", Status: http.StatusUnauthorized, Title: "Not authenticated",
+		Text: "This token or password is nobody's, or no longer.",
+	}
+	errTooManyAttempts = &Problem{
+		Code: "too_many_attempts", Status: http.StatusTooManyRequests, Title: "Too many attempts",
+		Text: "Too many wrong tokens or passwords came from your address. Wait a minute.",
 	}
 	errCrossOrigin = &Problem{
 		Code: "cross_origin", Status: http.StatusForbidden, Title: "Refused",
@@ -147,6 +166,7 @@ var (
 	errProviderUnavailable = &Problem{
 		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Title: "{provider} does not answer",
 		Text: "Nobody can sign in at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
+		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091.",
 	}
 	errStorageUnavailable = &Problem{
 		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Title: "One moment",

@@ -41,7 +41,7 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 		if r.Method == http.MethodPost {
 			return g.signOutByScript(w, r, chain, s)
 		}
-	case Protected, Open, Credential:
+	case Protected, Open, Credential, Bearer, Exchange:
 	}
 	call := callerFor(chain, r, g.Origin)
 	if err := g.Application.Guard(r.Context(), call, r, p, record.Identity, record.Application); err != nil {
@@ -189,7 +189,7 @@ func (g *Gate) localTarget(target string) string {
 		return "/"
 	}
 	u, err := url.Parse(target)
-	if err != nil || under(u.Path, Base) {
+	if err != nil || under(u.Path, Base) && target != sessionsPath {
 		return "/"
 	}
 	return target

@@ -256,9 +256,25 @@ func TestNoSignInByItselfAfterSignOut(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
 	}
 	w = f.do(t, Base+"/signed-out", "Cookie", "__Host-romm_oidc_signed_out=1")
+	if w.Header().Get("Clear-Site-Data") != `"cache"` {
+		t.Error("Back leads to a page of the application's")
+	}
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "You are signed out") ||
 		!strings.Contains(strings.Join(w.Header()["Set-Cookie"], ""), "__Host-romm_oidc_signed_out=; Path=/; Max-Age=0") {
 		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+// A form of another site comes without the ticket, since that is Lax. Answered
+// as the application's own button is, it would take the ticket away all the same.
+func TestForeignFormWithoutTicketSignsNobodyOut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	for _, fields := range [][]string{{"Origin", "https://evil.com"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}} {
+		w := f.do(t, "POST /signout", fields...)
+		if w.Code != http.StatusForbidden || len(w.Header()["Set-Cookie"]) != 0 {
+			t.Errorf("%v: %d, %v", fields, w.Code, w.Header()["Set-Cookie"])
+		}
 	}
 }
 

@@ -72,9 +72,7 @@ func (g *Gate) forget(w http.ResponseWriter, r *http.Request, chain Chain, s *se
 	}
 	http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
 	g.dropBrowserCookies(w)
-	// What is cached of the application was shown to its user only. Never
-	// "storage": the emulator keeps saved games there.
-	w.Header().Set("Clear-Site-Data", `"cache"`)
+	clearCache(w)
 	return idToken
 }
 
@@ -85,6 +83,11 @@ func (g *Gate) dropBrowserCookies(w http.ResponseWriter) {
 		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: g.cookies.secure}) //nolint:gosec // a script may read it as long as it lives: it is RomM's CSRF token
 	}
 }
+
+// clearCache empties the browser's caches of the application, which was shown
+// to its user only, the one behind the Back button too (W3C Clear Site Data).
+// Never "storage": the emulator keeps saved games there.
+func clearCache(w http.ResponseWriter) { w.Header().Set("Clear-Site-Data", `"cache"`) }
 
 // leaveURL is where a browser goes to be signed out at the provider, too, and
 // come back to our page: the provider's end-session endpoint (OpenID Connect
@@ -111,6 +114,7 @@ const autheliaAuthorization = "/api/oidc/authorization"
 // signedOut is the page after a sign-out. It starts nothing by itself.
 func (g *Gate) signedOut(w http.ResponseWriter, r *http.Request) error {
 	http.SetCookie(w, g.cookies.unset(g.cookies.signedOut))
+	clearCache(w) // again: the page that signed out was still shown the first time
 	(&page{
 		Status: http.StatusOK, Title: "You are signed out", Text: "See you soon.",
 		Links: []link{{ID: "sign-in", Label: "Sign in again", Href: Base + "/login"}},

@@ -20,6 +20,11 @@ type State struct {
 	calls    singleflight.Group // confirmations and brokered sign-ins, by session
 	failedAt atomic.Int64       // when the application last failed, Unix nanoseconds
 	spent    redemptions
+	logouts  logouts
+
+	recognized recognized // credentials of clients without a session
+	bearers    bearers
+	attempts   attempts
 }
 
 // NewState returns the state of a gate whose sessions are in store.

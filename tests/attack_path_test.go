@@ -133,3 +133,23 @@ func TestAttackCrookedCallback(t *testing.T) {
 	}
 	s.untouched("RomM's callback")
 }
+
+// At the address that is RomM's alone nothing but the provider's documents
+// answers, however the path is spelled: not even what is open at the public one.
+func TestAttackCrookedPathsInside(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	s.quiet()
+	for _, target := range append([]string{"/api/heartbeat", "/api/users/me", base, base + "/login", base + "/logout"}, crooked...) {
+		if strings.Contains(target, "://"+publicHost) {
+			continue // the absolute form names the host (RFC 9112 section 3.2.2)
+		}
+		if answer := rawInside(t, "GET "+target, b.ticketCookie()); answer.StatusCode/100 == 2 && answer.body != "" || answer.StatusCode/100 == 3 {
+			t.Errorf("%q: %d %s", target, answer.StatusCode, answer.body)
+		}
+		s.untouched(target)
+	}
+	if answer := rawInside(t, "GET "+base+"/jwks"); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, `"keys"`) {
+		t.Errorf("jwks: %d %s", answer.StatusCode, answer.body)
+	}
+}

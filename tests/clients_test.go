@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,27 +10,75 @@ import (
 )
 
 // A handheld with a token of RomM's works without signing in at Authelia; RomM
-// checks the token, and nothing is stamped.
+// says whose it is, and nothing is stamped.
 func TestClientToken(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
 	handheld := s.browser()
 	token := s.romm.NewClientToken("root", "me.read roms.read")
-	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"root"`) {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+	for range 3 {
+		if me := handheld.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"root"`) {
+			t.Errorf("%d %s", me.StatusCode, me.body)
+		}
 	}
-	unknown := "rmm_" + strings.Repeat("0", 64)
-	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+unknown); me.StatusCode != http.StatusUnauthorized {
-		t.Errorf("an unknown token: %d %s", me.StatusCode, me.body)
+	if asked := len(s.romm.Requests()); asked != 4 {
+		t.Errorf("RomM saw %d requests, of which one is the question whose token it is", asked)
 	}
-	request, _ := s.romm.LastRequest("/api/users/me")
-	if request.Header.Get("Authorization") != "Bearer "+unknown || request.Header.Get("Cookie") != "" {
+	if request, _ := s.romm.LastRequest("/api/users/me"); request.Header.Get("Authorization") != "Bearer "+token || request.Header.Get("Cookie") != "" {
 		t.Errorf("RomM saw %v", request.Header)
 	}
 	// A ticket beside a token wins: the request is the signed-in visitor's.
 	alice := s.as("alice")
 	if me := alice.fetch("/api/users/me", "Authorization", "Bearer "+token); !strings.Contains(me.body, `"username":"alice"`) {
 		t.Errorf("beside a ticket: %d %s", me.StatusCode, me.body)
+	}
+	// Nothing that RomM knows the token for is lost when RomM goes away, and a
+	// token whose owner is disabled is worth nothing at once: RomM looks too.
+	s.romm.Down()
+	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+s.romm.NewClientToken("root", "me.read")); me.StatusCode != http.StatusBadGateway {
+		t.Errorf("while RomM is away: %d %s", me.StatusCode, me.body)
+	}
+	s.romm.Up()
+	s.romm.Disable("root")
+	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusUnauthorized {
+		t.Errorf("of a disabled account: %d %s", me.StatusCode, me.body)
+	}
+}
+
+// RomM takes a token that nobody has for nobody's, and would answer it what it
+// answers to anybody. It ends at the gate, and guessing ends after 20.
+func TestUnknownClientToken(t *testing.T) {
+	for version, status := range map[string]int{"5.2.0": http.StatusUnauthorized, "4.8.0": http.StatusForbidden} {
+		s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.Version, o.DisableDownloadEndpointAuth = version, true }})
+		s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
+		handheld := s.browser()
+		try := func(target string, digit int) response {
+			return handheld.do(target, "Authorization", "Bearer rmm_"+strings.Repeat("0", 62)+fmt.Sprintf("%02x", digit))
+		}
+		if me := try("/api/users/me", 0); me.StatusCode != status || !strings.Contains(me.body, `"detail":`) {
+			t.Errorf("%s: %d %s", version, me.StatusCode, me.body)
+		}
+		download := try("/api/roms/1/content/demo.nes", 1)
+		if version == "4.8.0" { // which does not tell the gate; README, "Limits, said plainly"
+			if download.StatusCode != http.StatusOK {
+				t.Errorf("%s: a download: %d", version, download.StatusCode)
+			}
+			continue
+		}
+		if download.StatusCode != status {
+			t.Errorf("%s: a download: %d", version, download.StatusCode)
+		}
+		for digit := 2; digit < 20; digit++ {
+			if answer := try("/api/roms", digit); answer.StatusCode != status {
+				t.Fatalf("%s, guess %d: %d %s", version, digit, answer.StatusCode, answer.body)
+			}
+		}
+		if answer := try("/api/roms", 20); answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
+			t.Errorf("%s, one guess too many: %d %s", version, answer.StatusCode, answer.body)
+		}
+		if _, passed := s.romm.LastRequest("/api/roms"); passed {
+			t.Error("a guess reached RomM")
+		}
 	}
 }
 

@@ -3,11 +3,40 @@ package tests
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 )
+
+// Every command that the documents name exists.
+func TestDocumentedCommands(t *testing.T) {
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("(?:caddy romm-oidc|^\\|) `?(status|(?:sessions|links) [a-z-]+)")
+	found := map[string]bool{}
+	for line := range strings.Lines(string(document)) {
+		if match := named.FindStringSubmatch(line); match != nil {
+			found[match[1]] = true
+		}
+	}
+	if len(found) != 8 {
+		t.Errorf("README.md names %v", found)
+	}
+	for command := range found {
+		output, err := exec.CommandContext(t.Context(), file, append(strings.Fields("romm-oidc "+command), "--help")...).CombinedOutput()
+		if err != nil || !strings.Contains(string(output), "caddy romm-oidc "+command) {
+			t.Errorf("%s: %v %s", command, err, output)
+		}
+	}
+}
 
 // Every test that SECURITY.md names exists.
 func TestSecurityNamesTests(t *testing.T) {

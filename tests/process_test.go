@@ -45,6 +45,7 @@ func TestMain(m *testing.M) {
 type process struct {
 	*stack
 	config  string
+	ready   *http.Client // reaches it at site
 	command *exec.Cmd
 	mu      sync.Mutex
 	log     []string
@@ -54,29 +55,43 @@ type process struct {
 // address, so that it can be away from the beginning.
 func launch(t *testing.T, accounts []authelia.User) *process {
 	t.Helper()
-	site, within, portal := address(t), address(t), httptest.NewUnstartedServer(nil)
-	public, issuer := "http://localhost:"+port(site), "http://localhost:"+port(portal.Listener.Addr().String())
-	p := &process{stack: &stack{t: t, site: public, storage: t.TempDir()}}
-	p.authelia = authelia.New(authelia.Options{Issuer: issuer, Users: accounts, Clients: []authelia.Client{{
-		ID: "romm", Secret: "insecure_secret", RedirectURIs: []string{public + base},
+	site, within := address(t), address(t)
+	p := &process{stack: &stack{t: t, site: "http://localhost:" + port(site), storage: t.TempDir()}, ready: http.DefaultClient}
+	p.standIns(accounts, within)
+	p.configure("off", "127.0.0.1", within)
+	return p
+}
+
+// standIns starts Authelia and RomM for accounts. RomM finds the gate at within.
+func (s *stack) standIns(accounts []authelia.User, within string) {
+	portal := httptest.NewUnstartedServer(nil)
+	s.autheliaURL = "http://localhost:" + port(portal.Listener.Addr().String())
+	s.authelia = authelia.New(authelia.Options{Issuer: s.autheliaURL, Users: accounts, Clients: []authelia.Client{{
+		ID: "romm", Secret: "insecure_secret", RedirectURIs: []string{s.site + base},
 		Scopes: []string{"openid", "profile", "email"}, RequirePKCE: true, ConsentMode: "implicit",
 	}}})
-	p.romm = romm.New(romm.Options{OIDC: romm.OIDC{
-		Enabled: true, ClientID: "romm", ClientSecret: "insecure_secret", RedirectURI: public + base, ServerURL: "http://" + within + base,
+	s.romm = romm.New(romm.Options{OIDC: romm.OIDC{
+		Enabled: true, ClientID: "romm", ClientSecret: "insecure_secret", RedirectURI: s.site + base, ServerURL: "http://" + within + base,
 	}})
-	p.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
-	portal.Config.Handler = p.authelia
+	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
+	portal.Config.Handler = s.authelia
 	portal.Start()
-	t.Cleanup(portal.Close)
+	s.t.Cleanup(portal.Close)
+	s.rommURL = serve(s.t, s.romm)
+}
+
+// configure writes the configuration of a Caddy that listens at the address bind.
+func (p *process) configure(admin, bind, within string) {
+	t := p.t
 	p.config = filepath.Join(t.TempDir(), "Caddyfile")
 	content := fmt.Sprintf(`{
-	admin off
+	admin %s
 	persist_config off
 	auto_https off
 	storage file_system %s
 }
 %s, http://%s {
-	bind 127.0.0.1
+	bind %s
 	romm_oidc {
 		issuer %s
 		client_id romm
@@ -85,7 +100,7 @@ func launch(t *testing.T, accounts []authelia.User) *process {
 	}
 	reverse_proxy %s
 }
-`, p.storage, public, within, issuer, public, base, strings.TrimPrefix(serve(t, p.romm), "http://"))
+`, admin, p.storage, p.site, within, bind, p.autheliaURL, p.site, base, strings.TrimPrefix(p.rommURL, "http://"))
 	if err := os.WriteFile(p.config, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +110,6 @@ func launch(t *testing.T, accounts []authelia.User) *process {
 			t.Logf("Caddy's log:\n%s", strings.Join(p.logged(""), "\n"))
 		}
 	})
-	return p
 }
 
 // address returns a free loopback address.
@@ -134,7 +148,7 @@ func (p *process) run() {
 		}
 	}()
 	eventually(p.t, func() bool {
-		answer, err := http.Get(p.site + "/api/heartbeat")
+		answer, err := p.ready.Get(p.site + "/api/heartbeat")
 		if err != nil {
 			return false
 		}

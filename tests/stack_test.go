@@ -167,6 +167,8 @@ func (s *stack) load(o options) {
 }
 `, s.storage, public, inside, s.cert, s.key, issuer, s.autheliaURL, base, o.directive, site,
 		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global), "caddyfile")
+	// A connection from before may still be served by what was loaded before.
+	transport.CloseIdleConnections()
 }
 
 // certificate writes a certificate for the stack's names.

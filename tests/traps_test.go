@@ -38,7 +38,7 @@ var traps = [...]trap{
 	15: {text: "two sign-ins in one RomM session", tests: "TestBrokerOnTheWire TestBrokeringIsSingleFlight"},
 	16: {text: "a cookie on the first call, or a jar that users share", tests: "TestBrokerOnTheWire TestTwoUsersAreNeverCrossed TestCallCarriesTheVisitorNotTheirCredentials"},
 	17: {text: "RomM's redirects are followed", tests: "TestBrokerOnTheWire"},
-	18: {text: "RomM's provider redirects, or is slow, or behind the gate", tests: "TestInsideAnswersOnlyTheProvider TestEndpointsNeverWaitForStorage TestExample"},
+	18: {text: "RomM's provider redirects, or is slow, or behind the gate", tests: "TestInsideAnswersOnlyTheProvider TestEndpointsHardlyWaitForStorage TestExample"},
 	19: {text: "RomM's container asks through a proxy", readme: "If RomM's container has `HTTP_PROXY` set, name Caddy in its `NO_PROXY`."},
 	20: {text: "Basic credentials are form-decoded", tests: "TestClientAuthentication"},
 	21: {text: "another key under the same kid", tests: "TestKeysSurviveARestart TestRotationOverlaps TestNodesThatStartTogetherAgree"},

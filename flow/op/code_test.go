@@ -87,7 +87,7 @@ func TestForeignCodes(t *testing.T) {
 		})
 	}
 	t.Run("another purpose", func(t *testing.T) {
-		keyring, err := flow.LoadKeyring(t.Context(), storage, testGate)
+		keyring, err := flow.LoadKeyring(t.Context(), storage, testGate, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,13 +23,22 @@ import (
 const (
 	signingKeyPurpose = "signing key"
 	rsaBits           = 2048
+
+	// keysKept is how long an old key stays published after it signed for the
+	// last time. RomM looks at an ID token once, at once; the rest is for
+	// clocks that differ.
+	keysKept = 24 * time.Hour
+
+	// keysVersion is of the document. One without a version is the first.
+	keysVersion = 1
 )
 
 // storedKeys is the document in storage. It is a list so that a key can be
 // published before it signs and after it did: RomM keeps our keys until it
 // meets a kid that it does not know.
 type storedKeys struct {
-	Keys []storedKey `json:"keys"`
+	Version int         `json:"version,omitempty"`
+	Keys    []storedKey `json:"keys"`
 }
 
 type storedKey struct {
@@ -93,9 +102,10 @@ func (k *keySet) current(algorithm string, now time.Time) (signingKey, bool) {
 	return best, best.private != nil
 }
 
-// loadSigningKeys reads the signing keys, and makes those that are missing
-// under a storage lock, so that all nodes agree on them.
-func loadSigningKeys(ctx context.Context, storage flow.Storage, gate string, keyring *flow.Keyring,
+// loadSigningKeys reads the signing keys, makes those that are missing, and
+// changes what r says, under a storage lock, so that all nodes agree on them.
+// It returns keys beside an error if those that are stored will do.
+func loadSigningKeys(ctx context.Context, storage flow.Storage, gate string, keyring *flow.Keyring, r flow.Rotation,
 	now func() time.Time,
 ) ([]signingKey, error) {
 	name := flow.StoragePrefix(gate) + "/signing_keys.json"
@@ -103,29 +113,39 @@ func loadSigningKeys(ctx context.Context, storage flow.Storage, gate string, key
 	if err != nil {
 		return nil, err
 	}
-	if keys := openSigningKeys(keyring, document); len(missing(keys)) == 0 {
+	keys := openSigningKeys(keyring, document)
+	if document.settled(keyring, keys, r, now()) {
 		return keys, nil
 	}
+	changed, err := changeSigningKeys(ctx, storage, name, keyring, r, now)
+	if err != nil && len(missing(keys)) > 0 {
+		return nil, err
+	}
+	if err != nil {
+		return keys, err
+	}
+	return changed, nil
+}
+
+// changeSigningKeys does what is to be done to the document under its lock,
+// unless another node just did it.
+func changeSigningKeys(ctx context.Context, storage flow.Storage, name string, keyring *flow.Keyring, r flow.Rotation,
+	now func() time.Time,
+) ([]signingKey, error) {
 	if err := storage.Lock(ctx, name); err != nil {
 		return nil, fmt.Errorf("locking the signing keys: %w", err)
 	}
 	defer func() { _ = storage.Unlock(context.WithoutCancel(ctx), name) }()
-	if document, err = readSigningKeys(ctx, storage, name); err != nil {
+	document, err := readSigningKeys(ctx, storage, name)
+	if err != nil {
 		return nil, err
 	}
 	keys := openSigningKeys(keyring, document)
-	algorithms := missing(keys)
-	if len(algorithms) == 0 {
+	if document.settled(keyring, keys, r, now()) {
 		return keys, nil
 	}
-	for _, algorithm := range algorithms {
-		key, err := newSigningKey(keyring, algorithm, now())
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-		// What does not open is kept: a node with a newer keyring may open it.
-		document.Keys = append(document.Keys, key.storedKey)
+	if err := document.change(keyring, keys, r, now()); err != nil {
+		return nil, err
 	}
 	encoded, err := json.Marshal(document)
 	if err != nil {
@@ -134,7 +154,7 @@ func loadSigningKeys(ctx context.Context, storage flow.Storage, gate string, key
 	if err := storage.Store(ctx, name, encoded); err != nil {
 		return nil, fmt.Errorf("storing the signing keys: %w", err)
 	}
-	return keys, nil
+	return openSigningKeys(keyring, document), nil
 }
 
 // readSigningKeys returns an empty document when there is none.
@@ -149,6 +169,9 @@ func readSigningKeys(ctx context.Context, storage flow.Storage, name string) (st
 	}
 	if err := json.Unmarshal(encoded, &document); err != nil {
 		return document, fmt.Errorf("decoding the signing keys: %w", err)
+	}
+	if document.Version > keysVersion {
+		return document, fmt.Errorf("decoding the signing keys: a newer version of this module wrote them (version %d)", document.Version)
 	}
 	return document, nil
 }
@@ -187,8 +210,8 @@ func missing(keys []signingKey) []string {
 	return algorithms
 }
 
-// newSigningKey makes a key that signs from now on.
-func newSigningKey(keyring *flow.Keyring, algorithm string, now time.Time) (signingKey, error) {
+// newSigningKey makes a key that signs from a time on.
+func newSigningKey(keyring *flow.Keyring, algorithm string, now, from time.Time) (signingKey, error) {
 	private, err := generate(algorithm)
 	if err != nil {
 		return signingKey{}, fmt.Errorf("making a signing key: %w", err)
@@ -197,18 +220,23 @@ func newSigningKey(keyring *flow.Keyring, algorithm string, now time.Time) (sign
 	if err != nil {
 		return signingKey{}, fmt.Errorf("naming a signing key: %w", err)
 	}
-	plaintext, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return signingKey{}, fmt.Errorf("encoding a signing key: %w", err)
-	}
 	key := signingKey{private: private, storedKey: storedKey{
 		KeyID:      base64.RawURLEncoding.EncodeToString(thumbprint),
 		Algorithm:  algorithm,
 		Created:    now.UTC(),
-		ActiveFrom: now.UTC(),
+		ActiveFrom: from.UTC(),
 	}}
-	key.Sealed = keyring.Seal(signingKeyPurpose, plaintext, key.KeyID, key.Algorithm)
-	return key, nil
+	return key, key.seal(keyring)
+}
+
+// seal seals the private half under the secret that seals now.
+func (k *signingKey) seal(keyring *flow.Keyring) error {
+	plaintext, err := x509.MarshalPKCS8PrivateKey(k.private)
+	if err != nil {
+		return fmt.Errorf("encoding a signing key: %w", err)
+	}
+	k.Sealed = keyring.Seal(signingKeyPurpose, plaintext, k.KeyID, k.Algorithm)
+	return nil
 }
 
 func generate(algorithm string) (crypto.Signer, error) {

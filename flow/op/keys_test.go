@@ -176,7 +176,7 @@ func TestRotationOverlaps(t *testing.T) {
 	provider := ready(t, storage, clock.Now)
 	old := signs(t, provider)
 	keyring := provider.state.loaded.Load().keyring
-	next, err := newSigningKey(keyring, ES256, clock.Now().Add(time.Hour))
+	next, err := newSigningKey(keyring, ES256, clock.Now(), clock.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestCurrentKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := func(name string, offset time.Duration) signingKey {
-		key, err := newSigningKey(ring, ES256, now.Add(offset))
+		key, err := newSigningKey(ring, ES256, now, now.Add(offset))
 		if err != nil {
 			t.Fatal(err)
 		}

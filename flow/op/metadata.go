@@ -54,13 +54,13 @@ func (p *Provider) ServeMetadata(w http.ResponseWriter, r *http.Request) {
 }
 
 // ServeJWKS answers <issuer>/jwks with the public half of every signing key
-// (RFC 7517 section 5), also of those that sign no more or not yet. Until the
-// keys are in memory it answers 503 at once.
+// (RFC 7517 section 5), also of those that sign no more or not yet. While
+// storage does not give the keys it answers 503 within 2 s.
 func (p *Provider) ServeJWKS(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
-	keys, _ := p.state.keys(r.Context(), p.config.Report)
+	keys := p.state.soon(r.Context(), p.config.Report)
 	if keys == nil {
 		unavailable(w)
 		return

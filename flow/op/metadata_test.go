@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestMetadataWire(t *testing.T) {
@@ -188,36 +190,53 @@ func TestJWKSWire(t *testing.T) {
 }
 
 // RomM gives up after 5 s, and a storage may hang for longer than that.
-func TestEndpointsNeverWaitForStorage(t *testing.T) {
-	storage, clock, heard := newMemory(), newClock(), &events{}
-	config := testConfig
-	config.Report = heard.report
-	provider := New(node(testGate, storage, clock.Now), config)
-	release := make(chan struct{})
-	storage.hook(func() error { <-release; return nil })
+func TestEndpointsHardlyWaitForStorage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage, clock, heard := newMemory(), newClock(), &events{}
+		config := testConfig
+		config.Report = heard.report
+		provider := New(node(testGate, storage, clock.Now), config)
+		release := make(chan struct{})
+		storage.hook(func() error { <-release; return nil })
 
-	jwks := func() *httptest.ResponseRecorder {
-		recorder := httptest.NewRecorder()
-		provider.ServeJWKS(recorder, httptest.NewRequest(http.MethodGet, "http://caddy:9080"+IssuerPath+JWKSPath, nil))
-		return recorder
-	}
-	for name, recorder := range map[string]*httptest.ResponseRecorder{
-		"jwks": jwks(), "token": post(provider, tokenRequest(tokenForm("code"))),
-	} {
-		if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" ||
-			recorder.Body.String() != `{"error":"temporarily_unavailable"}` {
-			t.Errorf("%s: %d %v %s", name, recorder.Code, recorder.Header(), recorder.Body)
+		jwks := func() *httptest.ResponseRecorder {
+			recorder := httptest.NewRecorder()
+			provider.ServeJWKS(recorder, httptest.NewRequest(http.MethodGet, "http://caddy:9080"+IssuerPath+JWKSPath, nil))
+			return recorder
 		}
+		began := time.Now()
+		for name, recorder := range map[string]*httptest.ResponseRecorder{
+			"jwks": jwks(), "token": post(provider, tokenRequest(tokenForm("code"))),
+		} {
+			if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" ||
+				recorder.Body.String() != `{"error":"temporarily_unavailable"}` {
+				t.Errorf("%s: %d %v %s", name, recorder.Code, recorder.Header(), recorder.Body)
+			}
+		}
+		if took := time.Since(began); took > 2*loadSoon {
+			t.Errorf("%s for two requests", took)
+		}
+		if want := []string{EventRefused + ": " + RefusalUnavailable}; !slices.Equal(heard.all(), want) {
+			t.Errorf("heard %v, want %v", heard.all(), want)
+		}
+		recorder := httptest.NewRecorder()
+		provider.ServeMetadata(recorder, httptest.NewRequest(http.MethodGet, "http://caddy:9080"+IssuerPath+MetadataPath, nil))
+		if recorder.Code != http.StatusOK {
+			t.Errorf("metadata needs no key: %d", recorder.Code)
+		}
+		// The refused requests have a load started, so nobody need call Prepare.
+		close(release)
+		until(t, "keys", func() bool { return jwks().Code == http.StatusOK })
+	})
+}
+
+// RomM's token request lands on a node that nobody has signed in at: it has yet
+// to read the keys that the others made.
+func TestFirstTokenRequestAtAnotherNode(t *testing.T) {
+	storage, clock := newMemory(), newClock()
+	sent := code(t, ready(t, storage, clock.Now), testClaims)
+	idle := New(node(testGate, storage, clock.Now), testConfig)
+	if recorder := post(idle, tokenRequest(tokenForm(sent))); recorder.Code != http.StatusOK {
+		t.Errorf("%d %s", recorder.Code, recorder.Body)
 	}
-	if want := []string{EventRefused + ": " + RefusalUnavailable}; !slices.Equal(heard.all(), want) {
-		t.Errorf("heard %v, want %v", heard.all(), want)
-	}
-	recorder := httptest.NewRecorder()
-	provider.ServeMetadata(recorder, httptest.NewRequest(http.MethodGet, "http://caddy:9080"+IssuerPath+MetadataPath, nil))
-	if recorder.Code != http.StatusOK {
-		t.Errorf("metadata needs no key: %d", recorder.Code)
-	}
-	// The refused requests have a load started, so nobody need call Prepare.
-	close(release)
-	until(t, "keys", func() bool { return jwks().Code == http.StatusOK })
 }

@@ -143,7 +143,7 @@ func (c *clock) add(d time.Duration) {
 // node is one process: a state over a storage that others may share.
 func node(gate string, storage flow.Storage, now func() time.Time) *State {
 	return NewState(gate, func(ctx context.Context) (*flow.Keyring, error) {
-		return flow.LoadKeyring(ctx, storage, gate)
+		return flow.LoadKeyring(ctx, storage, gate, now())
 	}, func() flow.Storage { return storage }, now)
 }
 

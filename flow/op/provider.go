@@ -79,7 +79,7 @@ func New(state *State, cfg Config) *Provider {
 }
 
 // Prepare loads the gate's keys, and makes them at the gate's first start, so
-// that the endpoints never wait for storage. It waits only while there are
+// that the endpoints hardly wait for storage. It waits only while there are
 // none in memory; after that it returns at once and reads them again in the
 // background when that is due. Call it before a sign-in, and now and then from
 // a worker, so that an idle node learns of a rotation too.

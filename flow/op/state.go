@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	keysFresh   = 5 * time.Minute  // how old the keys in memory get before storage is read again
+	keysFresh   = time.Minute      // how old the keys in memory get before storage is read again
 	loadTimeout = 30 * time.Second // of one load, the making of an RSA key under the lock included
+	loadSoon    = 2 * time.Second  // how long RomM may wait for a first load; it gives up after 5 s
 	loadAgain   = time.Second      // after a load that went wrong, so that strangers cannot hammer storage
 )
 
@@ -24,6 +25,7 @@ type State struct {
 	keyring func(context.Context) (*flow.Keyring, error)
 	storage func() flow.Storage
 	now     func() time.Time
+	rotate  atomic.Int64 // flow.Rotation.Every, in nanoseconds
 
 	loaded atomic.Pointer[keySet] // nil until the first load
 
@@ -79,6 +81,19 @@ func (s *State) await(ctx context.Context, report func(string, error)) (*keySet,
 	}
 }
 
+// soon is await for the endpoints: RomM may ask a node that nobody signed in at
+// yet, and only storage knows the keys that the others made. It returns nil if
+// storage takes too long.
+func (s *State) soon(ctx context.Context, report func(string, error)) *keySet {
+	ctx, cancel := context.WithTimeout(ctx, loadSoon)
+	defer cancel()
+	keys, err := s.await(ctx, report)
+	if err != nil {
+		return nil
+	}
+	return keys
+}
+
 // load starts a load, or returns the one under way. It does not die with the
 // request that asked first, since others wait for it too; it ends by itself
 // after at most loadTimeout.
@@ -93,7 +108,7 @@ func (s *State) load(ctx context.Context, report func(string, error)) *flight {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
-		flight.keys, flight.err = s.read(ctx)
+		flight.keys, flight.err = s.read(ctx, flow.Rotation{})
 		s.mu.Lock()
 		flight.again = s.now().Add(loadAgain)
 		if flight.err == nil {
@@ -111,9 +126,10 @@ func (s *State) load(ctx context.Context, report func(string, error)) *flight {
 	return flight
 }
 
-// read reads the keyring and the signing keys. A storage plugin that panics
-// must not end the process.
-func (s *State) read(ctx context.Context) (keys *keySet, err error) {
+// read reads the keyring and the signing keys, makes those that are missing,
+// and changes what r says. It returns keys beside an error if only the change
+// went wrong. A storage plugin that panics must not end the process.
+func (s *State) read(ctx context.Context, r flow.Rotation) (keys *keySet, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			keys, err = nil, fmt.Errorf("reading the signing keys: panic: %v", problem)
@@ -123,9 +139,13 @@ func (s *State) read(ctx context.Context) (keys *keySet, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the keyring: %w", err)
 	}
-	signing, err := loadSigningKeys(ctx, s.storage(), s.gate, keyring, s.now)
+	signing, changing := loadSigningKeys(ctx, s.storage(), s.gate, keyring, r, s.now)
+	if signing == nil {
+		return nil, changing
+	}
+	keys, err = newKeySet(keyring, signing, s.now())
 	if err != nil {
 		return nil, err
 	}
-	return newKeySet(keyring, signing, s.now())
+	return keys, changing
 }

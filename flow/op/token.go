@@ -28,8 +28,8 @@ type tokenResponse struct {
 // ServeToken answers <issuer>/token (OIDC Core 1.0 section 3.1.3): RomM
 // redeems a code for an ID token. Nothing of the ID token comes from the
 // request but the issuer, which is the address that RomM dialled. What it
-// decided goes to Config.Report and State.Outcome. Until the keys are in
-// memory it answers 503 at once.
+// decided goes to Config.Report and State.Outcome. While storage does
+// not give the keys it answers 503 within 2 s.
 func (p *Provider) ServeToken(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodPost) {
 		return
@@ -58,7 +58,7 @@ func (p *Provider) exchange(w http.ResponseWriter, r *http.Request) (tokenRespon
 	if err != nil {
 		return tokenResponse{}, err
 	}
-	keys, _ := p.state.keys(r.Context(), p.config.Report)
+	keys := p.state.soon(r.Context(), p.config.Report)
 	if keys == nil {
 		return tokenResponse{}, errUnavailable
 	}

@@ -170,7 +170,7 @@ func TestInterruptedEnd(t *testing.T) {
 		storage.before = nil
 		// a dies here; a day later the sweep removes what is left
 		time.Sleep(tombstoneLife + time.Minute)
-		if err := b.sweep(t.Context()); err != nil {
+		if err := b.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(storage.under(folderRecords)) + len(storage.under(folderHeads)) + len(storage.under(folderEnds)); n != 0 {
@@ -283,7 +283,7 @@ func TestLongAwayNodeCatchesUp(t *testing.T) {
 		cut.off.Store(true)
 		_ = a.End(t.Context(), session.ID(), "sign_out")
 		time.Sleep(2 * tombstoneLife)
-		_ = a.sweep(t.Context())
+		_ = a.Sweep(t.Context())
 		if n := len(shared.under(folderEnds)); n != 0 {
 			t.Fatalf("%d tombstones", n)
 		}

@@ -10,4 +10,9 @@ var (
 	// ErrNotConfigured says that the store has no storage yet: the caller
 	// answers as if storage were away.
 	ErrNotConfigured = errors.New("the session store has no storage")
+
+	// ErrOutdated says that the keyring was not read for so long that another
+	// node may have made the ticket with a newer one: the caller answers as if
+	// storage were away, which it is.
+	ErrOutdated = errors.New("the keyring is too old to tell whether the ticket is genuine")
 )

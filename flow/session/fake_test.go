@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -114,33 +115,37 @@ func (f *fakeStorage) Delete(_ context.Context, key string) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	delete(f.values, key)
+	if _, err := ParseID(path.Base(key)); err == nil {
+		return nil // there is nothing below it
+	}
 	maps.DeleteFunc(f.values, func(k string, _ []byte) bool { return k == key || strings.HasPrefix(k, key+"/") })
 	return nil
 }
 
-func (f *fakeStorage) List(_ context.Context, path string, recursive bool) ([]string, error) {
-	if err := f.enter("list", path); err != nil {
+func (f *fakeStorage) List(_ context.Context, folder string, recursive bool) ([]string, error) {
+	if err := f.enter("list", folder); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	found := map[string]struct{}{}
 	for key := range f.values {
-		rest, under := strings.CutPrefix(key, path+"/")
+		rest, under := strings.CutPrefix(key, folder+"/")
 		if !under {
 			continue
 		}
 		if child, _, deep := strings.Cut(rest, "/"); deep && !recursive {
 			rest = child
 		}
-		found[path+"/"+rest] = struct{}{}
+		found[folder+"/"+rest] = struct{}{}
 	}
 	keys := slices.Sorted(maps.Keys(found))
 	if len(keys) > 0 && f.vanish.Load() > 0 && f.vanish.Add(-1) >= 0 {
 		return keys[:len(keys)/2], fmt.Errorf("lstat: %w", fs.ErrNotExist)
 	}
 	if len(keys) == 0 && f.strict {
-		return nil, fmt.Errorf("listing %s: %w", path, fs.ErrNotExist)
+		return nil, fmt.Errorf("listing %s: %w", folder, fs.ErrNotExist)
 	}
 	return keys, nil
 }

@@ -41,7 +41,7 @@ func TestFileStorage(t *testing.T) {
 	if entries, err := b.List(t.Context()); len(entries) != 2 || err != nil {
 		t.Fatalf("List = %v, %v", entries, err)
 	}
-	if err := b.sweep(t.Context()); err != nil {
+	if err := b.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := a.EndUser(t.Context(), UserKey("https://auth.example.com", "sub-ada"), "sign_out"); n != 1 || err != nil {

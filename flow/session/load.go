@@ -38,7 +38,7 @@ func (s *Store) load(ctx context.Context, cfg *settings, ticket Ticket, id ID) (
 		return nil, err
 	}
 	if !ticket.genuine(ring) {
-		return nil, nil
+		return nil, s.outdated()
 	}
 	// The key is the whole ticket: requests that share a result have one secret.
 	sum := ticket.sum()

@@ -94,7 +94,7 @@ func TestUnreadableRecordIsAbsentAndLeftAlone(t *testing.T) {
 				if _, err := restarted.List(t.Context()); err != nil {
 					t.Errorf("List: %v", err)
 				}
-				if err := restarted.sweep(t.Context()); err != nil {
+				if err := restarted.Sweep(t.Context()); err != nil {
 					t.Errorf("sweep: %v", err)
 				}
 				if !slices.Equal(storage.get(key), damaged) {

@@ -31,7 +31,8 @@ func (s *Store) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { s.repeat(ctx, "poll", pollEvery, s.poll) })
 	work.Go(func() { s.repeat(ctx, "tend", tendEvery, s.tend) })
-	work.Go(func() { s.repeat(ctx, "sweep", sweepEvery, s.sweep) })
+	work.Go(func() { s.repeat(ctx, "keyring", ringEvery, s.tendKeyring) })
+	work.Go(func() { s.repeat(ctx, "sweep", sweepEvery, s.Sweep) })
 	work.Go(func() { s.repeat(ctx, "seen", 0, s.writeSeen) })
 	work.Wait()
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -68,7 +69,7 @@ func TestHeldSessionIsInUse(t *testing.T) {
 		time.Sleep(9 * time.Hour)
 		synctest.Wait()
 		mustOpen(t, other, ticket) // another node knows it is in use
-		if err := other.sweep(t.Context()); err != nil {
+		if err := other.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		mustOpen(t, s, ticket)
@@ -179,7 +180,7 @@ func TestSweepRemovesWhatExpired(t *testing.T) {
 				for len(s.seen) > 0 {
 					_ = s.writeSeen(t.Context())
 				}
-				if err := s.sweep(t.Context()); err != nil {
+				if err := s.Sweep(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -229,7 +230,7 @@ func TestSweepIsByOneNodeAndInParts(t *testing.T) {
 		time.Sleep(DefaultLifetime + 2*sweepGrace)
 		for round, want := range []int{sessions - sweepRound, sessions - 2*sweepRound, 0} {
 			for _, s := range []*Store{a, b} { // b finds that a just did
-				if err := s.sweep(t.Context()); err != nil {
+				if err := s.Sweep(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -241,10 +242,73 @@ func TestSweepIsByOneNodeAndInParts(t *testing.T) {
 		create(t, a, "last")
 		time.Sleep(DefaultLifetime + 2*sweepGrace)
 		_ = storage.Lock(t.Context(), a.root()+"/sweep.json") // another node is sweeping
-		if err := b.sweep(t.Context()); err != nil || len(storage.under(folderHeads)) != 1 {
+		if err := b.Sweep(t.Context()); err != nil || len(storage.under(folderHeads)) != 1 {
 			t.Errorf("sweep under another's lock: %v", err)
 		}
 	})
+}
+
+// However many sessions there are, all are read within a day, and each round
+// ends in time on a slow storage and is followed by the next part.
+func TestSweepPassesInADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		s := newTestStore(storage)
+		const sessions = 2 * sweepPass * sweepRound
+		seedHeads(t, s, storage, sessions, time.Now())
+		time.Sleep(DefaultLifetime + 2*sweepGrace)
+		for range sweepPass {
+			if err := s.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(sweepEvery)
+		}
+		if left := len(storage.under(folderHeads)); left != 0 {
+			t.Errorf("%d of %d are left after a day", left, sessions)
+		}
+
+		seedHeads(t, s, storage, sessions, time.Now().Add(-DefaultLifetime-2*sweepGrace))
+		storage.latency = time.Second // and it ignores its context
+		rounds := 0
+		for left := sessions; left > sessions/2; rounds++ {
+			began := time.Now()
+			if err := s.Sweep(t.Context()); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took > sweepLimit+time.Minute {
+				t.Fatalf("a round took %s", took)
+			}
+			after := len(storage.under(folderHeads))
+			if after >= left {
+				t.Fatalf("round %d removed nothing, %d are left", rounds, after)
+			}
+			left = after
+			time.Sleep(sweepEvery)
+		}
+	})
+}
+
+// seedHeads stores heads of sessions that were made at a time, and whose
+// records nobody needs.
+func seedHeads(t *testing.T, s *Store, storage *fakeStorage, n int, created time.Time) {
+	t.Helper()
+	ring, err := s.Keyring(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := recordOf("ada")
+	rec.Created = created
+	head := headOf(&rec, created.Add(DefaultLifetime), s.node)
+	for i := range n {
+		var id ID
+		binary.BigEndian.PutUint64(id[:], uint64(i)*0x9E3779B97F4A7C15) // spread, as hashes are
+		binary.BigEndian.PutUint64(id[8:], uint64(i))
+		value, err := sealHead(ring, id, &head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		storage.put(s.key(folderHeads, id), value)
+	}
 }
 
 // A node that cannot list must not keep the others from sweeping.
@@ -256,10 +320,10 @@ func TestSweepOfABlindNodeDoesNotCount(t *testing.T) {
 		a, b := newTestStore(storage), newTestStore(blind)
 		create(t, a, "ada")
 		time.Sleep(DefaultLifetime + 2*sweepGrace)
-		if err := b.sweep(t.Context()); !errors.Is(err, errAway) {
+		if err := b.Sweep(t.Context()); !errors.Is(err, errAway) {
 			t.Errorf("sweep: %v", err)
 		}
-		if err := a.sweep(t.Context()); err != nil || len(storage.under(folderHeads)) != 0 {
+		if err := a.Sweep(t.Context()); err != nil || len(storage.under(folderHeads)) != 0 {
 			t.Errorf("sweep: %v, left %v", err, storage.under(folderHeads))
 		}
 	})
@@ -272,7 +336,7 @@ func TestSweepRewritesABrokenTombstone(t *testing.T) {
 		ticket, session := create(t, s, "ada")
 		storage.put(s.key(folderEnds, session.ID()), []byte("{"))
 		for range 3 {
-			if err := s.sweep(t.Context()); err != nil {
+			if err := s.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			mustNot(t, newTestStore(storage), ticket)
@@ -291,17 +355,17 @@ func TestPart(t *testing.T) {
 		}
 		return ids
 	}
-	got, next := part(ids(sweepRound+5), "")
+	got, next := part(ids(sweepRound+5), "", sweepRound)
 	if len(got) != sweepRound || next != got[sweepRound-1].String() {
 		t.Errorf("%d ids, next %q", len(got), next)
 	}
-	if got, next = part(ids(sweepRound+5), next); len(got) != 5 || next != "" {
+	if got, next = part(ids(sweepRound+5), next, sweepRound); len(got) != 5 || next != "" {
 		t.Errorf("%d ids, next %q", len(got), next)
 	}
-	if got, next = part(ids(3), ID{0xff}.String()); len(got) != 0 || next != "" {
+	if got, next = part(ids(3), ID{0xff}.String(), sweepRound); len(got) != 0 || next != "" {
 		t.Errorf("%d ids, next %q", len(got), next)
 	}
-	if got, _ = part(ids(3), "not an id"); len(got) != 3 {
+	if got, _ = part(ids(3), "not an id", sweepRound); len(got) != 3 {
 		t.Errorf("%d ids", len(got))
 	}
 }

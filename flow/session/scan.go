@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -12,8 +13,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
-// scanWorkers is how many heads are read at once.
-const scanWorkers = 8
+// scanWorkers is how many heads are read at once: a storage on the network
+// answers as many in the time of one.
+const scanWorkers = 32
 
 // selection is a choice of sessions by their heads.
 type selection struct {
@@ -101,8 +103,55 @@ func (s *Store) buryAll(ctx context.Context, ids map[ID]struct{}, t tombstone) e
 	return work.Wait()
 }
 
+// EndNamed ends the sessions that were signed in under a user name, or that
+// belong to one of these users (UserKey), and returns what EndUser does.
+func (s *Store) EndNamed(ctx context.Context, username string, userKeys []string, reason string) (int, error) {
+	return s.endAll(ctx, reason, func(head *Head) bool {
+		return head != nil && (head.User == username || slices.Contains(userKeys, head.UserKey))
+	})
+}
+
 // List returns the living sessions, those created last first.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
+	return s.entries(ctx, func(*Head) bool { return true })
+}
+
+// ListUser returns the living sessions of a user (UserKey), as List does. Of
+// the others it reads no more than the head.
+func (s *Store) ListUser(ctx context.Context, userKey string) ([]Entry, error) {
+	return s.entries(ctx, func(head *Head) bool { return head.UserKey == userKey })
+}
+
+// Find returns the head of a living session, nil without an error if there is
+// none of this id. It is no use of the session.
+func (s *Store) Find(ctx context.Context, id ID) (*Head, error) {
+	if session := s.memory.get(id); session != nil {
+		return session.head.Load(), nil
+	}
+	cfg, err := s.configured()
+	if err != nil {
+		return nil, err
+	}
+	ring, err := s.Keyring(ctx)
+	if err != nil {
+		return nil, err
+	}
+	head, _, err := s.readHead(ctx, cfg, ring, id)
+	if head == nil || s.unix() >= head.until(cfg.limits) || s.due.covers(id, head) {
+		return nil, err
+	}
+	ended, err := load(ctx, cfg, s.key(folderEnds, id))
+	if err != nil {
+		return nil, fmt.Errorf("reading the end of session %s: %w", id, err)
+	}
+	if ended != nil {
+		return nil, nil
+	}
+	return head, nil
+}
+
+// entries returns the living sessions whose heads covers chooses.
+func (s *Store) entries(ctx context.Context, covers func(*Head) bool) ([]Entry, error) {
 	cfg, err := s.configured()
 	if err != nil {
 		return nil, err
@@ -115,11 +164,15 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	over := make(map[ID]struct{}, len(ended))
+	for _, id := range ended {
+		over[id] = struct{}{}
+	}
 	now := s.unix()
 	var mu sync.Mutex
 	entries := []Entry{}
 	err = s.scan(ctx, func(ctx context.Context, id ID, head *Head) error {
-		if head == nil || now >= head.until(cfg.limits) || slices.Contains(ended, id) {
+		if head == nil || !covers(head) || now >= head.until(cfg.limits) || slices.Contains(ended, id) {
 			return nil
 		}
 		used, held, err := s.lastUse(ctx, cfg, ring, id, head)

@@ -26,16 +26,17 @@ const (
 	// gives, and are more than a library has signed-in browsers.
 	DefaultCapacity = 20_000
 
-	loadLimit    = 10 * time.Second // for reading one session
-	keyringLimit = 30 * time.Second // the keyring may have to wait for another node's lock
-	storeLimit   = 10 * time.Second // for writing what must not be lost when the request ends
-	absentFor    = 60               // seconds for which an id without a session is not looked up again
+	loadLimit  = 10 * time.Second // for reading one session
+	storeLimit = 10 * time.Second // for writing what must not be lost when the request ends
+	absentFor  = 60               // seconds for which an id without a session is not looked up again
 )
 
-// Limits say when a session ends by itself. Zero values mean the defaults.
+// Limits say when a session ends by itself, and when what seals it is replaced.
+// Zero values mean the defaults.
 type Limits struct {
 	Idle     time.Duration // without use; measured to Idle/20 across restarts and nodes
 	Lifetime time.Duration // since sign-in
+	Rotate   time.Duration // age of the newest secret at which there is another
 }
 
 // Options are what a Store is made of for its whole life.
@@ -79,11 +80,6 @@ type settings struct {
 	grain   int64 // seconds between two writes of one session's last use
 }
 
-type loadedKeyring struct {
-	*flow.Keyring
-	from *settings
-}
-
 // New returns a store that answers ErrNotConfigured until Configure is called.
 func New(o Options) *Store {
 	if o.Capacity <= 0 {
@@ -109,6 +105,9 @@ func (s *Store) Configure(storage flow.Storage, limits Limits) {
 	if limits.Lifetime <= 0 {
 		limits.Lifetime = DefaultLifetime
 	}
+	if limits.Rotate <= 0 {
+		limits.Rotate = flow.DefaultRotate
+	}
 	grain := max(1, int64(limits.Idle/20/time.Second))
 	s.settings.Store(&settings{storage: storage, limits: limits, grain: grain})
 }
@@ -128,39 +127,6 @@ func (s *Store) Len() int { return s.memory.size() }
 // Away reports whether storage did not answer when the store last asked: then
 // ends on other nodes go unnoticed here, and memory is trusted.
 func (s *Store) Away() bool { return s.away.Load() }
-
-// Keyring returns the gate's keyring, read from storage at first need. A
-// failure is not remembered, and no caller waits longer than its ctx.
-func (s *Store) Keyring(ctx context.Context) (*flow.Keyring, error) {
-	if ring := s.ring.Load(); ring != nil {
-		return ring.Keyring, nil
-	}
-	return s.loadKeyring(ctx)
-}
-
-func (s *Store) loadKeyring(ctx context.Context) (*flow.Keyring, error) {
-	return shared(ctx, &s.rings, "", keyringLimit, func(ctx context.Context) (*flow.Keyring, error) {
-		cfg, err := s.configured()
-		if err != nil {
-			return nil, err
-		}
-		ring, err := flow.LoadKeyring(ctx, cfg.storage, s.gate)
-		if err != nil {
-			return nil, err
-		}
-		s.ring.Store(&loadedKeyring{ring, cfg})
-		return ring, nil
-	})
-}
-
-// refreshKeyring reads the keyring anew if Configure was called since.
-func (s *Store) refreshKeyring(ctx context.Context) error {
-	if ring := s.ring.Load(); ring == nil || ring.from == s.settings.Load() {
-		return nil
-	}
-	_, err := s.loadKeyring(ctx)
-	return err
-}
 
 // Create makes a session of rec, always with a new ticket, and sets
 // rec.Created. Record and head are in storage when it returns.

@@ -373,7 +373,7 @@ func TestStolenStorageOpensNothing(t *testing.T) {
 		"access token":          []byte(record.Tokens.Access), "refresh token": []byte(record.Tokens.Refresh),
 		"ID token": []byte(record.Tokens.ID), "application": []byte(record.Application), "subject": []byte(record.Identity.Subject),
 	}
-	ring, _ := flow.LoadKeyring(t.Context(), storage, testGate)
+	ring, _ := flow.LoadKeyring(t.Context(), storage, testGate, time.Now())
 	plain := map[string][]byte{}
 	for key, value := range storage.values {
 		plain[key] = append([]byte(key+" "), value...)

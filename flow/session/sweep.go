@@ -7,18 +7,24 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
 const (
-	sweepEvery = 10 * time.Minute
-	sweepLimit = 2 * time.Minute
-	sweepLock  = 5 * time.Second // longer than a storage takes to give a free lock
-	sweepRound = 1000            // heads and tombstones read per round
+	sweepEvery  = time.Hour
+	sweepLimit  = 2 * time.Minute
+	sweepLock   = 5 * time.Second // longer than a storage takes to give a free lock
+	sweepPass   = 24              // rounds in which all is read, however much there is
+	sweepRound  = 1000            // heads and tombstones read per round at least
+	sweepErrors = 5               // told of a round
+	sweepChunk  = 256             // of them, after which the marker moves on
 
 	// sweepGrace is added to every limit, for clocks that differ and for last
 	// uses that another node has yet to write. Expired sessions open nothing
@@ -31,11 +37,16 @@ type sweepMarker struct {
 	Swept time.Time `json:"swept"`
 	Heads string    `json:"heads,omitempty"` // the last one read, "" to begin anew
 	Ends  string    `json:"ends,omitempty"`
+
+	// How many are read a round, as it was when the pass began.
+	HeadsRound int `json:"heads_round,omitempty"`
+	EndsRound  int `json:"ends_round,omitempty"`
 }
 
-// sweep removes what has expired from storage: a part of it per round, and
-// one node at a time.
-func (s *Store) sweep(ctx context.Context) error {
+// Sweep removes what has expired from storage: a part of it per round, and one
+// node at a time. Run calls it every hour; it does nothing if another
+// node did less than half of that ago.
+func (s *Store) Sweep(ctx context.Context) error {
 	cfg, err := s.configured()
 	if err != nil {
 		return nil // nothing to sweep yet
@@ -80,6 +91,8 @@ func (s *Store) sweep(ctx context.Context) error {
 	}
 	value, err = json.Marshal(marker)
 	if err == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit) // a round may have used its time up
+		defer cancel()
 		err = cfg.storage.Store(ctx, key, value)
 	}
 	return errors.Join(swept, err)
@@ -103,23 +116,63 @@ func (s *Store) sweepHeads(ctx context.Context, cfg *settings, ring *flow.Keyrin
 	if err != nil {
 		return false, err
 	}
-	ids, marker.Heads = part(ids, marker.Heads)
-	removed := 0
-	var errs []error
-	for _, id := range ids {
+	var removed atomic.Int64
+	read, err := s.sweepPart(ctx, ids, &marker.Heads, &marker.HeadsRound, func(ctx context.Context, id ID) error {
 		reason, err := s.over(ctx, cfg, ring, id)
 		if err == nil && reason != "" {
-			removed++
+			removed.Add(1)
 			s.endHere(id, reason)
 			err = s.remove(ctx, cfg, id)
 		}
-		errs = append(errs, err)
+		return err
+	})
+	s.logger.Debug("sessions swept", zap.Int("read", read), zap.Int64("removed", removed.Load()), zap.Int("stored", len(ids)))
+	return true, err
+}
+
+// sweepPart does work for those of ids whose turn it is, several at a time, and
+// moves the cursor past them. What there was no time for is left to the next
+// round. It returns for how many it did it, and some of their errors.
+func (s *Store) sweepPart(ctx context.Context, ids []ID, cursor *string, round *int,
+	work func(context.Context, ID) error,
+) (int, error) {
+	if *cursor == "" {
+		*round = (len(ids) + sweepPass - 1) / sweepPass
+	}
+	ids, next := part(ids, *cursor, max(sweepRound, *round))
+	done := 0
+	var mu sync.Mutex
+	var errs []error
+	for chunk := range slices.Chunk(ids, sweepChunk) {
+		var workers errgroup.Group
+		workers.SetLimit(scanWorkers)
+		for _, id := range chunk {
+			workers.Go(func() error {
+				if err := guarded(ctx, id, work); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					if len(errs) < sweepErrors {
+						errs = append(errs, err)
+					}
+				}
+				return nil
+			})
+		}
+		_ = workers.Wait() // none returns an error
+		done += len(chunk)
+		*cursor = chunk[len(chunk)-1].String()
 		if ctx.Err() != nil {
-			break
+			return done, errors.Join(errs...)
 		}
 	}
-	s.logger.Debug("sessions swept", zap.Int("read", len(ids)), zap.Int("removed", removed))
-	return true, errors.Join(errs...)
+	*cursor = next
+	return done, errors.Join(errs...)
+}
+
+// guarded does work though a storage module may panic.
+func guarded(ctx context.Context, id ID, work func(context.Context, ID) error) (err error) {
+	defer recovered(&err)
+	return work(ctx, id)
 }
 
 // over returns why a session expired, if it did so long ago that every node
@@ -133,6 +186,9 @@ func (s *Store) over(ctx context.Context, cfg *settings, ring *flow.Keyring, id 
 	now := s.now().Add(-sweepGrace).Unix()
 	if now >= head.until(cfg.limits) {
 		return ReasonLifetime, nil
+	}
+	if now-head.Created.Unix() < int64(cfg.limits.Idle/time.Second) { // too young to be idle
+		return "", nil
 	}
 	used, held, err := s.lastUse(ctx, cfg, ring, id, head)
 	if err == nil && !held && now-used >= int64(cfg.limits.Idle/time.Second)+2*cfg.grain {
@@ -148,17 +204,13 @@ func (s *Store) sweepEnds(ctx context.Context, cfg *settings, marker *sweepMarke
 	if err != nil {
 		return false, err
 	}
-	ids, marker.Ends = part(ids, marker.Ends)
-	var errs []error
-	for _, id := range ids {
+	_, err = s.sweepPart(ctx, ids, &marker.Ends, &marker.EndsRound, func(ctx context.Context, id ID) error {
 		if err := s.sweepEnd(ctx, cfg, id); err != nil {
-			errs = append(errs, fmt.Errorf("sweeping a tombstone: %w", err))
+			return fmt.Errorf("sweeping a tombstone: %w", err)
 		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return true, errors.Join(errs...)
+		return nil
+	})
+	return true, err
 }
 
 // sweepEnd removes a tombstone that is old enough, and before it what an
@@ -188,7 +240,7 @@ func (s *Store) sweepEnd(ctx context.Context, cfg *settings, id ID) error {
 
 // part returns the ids of one round, those that follow the cursor in order,
 // and the cursor for the next round.
-func part(ids []ID, cursor string) ([]ID, string) {
+func part(ids []ID, cursor string, round int) ([]ID, string) {
 	slices.SortFunc(ids, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
 	if after, err := ParseID(cursor); err == nil {
 		at, found := slices.BinarySearchFunc(ids, after, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
@@ -197,8 +249,8 @@ func part(ids []ID, cursor string) ([]ID, string) {
 		}
 		ids = ids[at:]
 	}
-	if len(ids) <= sweepRound {
+	if len(ids) <= round {
 		return ids, ""
 	}
-	return ids[:sweepRound], ids[sweepRound-1].String()
+	return ids[:round], ids[round-1].String()
 }

@@ -17,13 +17,17 @@ type Config struct {
 	ClientID    string       // RomM's, at Provider
 	RedirectURI string       // RomM's OIDC_REDIRECT_URI
 	Roles       *Roles       // nil: RomM's own roles are left alone
+	Clients     Clients      // without a browser that are let in; nil: those with a client token only
 	Links       *Links
 	State       *State
 	Now         func() time.Time // nil: time.Now
 }
 
 // App is RomM behind a gate. It implements handler.Application.
-type App struct{ Config }
+type App struct {
+	Config
+	open []route // what passes without a session
+}
 
 var _ handler.Application = (*App)(nil)
 
@@ -32,7 +36,7 @@ func New(cfg Config) *App {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &App{Config: cfg}
+	return &App{Config: cfg, open: routesOf(cfg.Clients)}
 }
 
 func (a *App) now() time.Time { return a.Now() }

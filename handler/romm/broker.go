@@ -78,7 +78,8 @@ func (a *App) linkFor(ctx context.Context, identity *flow.Identity) (*Link, erro
 		return nil, storageProblem(err)
 	}
 	if holder != nil && !holder.owns(identity) {
-		return nil, errLinkTaken
+		// For the log: the operator may have to move the link to this subject.
+		return nil, errLinkTaken.Because(errors.New("the address is linked to subject " + holder.Subject + ", this is subject " + identity.Subject))
 	}
 	return nil, nil //nolint:nilnil // a newcomer has no link
 }

@@ -96,19 +96,81 @@ func (l *Links) List(ctx context.Context) ([]Link, error) {
 }
 
 // Forget removes the link that holds email, RomM's own for the account, and
-// reports whether there was one. Whoever signs in with that address next is
-// linked to the account.
-func (l *Links) Forget(ctx context.Context, email string) (bool, error) {
+// returns it, nil if there was none. Whoever signs in with that address next
+// is linked to the account.
+func (l *Links) Forget(ctx context.Context, email string) (*Link, error) {
 	unlock, err := l.lock(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer unlock()
 	link, err := l.ofEmail(ctx, email)
 	if err != nil || link == nil {
-		return false, err
+		return nil, err
 	}
-	return true, l.remove(ctx, l.paths(link))
+	return link, l.remove(ctx, l.paths(link))
+}
+
+// Move gives the RomM account, named by its e-mail address or user name in
+// RomM, to another subject of the same issuer, and returns the link as it is
+// now and those that it replaced. It returns ErrLinkUnknown,
+// ErrLinkAmbiguous or ErrSubjectLinked, and has changed nothing then. What was
+// interrupted is finished by moving again.
+func (l *Links) Move(ctx context.Context, account, subject string) (moved Link, former []Link, err error) {
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return Link{}, nil, err
+	}
+	defer unlock()
+	all, err := l.List(ctx)
+	if err != nil {
+		return Link{}, nil, err
+	}
+	for _, link := range all {
+		if link.Username != account && !strings.EqualFold(link.Email, account) {
+			continue
+		}
+		if moved.ID != 0 && link.ID != moved.ID {
+			return Link{}, nil, ErrLinkAmbiguous
+		}
+		moved = link
+	}
+	if moved.ID == 0 {
+		return Link{}, nil, ErrLinkUnknown
+	}
+	moved.Subject = subject
+	for _, link := range all {
+		switch {
+		case link.ID == moved.ID && link.Subject != subject:
+			former = append(former, link)
+		case link.ID != moved.ID && link.Subject == subject:
+			return Link{}, nil, fmt.Errorf("%w: RomM account %s (%s)", ErrSubjectLinked, link.Username, link.Email)
+		}
+	}
+	if err := l.store(ctx, &moved); err != nil {
+		return Link{}, nil, err
+	}
+	for _, link := range former {
+		if err := l.remove(ctx, []string{l.subjectPath(link.Issuer, link.Subject)}); err != nil {
+			return Link{}, nil, err
+		}
+	}
+	return moved, former, nil
+}
+
+// store writes link to all of its places, that of its subject last: until then
+// it does not count as the subject's.
+func (l *Links) store(ctx context.Context, link *Link) error {
+	document, err := json.Marshal(link)
+	if err != nil {
+		return fmt.Errorf("encoding a link: %w", err)
+	}
+	for _, path := range l.paths(link) {
+		if err := l.storage().Store(ctx, path, document); err != nil {
+			return fmt.Errorf("storing a link: %w", err)
+		}
+	}
+	return nil
 }
 
 func (l *Links) load(ctx context.Context, path string) (*Link, error) {
@@ -149,19 +211,10 @@ func (l *Links) pin(ctx context.Context, link Link) error {
 	if err != nil {
 		return err
 	}
-	document, err := json.Marshal(link)
-	if err != nil {
-		return fmt.Errorf("encoding a link: %w", err)
+	if err := l.store(ctx, &link); err != nil || known == nil {
+		return err
 	}
 	paths := l.paths(&link)
-	for _, path := range paths {
-		if err := l.storage().Store(ctx, path, document); err != nil {
-			return fmt.Errorf("storing a link: %w", err)
-		}
-	}
-	if known == nil {
-		return nil
-	}
 	former := slices.DeleteFunc(l.paths(known), func(path string) bool { return slices.Contains(paths, path) })
 	return l.remove(ctx, former)
 }

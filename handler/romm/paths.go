@@ -8,12 +8,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 )
 
-// tokenPrefix begins a RomM client token; 64 lower-case hex digits follow.
-const tokenPrefix = "rmm_"
-
 // Access says what r may do without a session. Everything that RomM itself
 // leaves open is shut, but for what browsers and handhelds need before anybody
-// can be signed in.
+// can be signed in, and for the clients that the operator lets in.
 func (a *App) Access(r *http.Request, path string, plain bool) handler.Access {
 	switch path {
 	case "/login", "/api/login/openid":
@@ -23,75 +20,58 @@ func (a *App) Access(r *http.Request, path string, plain bool) handler.Access {
 		return handler.Protected
 	case "/api/logout":
 		return handler.SignOut
-	}
-	if !plain {
+	case "/api/token":
+		if plain && r.Method == http.MethodPost && a.Clients[ClientsPassword] {
+			return handler.Exchange
+		}
 		return handler.Protected
 	}
-	if isOpen(r, path) {
-		if hasToken(r) {
-			return handler.Credential
-		}
+	known := a.routeOf(r, path, plain)
+	switch {
+	case known != nil && known.clients == "":
 		return handler.Open
-	}
-	if strings.HasPrefix(path, "/api/") && hasToken(r) && !shut(path) {
+	case a.accepts(r, path, plain, known):
 		return handler.Credential
+	case a.Clients[ClientsBearer] && credentialOf(r) == providersToken && isAPI(r, path, plain):
+		return handler.Bearer
+	case known != nil || isPreflight(r, path, plain) || plain && a.isCover(r, path):
+		return handler.Open
 	}
 	return handler.Protected
 }
 
-// isOpen reports whether RomM answers r for anybody: what its page asks at
-// boot, and what enrols a handheld. A preflight has no credentials by
-// definition (Fetch, CORS-preflight request) and does nothing.
-func isOpen(r *http.Request, path string) bool {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		if path == "/api/heartbeat" || isBrand(path) {
-			return true
-		}
-		code, ok := strings.CutPrefix(path, "/api/client-tokens/pair/")
-		if !ok || r.Method != http.MethodGet {
-			return false
-		}
-		code, ok = strings.CutSuffix(code, "/status")
-		return ok && code != "" && !strings.Contains(code, "/")
-	case http.MethodPost:
-		switch path {
-		case "/api/client-tokens/exchange", "/api/auth/device/init", "/api/auth/device/token":
-			return true
-		}
-	case http.MethodOptions:
-		return strings.HasPrefix(path, "/api/") && r.Header.Get("Access-Control-Request-Method") != "" && !shut(path)
-	}
-	return false
+// isAPI reports whether r is for RomM's API, and not for what RomM leaves open.
+func isAPI(r *http.Request, path string, plain bool) bool {
+	return plain && strings.HasPrefix(path, "/api/") && !shut(r.Method, path)
+}
+
+// isPreflight reports whether r asks for another origin's page what it may do.
+// It has no credentials by definition (Fetch, CORS-preflight request) and does nothing.
+func isPreflight(r *http.Request, path string, plain bool) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" && isAPI(r, path, plain)
+}
+
+// isCover reports whether r fetches an image or a manual that the operator opened.
+func (a *App) isCover(r *http.Request, path string) bool {
+	return a.Clients[ClientsCovers] && (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		strings.HasPrefix(path, resources)
 }
 
 // shut reports whether path is one that RomM answers for anybody, or opens
-// while it has no administrator. A token of the right shape that RomM does not
-// know makes its bearer anonymous, not refused, so that these stay shut beside
-// a token too.
-func shut(path string) bool {
+// while it has no administrator. RomM takes a token that it does not know for
+// nobody's and does not refuse it, and not every RomM tells the gate of it, so
+// that these stay shut beside a token too.
+func shut(method, path string) bool {
 	switch path {
+	case "/api/users": // to read it takes an administrator
+		return method != http.MethodGet
 	case "/api/login", "/api/token", "/api/forgot-password", "/api/reset-password",
-		"/api/users", "/api/users/register", "/api/users/invite-link",
+		"/api/users/register", "/api/users/invite-link",
 		"/api/stats", "/api/docs", "/api/redoc", "/api/feeds/tinfoil", "/api/tinfoil/feed":
 		return true
 	}
 	return strings.HasPrefix(path, "/api/setup") || strings.HasPrefix(path, "/api/heartbeat/") ||
 		strings.HasPrefix(path, "/api/oauth") || strings.HasPrefix(path, "/api/login/")
-}
-
-// hasToken reports whether r carries exactly one well-formed client token.
-func hasToken(r *http.Request) bool {
-	lines := r.Header["Authorization"]
-	if len(lines) != 1 {
-		return false
-	}
-	scheme, token, _ := strings.Cut(lines[0], " ")
-	digits, ok := strings.CutPrefix(token, tokenPrefix)
-	if !ok || len(digits) != 64 || !strings.EqualFold(scheme, "bearer") {
-		return false
-	}
-	return strings.Trim(digits, "0123456789abcdef") == ""
 }
 
 // Document reports whether a GET of path may be answered with RomM's page.

@@ -12,7 +12,7 @@ import (
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	token := "Bearer rmm_" + strings.Repeat("0a", 32)
-	app := New(Config{})
+	app := New(Config{State: NewState()})
 	for name, c := range map[string]struct {
 		method, path, authorization string
 		unusual                     bool
@@ -44,7 +44,8 @@ func TestAccess(t *testing.T) {
 		"sockets":                        {"GET", "/ws/socket.io", "", false, false, handler.Protected},
 		"sockets, with a token":          {"GET", "/ws/socket.io", token, false, false, handler.Protected},
 		"API with a token":               {"GET", "/api/roms", token, false, false, handler.Credential},
-		"heartbeat with a token":         {"GET", "/api/heartbeat", token, false, false, handler.Credential},
+		"heartbeat with a token":         {"GET", "/api/heartbeat", token, false, false, handler.Open},
+		"users, with a token":            {"GET", "/api/users", token, false, false, handler.Credential},
 		"API with a token, unusual path": {"GET", "/api/roms", token, true, false, handler.Protected},
 		"page with a token":              {"GET", "/library", token, false, false, handler.Protected},
 		"token in upper case":            {"GET", "/api/roms", "Bearer rmm_" + strings.Repeat("0A", 32), false, false, handler.Protected},
@@ -53,6 +54,8 @@ func TestAccess(t *testing.T) {
 		"token with more behind it":      {"GET", "/api/roms", token + " x", false, false, handler.Protected},
 		"another scheme":                 {"GET", "/api/roms", "Basic rmm_" + strings.Repeat("0a", 32), false, false, handler.Protected},
 		"password":                       {"GET", "/api/roms", "Basic YTpi", false, false, handler.Protected},
+		"feed with a password":           {"GET", "/api/feeds/tinfoil", "Basic YTpi", false, false, handler.Protected},
+		"JWT of RomM's":                  {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.AA", false, false, handler.Protected},
 		"JWT":                            {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", false, false, handler.Protected},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +79,7 @@ func TestAccess(t *testing.T) {
 // any 64 digits.
 func TestAnonymousEndpointsStayShut(t *testing.T) {
 	t.Parallel()
-	app := New(Config{})
+	app := New(Config{State: NewState()})
 	for _, authorization := range []string{"", "Bearer rmm_" + strings.Repeat("0", 64)} {
 		for _, target := range []string{
 			"POST /api/users", "POST /api/users/invite-link", "POST /api/users/register",
@@ -100,7 +103,7 @@ func TestAnonymousEndpointsStayShut(t *testing.T) {
 
 func TestSignInTarget(t *testing.T) {
 	t.Parallel()
-	app := New(Config{})
+	app := New(Config{State: NewState()})
 	origin, err := handler.OriginOf("https://romm.example.com")
 	if err != nil {
 		t.Fatal(err)

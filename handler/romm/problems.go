@@ -2,6 +2,7 @@ package romm
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 )
@@ -13,6 +14,11 @@ var (
 		Code: "romm_unreachable", Status: http.StatusBadGateway, Title: "RomM does not answer as expected",
 		Text: "You are known to {provider}, but RomM did not answer. Try again in a moment.", Way: handler.WayRetry,
 		Hint: "RomM may be starting, or something between Caddy and RomM answers in its place. The directives behind romm_oidc must pass /api/* on to RomM unchanged.",
+	}
+	errBusy = &handler.Problem{
+		Code: "romm_busy", Status: http.StatusServiceUnavailable, Title: "RomM does not answer",
+		Text: "Your password cannot be checked right now.", Retry: 5 * time.Second,
+		Hint: "RomM may be starting, or has too much to do.",
 	}
 	errDisabled = &handler.Problem{
 		Code: "romm_oidc_off", Status: http.StatusBadGateway, Title: "RomM does not accept this sign-in",

@@ -84,11 +84,24 @@ func (a *App) askHeartbeat(ctx context.Context, call handler.Caller) (*heartbeat
 	return asked.(*heartbeat), nil //nolint:errcheck // the function above returns nothing else
 }
 
+// unauthorized reports whether the release answers 401 to nobody, and its page
+// understands that: all up to 5.1.0 answer 403, to those who may not as well.
+func (v version) unauthorized() bool { return (version{5, 1, 0}).before(v[0], v[1], v[2]) }
+
 // DeniedStatus is 403 up to RomM 5.1.0, whose page understands only that, and
 // 401 later and where the version cannot be read.
 func (a *App) DeniedStatus(ctx context.Context, call handler.Caller) int {
+	if release, ok := a.release(ctx, call); ok && !release.unauthorized() {
+		return http.StatusForbidden
+	}
+	return http.StatusUnauthorized
+}
+
+// release is RomM's version, asked for if the last answer is old or RomM was
+// away since; false if it cannot be read.
+func (a *App) release(ctx context.Context, call handler.Caller) (version, bool) {
 	known := a.State.heartbeat.Load()
-	if known == nil || a.now().Sub(known.at) >= heartbeatAge || a.State.doubted.Load() {
+	if !a.certain(known) {
 		ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 		defer cancel()
 		if beat, err := a.askHeartbeat(ctx, call); err == nil {
@@ -96,16 +109,28 @@ func (a *App) DeniedStatus(ctx context.Context, call handler.Caller) int {
 			known = beat
 		}
 	}
-	if known != nil {
-		if v, ok := parseVersion(known.System.Version); ok && !(version{5, 1, 0}).before(v[0], v[1], v[2]) {
-			return http.StatusForbidden
-		}
+	if known == nil {
+		return version{}, false
 	}
-	return http.StatusUnauthorized
+	return parseVersion(known.System.Version)
+}
+
+// certain reports whether RomM is surely still the one that answered beat.
+func (a *App) certain(beat *heartbeat) bool {
+	return beat != nil && a.now().Sub(beat.at) < heartbeatAge && !a.State.doubted.Load()
 }
 
 // Failed is told that RomM was away: it may be another version when it returns.
 func (a *App) Failed() { a.State.doubted.Store(true) }
+
+// Version returns the version that RomM last said it is, and when; "" if
+// nobody has asked it yet.
+func (s *State) Version() (string, time.Time) {
+	if beat := s.heartbeat.Load(); beat != nil {
+		return beat.System.Version, beat.at
+	}
+	return "", time.Time{}
+}
 
 // seen says what an answer was, for a problem's cause.
 func seen(what string, answer *handler.Answer) error {

@@ -48,8 +48,12 @@ func sign(key jose.JSONWebKey, claims map[string]any) string {
 
 // signIDToken signs as asked by the misbehaviour, if any.
 func (s *Server) signIDToken(c *Client, claims map[string]any) string {
+	return s.signAs(s.misbehaviour.Signature, c, claims)
+}
+
+func (s *Server) signAs(signature Signature, c *Client, claims map[string]any) string {
 	key := s.keys.find(c.Alg)
-	switch s.misbehaviour.Signature {
+	switch signature {
 	case SignedByForeignKey:
 		foreign := signingKey(c.Alg, "foreign")
 		foreign.KeyID = key.KeyID

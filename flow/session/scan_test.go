@@ -1,0 +1,117 @@
+package session
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const testIssuer = "https://auth.example.com"
+
+func TestEndNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		username string
+		keys     []string
+		want     int
+	}{
+		"name":              {"ada", nil, 2},
+		"name, other case":  {"Ada", nil, 0},
+		"key":               {"sub-ada", []string{"x", UserKey(testIssuer, "sub-ada")}, 2},
+		"name and key":      {"bob", []string{UserKey(testIssuer, "sub-ada")}, 3},
+		"another's issuer":  {"", []string{UserKey("https://other.example.com", "sub-ada")}, 0},
+		"nothing fits":      {"carol", nil, 0},
+		"an e-mail address": {"ada@example.com", nil, 0}, // heads do not hold it
+	} {
+		t.Run(name, func(t *testing.T) {
+			storage := newFakeStorage()
+			a, b := newTestStore(storage), newTestStore(storage)
+			create(t, a, "ada")
+			create(t, b, "ada")
+			create(t, b, "bob")
+			if n, err := a.EndNamed(t.Context(), c.username, c.keys, "x"); n != c.want || err != nil {
+				t.Errorf("ended %d, %v, want %d", n, err, c.want)
+			}
+			if left, err := newTestStore(storage).List(t.Context()); len(left) != 3-c.want || err != nil {
+				t.Errorf("left %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// A list of one user's sessions has nobody else's, and reads one head of each
+// of the others and no more.
+func TestListUser(t *testing.T) {
+	storage := newFakeStorage()
+	a := newTestStore(storage)
+	_, first := create(t, a, "ada")
+	for range 20 {
+		create(t, a, "bob")
+	}
+	b := newTestStore(storage)
+	_, second := create(t, b, "ada")
+	before := storage.count("load")
+	entries, err := b.ListUser(t.Context(), UserKey(testIssuer, "sub-ada"))
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("ListUser = %+v, %v", entries, err)
+	}
+	ids := map[ID]bool{entries[0].ID: true, entries[1].ID: true}
+	if !ids[first.ID()] || !ids[second.ID()] {
+		t.Errorf("%+v", entries)
+	}
+	if n := storage.count("load") - before; n != 21+2 { // memory has one head; two last uses
+		t.Errorf("%d loads", n)
+	}
+	if entries, err := b.ListUser(t.Context(), ""); len(entries) != 0 || err != nil {
+		t.Errorf("ListUser of nobody = %+v, %v", entries, err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		a, b := newTestStore(storage), newTestStore(storage)
+		for _, s := range []*Store{a, b} {
+			s.Configure(storage, Limits{Idle: time.Hour, Lifetime: 2 * time.Hour})
+		}
+		_, ada := create(t, a, "ada")
+		for _, s := range []*Store{a, b} {
+			if head, err := s.Find(t.Context(), ada.ID()); head == nil || head.UserKey != UserKey(testIssuer, "sub-ada") || err != nil {
+				t.Errorf("Find = %v, %v", head, err)
+			}
+			if head, err := s.Find(t.Context(), ID{1}); head != nil || err != nil {
+				t.Errorf("Find of none = %v, %v", head, err)
+			}
+		}
+		storage.away.Store(true)
+		if head, err := a.Find(t.Context(), ada.ID()); head == nil || err != nil { // memory has it
+			t.Errorf("Find = %v, %v", head, err)
+		}
+		if _, err := b.Find(t.Context(), ada.ID()); !errors.Is(err, errAway) {
+			t.Errorf("Find: %v", err)
+		}
+		storage.away.Store(false)
+
+		// Its head is back by accident; the tombstone says that it ended.
+		head := storage.get(a.key(folderHeads, ada.ID()))
+		_ = a.End(t.Context(), ada.ID(), "x")
+		storage.put(a.key(folderHeads, ada.ID()), head)
+		for _, s := range []*Store{a, b} {
+			if head, err := s.Find(t.Context(), ada.ID()); head != nil || err != nil {
+				t.Errorf("Find of an ended one = %v, %v", head, err)
+			}
+		}
+		_, carol := create(t, a, "carol")
+		storage.away.Store(true)
+		_ = a.End(t.Context(), carol.ID(), "x") // storage does not know yet
+		storage.away.Store(false)
+		if head, err := a.Find(t.Context(), carol.ID()); head != nil || err != nil {
+			t.Errorf("Find of one that is to end = %v, %v", head, err)
+		}
+		_, bob := create(t, a, "bob")
+		time.Sleep(2 * time.Hour)
+		if head, err := b.Find(t.Context(), bob.ID()); head != nil || err != nil {
+			t.Errorf("Find of an expired one = %v, %v", head, err)
+		}
+	})
+}

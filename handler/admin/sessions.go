@@ -1,0 +1,148 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+)
+
+// SessionsPath lists the sessions with GET. DELETE ends all sessions of the
+// query's user, or all there are with all=true; below an id it ends that one.
+const SessionsPath = "/romm_oidc/sessions"
+
+// Session is a session as an operator sees it.
+type Session struct {
+	Gate     string    `json:"gate"`
+	ID       string    `json:"id"`
+	User     string    `json:"user"` // the user name at the provider
+	Created  time.Time `json:"created"`
+	LastSeen time.Time `json:"last_seen"`
+	Expires  time.Time `json:"expires"`
+	Node     string    `json:"node,omitempty"` // where they signed in
+}
+
+// Ended is how many sessions of a gate ended.
+type Ended struct {
+	Gate  string `json:"gate"`
+	Ended int    `json:"ended"`
+}
+
+func listSessions(ctx context.Context, r *http.Request) (any, error) {
+	values, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	gates, err := chosen(values)
+	if err != nil {
+		return nil, err
+	}
+	all := []Session{}
+	for _, gate := range gates {
+		entries, err := gate.Sessions().List(ctx)
+		if err != nil {
+			return nil, unavailable(gate, err)
+		}
+		for _, e := range entries {
+			all = append(all, Session{
+				Gate: gate.ID(), ID: e.ID.String(), User: e.User,
+				Created: e.Created, LastSeen: e.LastSeen, Expires: e.Expires, Node: e.Node,
+			})
+		}
+	}
+	return all, nil
+}
+
+// endSession ends one session.
+func endSession(ctx context.Context, r *http.Request) (any, error) {
+	values, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	id, err := session.ParseID(r.PathValue("id"))
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "%w", err)
+	}
+	gates, err := chosen(values)
+	if err != nil {
+		return nil, err
+	}
+	var away error
+	for _, gate := range gates {
+		head, err := gate.Sessions().Find(ctx, id)
+		switch {
+		case err != nil:
+			away = unavailable(gate, err)
+		case head != nil:
+			err = gate.Sessions().End(ctx, id, reason)
+			return []Ended{{gate.ID(), 1}}, ended(gate, 1, err, zap.String("user", head.User), zap.Stringer("session_id", id))
+		}
+	}
+	if away != nil {
+		return nil, away
+	}
+	return nil, refuse(http.StatusNotFound, "no session has the id %s", id)
+}
+
+// endSessions ends all sessions of a user, or all. It does not take a missing
+// parameter for everybody.
+func endSessions(ctx context.Context, r *http.Request) (any, error) {
+	values, err := query(r, "user", "all")
+	if err != nil {
+		return nil, err
+	}
+	user, all := values["user"], values["all"]
+	if (user == "") == (all != "true") {
+		return nil, refuse(http.StatusBadRequest, "whose sessions? Write %s/<id>, %s?user=<name, e-mail address or subject>, or %s?all=true",
+			SessionsPath, SessionsPath, SessionsPath)
+	}
+	gates, err := chosen(values)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		answer = make([]Ended, 0, len(gates))
+		errs   []error
+		total  int
+	)
+	for _, gate := range gates {
+		var n int
+		if user == "" {
+			n, err = gate.Sessions().EndAll(ctx, reason)
+		} else {
+			n, err = endUser(ctx, gate, user)
+		}
+		errs = append(errs, ended(gate, n, err, zap.String("user", user)))
+		answer = append(answer, Ended{gate.ID(), n})
+		total += n
+	}
+	for _, err := range errs { // all gates have had their turn
+		if err != nil {
+			return nil, err
+		}
+	}
+	if user != "" && total == 0 {
+		return nil, refuse(http.StatusNotFound, "no session is of %q: that is neither a user name or subject at the provider, nor a user name or e-mail address in RomM, of somebody who is signed in", user)
+	}
+	return answer, nil
+}
+
+// endUser ends the sessions of whoever goes by this user name or subject at
+// the provider, or by this user name or e-mail address in RomM. If the links
+// cannot be read, those of the former end all the same.
+func endUser(ctx context.Context, gate Gate, user string) (int, error) {
+	keys := []string{session.UserKey(gate.Issuer(), user)}
+	links, unread := gate.Links().List(ctx)
+	for _, link := range links {
+		if link.Username == user || strings.EqualFold(link.Email, user) {
+			keys = append(keys, session.UserKey(link.Issuer, link.Subject))
+		}
+	}
+	n, err := gate.Sessions().EndNamed(ctx, user, keys, reason)
+	return n, errors.Join(unread, err)
+}

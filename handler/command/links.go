@@ -1,0 +1,55 @@
+package command
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+)
+
+func linksCommand() *cobra.Command {
+	links := &cobra.Command{Use: "links", Short: "Manages the links between users and RomM accounts", RunE: showHelp}
+	links.AddCommand(
+		&cobra.Command{Use: "list", Short: "Lists the links", Args: cobra.NoArgs, RunE: listLinks},
+		&cobra.Command{Use: "move <RomM user or e-mail address> <subject>", Short: "Links a RomM account to another subject", Args: cobra.ExactArgs(2), RunE: moveLink},
+		&cobra.Command{Use: "forget <e-mail address>", Short: "Removes a link", Args: cobra.ExactArgs(1), RunE: forgetLink},
+	)
+	return links
+}
+
+func listLinks(c *cobra.Command, _ []string) error {
+	var links []admin.Link
+	if err := ask(c, http.MethodGet, admin.LinksPath, nil, &links); err != nil {
+		return err
+	}
+	rows := make([][]string, len(links))
+	for i, l := range links {
+		rows[i] = []string{strconv.Itoa(l.ID), l.Username, l.Email, l.Issuer, l.Subject, l.Gate}
+	}
+	return table(c, []string{"ROMM ID", "ROMM USER", "E-MAIL", "ISSUER", "SUBJECT", "GATE"}, rows)
+}
+
+func moveLink(c *cobra.Command, args []string) error {
+	var changed []admin.ChangedLink
+	if err := ask(c, http.MethodPatch, admin.LinksPath, url.Values{"account": {args[0]}, "sub": {args[1]}}, &changed); err != nil {
+		return err
+	}
+	for _, l := range changed {
+		say(c, "Gate %s: RomM account %s (%s) is linked to subject %s. %s of whoever had it ended.", l.Gate, l.Username, l.Email, l.Subject, counted(l.Ended))
+	}
+	return nil
+}
+
+func forgetLink(c *cobra.Command, args []string) error {
+	var changed []admin.ChangedLink
+	if err := ask(c, http.MethodDelete, admin.LinksPath, url.Values{"email": {args[0]}}, &changed); err != nil {
+		return err
+	}
+	for _, l := range changed {
+		say(c, "Gate %s: forgotten. Whoever signs in with %s next is linked to RomM account %s. %s of whoever had it ended.", l.Gate, l.Email, l.Username, counted(l.Ended))
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package command
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+)
+
+func sessionsCommand() *cobra.Command {
+	sessions := &cobra.Command{Use: "sessions", Short: "Manages who is signed in", RunE: showHelp}
+	sessions.AddCommand(
+		&cobra.Command{Use: "list", Short: "Lists the sessions", Args: cobra.NoArgs, RunE: listSessions},
+		&cobra.Command{Use: "end <id>", Short: "Ends a session", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+			return endSessions(c, admin.SessionsPath+"/"+url.PathEscape(args[0]), nil)
+		}},
+		&cobra.Command{Use: "end-user <user>", Short: "Ends all sessions of a user", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+			return endSessions(c, admin.SessionsPath, url.Values{"user": args})
+		}},
+		&cobra.Command{Use: "end-all", Short: "Ends all sessions", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+			return endSessions(c, admin.SessionsPath, url.Values{"all": {"true"}})
+		}},
+	)
+	return sessions
+}
+
+func listSessions(c *cobra.Command, _ []string) error {
+	var sessions []admin.Session
+	if err := ask(c, http.MethodGet, admin.SessionsPath, nil, &sessions); err != nil {
+		return err
+	}
+	rows := make([][]string, len(sessions))
+	for i, s := range sessions {
+		rows[i] = []string{s.ID, s.User, moment(s.Created), moment(s.LastSeen), moment(s.Expires), s.Node, s.Gate}
+	}
+	return table(c, []string{"ID", "USER", "SIGNED IN", "LAST SEEN", "EXPIRES", "NODE", "GATE"}, rows)
+}
+
+func endSessions(c *cobra.Command, path string, query url.Values) error {
+	var all []admin.Ended
+	if err := ask(c, http.MethodDelete, path, query, &all); err != nil {
+		return err
+	}
+	for _, gate := range all {
+		say(c, "Gate %s: %s ended.", gate.Gate, counted(gate.Ended))
+	}
+	return nil
+}

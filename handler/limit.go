@@ -1,0 +1,96 @@
+package handler
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// attemptLimit is how many credentials that turn out to be none one address may bring in attemptWindow.
+const attemptLimit = 20
+
+const attemptWindow = time.Minute
+
+// addressesKept bounds how many addresses are counted at once.
+const addressesKept = 10_000
+
+// attempts counts, by client address, credentials that were not recognized.
+// One counts from the moment it is looked at, so that a thousand guesses at
+// once are not all looked at before the first is found wrong. The zero value
+// is ready.
+type attempts struct {
+	mu        sync.Mutex
+	byAddress map[netip.Prefix]*tally
+	order     []*tally // the oldest first
+}
+
+// tally is what one address did since its first attempt.
+type tally struct {
+	address netip.Prefix
+	began   time.Time
+	n       int
+}
+
+// take counts an attempt of address. If there were too many it returns no
+// tally, and how long there will be none.
+func (a *attempts) take(address netip.Prefix, now time.Time) (*tally, time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.order) > 0 && now.Sub(a.order[0].began) >= attemptWindow {
+		a.dropOldest()
+	}
+	t := a.byAddress[address]
+	if t == nil {
+		t = &tally{address: address, began: now}
+		a.add(t)
+	}
+	if t.n >= attemptLimit {
+		return nil, attemptWindow - now.Sub(t.began)
+	}
+	t.n++
+	return t, 0
+}
+
+// giveBack takes an attempt back that was none.
+func (a *attempts) giveBack(t *tally) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t.n--
+}
+
+// add is called under the lock.
+func (a *attempts) add(t *tally) {
+	if a.byAddress == nil {
+		a.byAddress = make(map[netip.Prefix]*tally)
+	}
+	if len(a.order) >= addressesKept {
+		a.dropOldest()
+	}
+	a.byAddress[t.address] = t
+	a.order = append(a.order, t)
+}
+
+// dropOldest is called under the lock.
+func (a *attempts) dropOldest() {
+	delete(a.byAddress, a.order[0].address)
+	a.order = a.order[1:]
+}
+
+// addressOf returns what counts as one client: an IPv4 address, or the /64
+// that an IPv6 client may number as it likes. All that cannot be read is one.
+func addressOf(ip string) netip.Prefix {
+	address, err := netip.ParseAddr(ip)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	address = address.Unmap()
+	bits := 64
+	if address.Is4() {
+		bits = 32
+	}
+	prefix, err := address.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}

@@ -1,0 +1,84 @@
+package handler
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestAttempts(t *testing.T) {
+	t.Parallel()
+	var a attempts
+	now := time.Unix(1000, 0)
+	here, there := addressOf("192.0.2.1"), addressOf("192.0.2.2")
+	for i := range attemptLimit {
+		if attempt, _ := a.take(here, now.Add(time.Duration(i)*time.Second)); attempt == nil {
+			t.Fatalf("attempt %d was refused", i+1)
+		}
+	}
+	if attempt, wait := a.take(here, now.Add(30*time.Second)); attempt != nil || wait != 30*time.Second {
+		t.Errorf("one too many: %v, %v", attempt, wait)
+	}
+	if attempt, _ := a.take(there, now); attempt == nil {
+		t.Error("another address pays for it")
+	}
+	if attempt, _ := a.take(here, now.Add(attemptWindow)); attempt == nil {
+		t.Error("refused after its time")
+	}
+}
+
+// Guesses at the same moment count before any of them is answered; what turns
+// out to be none is given back.
+func TestAttemptsUnderWayCount(t *testing.T) {
+	t.Parallel()
+	var a attempts
+	now, here := time.Unix(1000, 0), addressOf("192.0.2.1")
+	var last *tally
+	for range attemptLimit {
+		last, _ = a.take(here, now)
+	}
+	if attempt, _ := a.take(here, now); attempt != nil {
+		t.Error("more under way than allowed")
+	}
+	a.giveBack(last)
+	if attempt, _ := a.take(here, now); attempt == nil {
+		t.Error("nothing was given back")
+	}
+}
+
+func TestAttemptsAreBounded(t *testing.T) {
+	t.Parallel()
+	var a attempts
+	now := time.Unix(1000, 0)
+	for i := range 2 * addressesKept {
+		if attempt, _ := a.take(addressOf(fmt.Sprintf("10.0.%d.%d", i>>8, i&255)), now); attempt == nil {
+			t.Fatal(i)
+		}
+	}
+	if len(a.byAddress) > addressesKept || len(a.order) > addressesKept {
+		t.Errorf("%d addresses, %d in order", len(a.byAddress), len(a.order))
+	}
+	a.take(addressOf("192.0.2.1"), now.Add(attemptWindow))
+	if len(a.byAddress) != 1 || len(a.order) != 1 {
+		t.Errorf("after a minute: %d addresses, %d in order", len(a.byAddress), len(a.order))
+	}
+}
+
+func TestAddressOf(t *testing.T) {
+	t.Parallel()
+	for ip, want := range map[string]string{
+		"192.0.2.1":             "192.0.2.1/32",
+		"::ffff:192.0.2.1":      "192.0.2.1/32",
+		"2001:db8:1:2:3:4:5:6":  "2001:db8:1:2::/64",
+		"2001:db8:1:2::1%en0":   "2001:db8:1:2::/64",
+		"2001:db8:1:3::1":       "2001:db8:1:3::/64",
+		"":                      netip.Prefix{}.String(),
+		"192.0.2.1:443":         netip.Prefix{}.String(),
+		"somebody.example.com.": netip.Prefix{}.String(),
+	} {
+		if got := addressOf(ip).String(); got != want {
+			t.Errorf("%q: %s, want %s", ip, got, want)
+		}
+	}
+}

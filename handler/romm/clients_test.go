@@ -1,0 +1,421 @@
+package romm
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+const (
+	someToken    = "Bearer rmm_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	somePassword = "Basic YWxpY2U6c2VjcmV0"
+	someJWT      = "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJyb21tOm9hdXRoIn0.c2ln"
+)
+
+// appOf returns RomM of that release, empty for an unknown one, with those presets.
+func appOf(tb testing.TB, release string, presets ...string) *App {
+	tb.Helper()
+	clients, err := ParseClients(presets)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	app := New(Config{State: NewState(), Clients: clients})
+	if release != "" {
+		beat := &heartbeat{at: time.Now()}
+		beat.System.Version = release
+		app.State.heartbeat.Store(beat)
+	}
+	return app
+}
+
+func TestParseClients(t *testing.T) {
+	t.Parallel()
+	if clients, err := ParseClients([]string{"feeds", "covers", "feeds"}); err != nil || !maps.Equal(clients, Clients{ClientsFeeds: true, ClientsCovers: true}) {
+		t.Errorf("%v, %v", clients, err)
+	}
+	if _, err := ParseClients([]string{"feeds", "everything"}); err == nil || err.Error() != `"everything" is not known: there are [password bearer feeds downloads covers]` {
+		t.Errorf("%v", err)
+	}
+}
+
+// Each preset opens what it is for, in the releases that have it, and nothing
+// else; where the release is not known it opens what any of them has.
+func TestPresets(t *testing.T) {
+	t.Parallel()
+	const all = "3.9.0 4.3.2 4.4.0 4.8.0 5.2.0 unknown"
+	for target, c := range map[string]struct{ preset, releases string }{
+		"GET /api/feeds/tinfoil":                           {ClientsFeeds, "4.4.0 4.8.0 5.2.0 unknown"},
+		"GET /api/feeds/webrcade":                          {ClientsFeeds, "4.4.0 4.8.0 5.2.0 unknown"},
+		"GET /api/feeds/pkgi/ps3/games":                    {ClientsFeeds, "4.4.0 4.8.0 5.2.0 unknown"},
+		"GET /api/feeds/pkgi/psvita/dlc":                   {ClientsFeeds, "4.4.0 4.8.0 5.2.0 unknown"},
+		"GET /api/feeds/pkgi/nes/games":                    {ClientsFeeds, ""},
+		"GET /api/feeds/pkgi/ps3":                          {ClientsFeeds, ""},
+		"GET /api/feeds/pkgi/ps3/games/x":                  {ClientsFeeds, ""},
+		"GET /api/feeds/fpkgi/ps4":                         {ClientsFeeds, "4.4.0 4.8.0 5.2.0 unknown"},
+		"GET /api/feeds/kekatsu/nds":                       {ClientsFeeds, "4.4.0 4.8.0 5.2.0 unknown"},
+		"GET /api/feeds/pkgj/psp/games":                    {ClientsFeeds, "4.4.0 4.8.0 5.2.0 unknown"},
+		"GET /api/feeds/pkgj/psvita/dlc":                   {ClientsFeeds, "4.4.0 4.8.0 5.2.0 unknown"},
+		"GET /api/feeds/pkgj/psx/games":                    {ClientsFeeds, "4.4.0 4.8.0 5.2.0 unknown"},
+		"GET /api/feeds/pkgj/psx/dlc":                      {ClientsFeeds, ""},
+		"GET /api/feeds":                                   {ClientsFeeds, ""},
+		"POST /api/feeds/tinfoil":                          {ClientsFeeds, ""},
+		"HEAD /api/feeds/tinfoil":                          {ClientsFeeds, ""},
+		"GET /api/tinfoil/feed":                            {ClientsFeeds, "3.9.0 4.3.2 unknown"},
+		"GET /api/webrcade/feed":                           {ClientsFeeds, "3.9.0 4.3.2 unknown"},
+		"GET /api/roms/7/content/a.zip":                    {ClientsDownloads, all},
+		"HEAD /api/roms/7/content/a.zip":                   {ClientsDownloads, all},
+		"POST /api/roms/7/content/a.zip":                   {ClientsDownloads, ""},
+		"GET /api/roms/x/content/a.zip":                    {ClientsDownloads, ""},
+		"GET /api/roms/7/files/content/a.nsp":              {ClientsDownloads, all},
+		"HEAD /api/roms/7/files/content/a.nsp":             {ClientsDownloads, ""},
+		"GET /api/romsfiles/7/content/a.nsp":               {ClientsDownloads, "3.9.0 unknown"},
+		"GET /api/firmware/1/content/bios.bin":             {ClientsDownloads, all},
+		"GET /api/roms/7":                                  {ClientsDownloads, ""},
+		"GET /api/roms":                                    {ClientsDownloads, ""},
+		"GET /api/roms/download":                           {ClientsDownloads, ""},
+		"GET /api/saves/7/content":                         {ClientsDownloads, ""},
+		"GET /assets/romm/resources/roms/1/cover/big.png":  {ClientsCovers, all},
+		"HEAD /assets/romm/resources/roms/1/cover/big.png": {ClientsCovers, all},
+		"POST /assets/romm/resources/roms/1/cover/big.png": {ClientsCovers, ""},
+		"GET /assets/romm/resources":                       {ClientsCovers, ""},
+		"GET /assets/index.js":                             {ClientsCovers, ""},
+	} {
+		for release := range strings.FieldsSeq(all) {
+			for _, preset := range []string{"", ClientsFeeds, ClientsDownloads, ClientsCovers, ClientsPassword, ClientsBearer} {
+				var app *App
+				switch known := strings.TrimPrefix(release, "unknown"); preset {
+				case "":
+					app = appOf(t, known)
+				default:
+					app = appOf(t, known, preset)
+				}
+				want := handler.Protected
+				if preset == c.preset && slices.Contains(strings.Fields(c.releases), release) {
+					want = handler.Open
+				}
+				method, at, _ := strings.Cut(target, " ")
+				r := httptest.NewRequest(method, at, nil)
+				r.Header.Set("Authorization", "Basic junk")
+				if got := app.Access(r, at, true); got != want {
+					t.Errorf("%s, clients %q, RomM %s: %v, want %v", target, preset, release, got, want)
+				}
+			}
+		}
+	}
+}
+
+// What enrols a handheld is open in the releases that have it.
+func TestEnrolment(t *testing.T) {
+	t.Parallel()
+	for target, releases := range map[string]string{
+		"GET /api/heartbeat":                    "3.9.0 4.8.0 5.2.0 ",
+		"POST /api/client-tokens/exchange":      "4.8.0 5.2.0 ",
+		"GET /api/client-tokens/pair/AB/status": "4.8.0 5.2.0 ",
+		"POST /api/auth/device/init":            "5.2.0 ",
+		"POST /api/auth/device/token":           "5.2.0 ",
+	} {
+		for _, release := range []string{"3.9.0", "4.8.0", "5.2.0", ""} {
+			want := handler.Protected
+			if strings.Contains(releases, release+" ") {
+				want = handler.Open
+			}
+			method, at, _ := strings.Cut(target, " ")
+			if got := appOf(t, release).Access(httptest.NewRequest(method, at, nil), at, true); got != want {
+				t.Errorf("%s, RomM %q: %v, want %v", target, release, got, want)
+			}
+		}
+	}
+}
+
+// The release is not taken for granted once RomM was away, or long after it
+// was read: it may have been updated.
+func TestReleaseInDoubt(t *testing.T) {
+	t.Parallel()
+	const at = "/api/auth/device/init"
+	access := func(app *App) handler.Access {
+		return app.Access(httptest.NewRequest(http.MethodPost, at, nil), at, true)
+	}
+	app := appOf(t, "4.8.0")
+	if access(app) != handler.Protected {
+		t.Fatal("open in RomM 4.8")
+	}
+	app.Failed()
+	if access(app) != handler.Open {
+		t.Error("shut although RomM was away")
+	}
+	app = appOf(t, "4.8.0")
+	app.Now = func() time.Time { return time.Now().Add(heartbeatAge) }
+	if access(app) != handler.Open {
+		t.Error("shut although that was long ago")
+	}
+}
+
+// Which credential passes where, if RomM knows it.
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		target, authorization, presets string
+		want                           handler.Access
+	}{
+		"token":                               {"GET /api/roms", someToken, "", handler.Credential},
+		"token, writing":                      {"POST /api/saves", someToken, "", handler.Credential},
+		"token beside a feed":                 {"GET /api/feeds/tinfoil", someToken, "feeds", handler.Credential},
+		"token, feed not opened":              {"GET /api/feeds/tinfoil", someToken, "", handler.Protected},
+		"token beside a download":             {"GET /api/roms/7/content/a.zip", someToken, "downloads", handler.Credential},
+		"password":                            {"GET /api/roms", somePassword, "password", handler.Credential},
+		"password, any case":                  {"GET /api/roms", "bASIC YWxpY2U6c2VjcmV0", "password", handler.Credential},
+		"password, not opened":                {"GET /api/roms", somePassword, "feeds downloads covers", handler.Protected},
+		"password for a feed":                 {"GET /api/feeds/tinfoil", somePassword, "feeds", handler.Credential},
+		"password for a download":             {"GET /api/roms/7/content/a.zip", somePassword, "downloads", handler.Open},
+		"password for a download, opened":     {"GET /api/roms/7/content/a.zip", somePassword, "password downloads", handler.Credential},
+		"password where nobody may":           {"POST /api/users", somePassword, "password", handler.Protected},
+		"password for the sign-in form":       {"POST /api/login", somePassword, "password", handler.Protected},
+		"password for a page":                 {"GET /library", somePassword, "password", handler.Protected},
+		"password for a socket":               {"GET /ws/socket.io", somePassword, "password", handler.Protected},
+		"no base64":                           {"GET /api/roms", "Basic a:b", "password", handler.Protected},
+		"no colon":                            {"GET /api/roms", "Basic YWxpY2U=", "password", handler.Protected},
+		"no UTF-8":                            {"GET /api/roms", "Basic /zr/", "password", handler.Protected},
+		"password with more behind":           {"GET /api/roms", somePassword + " x", "password", handler.Protected},
+		"password grant":                      {"POST /api/token", "", "password", handler.Exchange},
+		"password grant, not opened":          {"POST /api/token", "", "feeds downloads covers", handler.Protected},
+		"password grant with a token":         {"POST /api/token", someToken, "", handler.Protected},
+		"password grant, GET":                 {"GET /api/token", "", "password", handler.Protected},
+		"what the grant gave":                 {"GET /api/roms", someJWT, "password", handler.Credential},
+		"what the grant gave, not opened":     {"GET /api/roms", someJWT, "feeds", handler.Protected},
+		"another's JWT":                       {"GET /api/roms", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.AA", "password", handler.Protected},
+		"unsigned JWT":                        {"GET /api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.", "password", handler.Protected},
+		"two segments":                        {"GET /api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30", "password", handler.Protected},
+		"junk":                                {"GET /api/roms", "Bearer junk", "password", handler.Protected},
+		"junk for a feed":                     {"GET /api/feeds/tinfoil", "Bearer junk", "feeds", handler.Open},
+		"access token":                        {"GET /api/roms", "Bearer authelia_at_a-b.c~d+e/f==", "bearer", handler.Bearer},
+		"access token, writing":               {"POST /api/saves", "bearer x", "bearer", handler.Bearer},
+		"access token that is a JWT":          {"GET /api/roms", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.AA", "bearer", handler.Bearer},
+		"access token, not opened":            {"GET /api/roms", "Bearer x", "password feeds", handler.Protected},
+		"access token where nobody may":       {"POST /api/users", "Bearer x", "bearer", handler.Protected},
+		"access token for a page":             {"GET /library", "Bearer x", "bearer", handler.Protected},
+		"access token for a socket":           {"GET /ws/socket.io", "Bearer x", "bearer", handler.Protected},
+		"access token, heartbeat":             {"GET /api/heartbeat", "Bearer x", "bearer", handler.Open},
+		"a client token is none":              {"GET /api/roms", someToken, "bearer", handler.Credential},
+		"a broken client token is none":       {"GET /api/roms", someToken + "0", "bearer", handler.Protected},
+		"RomM's JWT is none":                  {"GET /api/roms", someJWT, "bearer", handler.Protected},
+		"a password is none":                  {"GET /api/roms", somePassword, "bearer", handler.Protected},
+		"no b64token":                         {"GET /api/roms", "Bearer a b", "bearer", handler.Protected},
+		"nothing but padding":                 {"GET /api/roms", "Bearer =", "bearer", handler.Protected},
+		"too long":                            {"GET /api/roms", "Bearer " + strings.Repeat("a", 16<<10+1), "bearer", handler.Protected},
+		"preflight of a feed":                 {"OPTIONS /api/feeds/webrcade", "", "feeds", handler.Open},
+		"preflight of a download":             {"OPTIONS /api/roms/7/content/a(b).zip", "", "downloads", handler.Open},
+		"preflight of a download, not opened": {"OPTIONS /api/roms/7/content/a(b).zip", "", "feeds", handler.Protected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			method, at, _ := strings.Cut(c.target, " ")
+			r := httptest.NewRequest(method, at, nil)
+			if c.authorization != "" {
+				r.Header.Set("Authorization", c.authorization)
+			}
+			if method == http.MethodOptions {
+				r.Header.Set("Access-Control-Request-Method", http.MethodGet)
+			}
+			app := appOf(t, "5.2.0", strings.Fields(c.presets)...)
+			if got := app.Access(r, r.URL.Path, r.URL.RawPath == ""); got != c.want {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+	r := httptest.NewRequest(http.MethodGet, "/api/roms", nil)
+	r.Header.Set("Authorization", someToken)
+	if got := appOf(t, "4.7.0").Access(r, "/api/roms", true); got != handler.Protected {
+		t.Errorf("a client token before there were any: %v", got)
+	}
+	r.Header["Authorization"] = []string{someToken, someToken}
+	if got := appOf(t, "").Access(r, "/api/roms", true); got != handler.Protected {
+		t.Errorf("two credentials: %v", got)
+	}
+}
+
+// The name of a file is written as its owner likes. It opens no other path.
+func TestFileNames(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string]handler.Access{
+		"/api/roms/7/content/Game%20%28USA%29.zip":    handler.Open,
+		"/api/roms/7/content/Game%20(USA).zip":        handler.Open,
+		"/api/roms/7/content/Pok%C3%A9mon.gb":         handler.Open,
+		"/api/roms/7/content/Pok%C3%A9mon.gb/":        handler.Open,
+		"/api/roms/7/content/a%3Bb%3F%23.zip":         handler.Open,
+		"/api/roms/7/files/content/a%5Bb%5D.nsp":      handler.Open,
+		"/api/roms/%37/content/a.zip":                 handler.Protected,
+		"/api/%72oms/7/content/a.zip":                 handler.Protected,
+		"/api/roms/7/content/100%25.zip":              handler.Protected,
+		"/api/roms/7/content/%2e%2e%2fusers":          handler.Protected,
+		"/api/roms/7/content/%252e%252e%252fusers":    handler.Protected,
+		"/api/roms/7/content/a%2Fb":                   handler.Protected,
+		"/api/roms/7/content/a%2F":                    handler.Protected,
+		"/api/roms/7/content/a%5Cb":                   handler.Protected,
+		"/api/roms/7/content/..%5C..%5Cusers":         handler.Protected,
+		"/api/roms/7/content/%2e%2e":                  handler.Protected,
+		"/api/roms/7/content/":                        handler.Protected,
+		"/api/roms//7/content/a(.zip":                 handler.Protected,
+		"/api/users/../roms/7/content/a(.zip":         handler.Protected,
+		"/api/feeds/kekatsu/n%64s":                    handler.Protected,
+		"/assets/romm/resources/roms/1/c%6Fver.png":   handler.Protected,
+		"/assets/romm/resources/%2e%2e/%2e%2e/secret": handler.Protected,
+	} {
+		r := httptest.NewRequest(http.MethodGet, written, nil)
+		normal, plain := normal(r.URL)
+		app := appOf(t, "5.2.0", ClientsFeeds, ClientsDownloads, ClientsCovers)
+		if got := app.Access(r, normal, plain); got != want {
+			t.Errorf("%s: %v, want %v", written, got, want)
+		}
+	}
+}
+
+// normal is a path in the form that the gate hands on (package handler, normalPath).
+func normal(u *url.URL) (normal string, plain bool) {
+	p := u.Path
+	normal = path.Clean(strings.ReplaceAll(p, `\`, "/"))
+	plain = u.RawPath == "" && normal == strings.TrimSuffix(p, "/") && !strings.ContainsAny(p, `%;?#\`) &&
+		!strings.ContainsFunc(p, func(c rune) bool { return c >= 0x80 })
+	return normal, plain
+}
+
+// Whatever a stranger sends, nothing opens that is not on the list, written
+// plainly but for the name of a file.
+func FuzzAccess(f *testing.F) {
+	for _, authorization := range []string{"", someToken, somePassword, someJWT, "Bearer rmm_x"} {
+		for _, at := range []string{
+			"/api/heartbeat", "/api/users", "/api/token", "/api/feeds/tinfoil", "/api/feeds/pkgi/ps3/x", "/api/roms/7/content/a(.zip",
+			"/api/roms/7/content/..%2f..%2fusers", "/assets/romm/resources/x.png", "/assets/romm/resources/../../x", "/api/setup/library",
+			"/api/client-tokens/pair/x/status", "/ws/socket.io/", "/api//heartbeat", "/api/roms/1/content/%2e%2e/users",
+		} {
+			f.Add("GET", at, authorization, "")
+			f.Add("POST", at, authorization, "x")
+			f.Add("OPTIONS", at, authorization, "GET")
+		}
+	}
+	app := appOf(f, "", ClientsFeeds, ClientsDownloads, ClientsCovers, ClientsPassword, ClientsBearer)
+	credential := appOf(f, "")
+	f.Fuzz(func(t *testing.T, method, at, authorization, preflight string) {
+		u, err := url.ParseRequestURI(at)
+		if err != nil || !strings.HasPrefix(u.Path, "/") {
+			t.Skip()
+		}
+		p, plain := normal(u)
+		r := &http.Request{Method: method, URL: u, Header: http.Header{"Authorization": {authorization}, "Access-Control-Request-Method": {preflight}}}
+		switch app.Access(r, p, plain) {
+		case handler.Open:
+			listed := p == "/api/heartbeat" || strings.HasPrefix(p, "/api/client-tokens/") || strings.HasPrefix(p, "/api/auth/device/") ||
+				strings.HasPrefix(p, "/api/feeds/") || p == "/api/tinfoil/feed" || p == "/api/webrcade/feed" ||
+				strings.Contains(p, "/content/") || strings.HasPrefix(p, resources) || method == http.MethodOptions && strings.HasPrefix(p, "/api/")
+			if !listed || !plain && !strings.Contains(p, "/content/") {
+				t.Errorf("%s %s is open", method, at)
+			}
+			if shut(method, p) && !strings.Contains(p, "/feed") {
+				t.Errorf("%s %s is open, and to be shut", method, at)
+			}
+		case handler.Credential:
+			if !strings.HasPrefix(p, "/api/") || shut(method, p) && !strings.Contains(p, "/feed") {
+				t.Errorf("%s %s with %q passes", method, at, authorization)
+			}
+			if kind := credentialIn(authorization); kind == noCredential || kind != clientToken && credential.Access(r, p, plain) == handler.Credential {
+				t.Errorf("%q passes", authorization)
+			}
+		case handler.Bearer:
+			if !plain || !strings.HasPrefix(p, "/api/") || shut(method, p) || !strings.EqualFold(authorization[:min(7, len(authorization))], "bearer ") {
+				t.Errorf("%s %s with %q passes", method, at, authorization)
+			}
+		case handler.Exchange:
+			if method != http.MethodPost || p != "/api/token" || !plain {
+				t.Errorf("%s %s exchanges", method, at)
+			}
+		case handler.Protected, handler.SignIn, handler.SignOut:
+		}
+	})
+}
+
+// FuzzClientToken: a client token is exactly what RomM makes.
+func FuzzClientToken(f *testing.F) {
+	for _, s := range []string{someToken, "Bearer rmm_", "bearer  rmm_" + strings.Repeat("0", 64), someToken + "0", someToken + "\n", strings.ToUpper(someToken)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, authorization string) {
+		if credentialIn(authorization) != clientToken {
+			return
+		}
+		scheme, token := authorization[:min(6, len(authorization))], authorization[min(7, len(authorization)):]
+		if !strings.EqualFold(scheme, "bearer") || len(token) != 68 || token[:4] != "rmm_" ||
+			strings.ContainsFunc(token[4:], func(c rune) bool { return c < '0' || c > '9' && c < 'a' || c > 'f' }) {
+			t.Errorf("%q is none", authorization)
+		}
+	})
+}
+
+// What RomM's answer to a probe means, by release and credential.
+func TestRecognize(t *testing.T) {
+	t.Parallel()
+	me := `{"id":1,"username":"alice"}`
+	for name, c := range map[string]struct {
+		release, authorization string
+		status                 int
+		body                   string
+		want                   handler.Recognition
+		problem                string
+	}{
+		"token":                          {"5.2.0", someToken, 200, me, handler.Recognized, ""},
+		"token of nobody":                {"5.2.0", someToken, 401, "", handler.Unrecognized, ""},
+		"token that may not read":        {"5.2.0", someToken, 403, "", handler.Recognized, ""},
+		"token that may not read, 5.1.1": {"5.1.1-beta.1", someToken, 403, "", handler.Recognized, ""},
+		"token, RomM 5.1":                {"5.1.0", someToken, 200, me, handler.Recognized, ""},
+		"token of nobody, RomM 5.1":      {"5.1.0", someToken, 403, "", handler.Undecided, ""},
+		"token, release unknown":         {"development", someToken, 403, "", handler.Undecided, ""},
+		"token, RomM crashed":            {"5.2.0", someToken, 500, "", handler.Undecided, ""},
+		"token, RomM away":               {"5.2.0", someToken, 502, "", handler.Undecided, ""},
+		"token, no answer":               {"5.2.0", someToken, 0, "", handler.Undecided, ""},
+		"token, kiosk's user":            {"5.2.0", someToken, 200, `{"id":-1,"username":"kiosk"}`, handler.Undecided, ""},
+		"token, somebody else's page":    {"5.2.0", someToken, 200, "<html>", handler.Undecided, ""},
+		"password":                       {"5.2.0", somePassword, 200, me, handler.Recognized, ""},
+		"wrong password":                 {"5.2.0", somePassword, 401, "", handler.Unrecognized, ""},
+		"wrong password, RomM 5.1":       {"5.1.0", somePassword, 403, "", handler.Unrecognized, ""},
+		"forbidden password":             {"5.2.0", somePassword, 403, "", handler.Unrecognized, ""},
+		"password of an OIDC account":    {"5.2.0", somePassword, 500, "", handler.Unrecognized, ""},
+		"password, RomM away":            {"5.2.0", somePassword, 502, "", handler.Undecided, "romm_busy"},
+		"password, no answer":            {"5.2.0", somePassword, 0, "", handler.Undecided, "romm_busy"},
+		"access token":                   {"5.2.0", someJWT, 200, me, handler.Recognized, ""},
+		"expired access token":           {"5.2.0", someJWT, 500, "", handler.Unrecognized, ""},
+		"access token that may not read": {"5.2.0", someJWT, 403, "", handler.Recognized, ""},
+		"access token, RomM 5.1":         {"5.1.0", someJWT, 403, "", handler.Undecided, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := appOf(t, c.release)
+			got, err := app.Recognize(t.Context(), func(_ context.Context, call handler.Call) (*handler.Answer, error) {
+				if call.Target == "/api/heartbeat" {
+					return nil, errors.New("away")
+				}
+				if call.Method != http.MethodGet || call.Target != "/api/users/me" || call.Cookie != "" || call.Header.Get("Authorization") != c.authorization {
+					t.Errorf("asked %v", call)
+				}
+				if c.status == 0 {
+					return nil, errors.New("away")
+				}
+				return &handler.Answer{Status: c.status, Header: http.Header{}, Body: []byte(c.body)}, nil
+			}, c.authorization)
+			problem := ""
+			if p, ok := errors.AsType[*handler.Problem](err); ok {
+				problem = p.Code
+			}
+			if got != c.want || problem != c.problem {
+				t.Errorf("%v, %v; want %v %s", got, err, c.want, c.problem)
+			}
+		})
+	}
+}

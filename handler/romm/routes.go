@@ -1,0 +1,153 @@
+package romm
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// route is one of the requests that RomM answers without a session, and that
+// the gate lets through.
+type route struct {
+	clients string // whose it is; empty: everybody's
+	methods []string
+	// pattern is a normal path. "*" is any segment, "#" a number, "a|b" either.
+	pattern string
+	// file says that the last segment is the name of a file, which may be
+	// written in any way: RomM finds the file by its number.
+	file bool
+	// password says that a name and a password may come along; without the
+	// preset for passwords they may nowhere else.
+	password bool
+	// from and until are the first release that has it and the first that has
+	// it no more; zero: all.
+	from, until version
+}
+
+// The releases in which RomM's paths changed.
+var (
+	v40 = version{4, 0, 0}
+	v44 = version{4, 4, 0}
+	v48 = version{4, 8, 0}
+	v50 = version{5, 0, 0}
+)
+
+var (
+	get     = []string{http.MethodGet}
+	getHead = []string{http.MethodGet, http.MethodHead}
+	post    = []string{http.MethodPost}
+)
+
+// routes are all of them. A request that fits none needs a session, or a token.
+var routes = []route{
+	{methods: getHead, pattern: "/api/heartbeat"},
+	// Manifests and icons. A browser asks for a manifest, and whatever installs
+	// the site for its icons, without cookies (Web Application Manifest,
+	// "processing the manifest"): refused, RomM could not be put on a home
+	// screen. They are the same in every RomM.
+	{methods: getHead, pattern: "/site.webmanifest|manifest.webmanifest"},
+	{methods: getHead, pattern: "/favicon.ico|favicon-16x16.png|favicon-32x32.png|apple-touch-icon.png|safari-pinned-tab.svg"},
+	{methods: getHead, pattern: "/android-chrome-192x192.png|android-chrome-512x512.png"},
+	// What enrols a handheld.
+	{methods: post, pattern: "/api/client-tokens/exchange", from: v48},
+	{methods: get, pattern: "/api/client-tokens/pair/*/status", from: v48},
+	{methods: post, pattern: "/api/auth/device/init", from: v50},
+	{methods: post, pattern: "/api/auth/device/token", from: v50},
+
+	{clients: ClientsFeeds, methods: get, pattern: "/api/feeds/tinfoil", password: true, from: v44},
+	{clients: ClientsFeeds, methods: get, pattern: "/api/feeds/webrcade", password: true, from: v44},
+	{clients: ClientsFeeds, methods: get, pattern: "/api/feeds/pkgi/ps3|psvita|psp/*", password: true, from: v44},
+	{clients: ClientsFeeds, methods: get, pattern: "/api/feeds/fpkgi/*", password: true, from: v44},
+	{clients: ClientsFeeds, methods: get, pattern: "/api/feeds/kekatsu/*", password: true, from: v44},
+	{clients: ClientsFeeds, methods: get, pattern: "/api/feeds/pkgj/psp|psvita/games|dlc", password: true, from: v44},
+	{clients: ClientsFeeds, methods: get, pattern: "/api/feeds/pkgj/psx/games", password: true, from: v44},
+	{clients: ClientsFeeds, methods: get, pattern: "/api/tinfoil/feed", password: true, until: v44},
+	{clients: ClientsFeeds, methods: get, pattern: "/api/webrcade/feed", password: true, until: v44},
+
+	{clients: ClientsDownloads, methods: getHead, pattern: "/api/roms/#/content/*", file: true},
+	{clients: ClientsDownloads, methods: get, pattern: "/api/roms/#/files/content/*", file: true},
+	{clients: ClientsDownloads, methods: get, pattern: "/api/romsfiles/#/content/*", file: true, until: v40},
+	{clients: ClientsDownloads, methods: getHead, pattern: "/api/firmware/#/content/*", file: true},
+}
+
+// resources is where RomM keeps images and manuals.
+const resources = "/assets/romm/resources/"
+
+// routesOf returns the routes that are everybody's or of one of clients.
+func routesOf(clients Clients) []route {
+	return slices.DeleteFunc(slices.Clone(routes), func(r route) bool { return r.clients != "" && !clients[r.clients] })
+}
+
+// routeOf returns the route of r, whose normal path is path, nil if there is
+// none. The route of a preflight is that of what is asked for.
+func (a *App) routeOf(r *http.Request, path string, plain bool) *route {
+	method := r.Method
+	if method == http.MethodOptions {
+		method = r.Header.Get("Access-Control-Request-Method")
+	}
+	for i := range a.open {
+		known := &a.open[i]
+		if slices.Contains(known.methods, method) && matches(known.pattern, path) && a.isWithin(known.from, known.until) &&
+			(plain || known.file && namesFile(r.URL, path)) {
+			return known
+		}
+	}
+	return nil
+}
+
+// isWithin reports whether the RomM behind the gate is of the release from or
+// later, and before until; zero is no bound. It may be of any while it is not
+// certain which RomM that is.
+func (a *App) isWithin(from, until version) bool {
+	beat := a.State.heartbeat.Load()
+	if !a.certain(beat) {
+		return true
+	}
+	release, ok := parseVersion(beat.System.Version)
+	return !ok || !release.before(from[0], from[1], from[2]) &&
+		(until == version{} || release.before(until[0], until[1], until[2]))
+}
+
+// matches reports whether path fits pattern, segment by segment.
+func matches(pattern, path string) bool {
+	for {
+		want, morePattern, ok := strings.Cut(pattern, "/")
+		got, morePath, alsoOK := strings.Cut(path, "/")
+		if ok != alsoOK || !fits(want, got) {
+			return false
+		}
+		if !ok {
+			return true
+		}
+		pattern, path = morePattern, morePath
+	}
+}
+
+func fits(want, got string) bool {
+	switch want {
+	case "*":
+		return got != ""
+	case "#":
+		return got != "" && strings.Trim(got, "0123456789") == ""
+	}
+	for either := range strings.SplitSeq(want, "|") {
+		if either == got {
+			return true
+		}
+	}
+	return false
+}
+
+// namesFile reports whether u, whose normal path is path, is written plainly
+// but for its last segment, and that is one segment to everybody who reads it.
+// A "%" in the name is another to whoever decodes it twice.
+func namesFile(u *url.URL, path string) bool {
+	written := strings.TrimSuffix(u.EscapedPath(), "/")
+	i, j := strings.LastIndexByte(written, '/'), strings.LastIndexByte(path, '/')
+	if i < 0 || j < 0 || written[:i] != path[:j] {
+		return false
+	}
+	name, err := url.PathUnescape(written[i+1:])
+	return err == nil && name == path[j+1:] && !strings.Contains(name, "%")
+}

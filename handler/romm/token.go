@@ -1,0 +1,158 @@
+package romm
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+)
+
+// credential is the kind of what stands in an Authorization header field.
+type credential int
+
+const (
+	noCredential   credential = iota // nothing that RomM could read: it answers 500 to some of that
+	clientToken                      // "rmm_" and 64 lower-case hex digits
+	passwordOf                       // a name and a password
+	providersToken                   // anything else that can be a bearer token
+	passwordsToken                   // what RomM gave for them at its token endpoint
+)
+
+// tokenPrefix begins a RomM client token; 64 lower-case hex digits follow.
+const tokenPrefix = "rmm_"
+
+// credentialOf tells what r carries; exactly one, well formed.
+func credentialOf(r *http.Request) credential {
+	if lines := r.Header["Authorization"]; len(lines) == 1 {
+		return credentialIn(lines[0])
+	}
+	return noCredential
+}
+
+func credentialIn(authorization string) credential {
+	scheme, value, _ := strings.Cut(authorization, " ")
+	switch {
+	case strings.EqualFold(scheme, "basic"):
+		if isPassword(value) {
+			return passwordOf
+		}
+	case !strings.EqualFold(scheme, "bearer"):
+	case isClientToken(value):
+		return clientToken
+	case isRommJWT(value):
+		return passwordsToken
+	case isBearer(value):
+		return providersToken
+	}
+	return noCredential
+}
+
+func isClientToken(s string) bool {
+	digits, ok := strings.CutPrefix(s, tokenPrefix)
+	return ok && len(digits) == 64 && strings.Trim(digits, "0123456789abcdef") == ""
+}
+
+// isPassword reports whether s is the credentials of RFC 7617 section 2.
+func isPassword(s string) bool {
+	pair, err := base64.StdEncoding.DecodeString(s)
+	return err == nil && utf8.Valid(pair) && strings.Contains(string(pair), ":")
+}
+
+// isBearer reports whether s is a b64token of bounded length (RFC 6750 section 2.1).
+func isBearer(s string) bool {
+	token := strings.TrimRight(s, "=")
+	return token != "" && len(s) <= 16<<10 && !strings.HasPrefix(s, tokenPrefix) && !strings.ContainsFunc(token, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~+/", c)
+	})
+}
+
+// isRommJWT reports whether s looks like a JWT of RomM's own, which signs with
+// HS256 only.
+func isRommJWT(s string) bool {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 {
+		return false
+	}
+	for _, part := range parts {
+		if part == "" {
+			return false
+		}
+		if _, err := base64.RawURLEncoding.DecodeString(part); err != nil {
+			return false
+		}
+	}
+	header, _ := base64.RawURLEncoding.DecodeString(parts[0])
+	var h struct {
+		Algorithm string `json:"alg"`
+	}
+	return json.Unmarshal(header, &h) == nil && h.Algorithm == "HS256"
+}
+
+// accepts reports whether r may pass with its credential, once RomM has
+// recognized it. known is the route of r, nil if it has none.
+func (a *App) accepts(r *http.Request, path string, plain bool, known *route) bool {
+	switch credentialOf(r) {
+	case noCredential, providersToken:
+		return false
+	case passwordOf:
+		if !a.Clients[ClientsPassword] && (known == nil || !known.password) {
+			return false
+		}
+	case passwordsToken:
+		if !a.Clients[ClientsPassword] {
+			return false
+		}
+	case clientToken:
+		if !a.isWithin(v48, version{}) { // it would be a JWT that RomM cannot read
+			return false
+		}
+	}
+	return known != nil || isAPI(r, path, plain)
+}
+
+// Recognize asks RomM whose authorization is. RomM takes an unknown client
+// token for nobody's, which is 401 from 5.2 on; before, and where the token's
+// owner did not allow it to read the account, it is 403. It answers 500 to a
+// JWT that it did not sign, or no longer accepts, and to a password for an
+// account that has none.
+//
+// A password goes no further while RomM does not say whose it is: guessing
+// must not be free while RomM is busy.
+func (a *App) Recognize(ctx context.Context, call handler.Caller, authorization string) (handler.Recognition, error) {
+	const what = "GET /api/users/me"
+	c := credentialIn(authorization)
+	answer, err := call(ctx, handler.Call{
+		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {authorization}},
+	})
+	if err == nil {
+		var user account
+		switch {
+		case answer.Status == http.StatusOK && json.Unmarshal(answer.Body, &user) == nil && user.ID > 0,
+			answer.Status == http.StatusForbidden && c != passwordOf && a.refusesNobody(ctx, call):
+			return handler.Recognized, nil
+		case answer.Status == http.StatusUnauthorized,
+			// Whoever has a password may read their own account.
+			answer.Status == http.StatusForbidden && c == passwordOf,
+			answer.Status == http.StatusInternalServerError && c != clientToken:
+			return handler.Unrecognized, nil
+		}
+	}
+	if c != passwordOf {
+		return handler.Undecided, nil
+	}
+	if err != nil {
+		return handler.Undecided, errBusy.Because(err)
+	}
+	return handler.Undecided, errBusy.Because(seen(what, answer))
+}
+
+// refusesNobody reports whether this RomM answers 401 to nobody, so that 403
+// is for somebody.
+func (a *App) refusesNobody(ctx context.Context, call handler.Caller) bool {
+	release, ok := a.release(ctx, call)
+	return ok && release.unauthorized()
+}

@@ -1,0 +1,315 @@
+package tests
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddytest"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+)
+
+// manage asks the admin API of the running Caddy.
+func (s *stack) manage(method, path string) response {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://localhost:2999"+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	content, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response{answer, string(content)}
+}
+
+// managed decodes what the admin API answers to a GET.
+func managed[T any](s *stack, path string) (all []T) {
+	s.t.Helper()
+	answer := s.manage(http.MethodGet, path)
+	if err := json.Unmarshal([]byte(answer.body), &all); err != nil || answer.StatusCode != http.StatusOK {
+		s.t.Fatalf("GET %s: %d %s", path, answer.StatusCode, answer.body)
+	}
+	return all
+}
+
+// command runs `caddy romm-oidc` and returns what it wrote, and its exit code.
+func (s *stack) command(args ...string) (string, int) {
+	s.t.Helper()
+	file, err := binary()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	command := exec.CommandContext(s.t.Context(), file, append([]string{"romm-oidc", "--address", "localhost:2999"}, args...)...)
+	output, _ := command.CombinedOutput()
+	return string(output), command.ProcessState.ExitCode()
+}
+
+// in reports whether b is still signed in.
+func (b *browser) in() bool {
+	b.t.Helper()
+	return b.fetch("/api/users/me").StatusCode == http.StatusOK
+}
+
+// An operator sees who is signed in, and never what would let him be them; and
+// ends one session, those of a user, all.
+func TestOperatorEndsSessions(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	alice, bob, bobToo, carol := s.as("alice"), s.as("bob"), s.as("bob"), s.as("carol")
+	answer := s.manage(http.MethodGet, admin.SessionsPath)
+	for _, secret := range []string{alice.ticket(), bob.ticket(), "authelia_", "eyJ", "romm_session"} {
+		if strings.Contains(answer.body, secret) {
+			t.Errorf("the list holds %s", secret)
+		}
+	}
+	all := managed[admin.Session](s, admin.SessionsPath)
+	if len(all) != 4 || all[0].User != "carol" || all[3].User != "alice" {
+		t.Fatalf("%+v", all)
+	}
+	for _, one := range all {
+		if one.Gate == "" || one.Created.IsZero() || one.LastSeen.Before(one.Created.Truncate(1e9)) || !one.Expires.After(one.Created) || one.Node == "" {
+			t.Errorf("%+v", one)
+		}
+	}
+	if output, code := s.command("sessions", "list"); code != 0 || !strings.HasPrefix(output, "ID ") || strings.Count(output, "\n") != 5 || !strings.Contains(output, all[0].ID) {
+		t.Errorf("%d %s", code, output)
+	}
+
+	if output, code := s.command("sessions", "end", all[0].ID); code != 0 || !strings.Contains(output, "1 session ended") {
+		t.Errorf("%d %s", code, output)
+	}
+	if carol.in() || !alice.in() || !bob.in() {
+		t.Error("not carol's session alone has ended")
+	}
+	if output, code := s.command("sessions", "end", all[0].ID); code == 0 || !strings.Contains(output, "no session has the id") {
+		t.Errorf("%d %s", code, output)
+	}
+	if output, code := s.command("sessions", "end", "../links"); code == 0 || strings.Contains(output, "ended") {
+		t.Errorf("%d %s", code, output)
+	}
+
+	if output, code := s.command("sessions", "end-user", "mallory"); code == 0 || !strings.Contains(output, `no session is of`) {
+		t.Errorf("%d %s", code, output)
+	}
+	if output, code := s.command("sessions", "end-user", "bob"); code != 0 || !strings.Contains(output, "2 sessions ended") {
+		t.Errorf("%d %s", code, output)
+	}
+	if bob.in() || bobToo.in() || !alice.in() {
+		t.Error("not bob's sessions alone have ended")
+	}
+	for _, word := range []string{"BOB@example.com", s.authelia.Subject("bob")} {
+		bob = s.as("bob")
+		if answer := s.manage(http.MethodDelete, admin.SessionsPath+"?user="+url.QueryEscape(word)); answer.StatusCode != http.StatusOK || bob.in() || !alice.in() {
+			t.Errorf("%s: %d %s", word, answer.StatusCode, answer.body)
+		}
+	}
+
+	bob = s.as("bob")
+	if output, code := s.command("sessions", "end-all"); code != 0 || !strings.Contains(output, "2 sessions ended") {
+		t.Errorf("%d %s", code, output)
+	}
+	if bob.in() || alice.in() {
+		t.Error("somebody is still signed in")
+	}
+}
+
+// What does not say exactly what it means changes nothing, and reads why; a
+// path is answered exactly, and not what lies below it (CVE-2026-27589).
+func TestAdminAPIRefuses(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	alice := s.as("alice")
+	gate := managed[admin.Status](s, admin.StatusPath)[0].Gate
+	for name, c := range map[string]struct {
+		method, path string
+		status       int
+		says         string
+	}{
+		"everybody, by omission":   {"DELETE", "/sessions", 400, "?all=true"},
+		"all, but not true":        {"DELETE", "/sessions?all=false", 400, "?all=true"},
+		"a user and all":           {"DELETE", "/sessions?user=alice&all=true", 400, "?all=true"},
+		"an empty user":            {"DELETE", "/sessions?user=", 400, "one value"},
+		"two users":                {"DELETE", "/sessions?user=alice&user=bob", 400, "one value"},
+		"a misspelt gate":          {"DELETE", "/sessions?all=true&gat=" + gate, 400, `unknown here`},
+		"another gate":             {"DELETE", "/sessions?all=true&gate=0123", 404, "no gate has the id"},
+		"an unknown session":       {"DELETE", "/sessions/" + strings.Repeat("0", 32), 404, "no session has the id"},
+		"no session's id":          {"DELETE", "/sessions/alice", 400, "32 digits"},
+		"below a session":          {"DELETE", "/sessions/" + strings.Repeat("0", 32) + "/x", 404, ""},
+		"a session, with GET":      {"GET", "/sessions/" + strings.Repeat("0", 32), 405, "DELETE"},
+		"sessions, with POST":      {"POST", "/sessions", 405, "DELETE, GET"},
+		"links, with PUT":          {"PUT", "/links", 405, "DELETE, GET, PATCH"},
+		"status, with DELETE":      {"DELETE", "/status", 405, "GET"},
+		"below status":             {"GET", "/status/x", 404, ""},
+		"above":                    {"GET", "/", 404, ""},
+		"a link without an e-mail": {"DELETE", "/links", 400, "?email="},
+		"an unknown link":          {"DELETE", "/links?email=carol@example.com", 404, "no link"},
+		"a move without a subject": {"PATCH", "/links?account=alice", 400, "&sub="},
+		"a move of nobody":         {"PATCH", "/links?account=carol&sub=x", 404, "no link"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := s.manage(c.method, "/romm_oidc"+c.path)
+			var refusal struct {
+				Error string `json:"error"`
+			}
+			if c.says != "" {
+				if err := json.Unmarshal([]byte(answer.body), &refusal); err != nil {
+					t.Errorf("%v", err)
+				}
+			}
+			if answer.StatusCode != c.status || !strings.Contains(refusal.Error, c.says) {
+				t.Errorf("%d %s", answer.StatusCode, answer.body)
+			}
+			if c.status == http.StatusMethodNotAllowed && answer.Header.Get("Allow") != c.says {
+				t.Errorf("Allow: %s", answer.Header.Get("Allow"))
+			}
+		})
+	}
+	if !alice.in() {
+		t.Error("alice is out")
+	}
+}
+
+// CVE-2022-24797: debug endpoints stood on the public listener. Ours are on
+// Caddy's admin listener only, which refuses foreign origins.
+func TestAdminAPIIsNotPublic(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	alice := s.as("alice")
+	for _, path := range []string{admin.SessionsPath, admin.LinksPath, admin.StatusPath} {
+		if answer := alice.fetch(path); strings.Contains(answer.body, `"gate"`) {
+			t.Errorf("%s answers the public: %d %s", path, answer.StatusCode, answer.body)
+		}
+		if answer := s.browser().fetch(inside + path); answer.StatusCode != http.StatusMisdirectedRequest {
+			t.Errorf("%s answers the inside: %d", path, answer.StatusCode)
+		}
+		// A page that rebinds its name to this machine.
+		if answer := s.browser().do("http://localhost:2999"+path, "Host", "evil.com"); answer.StatusCode != http.StatusForbidden {
+			t.Errorf("%s answers evil.com: %d", path, answer.StatusCode)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	output, code := s.command("status")
+	if code != 0 || !strings.Contains(output, "metadata were read") || !strings.Contains(output, "0 in memory") || !strings.Contains(output, "not asked yet") {
+		t.Errorf("%d %s", code, output)
+	}
+	s.as("alice")
+	status := managed[admin.Status](s, admin.StatusPath)
+	if len(status) != 1 || status[0].Issuer != issuer || status[0].Origin != public || status[0].ClientID != "romm" ||
+		status[0].SessionsInMemory != 1 || status[0].StorageAway || status[0].RomM.Version != "5.2.0" || status[0].Provider.Error != "" {
+		t.Errorf("%+v", status)
+	}
+
+	// Authelia is away while Caddy starts.
+	s.unload()
+	s.authelia.Down()
+	s.load(options{directive: rolesByMail})
+	output, code = s.command("status")
+	if code != 1 || !strings.Contains(output, "does not answer, nobody can sign in") || !strings.Contains(output, "Error: something does not answer") {
+		t.Errorf("%d %s", code, output)
+	}
+	s.authelia.Up()
+	eventually(t, func() bool { _, code := s.command("status"); return code == 0 })
+}
+
+// Two gates in one Caddy: answers name theirs, and --gate narrows.
+func TestGateIsNamed(t *testing.T) {
+	s := start(t, options{directive: rolesByMail, site: "reverse_proxy %s {\n" + freshConnections + `
+	}
+}
+http://127.0.0.1:9082 {
+	romm_oidc {
+		issuer ` + issuer + `
+		client_id other
+		client_secret insecure_secret
+		redirect_uri http://127.0.0.1:9082` + base + `
+	}`})
+	alice := s.as("alice")
+	status := managed[admin.Status](s, admin.StatusPath)
+	if len(status) != 2 {
+		t.Fatalf("%+v", status)
+	}
+	mine, other := status[0], status[1]
+	if mine.ClientID != "romm" {
+		mine, other = other, mine
+	}
+	if output, code := s.command("sessions", "end-all", "--gate", other.Gate); code != 0 || output != "Gate "+other.Gate+": 0 sessions ended.\n" {
+		t.Errorf("%d %s", code, output)
+	}
+	if !alice.in() {
+		t.Error("the other gate's sessions were meant")
+	}
+	if output, code := s.command("links", "move", "alice", "x"); code != 1 || !strings.Contains(output, "more than one gate") {
+		t.Errorf("%d %s", code, output)
+	}
+	if output, code := s.command("links", "move", "alice", "x", "--gate", mine.Gate); code != 0 || !strings.Contains(output, "1 session of whoever had it ended") || alice.in() {
+		t.Errorf("%d %s", code, output)
+	}
+	if output, code := s.command("sessions", "list", "--gate", "0123"); code != 1 || !strings.Contains(output, "no gate has the id") {
+		t.Errorf("%d %s", code, output)
+	}
+}
+
+// A rebuilt Authelia has other subjects: the operator moves the link, and the
+// log says where to.
+func TestMoveLinkToTheNewSubject(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	former := s.as("alice")
+	s.as("bob")
+	s.authelia.ResetDatabase()
+	s.problem(s.browser().signIn("/", "alice"), http.StatusForbidden, "link_taken")
+	subject := s.authelia.Subject("alice")
+	if output, code := s.command("links", "move", "carol", subject); code != 1 || !strings.Contains(output, "no link is to a RomM account") {
+		t.Errorf("%d %s", code, output)
+	}
+	if output, code := s.command("links", "move", "alice@example.com", subject); code != 0 || !strings.Contains(output, "is linked to subject "+subject) {
+		t.Errorf("%d %s", code, output)
+	}
+	if former.in() {
+		t.Error("whoever had the account is still in it")
+	}
+	if me := s.as("alice").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"alice"`) {
+		t.Errorf("%s", me.body)
+	}
+	if output, code := s.command("links", "move", "bob", subject); code != 1 || !strings.Contains(output, "linked to another RomM account") {
+		t.Errorf("%d %s", code, output)
+	}
+}
+
+func TestCommandWithoutCaddy(t *testing.T) {
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"status", "sessions list", "sessions end-all", "links list"} {
+		command := exec.CommandContext(t.Context(), file, append([]string{"romm-oidc", "--address", "unix/" + filepath.Join(t.TempDir(), "none")}, strings.Fields(args)...)...)
+		output, err := command.CombinedOutput()
+		if err == nil || !strings.Contains(string(output), "asking the admin API of Caddy at unix/") || strings.Contains(string(output), "Usage:") {
+			t.Errorf("%s: %v %s", args, err, output)
+		}
+	}
+	for _, args := range []string{"bogus", "sessions bogus", "links bogus", "sessions end", "sessions end-user", "links move alice", "status now"} {
+		output, err := exec.CommandContext(t.Context(), file, append([]string{"romm-oidc"}, strings.Fields(args)...)...).CombinedOutput()
+		if err == nil || !strings.HasPrefix(string(output), "Error: ") {
+			t.Errorf("%s: %v %s", args, err, output)
+		}
+	}
+	s := &stack{t: t, tester: caddytest.NewTester(t)}
+	s.unload()
+	for _, args := range []string{"status", "sessions list", "sessions end-all", "links list"} {
+		if output, code := s.command(strings.Fields(args)...); code != 1 || !strings.Contains(output, "the running configuration has no romm_oidc gate") {
+			t.Errorf("%s: %d %s", args, code, output)
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package tests
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+)
+
+// A provider that has back-channel logout, as Keycloak does, signs alice out
+// of one of her browsers and bob out of all of his.
+func TestProviderSignsOut(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	signIn := func(user, sid string) *browser {
+		s.authelia.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("sid", sid) })
+		return s.as(user)
+	}
+	here, there := signIn("alice", "s1"), signIn("alice", "s2")
+	bob, bobToo := signIn("bob", "s3"), signIn("bob", "s4")
+	provider := s.browser() // it has no cookie of anybody
+	tell := func(edit authelia.Edit) response {
+		t.Helper()
+		answer := provider.send("POST "+base+"/backchannel-logout",
+			strings.NewReader(url.Values{"logout_token": {s.authelia.LogoutToken("romm", authelia.SignedProperly, edit)}}.Encode()),
+			"Content-Type", "application/x-www-form-urlencoded")
+		if answer.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("Cache-Control: %s", answer.Header.Get("Cache-Control"))
+		}
+		return answer
+	}
+	if answer := tell(authelia.Set("sid", "s1")); answer.StatusCode != http.StatusOK || here.in() || !there.in() || !bob.in() {
+		t.Errorf("alice's session: %d %s", answer.StatusCode, answer.body)
+	}
+	if answer := tell(authelia.Set("sub", s.authelia.Subject("bob"))); answer.StatusCode != http.StatusOK || bob.in() || bobToo.in() || !there.in() {
+		t.Errorf("bob: %d %s", answer.StatusCode, answer.body)
+	}
+	if answer := tell(authelia.Edits(authelia.Set("sid", "s2"), authelia.Set("aud", "other"))); answer.StatusCode != http.StatusBadRequest || !there.in() {
+		t.Errorf("a token for another client: %d %s", answer.StatusCode, answer.body)
+	}
+}

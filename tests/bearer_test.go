@@ -1,0 +1,95 @@
+package tests
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+)
+
+// tokensOf signs user in at Authelia as a client of its own does, past the
+// gate, and returns what the token endpoint answers.
+func (s *stack) tokensOf(user, client, redirectURI string) (access, id string) {
+	s.t.Helper()
+	const verifier = "0123456789012345678901234567890123456789012"
+	challenge := sha256.Sum256([]byte(verifier))
+	b := s.browser()
+	callback, err := s.authelia.SignIn(b.client, issuer+"/api/oidc/authorization?"+url.Values{
+		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {redirectURI}, "scope": {"openid profile email"}, "state": {"0123456789"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"},
+	}.Encode(), user, user+"-password")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	u, err := url.Parse(callback)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	answer := b.send("POST "+issuer+"/api/oidc/token", strings.NewReader(url.Values{
+		"grant_type": {"authorization_code"}, "code": {u.Query().Get("code")}, "redirect_uri": {redirectURI}, "code_verifier": {verifier},
+	}.Encode()), append(basic(client, "insecure_secret"), "Content-Type", "application/x-www-form-urlencoded")...)
+	var tokens struct {
+		Access string `json:"access_token"`
+		ID     string `json:"id_token"`
+	}
+	if err := json.Unmarshal([]byte(answer.body), &tokens); err != nil || tokens.Access == "" {
+		s.t.Fatalf("%d %s", answer.StatusCode, answer.body)
+	}
+	return tokens.Access, tokens.ID
+}
+
+// A script with an access token of Authelia's is its user in RomM, with their
+// account and role, and needs no CSRF token: no browser sends one by itself.
+// Only a token for this site will do.
+func TestAccessTokenOfAuthelia(t *testing.T) {
+	const elsewhere = "https://script.example.com/callback"
+	o := options{directive: rolesByMail, authelia: func(o *authelia.Options) {
+		o.Clients = append(o.Clients, authelia.Client{
+			ID: "script", Secret: "insecure_secret", RedirectURIs: []string{elsewhere}, Scopes: []string{"openid", "profile", "email"},
+		})
+	}}
+	s := start(t, o)
+	access, id := s.tokensOf("alice", "romm", public+base)
+	foreign, _ := s.tokensOf("alice", "script", elsewhere)
+	script := s.browser()
+	if me := script.do("/api/users/me", "Authorization", "Bearer "+access); me.StatusCode != http.StatusUnauthorized {
+		t.Errorf("off: %d %s", me.StatusCode, me.body)
+	}
+
+	o.directive += "clients bearer"
+	s.load(o)
+	for range 5 {
+		if me := script.do("/api/users/me", "Authorization", "Bearer "+access); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"alice"`) || !strings.Contains(me.body, `"role":"admin"`) {
+			t.Fatalf("%d %s", me.StatusCode, me.body)
+		}
+	}
+	if save := script.send("POST /api/saves", strings.NewReader("save"), "Authorization", "Bearer "+access); save.StatusCode != http.StatusOK || s.romm.SaveCount() != 1 {
+		t.Errorf("a save: %d %s", save.StatusCode, save.body)
+	}
+	if sessions := s.romm.Sessions(); sessions != 1 {
+		t.Errorf("%d sessions in RomM", sessions)
+	}
+	for name, token := range map[string]string{"another client's": foreign, "an ID token": id, "nobody's": "authelia_at_x.y"} {
+		if me := script.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", name, me.StatusCode, me.body)
+		}
+	}
+	for _, target := range []string{"/library", "/api/stats", "POST /api/users", "/ws/socket.io/"} {
+		if answer := script.do(target, "Authorization", "Bearer "+access); answer.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %d", target, answer.StatusCode)
+		}
+	}
+	if me := s.as("bob").fetch("/api/users/me", "Authorization", "Bearer "+access); !strings.Contains(me.body, `"username":"bob"`) {
+		t.Errorf("beside bob's ticket: %d %s", me.StatusCode, me.body)
+	}
+	for _, request := range s.romm.Requests() {
+		if strings.Contains(request.Header.Get("Authorization"), "authelia_at") {
+			t.Errorf("RomM saw the token at %s", request.Path)
+		}
+	}
+}

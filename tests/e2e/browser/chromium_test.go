@@ -1,0 +1,109 @@
+package browser
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// chromium is a running browser.
+type chromium struct {
+	ctx context.Context //nolint:containedctx // chromedp keeps the browser in a context
+}
+
+// errNoBrowser says that none is installed.
+var errNoBrowser = errors.New("no Chromium is installed: install the package chromium, or put chromium or google-chrome into PATH")
+
+// executable finds the browser.
+func executable() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if file, err := exec.LookPath(name); err == nil {
+			return file, nil
+		}
+	}
+	return "", errNoBrowser
+}
+
+// launch starts a browser that ends, with all its processes, when ctx does. An
+// empty profile is a new one.
+func launch(ctx context.Context, profile string) (*chromium, func(), error) {
+	file, err := executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	flags := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
+	flags = append(flags,
+		chromedp.ExecPath(file), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true),
+		// Nothing leaves this machine.
+		chromedp.Flag("host-resolver-rules", "MAP * 127.0.0.1"),
+		chromedp.WindowSize(1000, 800),
+	)
+	if profile != "" {
+		flags = append(flags, chromedp.UserDataDir(profile))
+	}
+	ctx, stop := chromedp.NewExecAllocator(ctx, flags...)
+	ctx, _ = chromedp.NewContext(ctx)
+	end := func() {
+		_ = chromedp.Cancel(ctx) // closes the browser, if it still runs
+		stop()
+		chromedp.FromContext(ctx).Allocator.Wait() // for its processes to end
+	}
+	if err := chromedp.Do(ctx); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return &chromium{ctx}, end, nil
+}
+
+// required fails the test for want of a browser, or skips it for a user who has none.
+func required(t *testing.T, err error) {
+	t.Helper()
+	if errors.Is(err, errNoBrowser) && os.Getenv("ROMM_OIDC_REQUIRE_BROWSER") != "1" {
+		t.Skip(err)
+	}
+	t.Fatal(err)
+}
+
+// one browser serves all tests of the package: each has windows of its own,
+// with cookies of their own.
+var one struct {
+	sync.Once
+	*chromium
+	end func()
+	err error
+}
+
+// shared returns the browser of all tests.
+func shared(t *testing.T) *chromium {
+	t.Helper()
+	one.Do(func() { one.chromium, one.end, one.err = launch(context.Background(), "") })
+	if one.err != nil {
+		required(t, one.err)
+	}
+	return one.chromium
+}
+
+// own starts a browser for one test only, whose profile has these preferences.
+func own(t *testing.T, preferences string) *chromium {
+	t.Helper()
+	profile := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(profile, "Default"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(profile, "Default", "Preferences"), []byte(preferences), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	browser, end, err := launch(context.Background(), profile)
+	if err != nil {
+		required(t, err)
+	}
+	t.Cleanup(end)
+	return browser
+}

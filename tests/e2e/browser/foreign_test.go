@@ -1,0 +1,118 @@
+package browser
+
+import (
+	"net/http"
+	"testing"
+)
+
+// A page of somebody else, be it on a sibling subdomain to which the browser
+// sends our cookie, tries what a script can try. Nothing of it changes
+// anything, and nothing of it can be read.
+func TestForeignScript(t *testing.T) {
+	s := start(t, options{})
+	b := s.signedIn("/rom/7")
+	for name, origin := range map[string]string{"another site": s.foreign, "sibling": s.sibling} {
+		f := b.another()
+		for attack, row := range map[string]struct{ script, want string }{
+			"read":           {`fetch(site + "/api/users/me", {credentials: "include"}).then((r) => r.text(), () => "refused")`, "refused"},
+			"preflight":      {`fetch(site + "/api/users/me", {credentials: "include", headers: {"X-Own": "1"}}).then((r) => r.text(), () => "refused")`, "refused"},
+			"blind read":     {`fetch(site + "/api/users/me", {credentials: "include", mode: "no-cors"}).then((r) => r.type)`, "opaque"},
+			"blind write":    {`fetch(site + "/api/saves?rom_id=1", {credentials: "include", mode: "no-cors", method: "POST", body: new FormData()}).then((r) => r.type)`, "opaque"},
+			"delete":         {`fetch(site + "/api/roms/1", {credentials: "include", method: "DELETE"}).then((r) => r.text(), () => "refused")`, "refused"},
+			"sign out":       {`fetch(site + "/api/logout", {credentials: "include", mode: "no-cors", method: "POST"}).then((r) => r.type)`, "opaque"},
+			"our sign out":   {`fetch(site + "/api/oauth/openid/logout", {credentials: "include", mode: "no-cors", method: "POST"}).then((r) => r.type)`, "opaque"},
+			"beacon":         {`navigator.sendBeacon(site + "/api/saves?rom_id=1", new FormData())`, "true"},
+			"image":          {`new Promise((done) => { const i = new Image(); i.onload = () => done("loaded"); i.onerror = () => done("refused"); i.src = site + "/api/oauth/openid/logout"; })`, "refused"},
+			"frame":          {`new Promise((done) => { const f = document.createElement("iframe"); f.onload = () => { try { done(f.contentDocument.title); } catch { done("refused"); } }; f.src = site + "/"; document.body.append(f); })`, "refused"},
+			"socket":         {`new Promise((done) => { const s = new WebSocket(site.replace("https", "wss") + "/ws/socket.io/?EIO=4&transport=websocket"); s.onopen = () => done("open"); s.onerror = () => done("refused"); })`, "refused"},
+			"netplay socket": {`new Promise((done) => { const s = new WebSocket(site.replace("https", "wss") + "/netplay/socket.io/?EIO=4&transport=websocket"); s.onopen = () => done("open"); s.onerror = () => done("refused"); })`, "refused"},
+			"polling":        {`fetch(site + "/ws/socket.io/?EIO=4&transport=polling", {credentials: "include"}).then((r) => r.text(), () => "refused")`, "refused"},
+		} {
+			t.Run(name+"/"+attack, func(t *testing.T) {
+				f.t = t
+				f.visit(origin)
+				if got := f.script(`(() => { const site = ` + quote(s.site) + `; return ` + row.script + `; })()`); got != row.want {
+					t.Errorf("it says %q, want %q", got, row.want)
+				}
+				f.noEffect(1)
+			})
+		}
+	}
+	b.save() // in the very tab from before
+}
+
+// A form of somebody else's page is a navigation: it needs no leave to be
+// sent, and what answers may set cookies. It changes nothing all the same.
+func TestForeignForm(t *testing.T) {
+	s := start(t, options{})
+	sessions := 0
+	for name, origin := range map[string]string{"another site": s.foreign, "sibling": s.sibling} {
+		for form, action := range map[string]string{"save": "/api/saves?rom_id=1", "sign-out": "/api/logout", "our-sign-out": base + "/logout"} {
+			t.Run(name+"/"+form, func(t *testing.T) {
+				b := s.signedIn("/rom/7")
+				sessions++
+				b.t = t
+				b.visit(origin)
+				b.script(`(() => { const form = document.createElement("form"); form.method = "post"; form.action = ` + quote(s.site+action) +
+					`; document.body.append(form); setTimeout(() => form.submit()); })()`)
+				b.await(`location.href === ` + quote(s.site+action) + ` && document.readyState === "complete"`)
+				b.screenshot("foreign-form-" + form)
+				b.noEffect(sessions)
+				b.open("/rom/7")
+				b.in("/rom/7", "alice")
+			})
+		}
+	}
+}
+
+// A link of somebody else's page brings our cookie along. It does not sign
+// anybody out: it asks.
+func TestForeignSignOutLink(t *testing.T) {
+	s := start(t, options{})
+	b := s.signedIn("/rom/7")
+	for _, origin := range []string{s.foreign, s.sibling} {
+		b.visit(origin)
+		b.script(`setTimeout(() => location.assign(` + quote(s.site+base+"/logout") + `)), 0`)
+		b.await(`document.title === "Sign out?"`)
+		b.noEffect(1)
+	}
+	b.screenshot("sign-out-question")
+	b.click("home")
+	b.in("/", "alice")
+	b.open(s.foreign + "/")
+	b.script(`setTimeout(() => location.assign(` + quote(s.site+base+"/logout") + `)), 0`)
+	b.await(`document.title === "Sign out?"`)
+	b.click("sign-out")
+	b.signedOut()
+}
+
+// visit opens somebody else's page.
+func (b *tab) visit(origin string) {
+	b.t.Helper()
+	b.open(origin + "/")
+	b.await(`location.origin === ` + quote(origin) + ` && document.readyState === "complete"`)
+	b.romm.ForgetRequests()
+}
+
+// noEffect fails if anything but a blind GET reached RomM in the visitor's
+// name, if something was stored, or if the ticket is gone. So many sessions
+// are to live in RomM. A GET without an Origin looks like a link's, and brings
+// the cookie from a sibling; its answer stays hidden from who sent it.
+func (b *tab) noEffect(sessions int) {
+	b.t.Helper()
+	for _, r := range b.romm.Requests() {
+		if r.User != "" && r.Method != http.MethodGet {
+			b.t.Errorf("RomM answered %s %s for %s", r.Method, r.Path, r.User)
+		}
+	}
+	if saved := b.romm.SaveCount(); saved != 0 {
+		b.t.Errorf("%d saves", saved)
+	}
+	if live := b.romm.Sessions(); live != sessions {
+		b.t.Errorf("%d sessions live in RomM", live)
+	}
+	if open := b.romm.OpenSockets(); open != 0 {
+		b.t.Errorf("%d sockets", open)
+	}
+	b.onlyOurs() // still
+}

@@ -1,0 +1,106 @@
+package browser
+
+import (
+	"testing"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+// RomM's own button leads through the portal's logout page to ours, which
+// starts nothing by itself. Back and reload ask for a sign-in again.
+func TestSignOut(t *testing.T) {
+	for _, version := range []string{"5.2.0", "4.8.0"} {
+		t.Run(version, func(t *testing.T) {
+			s := start(t, options{version: version})
+			b := s.signedIn("/rom/7")
+			portal := b.watch(s.portal + "/logout?rd=")
+			b.click("logout")
+			b.signedOut()
+			b.screenshot("signed-out-" + version)
+			if len(portal()) == 0 {
+				t.Error("not through the portal's logout page")
+			}
+			if live := s.romm.Sessions(); live != 0 {
+				t.Errorf("%d sessions live in RomM", live)
+			}
+			for _, c := range b.cookies() {
+				t.Errorf("the browser keeps %s", c.Name)
+			}
+			s.authelia.ForgetRequests()
+			b.stays(2 * time.Second)
+			b.signedOut()
+			if calls := s.authelia.Calls(authelia.EndpointAuthorization); calls != 0 {
+				t.Error("the page started a sign-in by itself")
+			}
+
+			b.back()
+			b.atPortal()
+			b.open("/rom/7")
+			b.atPortal()
+			b.signIn("bob") // somebody else at the same machine
+			b.in("/rom/7", "bob")
+		})
+	}
+}
+
+// The page's only button starts a new sign-in.
+func TestSignInAgain(t *testing.T) {
+	s := start(t, options{})
+	b := s.signedIn("/rom/7")
+	b.click("logout")
+	b.signedOut()
+	b.click("sign-in")
+	b.signIn("alice")
+	b.in("/", "alice")
+}
+
+// Older pages do not follow the address that a sign-out answers with: 4.4 goes
+// to its login route, 4.7 starts a sign-in by itself from there. Neither may
+// end signed in again.
+func TestSignOutOfOldRomM(t *testing.T) {
+	t.Run("4.4.0", func(t *testing.T) {
+		b := oldRomM(t, "4.4.0")
+		b.click("logout")
+		b.await(`!document.getElementById("login").hidden`)
+		b.stays(2 * time.Second)
+		b.screenshot("signed-out-4.4.0")
+		b.open("/login") // as a reload does
+		b.signedOut()
+	})
+	t.Run("4.7.0", func(t *testing.T) {
+		b := oldRomM(t, "4.7.0")
+		b.click("logout")
+		b.signedOut()
+		b.stays(2 * time.Second)
+		b.signedOut()
+	})
+}
+
+// oldRomM signs in to a RomM that knows no roles of ours, at a portal that asks nothing twice.
+func oldRomM(t *testing.T, version string) *tab {
+	t.Helper()
+	s := start(t, options{version: version, consent: "implicit", directive: "# no roles before 4.8"})
+	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"}) // or nobody else gets in
+	b := s.signedIn("/rom/7")
+	return b
+}
+
+// A sign-out in one tab is one in all.
+func TestSignOutInAnotherTab(t *testing.T) {
+	s := start(t, options{})
+	b := s.signedIn("/rom/7")
+	other := b.another()
+	other.open("/rom/8")
+	other.in("/rom/8", "alice")
+	other.click("logout")
+	other.signedOut()
+	b.click("save") // RomM's page finds out, and goes to sign in
+	b.atPortal()
+	if saved := s.romm.SaveCount(); saved != 0 {
+		t.Errorf("%d saves", saved)
+	}
+	b.signIn("alice")
+	b.in("/rom/7", "alice")
+}

@@ -1,0 +1,133 @@
+// Package browser drives a real browser through the whole path: Caddy with
+// this module, between stand-ins for Authelia and RomM.
+package browser
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/e2e/caddy"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+const base = "/api/oauth/openid"
+
+func TestMain(m *testing.M) {
+	code := caddy.Main(m)
+	if one.end != nil {
+		one.end()
+	}
+	os.Exit(code)
+}
+
+// stack is a running Caddy between the stand-ins, and the addresses that a
+// browser knows it by.
+type stack struct {
+	t        *testing.T
+	authelia *authelia.Server
+	romm     *romm.Server
+	caddy    *caddy.Process
+	browser  *chromium
+
+	site    string // the public origin of RomM
+	portal  string // the issuer
+	sibling string // a page of somebody else in the same domain
+	foreign string // a page of somebody else
+}
+
+// options changes a stack before it starts.
+type options struct {
+	version   string // RomM's; empty: the stand-in's newest
+	consent   string // consent mode of the client; empty: auto
+	directive string // lines of romm_oidc in place of roles
+}
+
+// users are those of every stack.
+var users = []authelia.User{
+	{Name: "alice", Password: "alice-password", DisplayName: "Alice Example", Email: "alice@example.com"},
+	{Name: "bob", Password: "bob-password", DisplayName: "Bob Ünïcode, Jr.", Email: "bob@example.com"},
+	{Name: "dave", Password: "dave-password", DisplayName: "Dave", Email: "dave@example.com", Disabled: true},
+	{Name: "frank", Password: "frank-password", DisplayName: "Frank NoMail"},
+}
+
+const rolesByMail = "roles {\n admin alice@example.com\n user *\n}"
+
+// start starts a stack. It skips the test where there is no browser.
+func start(t *testing.T, o options) *stack {
+	t.Helper()
+	s := &stack{t: t, browser: shared(t)}
+	ports := caddy.Ports(t, 3)
+	origin := func(name string) string { return fmt.Sprintf("https://%s:%d", name, ports[0]) }
+	s.site, s.portal = origin("romm.example.com"), origin("auth.example.com")
+	s.sibling, s.foreign = origin("x.example.com"), origin("evil.example.net")
+	inside := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+
+	s.authelia = authelia.New(authelia.Options{
+		Issuer: s.portal, CookieDomain: "example.com", Users: users,
+		Clients: []authelia.Client{{
+			ID: "romm", Secret: "insecure_secret", RedirectURIs: []string{s.site + base},
+			Scopes: []string{"openid", "profile", "email"}, RequirePKCE: true, ConsentMode: o.consent,
+		}},
+	})
+	s.romm = romm.New(romm.Options{Version: o.version, OIDC: romm.OIDC{
+		Enabled: true, Provider: "authelia", Autologin: true, ClientID: "romm", ClientSecret: "insecure_secret",
+		RedirectURI: s.site + base, ServerURL: inside + base,
+		ClaimRoles: "romm_roles", RoleAdmin: "admin", RoleViewer: "user",
+	}})
+	autheliaURL, rommURL := serve(t, s.authelia), serve(t, s.romm)
+	if o.directive == "" {
+		o.directive = rolesByMail
+	}
+	certificate, key := caddy.Certificate(t, "romm.example.com", "auth.example.com", "x.example.com", "evil.example.net")
+	s.caddy = caddy.Start(t, fmt.Sprintf(`{
+	admin off
+	persist_config off
+	auto_https disable_redirects
+	skip_install_trust
+	default_bind 127.0.0.1
+	http_port %[1]d
+	https_port %[2]d
+	storage file_system %[3]s
+	servers {
+		protocols h1 h2
+	}
+}
+%[4]s, %[5]s {
+	romm_oidc {
+		issuer %[6]s
+		issuer_address %[7]s
+		client_id romm
+		client_secret insecure_secret
+		redirect_uri %[4]s%[8]s
+		provider Authelia
+		%[9]s
+	}
+	reverse_proxy %[10]s {
+		stream_close_delay 1h
+	}
+}
+# The certificate has all names: a site with an http address takes no tls directive.
+%[6]s {
+	tls %[11]s %[12]s
+	reverse_proxy %[13]s
+}
+%[14]s, %[15]s {
+	header Content-Type "text/html; charset=utf-8"
+	respond "<!doctype html><title>somebody else's page</title>"
+}
+`, ports[2], ports[0], t.TempDir(), s.site, inside, s.portal, autheliaURL, base, o.directive,
+		strings.TrimPrefix(rommURL, "http://"), certificate, key, strings.TrimPrefix(autheliaURL, "http://"), s.sibling, s.foreign))
+	return s
+}
+
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
+}

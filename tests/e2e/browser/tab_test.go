@@ -1,0 +1,296 @@
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/storage"
+	"github.com/chromedp/chromedp"
+)
+
+// patience is how long anything in a browser may take.
+const patience = 20 * time.Second
+
+// artifacts is the folder of the screenshots.
+var artifacts = filepath.Join("..", "artifacts")
+
+// tab is one tab of a browser.
+type tab struct {
+	*stack
+	t   *testing.T
+	ctx context.Context //nolint:containedctx // chromedp keeps the tab in a context
+}
+
+// visitor opens the first tab of somebody new: no cookies, no cache.
+func (s *stack) visitor() *tab { return s.browser.visitor(s) }
+
+// visitor is [stack.visitor] in this browser.
+func (c *chromium) visitor(s *stack) *tab {
+	s.t.Helper()
+	return s.tab(chromedp.NewContext(c.ctx, chromedp.WithNewBrowserContext()))
+}
+
+// another opens a further tab beside this one.
+func (b *tab) another() *tab {
+	b.t.Helper()
+	return b.tab(chromedp.NewContext(b.ctx))
+}
+
+func (s *stack) tab(ctx context.Context, end context.CancelFunc) *tab {
+	s.t.Helper()
+	s.t.Cleanup(end)
+	if err := chromedp.Do(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+	return &tab{s, s.t, ctx}
+}
+
+// do runs steps in the tab.
+func (b *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.fail("%s: %v", what, err)
+	}
+}
+
+// open types target, a path of the site or a URL, into the address bar. It
+// returns as soon as a document has come.
+func (b *tab) open(target string) {
+	b.t.Helper()
+	if strings.HasPrefix(target, "/") {
+		target = b.site + target
+	}
+	b.do("opening "+target, func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, page.Navigate, page.NavigateParams{URL: target})
+		return chromedp.Void{}, err
+	})
+}
+
+// click clicks the element.
+func (b *tab) click(id string) {
+	b.t.Helper()
+	b.do("clicking "+id, chromedp.Click(chromedp.ID(id), chromedp.NodeVisible))
+}
+
+// fill types text into the field.
+func (b *tab) fill(id, text string) {
+	b.t.Helper()
+	b.do("filling "+id, chromedp.SendKeys(chromedp.ID(id), text, chromedp.NodeVisible))
+}
+
+// await waits until the JavaScript expression is true, whatever pages come and go.
+func (b *tab) await(expression string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	for {
+		// An error is a page that is just going away.
+		if is, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+expression+")")); err == nil && is {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			b.fail("it never came to be that %s", expression)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// script runs JavaScript, waits for its promise, and returns what it says.
+func (b *tab) script(source string) string {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	said, err := chromedp.Run(ctx, chromedp.Evaluate[string]("(async () => String(await ("+source+")))()", chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.fail("running %s: %v", source, err)
+	}
+	return said
+}
+
+// text returns what the element says.
+func (b *tab) text(id string) string {
+	b.t.Helper()
+	return b.script(`document.getElementById(` + quote(id) + `)?.textContent`)
+}
+
+// signIn gives user's password to the portal, and consent if it asks.
+func (b *tab) signIn(user string) {
+	b.t.Helper()
+	b.submit(user, user+"-password")
+	b.await(`!location.href.startsWith(` + quote(b.portal+"/?") + `)`)
+	b.consent()
+}
+
+// signedIn opens target in the first tab of somebody new, and signs in as alice.
+func (s *stack) signedIn(target string) *tab {
+	s.t.Helper()
+	b := s.visitor()
+	b.open(target)
+	b.signIn("alice")
+	b.in(target, "alice")
+	return b
+}
+
+// submit gives a password to the portal.
+func (b *tab) submit(user, password string) {
+	b.t.Helper()
+	b.atPortal()
+	b.fill("username-textfield", user)
+	b.fill("password-textfield", password)
+	b.click("sign-in-button")
+}
+
+// atPortal waits for the portal's login form.
+func (b *tab) atPortal() {
+	b.t.Helper()
+	b.await(`location.origin === ` + quote(b.portal) + ` && document.getElementById("sign-in-button")`)
+}
+
+// consent accepts if the portal asks.
+func (b *tab) consent() {
+	b.t.Helper()
+	b.await(`location.origin === ` + quote(b.site) + ` || document.getElementById("openid-consent-accept")`)
+	if b.script(`location.origin`) == b.portal {
+		b.click("openid-consent-accept")
+	}
+}
+
+// in waits for RomM's page at exactly that path and query, signed in as user.
+func (b *tab) in(target, user string) {
+	b.t.Helper()
+	b.await(`location.href === ` + quote(b.site+target) + ` && document.documentElement.dataset.ready === "true" && ` +
+		`!document.getElementById("home").hidden && document.getElementById("user").textContent === ` + quote(user))
+}
+
+// problem waits for our page of the problem code.
+func (b *tab) problem(code string) {
+	b.t.Helper()
+	b.await(`document.querySelector("footer")?.textContent.startsWith(` + quote(code+" · reference ") + `)`)
+}
+
+// signedOut waits for our page after a sign-out.
+func (b *tab) signedOut() {
+	b.t.Helper()
+	b.await(`location.href === ` + quote(b.site+base+"/signed-out") + ` && document.title === "You are signed out"`)
+}
+
+// back presses the browser's Back button.
+func (b *tab) back() {
+	b.t.Helper()
+	history := b.history()
+	b.do("going back", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, page.NavigateToHistoryEntry, page.NavigateToHistoryEntryParams{
+			EntryID: history.Entries[history.CurrentIndex-1].ID,
+		})
+		return chromedp.Void{}, err
+	})
+	b.await(`document.readyState === "complete"`)
+}
+
+// stays fails if the tab goes anywhere within the time.
+func (b *tab) stays(while time.Duration) {
+	b.t.Helper()
+	went := b.watch("https://")
+	time.Sleep(while) // nothing tells that a browser is not about to do something
+	if seen := went(); len(seen) > 0 {
+		b.t.Errorf("the tab went on by itself: %v", seen)
+	}
+}
+
+// history returns what lies behind Back and Forward.
+func (b *tab) history() page.GetNavigationHistoryResult {
+	b.t.Helper()
+	history, err := chromedp.Run(b.ctx, chromedp.NavigationEntries())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return history
+}
+
+// watch notes the addresses that begin with prefix and that the tab asks for
+// from now on. The function returns them.
+func (b *tab) watch(prefix string) func() []string {
+	b.t.Helper()
+	b.do("watching", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, network.Enable, network.EnableParams{})
+		return chromedp.Void{}, err
+	})
+	var mu sync.Mutex
+	var seen []string
+	if err := chromedp.Listen(b.ctx, func(event any) {
+		if sent, ok := event.(*network.EventRequestWillBeSent); ok && strings.HasPrefix(sent.Request.URL, prefix) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, sent.Request.URL)
+		}
+	}); err != nil {
+		b.t.Fatal(err)
+	}
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(seen)
+	}
+}
+
+// cookies returns the browser's cookies for the site's host.
+func (b *tab) cookies() []*network.Cookie {
+	b.t.Helper()
+	all, err := chromedp.CallBrowser(b.ctx, storage.GetCookies, storage.GetCookiesParams{
+		BrowserContextID: chromedp.FromContext(b.ctx).BrowserContextID,
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return slices.DeleteFunc(all.Cookies, func(c *network.Cookie) bool { return c.Domain != "romm.example.com" })
+}
+
+// screenshot saves the whole page as an artifact.
+func (b *tab) screenshot(name string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		b.t.Errorf("taking a screenshot: %v", err)
+		return
+	}
+	if err := os.MkdirAll(artifacts, 0o750); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(artifacts, name+".png"), picture, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// fail ends the test, saying where the tab is and what it shows.
+func (b *tab) fail(format string, arguments ...any) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	defer cancel()
+	shows, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body?.innerText`))
+	if err == nil {
+		b.screenshot("failed-" + strings.ReplaceAll(b.t.Name(), "/", "-"))
+	}
+	b.t.Fatalf("%s\nthe tab is at %s", fmt.Sprintf(format, arguments...), shows)
+}
+
+// quote writes s in JavaScript.
+func quote(s string) string {
+	quoted, _ := json.Marshal(s) // a string cannot fail
+	return string(quoted)
+}

@@ -1,0 +1,62 @@
+package zitadel
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/zitadel/oidc/v3/example/server/exampleop"
+	"github.com/zitadel/oidc/v3/example/server/storage"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// The account and the client that the provider knows.
+const (
+	username = "test-user@localhost"
+	password = "verysecure"
+	email    = "test-user@zitadel.ch"
+	secret   = "insecuresecret"
+)
+
+// startProvider starts the library's own example provider at an address of
+// this machine, with one client for site, and returns its issuer.
+func startProvider(t *testing.T, site string, auth oidc.AuthMethod) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	issuer := "http://localhost:" + server.Listener.Addr().String()[strings.LastIndexByte(server.Listener.Addr().String(), ':')+1:]
+	known := storage.NewStorageWithClients(storage.NewUserStore(issuer), map[string]*storage.Client{
+		"romm": storage.WebClient("romm", secret, site+base),
+	})
+	server.Config.Handler = exampleop.SetupServer(issuer, clients{known, auth, site + base + "/signed-out"}, slog.New(slog.DiscardHandler), true, op.WithAllowInsecure())
+	server.Start()
+	t.Cleanup(server.Close)
+	return issuer
+}
+
+// clients is the example's storage, whose client may authenticate in another
+// way and names where a sign-out comes back to.
+type clients struct {
+	*storage.Storage
+	auth      oidc.AuthMethod
+	signedOut string
+}
+
+func (c clients) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
+	known, err := c.Storage.GetClientByClientID(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the client: %w", err)
+	}
+	return client{known, c}, nil
+}
+
+type client struct {
+	op.Client
+	clients clients
+}
+
+func (c client) AuthMethod() oidc.AuthMethod      { return c.clients.auth }
+func (c client) PostLogoutRedirectURIs() []string { return []string{c.clients.signedOut} }

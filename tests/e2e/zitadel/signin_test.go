@@ -1,0 +1,179 @@
+// Package zitadel signs in at a provider that somebody else wrote: that of
+// github.com/zitadel/oidc, whose library is certified by the OpenID Foundation.
+package zitadel
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/e2e/caddy"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+const base = "/api/oauth/openid"
+
+func TestMain(m *testing.M) { os.Exit(caddy.Main(m)) }
+
+// stack is a running Caddy between the provider and a stand-in for RomM.
+type stack struct {
+	t    *testing.T
+	site string
+	romm *romm.Server
+	http *http.Client
+}
+
+// start starts a stack; ours is the secret that Caddy believes to be the client's.
+func start(t *testing.T, auth oidc.AuthMethod, ours string) *stack {
+	t.Helper()
+	ports := caddy.Ports(t, 2)
+	s := &stack{t: t, site: fmt.Sprintf("http://localhost:%d", ports[0])}
+	inside := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	issuer := startProvider(t, s.site, auth)
+	s.romm = romm.New(romm.Options{OIDC: romm.OIDC{
+		Enabled: true, ClientID: "romm", ClientSecret: ours, RedirectURI: s.site + base, ServerURL: inside + base,
+		ClaimRoles: "romm_roles", RoleAdmin: "admin", RoleViewer: "user",
+	}})
+	upstream := httptest.NewServer(s.romm)
+	t.Cleanup(upstream.Close)
+	words := map[oidc.AuthMethod]string{oidc.AuthMethodBasic: "basic", oidc.AuthMethodPost: "post"}
+	caddy.Start(t, fmt.Sprintf(`{
+	admin off
+	persist_config off
+	auto_https off
+	default_bind 127.0.0.1
+	storage file_system %s
+}
+%s, %s {
+	romm_oidc {
+		issuer %s
+		client_id romm
+		client_secret %s
+		client_auth %s
+		redirect_uri %s%s
+		roles {
+			admin %s
+		}
+	}
+	reverse_proxy %s
+}
+`, t.TempDir(), s.site, inside, issuer, ours, words[auth], s.site, base, email, strings.TrimPrefix(upstream.URL, "http://")))
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.http = &http.Client{Jar: jar, Timeout: 30 * time.Second} // follows redirects, as a browser does
+	return s
+}
+
+// page is what a browser shows.
+type page struct {
+	at     *url.URL
+	status int
+	body   string
+}
+
+func (s *stack) send(r *http.Request, err error) page {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/html")
+	answer, err := s.http.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return page{answer.Request.URL, answer.StatusCode, string(body)}
+}
+
+// open navigates to target, a path of the site.
+func (s *stack) open(target string) page {
+	s.t.Helper()
+	return s.send(http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.site+target, nil))
+}
+
+// form sends a form.
+func (s *stack) form(target string, fields url.Values) page {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, target, strings.NewReader(fields.Encode()))
+	if err == nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return s.send(r, err)
+}
+
+var requestID = regexp.MustCompile(`name="id" value="([^"]+)"`)
+
+// signIn opens target and gives a password to the provider's form.
+func (s *stack) signIn(target, password string) page {
+	s.t.Helper()
+	login := s.open(target)
+	id := requestID.FindStringSubmatch(login.body)
+	if id == nil {
+		s.t.Fatalf("no login form at %s: %d %s", login.at, login.status, login.body)
+	}
+	return s.form(login.at.String(), url.Values{"username": {username}, "password": {password}, "id": {id[1]}})
+}
+
+// A provider that we did not write takes our requests, and we take its
+// answers: discovery, code flow with PKCE, ID token, userinfo.
+func TestSignIn(t *testing.T) {
+	for _, auth := range []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost} {
+		t.Run(string(auth), func(t *testing.T) {
+			s := start(t, auth, secret)
+			const target = "/rom/7?tab=saves&q=a%20b"
+			if wrong := s.signIn(target, "wrong"); wrong.at.Path != "/login/username" {
+				t.Errorf("with a wrong password: at %s", wrong.at)
+			}
+			if got := s.signIn(target, password); got.status != http.StatusOK || got.at.String() != s.site+target {
+				t.Fatalf("at %s: %d %s", got.at, got.status, got.body)
+			}
+			if me := s.open("/api/users/me"); me.status != http.StatusOK ||
+				!strings.Contains(me.body, `"username":"test-user_localhost"`) || !strings.Contains(me.body, `"email":"`+email+`"`) || !strings.Contains(me.body, `"role":"admin"`) {
+				t.Errorf("%d %s", me.status, me.body)
+			}
+		})
+	}
+}
+
+// A sign-out goes through the provider's end-session endpoint and comes back.
+func TestSignOut(t *testing.T) {
+	s := start(t, oidc.AuthMethodBasic, secret)
+	s.signIn("/", password)
+	if live := s.romm.Sessions(); live != 1 {
+		t.Fatalf("%d sessions live in RomM", live)
+	}
+	got := s.form(s.site+base+"/logout", nil)
+	if got.status != http.StatusOK || got.at.String() != s.site+base+"/signed-out" || !strings.Contains(got.body, "You are signed out") {
+		t.Errorf("at %s: %d %s", got.at, got.status, got.body)
+	}
+	if live := s.romm.Sessions(); live != 0 {
+		t.Errorf("%d sessions live in RomM", live)
+	}
+	if me := s.open("/api/users/me"); me.status != http.StatusUnauthorized {
+		t.Errorf("%d %s", me.status, me.body)
+	}
+}
+
+// A wrong secret ends on a page that says so.
+func TestWrongSecret(t *testing.T) {
+	s := start(t, oidc.AuthMethodBasic, "another")
+	if got := s.signIn("/rom/7", password); got.status != http.StatusBadGateway || !strings.Contains(got.body, "client_refused · reference") {
+		t.Errorf("at %s: %d %s", got.at, got.status, got.body)
+	}
+}

@@ -1,0 +1,44 @@
+package tests
+
+import (
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+// The site of the README for consoles without TLS gives them what they read
+// and nothing else, though it stands past the gate.
+func TestKekatsuSite(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := regexp.MustCompile(`(?s)\nhttp://romm-ds\.example\.com \{\n.*?\n\}\n`).FindString(string(readme))
+	if site == "" {
+		t.Fatal("the README has no such site")
+	}
+	s := start(t, options{romm: func(o *romm.Options) { o.DisableDownloadEndpointAuth = true }})
+	address := strings.TrimPrefix(s.rommURL, "http://")
+	s.tester.InitServer("{\n\tadmin localhost:2999\n\thttp_port 9080\n\tgrace_period 1ns\n}\n"+
+		strings.ReplaceAll(site, "reverse_proxy romm:8080", "reverse_proxy "+address+" {\n"+freshConnections+"\n}"), "caddyfile")
+	console := s.browser()
+	console.site = "http://romm-ds.example.com:9080"
+	for want, targets := range map[int][]string{
+		http.StatusOK: {"/api/feeds/kekatsu/nds", "/api/feeds/kekatsu/nds/", "/api/roms/1/content/demo%20(USA).nds"},
+		http.StatusNotFound: {
+			"/api/feeds/tinfoil", "/api/roms", "/api/heartbeat", "/", "POST /api/users", "POST /api/feeds/kekatsu/nds",
+			"/api/roms/1/content/..%2f..%2f..%2fstats", "/api/roms/1/content/../../../stats", "/api/roms/1/content/x/../../../../stats",
+		},
+	} {
+		for _, target := range targets {
+			answer := console.do(target, "Authorization", "Bearer junk", "Cookie", "romm_session=x")
+			if answer.StatusCode != want || answer.Header.Get("Set-Cookie") != "" {
+				t.Errorf("%s: %d %v, want %d", target, answer.StatusCode, answer.Header, want)
+			}
+		}
+	}
+}

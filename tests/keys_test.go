@@ -1,0 +1,106 @@
+package tests
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// An operator rotates the keys while people play: everybody is still in, then
+// and when the new keys are in use, and RomM takes the new signature.
+func TestRotateByCommand(t *testing.T) {
+	o := options{directive: rolesByMail}
+	s := start(t, o)
+	browsers := map[string]*browser{"alice": s.as("alice"), "bob": s.as("bob")}
+	allIn := func(when string) {
+		for name, b := range browsers {
+			if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"`+name+`"`) {
+				t.Errorf("%s, %s: %d %s", when, name, me.StatusCode, me.body)
+			}
+		}
+	}
+	before := s.published()
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second finds new keys waiting
+		output, err := exec.Command(file, "romm-oidc", "keys", "rotate", "--address", "localhost:2999").CombinedOutput()
+		if err != nil || !strings.Contains(string(output), "No session ends") {
+			t.Fatalf("%v: %s", err, output)
+		}
+	}
+	if after := s.published(); len(before) != 2 || len(after) != 4 {
+		t.Errorf("published: %v, then %v", before, after)
+	}
+	allIn("after the command")
+
+	s.unload()
+	s.ageKeys(2 * time.Hour)
+	s.load(o)
+	allIn("under the new keys")
+	s.romm.DropSessions() // but not the keys that it knows
+	allIn("with new sessions in RomM")
+	browsers["carol"] = s.as("carol")
+	allIn("after a sign-in")
+	if answer := s.browser().do("http://localhost:2999/romm_oidc/keys/rotate"); answer.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %d", answer.StatusCode)
+	}
+}
+
+// published returns the ids of the keys that RomM can know.
+func (s *stack) published() (ids []string) {
+	s.t.Helper()
+	var document struct {
+		Keys []struct {
+			ID string `json:"kid"`
+		} `json:"keys"`
+	}
+	if err := json.Unmarshal([]byte(s.browser().do(inside+base+"/jwks").body), &document); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, key := range document.Keys {
+		ids = append(ids, key.ID)
+	}
+	return ids
+}
+
+// ageKeys makes the stored keys older, as time would.
+func (s *stack) ageKeys(by time.Duration) {
+	s.t.Helper()
+	for document, list := range map[string]string{"keyring.json": "times", "signing_keys.json": "keys"} {
+		files, err := filepath.Glob(filepath.Join(s.storage, "romm_oidc", "*", document))
+		if err != nil || len(files) != 1 {
+			s.t.Fatalf("%v, %v", files, err)
+		}
+		content, err := os.ReadFile(files[0])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		var value map[string]any
+		if err := json.Unmarshal(content, &value); err != nil {
+			s.t.Fatal(err)
+		}
+		for _, entry := range value[list].([]any) {
+			times := entry.(map[string]any)
+			for _, name := range []string{"created", "active_from"} {
+				at, err := time.Parse(time.RFC3339, times[name].(string))
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				times[name] = at.Add(-by)
+			}
+		}
+		if content, err = json.Marshal(value); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := os.WriteFile(files[0], content, 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
