@@ -110,6 +110,7 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 	if err != nil {
 		// What anybody may ask is not refused: the application's page would
 		// ask its heartbeat again at once, and never stop.
+		strip(again)
 		return g.passUnstamped(w, again, chain)
 	}
 	v.stampOf(s.Record(), g.private).put(again, g.private, g.IdentityHeaders)

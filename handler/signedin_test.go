@@ -387,15 +387,24 @@ func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 // ask its heartbeat again at once, without end.
 func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	f := newFixture(t, func(cfg *Config) { cfg.IdentityHeaders = true })
 	ticket := f.ticket(t, alice)
 	delete(f.app.alive, "app-0")
 	f.app.err = errNotAllowed
 	var hits atomic.Int64
 	f.forgetful(&hits)
+	var last http.Header
+	application := f.chain.serve
+	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+		last = r.Header
+		return application(w, r)
+	}
 	for range 3 {
 		if w := f.do(t, "/open", "Cookie", ticket); w.Body.String() != "who are you" { // the application's own answer
 			t.Errorf("%d %q", w.Code, w.Body)
+		}
+		if last.Get("Cookie") != "" || last.Get("Remote-User") != "" {
+			t.Errorf("asked for nobody with %v", last)
 		}
 	}
 }

@@ -111,8 +111,9 @@ func TestBrokerOnTheWire(t *testing.T) {
 	callback := b.callback("/rom/7", "alice")
 	s.romm.ForgetRequests()
 	b.do(callback, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "User-Agent", agent, "Cookie", "romm_session=stolen; a=1", "Authorization", "Bearer x")
-	var paths []string
-	for _, r := range s.romm.Requests() {
+	seen := s.romm.Requests()
+	paths := make([]string, 0, len(seen))
+	for _, r := range seen {
 		paths = append(paths, r.Method+" "+r.Path)
 		if r.Host != publicHost || r.Header.Get("User-Agent") != agent || r.Header.Get("X-Forwarded-For") != "127.0.0.1" ||
 			r.Header.Get("X-Forwarded-Proto") != "https" || r.Header.Get("Authorization") != "" {
