@@ -165,7 +165,7 @@ func scale(t *testing.T, storage *simulated, n int) {
 
 	// All expire at once, which is the most that a pass can have to do.
 	time.Sleep(DefaultLifetime + 2*sweepGrace)
-	var rounds []time.Duration
+	rounds := make([]time.Duration, 0, sweepPass)
 	before := storage.calls.Load()
 	for range sweepPass {
 		took, _ := storage.cost(func() {
