@@ -63,7 +63,7 @@ func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config)
 		s := &site{T: t, op: authelia.New(op)}
 		core, logs := observer.New(zapcore.DebugLevel)
 		s.logs = logs
-		s.fixture = newFixture(t, func(c *Config) {
+		s.fixture = newSizedFixture(t, 64, func(c *Config) {
 			c.Recheck, c.Logger = 5*time.Minute, zap.New(core)
 			c.RelyingParty = s.party(op.Clients[0].Scopes, c.State.Sessions)
 			if change != nil {
