@@ -608,23 +608,32 @@ func (m *Middleware) check() (handler.Origin, error) {
 				required.word, required.example, required.variable)
 		}
 	}
-	origin, err := handler.OriginOf(m.RedirectURI)
+	if err := m.checkValues(); err != nil {
+		return handler.Origin{}, err
+	}
+	origin, err := checkOrigin(m.RedirectURI)
 	if err != nil {
-		return origin, fmt.Errorf("redirect_uri: %w", err)
+		return origin, err
 	}
-	if want := origin.String() + handler.Base; m.RedirectURI != want {
-		return origin, fmt.Errorf("redirect_uri: write %q: RomM's callback has exactly this path, and the host is in lower case", want)
-	}
-	return origin, errors.Join(m.checkIssuer(), m.checkWords(), m.checkGroups(), m.checkSession())
+	return origin, errors.Join(m.checkIssuer(origin), m.checkWords(), m.checkEntries(), m.checkGroups(), m.checkSession())
 }
 
-func (m *Middleware) checkIssuer() error {
+func (m *Middleware) checkIssuer(origin handler.Origin) error {
 	if strings.HasSuffix(strings.TrimSuffix(m.Issuer, "/"), handler.Base) {
 		return fmt.Errorf("issuer: %q is this handler's own endpoint. OIDC_SERVER_APPLICATION_URL is the provider, for instance "+
 			"https://auth.example.com, in Caddy's environment, and Caddy in RomM's: set it for each, not in a file that both read", m.Issuer)
 	}
+	if issuer, ok := strings.CutSuffix(m.Issuer, "/.well-known/openid-configuration"); ok {
+		return fmt.Errorf("issuer: write %q: the rest is added by itself", issuer)
+	}
+	if strings.EqualFold(strings.TrimSuffix(m.Issuer, "/"), origin.String()) {
+		return fmt.Errorf("issuer: %q is this site itself, by its redirect_uri: write the provider's public URL, for instance https://auth.example.com", m.Issuer)
+	}
 	u, err := url.Parse(m.Issuer)
-	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if err == nil && u.Host != "" && u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("issuer: %q must begin with https://", m.Issuer)
+	}
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.ContainsAny(m.Issuer, " \t,;<>") {
 		return fmt.Errorf("issuer: %q is not a URL like https://auth.example.com", m.Issuer)
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !flow.IsLoopback(u.Hostname())) {
@@ -673,7 +682,7 @@ func (m *Middleware) checkGroups() error {
 	if slices.Contains(m.Scopes, "groups") || m.GroupsClaim != "groups" {
 		return nil
 	}
-	const fix = "%s names the group %q, but scopes lacks groups, so that the provider would not name any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider"
+	const fix = "%s names the group %q, but scopes lacks groups, so that the provider would not name any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider; a single user is named by e-mail address"
 	if m.Allow != nil && len(m.Allow.Groups) > 0 {
 		return fmt.Errorf(fix, "allow", m.Allow.Groups[0])
 	}
@@ -688,14 +697,30 @@ func (m *Middleware) checkGroups() error {
 }
 
 func (m *Middleware) checkSession() error {
+	for _, d := range []struct {
+		word  string
+		value caddy.Duration
+		least time.Duration
+	}{
+		{"session: idle", m.Session.Idle, time.Minute},
+		{"session: lifetime", m.Session.Lifetime, time.Minute},
+		{"session: recheck", m.Session.Recheck, 10 * time.Millisecond}, // a bare number in JSON is nanoseconds
+		{"rotate", m.Rotate, flow.MinRotate},                           // as every key is kept for as long as a session lasts
+	} {
+		if time.Duration(d.value) < d.least {
+			return fmt.Errorf("%s: %s is too short: write %s or more, or leave it out", d.word, spelled(time.Duration(d.value)), spelled(d.least))
+		}
+	}
 	idle, lifetime := time.Duration(m.Session.Idle), time.Duration(m.Session.Lifetime)
-	if idle < time.Minute || lifetime < idle {
-		return fmt.Errorf("session: idle is %s and lifetime is %s: idle must be a minute or more, and lifetime at least as long", idle, lifetime)
+	switch {
+	case lifetime >= idle:
+		return nil
+	case idle == session.DefaultIdle:
+		return fmt.Errorf("session: lifetime (%s) is shorter than idle (%s, the default): set idle too", spelled(lifetime), spelled(idle))
+	case lifetime == session.DefaultLifetime:
+		return fmt.Errorf("session: lifetime (%s, the default) is shorter than idle (%s): set lifetime too", spelled(lifetime), spelled(idle))
 	}
-	if rotate := time.Duration(m.Rotate); rotate < flow.MinRotate {
-		return fmt.Errorf("rotate: %s is too short: write 1d or more, as every key is kept for as long as a session lasts", rotate)
-	}
-	return nil
+	return fmt.Errorf("session: lifetime (%s) is shorter than idle (%s): make it at least as long", spelled(lifetime), spelled(idle))
 }
 
 func (m *Middleware) policy() handler.Policy {
