@@ -187,7 +187,8 @@ var gates = caddy.NewUsagePool()
 type gateState struct {
 	id, issuer, clientID, origin string
 
-	relyingParty atomic.Pointer[flow.RelyingParty] // the last instance's
+	relyingParty atomic.Pointer[flow.RelyingParty]   // the last instance's
+	warned       atomic.Pointer[prometheus.Registry] // of the configuration whose warnings were given
 
 	storage  atomic.Pointer[flow.Storage]
 	links    *romm.Links
@@ -259,12 +260,6 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if !origin.Secure() {
-		m.logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions")
-	}
-	if slices.Contains(resolved.Clients, romm.ClientsPassword) {
-		m.logger.Warn("clients password: whoever has a password of RomM's own gets past the provider and its second factor")
-	}
 	if err := register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -273,6 +268,10 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	state, err := m.load(id, resolved, origin)
 	if err != nil {
 		return err
+	}
+	// A configuration has one registry, however many addresses its sites have.
+	if registry := ctx.GetMetricsRegistry(); state.warned.Swap(registry) != registry {
+		resolved.warn(origin)
 	}
 	storage := flow.Storage(ctx.Storage())
 	state.storage.Store(&storage)
@@ -301,6 +300,16 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	})
 	state.relyingParty.Store(m.gate.RelyingParty)
 	return nil
+}
+
+// warn says what is allowed and dangerous.
+func (m *Middleware) warn(origin handler.Origin) {
+	if !origin.Secure() {
+		m.logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions")
+	}
+	if slices.Contains(m.Clients, romm.ClientsPassword) {
+		m.logger.Warn("clients password: whoever has a password of RomM's own gets past the provider and its second factor")
+	}
 }
 
 // load takes this instance's share of the gate's state.
@@ -350,8 +359,19 @@ func (m *Middleware) Cleanup() error {
 	return nil
 }
 
+// passed marks, among a request's variables, that a gate has had it.
+const passed = "romm_oidc"
+
+var errTwice = errors.New("romm_oidc stands twice in the way of this request: leave one out. One before the site's other directives is enough, inside handle or outside")
+
 // ServeHTTP hands the request to the gate.
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	// What a first gate stamps, a second would strip. Its own calls have the
+	// mark too: they begin behind it.
+	if caddyhttp.GetVar(r.Context(), passed) != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
+	}
+	caddyhttp.SetVar(r.Context(), passed, true)
 	err := m.gate.ServeHTTP(w, r, &chain{next: next, r: r})
 	if problem, ok := errors.AsType[*handler.Problem](err); ok {
 		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {

@@ -128,7 +128,7 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 	}
 	identity := &result.Identity
 	if !g.Policy.Permits(identity) {
-		return outcome{err: errNotAllowed}
+		return outcome{err: errNotAllowed.Because(Unfit(identity))}
 	}
 	application, err := g.Application.SignIn(ctx, callerFor(chain, r, g.Origin), *identity)
 	if err != nil {
