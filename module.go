@@ -219,14 +219,17 @@ func (s *gateState) Issuer() string { return s.issuer }
 // Sessions implements admin.Gate.
 func (s *gateState) Sessions() *session.Store { return s.sessions }
 
-// Status implements admin.Gate. It asks the provider as a sign-in would, so
-// that who looks after a failure sees whether it is over.
+// Status implements admin.Gate. It asks the provider and uses storage as a
+// sign-in would, so that who looks after a failure sees whether it is over.
 func (s *gateState) Status(ctx context.Context) admin.Status {
 	status := admin.Status{
 		Gate: s.id, Issuer: s.issuer, ClientID: s.clientID, Origin: s.origin,
 		StorageAway: s.sessions.Away(), SessionsInMemory: s.sessions.Len(),
 	}
 	rp := s.relyingParty.Load()
+	if err := s.sessions.Try(ctx); err != nil {
+		status.StorageError = err.Error()
+	}
 	_, err := rp.Provider(ctx)
 	read, failed := rp.Loaded()
 	status.Provider.MetadataRead = read
