@@ -60,6 +60,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //			idle     <duration>
 //			lifetime <duration>
 //			recheck  <duration>
+//			unproven <duration>
 //		}
 //		rotate   <duration>
 //		identity_headers
@@ -126,7 +127,9 @@ func (m *Middleware) unmarshalRoles(d *caddyfile.Dispenser) error {
 
 func (m *Middleware) unmarshalSession(d *caddyfile.Dispenser) error {
 	m.Session = new(Session)
-	words := map[string]*caddy.Duration{"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck}
+	words := map[string]*caddy.Duration{
+		"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck, "unproven": &m.Session.Unproven,
+	}
 	return block(d, "session", words, func(to *caddy.Duration) error {
 		if *to != 0 {
 			return d.Errf("session: %s is given twice", d.Val())

@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -170,6 +171,7 @@ type Session struct {
 	Idle     caddy.Duration `json:"idle,omitempty"`     // without use; default 14d
 	Lifetime caddy.Duration `json:"lifetime,omitempty"` // at most; default 30d
 	Recheck  caddy.Duration `json:"recheck,omitempty"`  // between questions to the provider about a session in use; default 5m
+	Unproven caddy.Duration `json:"unproven,omitempty"` // after the provider's tokens ended, until the user opens a page again; default 24h
 }
 
 // CaddyModule returns the module's information.
@@ -196,7 +198,7 @@ type gateState struct {
 	gate     *handler.State
 	romm     *romm.State
 	provider *op.State
-	stop     context.CancelFunc // ends the provider's worker
+	stop     context.CancelFunc // ends the work beside the requests
 }
 
 // store returns the storage that the last instance brought.
@@ -296,6 +298,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		Policy:          resolved.policy(),
 		Lifetime:        limits.Lifetime,
 		Recheck:         time.Duration(resolved.Session.Recheck),
+		Unproven:        time.Duration(resolved.Session.Unproven),
 		IdentityHeaders: resolved.IdentityHeaders,
 		PassErrors:      resolved.Errors == "pass",
 		Logger:          m.logger,
@@ -327,6 +330,7 @@ func (m *Middleware) load(id string, resolved *Middleware, origin handler.Origin
 		state.provider = op.NewState(id, state.sessions.Keyring, state.store, time.Now)
 		var ctx context.Context
 		ctx, state.stop = context.WithCancel(context.Background())
+		go state.gate.Run(ctx)
 		go state.provider.Run(ctx, func(event string, err error) {
 			caddy.Log().Named(handlerID).Warn("keeping the signing keys", zap.String("event", event), zap.Error(err))
 		})
@@ -345,6 +349,9 @@ func (m *Middleware) load(id string, resolved *Middleware, origin handler.Origin
 
 // defaultRecheck is how often the provider is asked about a session in use.
 const defaultRecheck = 5 * time.Minute
+
+// defaultUnproven is how long a session whose tokens ended goes on without its user.
+const defaultUnproven = 24 * time.Hour
 
 const handlerID = "http.handlers.romm_oidc"
 
@@ -390,7 +397,7 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 // chain is the rest of Caddy's handler chain as one request sees it.
 type chain struct {
 	next caddyhttp.Handler
-	r    *http.Request
+	r    *http.Request // whose context Fresh falls back to
 }
 
 // Serve implements handler.Chain.
@@ -402,6 +409,9 @@ func (c *chain) Serve(w http.ResponseWriter, r *http.Request) error {
 // which knows what the visitor's knows beside what it says of the request, and
 // a copy of the visitor's variables: the matchers behind us may ask for either.
 func (c *chain) Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request {
+	if visitor.Context().Value(caddyhttp.ServerCtxKey) == nil { // of our own making
+		visitor = c.r
+	}
 	server, _ := visitor.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	repl := caddy.NewReplacer()
 	r = caddyhttp.PrepareRequest(r, repl, w, server)
@@ -416,6 +426,18 @@ func (c *chain) Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Req
 		}
 	}
 	return r
+}
+
+// Keep implements handler.Chain. What is kept of the request is its server,
+// its variables as they are now, and the placeholders of handlers before us.
+func (c *chain) Keep() handler.Chain {
+	ctx := c.r.Context()
+	known, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+	kept := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, maps.Clone(known))
+	for _, key := range []caddy.CtxKey{caddy.ReplacerCtxKey, caddyhttp.ServerCtxKey} {
+		kept = context.WithValue(kept, key, ctx.Value(key))
+	}
+	return &chain{next: c.next, r: (&http.Request{}).WithContext(kept)}
 }
 
 // Identify implements handler.Chain.
@@ -469,7 +491,7 @@ func (c *chain) TrustedProxy() bool {
 var (
 	events = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "caddy_romm_oidc_events_total",
-		Help: "Sign-ins, brokered RomM sign-ins, sign-outs and refusals, by their stable code.",
+		Help: "Sign-ins, brokered RomM sign-ins, refreshes, sign-outs, ends of sessions and refusals, by their stable code.",
 	}, []string{"event", "code"})
 	inMemory = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "caddy_romm_oidc_sessions_in_memory",
@@ -606,7 +628,10 @@ func (m *Middleware) fillIn(given *Session) {
 	if m.Rotate == 0 {
 		m.Rotate = caddy.Duration(flow.DefaultRotate)
 	}
-	m.Session = &Session{Idle: caddy.Duration(session.DefaultIdle), Lifetime: caddy.Duration(session.DefaultLifetime), Recheck: caddy.Duration(defaultRecheck)}
+	m.Session = &Session{
+		Idle: caddy.Duration(session.DefaultIdle), Lifetime: caddy.Duration(session.DefaultLifetime),
+		Recheck: caddy.Duration(defaultRecheck), Unproven: caddy.Duration(defaultUnproven),
+	}
 	if given != nil && given.Idle != 0 {
 		m.Session.Idle = given.Idle
 	}
@@ -615,6 +640,9 @@ func (m *Middleware) fillIn(given *Session) {
 	}
 	if given != nil && given.Recheck != 0 {
 		m.Session.Recheck = given.Recheck
+	}
+	if given != nil && given.Unproven != 0 {
+		m.Session.Unproven = given.Unproven
 	}
 }
 
@@ -728,7 +756,8 @@ func (m *Middleware) checkSession() error {
 		{"session: idle", m.Session.Idle, time.Minute},
 		{"session: lifetime", m.Session.Lifetime, time.Minute},
 		{"session: recheck", m.Session.Recheck, 10 * time.Millisecond}, // a bare number in JSON is nanoseconds
-		{"rotate", m.Rotate, flow.MinRotate},                           // as every key is kept for as long as a session lasts
+		{"session: unproven", m.Session.Unproven, 10 * time.Millisecond},
+		{"rotate", m.Rotate, flow.MinRotate}, // as every key is kept for as long as a session lasts
 	} {
 		if time.Duration(d.value) < d.least {
 			return fmt.Errorf("%s: %s is too short: write %s or more, or leave it out", d.word, spelled(time.Duration(d.value)), spelled(d.least))

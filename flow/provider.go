@@ -40,6 +40,8 @@ type Provider struct {
 	// The same keys for logout tokens, which anybody may send: those of
 	// strangers must not use up the reads that sign-ins need.
 	logoutKeys oidc.KeySet
+
+	revocationAuth []string // the methods of the revocation endpoint; empty: client_secret_basic
 }
 
 // discovery is one attempt, shared by all who wait for it.
@@ -91,9 +93,37 @@ func (rp *RelyingParty) discover(ctx context.Context, flight *discovery) {
 	if flight.err == nil {
 		rp.provider, rp.loaded, rp.failed, rp.nextTry = flight.provider, rp.Now(), nil, time.Time{}
 	} else {
-		rp.failed, rp.nextTry = flight.err, rp.Now().Add(discoveryPause+jitter(discoveryPause/2))
+		rp.failed, rp.nextTry = flight.err, rp.Now().Add(discoveryPause+Jitter(discoveryPause/2))
 	}
 	close(flight.done)
+}
+
+// answersFor is how long metadata that were just read say that the provider answers.
+const answersFor = 10 * time.Second
+
+// Answers reports whether the provider answers now, so that a browser that is
+// sent there meets no error: its metadata are read anew, unless they were in
+// the last 10 seconds, by one attempt for all who ask. It waits until ctx ends.
+func (rp *RelyingParty) Answers(ctx context.Context) bool {
+	rp.mu.Lock()
+	now, flight := rp.Now(), rp.flight
+	if flight == nil {
+		recent := rp.provider != nil && now.Sub(rp.loaded) < answersFor
+		if recent || now.Before(rp.nextTry) {
+			rp.mu.Unlock()
+			return recent
+		}
+		flight = &discovery{done: make(chan struct{})}
+		rp.flight = flight
+		go rp.discover(context.WithoutCancel(ctx), flight)
+	}
+	rp.mu.Unlock()
+	select {
+	case <-flight.done:
+		return flight.err == nil
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Loaded returns when the metadata that Provider keeps were read, zero if there
@@ -104,11 +134,12 @@ func (rp *RelyingParty) Loaded() (time.Time, error) {
 	return rp.loaded, rp.failed
 }
 
-// jitter returns a random duration below limit.
-func jitter(limit time.Duration) time.Duration {
+// Jitter returns a random duration below limit, so that many who failed
+// together do not try again together.
+func Jitter(limit time.Duration) time.Duration {
 	var random [8]byte
 	_, _ = rand.Read(random[:])                                              // never fails (crypto/rand)
-	return time.Duration(binary.BigEndian.Uint64(random[:]) % uint64(limit)) //nolint:gosec // limit is a positive constant
+	return time.Duration(binary.BigEndian.Uint64(random[:]) % uint64(limit)) //nolint:gosec // limit is positive
 }
 
 func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
@@ -120,11 +151,12 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, err)
 	}
 	var metadata struct {
-		Keys       string `json:"jwks_uri"`
-		EndSession string `json:"end_session_endpoint"`
-		Revocation string `json:"revocation_endpoint"`
-		Introspect string `json:"introspection_endpoint"`
-		Iss        bool   `json:"authorization_response_iss_parameter_supported"`
+		Keys       string   `json:"jwks_uri"`
+		EndSession string   `json:"end_session_endpoint"`
+		Revocation string   `json:"revocation_endpoint"`
+		RevokeAuth []string `json:"revocation_endpoint_auth_methods_supported"`
+		Introspect string   `json:"introspection_endpoint"`
+		Iss        bool     `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := discovered.Claims(&metadata); err != nil {
 		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, err)
@@ -134,7 +166,8 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		UserinfoEndpoint: discovered.UserInfoEndpoint(), EndSessionEndpoint: metadata.EndSession,
 		RevocationEndpoint: metadata.Revocation, IntrospectionEndpoint: metadata.Introspect, IssParameterSupported: metadata.Iss,
 		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
-		logoutKeys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
+		logoutKeys:     newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
+		revocationAuth: metadata.RevokeAuth,
 	}
 	for name, endpoint := range map[string]string{
 		"authorization_endpoint": p.AuthorizationEndpoint, "token_endpoint": p.TokenEndpoint, "userinfo_endpoint": p.UserinfoEndpoint,

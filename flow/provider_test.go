@@ -136,7 +136,7 @@ func TestJitter(t *testing.T) {
 	t.Parallel()
 	seen := map[time.Duration]bool{}
 	for range 100 {
-		d := jitter(time.Second)
+		d := Jitter(time.Second)
 		if d < 0 || d >= time.Second {
 			t.Fatalf("got %v", d)
 		}

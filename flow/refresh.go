@@ -15,9 +15,9 @@ import (
 // family of a refresh token that comes twice, so the caller sees to it that
 // one is used once, on all nodes together, and keeps what comes back.
 //
-// It returns ErrTokensEnded if the provider takes the refresh token no more,
-// and ErrIDTokenInvalid if what it answered is not for this identity: the old
-// tokens are spent then, too. After any other error they may still be good.
+// It returns ErrTokensEnded if the provider takes the refresh token no more, or
+// answered with tokens that do not verify or are not for this identity, as the
+// old ones are spent then, too. After any other error they may still be good.
 func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Identity) (*Tokens, error) {
 	if tokens.Refresh == "" || identity.Issuer != rp.Issuer {
 		return nil, ErrTokensEnded
@@ -36,7 +36,7 @@ func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Ide
 		return nil, err
 	}
 	if err := checkTokens(token); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrTokensEnded, err)
 	}
 	fresh := &Tokens{
 		Access: token.AccessToken, Refresh: token.RefreshToken, // the old one where the answer has none
@@ -48,7 +48,7 @@ func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Ide
 	}
 	claims, err := rp.verifyRefreshed(ctx, provider, raw, token.AccessToken, tokens.ID, identity)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrTokensEnded, err)
 	}
 	fresh.ID = raw
 	if claims.SID != "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
@@ -12,6 +13,16 @@ import (
 // offline asks for refresh tokens.
 func offline(s *setup) {
 	s.config.Scopes = append(s.config.Scopes, "offline_access")
+}
+
+// signedIn returns what came of a sign-in by alice.
+func (w *world) signedIn() *Result {
+	w.Helper()
+	result, err := w.signIn()
+	if err != nil {
+		w.Fatal(err)
+	}
+	return result
 }
 
 // A refresh is one token request, and what comes back replaces all tokens.
@@ -75,7 +86,7 @@ func TestRefreshRefused(t *testing.T) {
 		"oidcc-client-test-refresh-token": {answer(authelia.Without("id_token")), nil, ""},
 		"no new refresh token":            {answer(authelia.Without("refresh_token")), nil, ""},
 		"no access token":                 {answer(authelia.Without("access_token")), ErrIDTokenInvalid, ""},
-		"token_type another":              {answer(authelia.Set("token_type", "mac")), ErrIDTokenInvalid, "token_type"},
+		"token_type another":              {answer(authelia.Set("token_type", "mac")), ErrTokensEnded, "token_type"},
 		"nonce left out":                  {idToken(authelia.Without("nonce")), nil, ""},
 		"nonce another":                   {idToken(authelia.Set("nonce", "another")), ErrIDTokenInvalid, "nonce"},
 		"auth_time left out":              {idToken(authelia.Without("auth_time")), nil, ""},
@@ -139,7 +150,7 @@ func TestRevoke(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := w.rp.Revoke(t.Context(), result.Tokens); err != nil {
+			if err := w.rp.Revoke(t.Context(), result.Tokens, result.Identity); err != nil {
 				t.Error(err)
 			}
 			_, err = w.rp.Recheck(t.Context(), result.Tokens, result.Identity)
@@ -161,7 +172,7 @@ func TestRevokeRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.rp.Revoke(t.Context(), result.Tokens); err != nil {
+		if err := w.rp.Revoke(t.Context(), result.Tokens, result.Identity); err != nil {
 			t.Error(err)
 		}
 	})
@@ -171,10 +182,65 @@ func TestRevokeRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.op.UpdateClient("romm", func(c *authelia.Client) { c.Secret = "another" })
-	err = w.rp.Revoke(t.Context(), result.Tokens)
+	err = w.rp.Revoke(t.Context(), result.Tokens, result.Identity)
 	if refused, ok := errors.AsType[*TokenError](err); !ok || refused.Status != http.StatusUnauthorized {
 		t.Errorf("got %v", err)
 	}
 	w.op.Down()
-	failsAs(t, w.rp.Revoke(t.Context(), result.Tokens), ErrProviderUnavailable, "")
+	failsAs(t, w.rp.Revoke(t.Context(), result.Tokens, result.Identity), ErrProviderUnavailable, "")
+}
+
+// A refresh is one request, whatever happens: a second one with a token that
+// was rotated kills the new tokens too. What ends the tokens is told from what
+// may pass.
+func TestRefreshIsNeverRepeated(t *testing.T) {
+	t.Parallel()
+	fault := func(status int, body string) authelia.Fault {
+		return authelia.Fault{Status: status, Body: body, Header: http.Header{"Content-Type": {"application/json"}}}
+	}
+	for name, row := range map[string]struct {
+		fault authelia.Fault
+		ended bool
+		want  error
+	}{
+		"invalid_grant":      {fault(400, `{"error":"invalid_grant"}`), true, ErrTokensEnded},
+		"invalid_client":     {fault(401, `{"error":"invalid_client"}`), false, nil},
+		"rate limit":         {fault(429, `{"error":"temporarily_unavailable"}`), false, ErrProviderUnavailable},
+		"Authelia's 500":     {fault(500, `{"error":"error"}`), false, ErrProviderUnavailable},
+		"broken connection":  {authelia.Fault{Reset: true}, false, ErrProviderUnavailable},
+		"timeout":            {authelia.Fault{Hang: true}, false, ErrProviderUnavailable},
+		"200 that is a page": {fault(200, "<html>"), false, ErrIDTokenInvalid},
+		"not a bearer":       {fault(200, `{"access_token":"a","token_type":"mac"}`), true, ErrTokensEnded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, offline)
+				old := w.signedIn()
+				w.op.ForgetRequests()
+				w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointToken, row.fault) })
+				_, err := w.rp.Refresh(t.Context(), old.Tokens, old.Identity)
+				if err == nil || errors.Is(err, ErrTokensEnded) != row.ended || row.want != nil && !errors.Is(err, row.want) {
+					t.Errorf("got %v", err)
+				}
+				w.calls(authelia.EndpointToken, 1)
+			})
+		})
+	}
+}
+
+// Used twice, rotated, expired in the night: the tokens have ended.
+func TestRefreshOfEndedTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, offline)
+	old := w.signedIn()
+	if _, err := w.rp.Refresh(t.Context(), old.Tokens, old.Identity); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.rp.Refresh(t.Context(), old.Tokens, old.Identity)
+	failsAs(t, err, ErrTokensEnded, "invalid_grant")
+	other := w.signedIn()
+	w.Advance(91 * time.Minute)
+	_, err = w.rp.Refresh(t.Context(), other.Tokens, other.Identity)
+	failsAs(t, err, ErrTokensEnded, "invalid_grant")
 }

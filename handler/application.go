@@ -118,6 +118,8 @@ type Chain interface {
 	// Fresh readies r, which the gate made itself on behalf of visitor, to be
 	// served as a request of its own.
 	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request
+	// Keep returns a chain that outlives the request, for calls that no request asks for.
+	Keep() Chain
 	// Identify tells the server whose request this is: placeholders and the access log.
 	Identify(identity *flow.Identity)
 	// OriginalURI is the path and query that the client asked for, before any rewrite.

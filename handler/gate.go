@@ -27,7 +27,8 @@ type Config struct {
 	State           *State // shared by all instances of the gate
 	Policy          Policy
 	Lifetime        time.Duration // of a ticket in the browser
-	Recheck         time.Duration // how often the provider is asked about a session in use; 0: never
+	Recheck         time.Duration // how often the provider is asked about a session in use; 0: never, and its tokens are not refreshed
+	Unproven        time.Duration // how long a session goes on after its tokens ended
 	IdentityHeaders bool          // stamp Remote-User and its kin too
 	PassErrors      bool          // return problems instead of writing pages
 	Logger          *zap.Logger
@@ -42,6 +43,7 @@ type Gate struct {
 	origin  string
 	cookies cookieNames
 	private string // the application's session cookie
+	number  int64  // of the configuration
 }
 
 // New returns the gate of cfg.
@@ -54,7 +56,7 @@ func New(cfg Config) *Gate {
 	}
 	return &Gate{
 		Config: cfg, origin: cfg.Origin.String(), cookies: cookieNamesFor(cfg.Origin),
-		private: cfg.Application.SessionCookie(),
+		private: cfg.Application.SessionCookie(), number: cfg.State.gates.Add(1),
 	}
 }
 
@@ -82,6 +84,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, chain Chain) er
 		// 0-RTT data can be replayed by whoever recorded it (RFC 8470 section 5.2).
 		return g.fail(w, r, chain, kindScript, errTooEarly)
 	}
+	g.keep(chain)
 	if own {
 		return g.serveOwn(w, r, chain, strings.TrimPrefix(p[len(Base):], "/"))
 	}
@@ -166,7 +169,7 @@ func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chai
 			if crossOrigin(r, g.origin, false) { // it comes without the ticket, and would take it away
 				return g.fail(w, r, chain, kind, errCrossOrigin)
 			}
-			return g.signOutByScript(w, r, chain, nil)
+			return g.signOutByScript(w, r, nil)
 		}
 	case Protected:
 	}

@@ -200,8 +200,8 @@ func TestPolicyEndsASession(t *testing.T) {
 	if w := f.do(t, "/library", append(fields(navigation), "Cookie", ticket)...); w.Code != http.StatusForbidden {
 		t.Errorf("%d", w.Code)
 	}
-	if len(f.seen) != 0 || len(f.app.ended) != 1 {
-		t.Errorf("passed %d, ended %v", len(f.seen), f.app.ended)
+	if ended := f.endedInApplication(t, 1); len(f.seen) != 0 || len(ended) != 1 {
+		t.Errorf("passed %d, ended %v", len(f.seen), ended)
 	}
 	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
 		t.Errorf("the old ticket gives %d", w.Code)

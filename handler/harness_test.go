@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,11 +22,37 @@ import (
 type memory struct {
 	mu     sync.Mutex
 	values map[string][]byte
+	locks  map[string]chan struct{}
 	err    error // what every call answers, if set
 }
 
-func (m *memory) Lock(context.Context, string) error   { return m.err }
-func (m *memory) Unlock(context.Context, string) error { return m.err }
+func (m *memory) Lock(ctx context.Context, name string) error {
+	m.mu.Lock()
+	if m.locks == nil {
+		m.locks = make(map[string]chan struct{})
+	}
+	if m.locks[name] == nil {
+		m.locks[name] = make(chan struct{}, 1)
+	}
+	lock, err := m.locks[name], m.err
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	select {
+	case lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *memory) Unlock(_ context.Context, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	<-m.locks[name]
+	return m.err
+}
 
 func (m *memory) Store(_ context.Context, key string, value []byte) error {
 	m.mu.Lock()
@@ -208,6 +235,7 @@ type chainFunc struct {
 
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
 func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
+func (c *chainFunc) Keep() Chain                                                   { return c }
 func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
 func (c *chainFunc) OriginalURI() string                                           { return c.uri }
 func (c *chainFunc) ClientIP() string                                              { return "192.0.2.1" }
@@ -234,13 +262,15 @@ func newFixture(tb testing.TB, change func(*Config)) *fixture {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	state := NewState(store)
+	go state.Run(tb.Context())
 	cfg := Config{
-		Origin: origin, ProviderLabel: "Authelia", Application: f.app, State: NewState(store),
+		Origin: origin, ProviderLabel: "Authelia", Application: f.app, State: state,
 		RelyingParty: flow.New(flow.Config{
 			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com/api/oauth/openid",
 			Scopes: []string{"openid"}, Client: &http.Client{Transport: unreachable{}}, Keyring: store.Keyring,
 		}),
-		Lifetime: 24 * time.Hour, Logger: zap.NewNop(),
+		Lifetime: 24 * time.Hour, Unproven: 24 * time.Hour, Logger: zap.NewNop(),
 	}
 	if change != nil {
 		change(&cfg)
@@ -302,3 +332,16 @@ func (f *fixture) do(tb testing.TB, target string, fields ...string) *httptest.R
 }
 
 var alice = flow.Identity{Issuer: "https://auth.example.com", Subject: "1", Username: "alice", Email: "alice@example.com", Name: "Alice", Groups: []string{"a", "b"}}
+
+// endedInApplication waits until n sessions were signed out of the application.
+func (f *fixture) endedInApplication(tb testing.TB, n int) []string {
+	tb.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		f.app.mu.Lock()
+		ended := slices.Clone(f.app.ended)
+		f.app.mu.Unlock()
+		if len(ended) >= n || time.Now().After(deadline) {
+			return ended
+		}
+	}
+}

@@ -14,14 +14,20 @@ import (
 // serveSession answers a request of somebody who is signed in.
 func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain, s *session.Session, p string, plain bool) error {
 	v := visitOf(s)
+	v.see(r)
 	record := s.Record()
+	if g.outlived(record) {
+		g.end(r.Context(), s, reasonUnproven)
+		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
+		return g.serveAnonymous(w, r, chain, p, plain)
+	}
 	chain.Identify(&record.Identity)
 	if !v.permitted(record, &g.Policy) {
-		g.end(r, chain, s, "not_allowed")
+		g.end(r.Context(), s, errNotAllowed.Code)
 		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
 		return g.fail(w, r, chain, kindOf(r, p, g.Application), errNotAllowed.Because(Unfit(&record.Identity)))
 	}
-	g.recheck(r, chain, s, v)
+	g.attend(s, v)
 	socket := isSocket(r) || g.Application.Socket(p)
 	if crossOrigin(r, g.origin, socket) {
 		return g.fail(w, r, chain, kindScript, errCrossOrigin)
@@ -39,9 +45,15 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 		}
 	case SignOut:
 		if r.Method == http.MethodPost {
-			return g.signOutByScript(w, r, chain, s)
+			return g.signOutByScript(w, r, s)
 		}
 	case Protected, Open, Credential, Bearer, Exchange:
+	}
+	if r.Method == http.MethodGet && g.mustProve(record, v) && kindOf(r, p, g.Application) == kindNavigation {
+		if answered, err := g.proveByNavigation(w, r, chain, s, v); answered {
+			return err
+		}
+		record = s.Record()
 	}
 	call := callerFor(chain, r, g.Origin)
 	if err := g.Application.Guard(r.Context(), call, r, p, record.Identity, record.Application); err != nil {
@@ -74,6 +86,12 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 		defer s.Hold(upgrade).Release(upgrade)
 		r = r.WithContext(ctx)
 	} else {
+		if r.ProtoMajor >= 3 { // there a deadline ends no request that waits for the application
+			var ctx context.Context
+			ctx, answer.cancel = context.WithCancel(r.Context())
+			defer answer.cancel()
+			r = r.WithContext(ctx)
+		}
 		defer s.Hold(answer).Release(answer)
 	}
 	if err := g.chainError(chain.Serve(answer, r)); err != nil {
@@ -92,6 +110,7 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 	if err != nil {
 		// What anybody may ask is not refused: the application's page would
 		// ask its heartbeat again at once, and never stop.
+		strip(again)
 		return g.passUnstamped(w, again, chain)
 	}
 	v.stampOf(s.Record(), g.private).put(again, g.private, g.IdentityHeaders)
@@ -154,7 +173,7 @@ func (g *Gate) rebroker(r *http.Request, chain Chain, s *session.Session, v *vis
 			return nil, err //nolint:wrapcheck // the application's own problem
 		}
 		g.Observe("brokered", "ok")
-		v.confirm(g.now())
+		v.signedIn(g)
 		err = g.State.Sessions.Update(context.WithoutCancel(ctx), s, func(record *session.Record) {
 			record.Application = application
 		})
@@ -165,21 +184,6 @@ func (g *Gate) rebroker(r *http.Request, chain Chain, s *session.Session, v *vis
 		return nil, nil //nolint:nilnil // singleflight's signature
 	})
 	return err //nolint:wrapcheck // wrapped above
-}
-
-// end ends s here, in storage and in the application.
-func (g *Gate) end(r *http.Request, chain Chain, s *session.Session, reason string) {
-	record := s.Record()
-	ctx := context.WithoutCancel(r.Context())
-	if err := g.State.Sessions.End(ctx, s.ID(), reason); err != nil {
-		g.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
-	}
-	g.Logger.Info("signed out", zap.String("user", record.Identity.Username), zap.String("reason", reason),
-		zap.String("client_ip", chain.ClientIP()))
-	g.Observe("signed_out", reason)
-	if err := g.Application.SignOut(ctx, callerFor(chain, r, g.Origin), record.Application); err != nil {
-		g.Logger.Debug("signing out of the application", zap.Error(err))
-	}
 }
 
 // localTarget returns target if it is a path of this site to come back to, else "/".

@@ -238,8 +238,8 @@ func TestSignOutByScript(t *testing.T) {
 	if w.Header().Get("Clear-Site-Data") != `"cache"` {
 		t.Errorf("Clear-Site-Data: %s", w.Header().Get("Clear-Site-Data"))
 	}
-	if len(f.app.ended) != 1 || f.app.ended[0] != "app-0" {
-		t.Errorf("ended in the application: %v", f.app.ended)
+	if ended := f.endedInApplication(t, 1); len(ended) != 1 || ended[0] != "app-0" {
+		t.Errorf("ended in the application: %v", ended)
 	}
 	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized || len(f.seen) != 0 {
 		t.Errorf("the old ticket gives %d", w.Code)
@@ -297,14 +297,15 @@ func TestSignOutLinkOfAnotherSite(t *testing.T) {
 		"our form":             {"POST /logout", "Origin=https://romm.example.com Sec-Fetch-Site=same-origin", 303, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before := len(f.app.ended)
+			_, id, _ := strings.Cut(ticket, "=")
 			method, path, ok := strings.Cut(c.target, " ")
 			if !ok {
 				method, path = "GET", c.target
 			}
 			w := f.do(t, method+" "+Base+path, append(fields(c.fields), "Cookie", ticket)...)
-			if w.Code != c.status || (len(f.app.ended) > before) != c.ends {
-				t.Errorf("%d, ended %v", w.Code, f.app.ended)
+			s, err := f.gate.State.Sessions.Lookup(t.Context(), id)
+			if err != nil || w.Code != c.status || (s == nil) != c.ends {
+				t.Errorf("%d, session %v, %v", w.Code, s, err)
 			}
 			if c.ends {
 				ticket = f.ticket(t, alice)
@@ -355,19 +356,55 @@ func TestTwoUsersAreNeverCrossed(t *testing.T) {
 	wg.Wait()
 }
 
+// The same, a million times over, on the key alone: who is answered by the
+// other's flight is not confirmed themselves.
+func TestSingleFlightsAreNeverCrossed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	var wg sync.WaitGroup
+	for _, name := range []string{"alice", "bob"} {
+		_, text, _ := strings.Cut(f.ticket(t, flow.Identity{Subject: name, Username: name}), "=")
+		s, err := f.gate.State.Sessions.Lookup(t.Context(), text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := visitOf(s)
+		r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/", nil)
+		wg.Go(func() {
+			for range 500_000 {
+				v.confirmedAt.Store(0)
+				if err := f.gate.ensureConfirmed(r, f.chain, s, v); err != nil || v.confirmedAt.Load() == 0 {
+					t.Errorf("%s was answered for somebody else, %v", name, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // Whom the application refuses may still ask what anybody may: its page would
 // ask its heartbeat again at once, without end.
 func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	f := newFixture(t, func(cfg *Config) { cfg.IdentityHeaders = true })
 	ticket := f.ticket(t, alice)
 	delete(f.app.alive, "app-0")
 	f.app.err = errNotAllowed
 	var hits atomic.Int64
 	f.forgetful(&hits)
+	var last http.Header
+	application := f.chain.serve
+	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+		last = r.Header
+		return application(w, r)
+	}
 	for range 3 {
 		if w := f.do(t, "/open", "Cookie", ticket); w.Body.String() != "who are you" { // the application's own answer
 			t.Errorf("%d %q", w.Code, w.Body)
+		}
+		if last.Get("Cookie") != "" || last.Get("Remote-User") != "" {
+			t.Errorf("asked for nobody with %v", last)
 		}
 	}
 }

@@ -114,6 +114,10 @@ func (g *Gate) signInFailed(w http.ResponseWriter, r *http.Request, chain Chain,
 	problem.returnTo = returnTo
 	http.SetCookie(w, g.cookies.unset(cookie))
 	g.Observe("signed_in", problem.Code)
+	if g.goesOn(r, err) {
+		redirect(w, http.StatusSeeOther, g.localTarget(returnTo))
+		return nil
+	}
 	return g.fail(w, r, chain, kindNavigation, &problem)
 }
 
@@ -130,12 +134,14 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 	if !g.Policy.Permits(identity) {
 		return outcome{err: errNotAllowed.Because(Unfit(identity))}
 	}
-	application, err := g.Application.SignIn(ctx, callerFor(chain, r, g.Origin), *identity)
+	old, _ := g.session(r)
+	renews := old != nil && sameUser(&old.Record().Identity, identity)
+	application, err := g.signInToApplication(ctx, r, chain, old, identity)
 	if err != nil {
 		return outcome{err: err}
 	}
-	if old, _ := g.session(r); old != nil {
-		g.end(r, chain, old, "signed_in_again") // a sign-in never goes on with an old session (CVE-2026-34454)
+	if old != nil && !renews {
+		g.end(ctx, old, reasonSignedInAs) // nobody goes on with somebody else's session
 	}
 	ticket, s, err := g.State.Sessions.Create(ctx, session.Record{
 		Identity: *identity, Tokens: result.Tokens, Application: application, Created: g.now(),
@@ -144,11 +150,45 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 		return outcome{err: errStorageUnavailable.Because(err)}
 	}
 	v := visitOf(s)
-	v.confirm(g.now())
-	v.checkAt.Store(g.now().Add(g.Recheck).UnixNano())
+	v.see(r)
+	v.signedIn(g)
+	if renews && application == old.Record().Application {
+		v.confirmedAt.Store(visitOf(old).confirmedAt.Load())
+	}
+	v.checked(g.now(), g.nextCheck(s.Record()))
+	if renews {
+		v.renewAt.Store(g.now().Add(renewPause).UnixNano())
+		g.replace(ctx, old, s)
+	}
 	chain.Identify(identity)
 	g.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session", s.ID()),
 		zap.String("client_ip", chain.ClientIP()))
 	g.Observe("signed_in", "ok")
 	return outcome{ticket: ticket.String(), returnTo: login.ReturnTo}
 }
+
+// signInToApplication returns the application's session for identity. A
+// sign-in that only proves old again keeps old's: nothing that is under way,
+// nor its user, has to notice.
+func (g *Gate) signInToApplication(ctx context.Context, r *http.Request, chain Chain, old *session.Session, identity *flow.Identity) (string, error) {
+	if old != nil {
+		record := old.Record()
+		if unproven(record) && sameIdentity(&record.Identity, identity) && visitOf(old).gate.Load() == g.number {
+			return record.Application, nil
+		}
+	}
+	return g.Application.SignIn(ctx, callerFor(chain, r, g.Origin), *identity) //nolint:wrapcheck // the application's own problem
+}
+
+// replace ends old in favour of s, of the same user, in the same browser: a
+// sign-in never goes on with an old ticket (CVE-2026-34454).
+func (g *Gate) replace(ctx context.Context, old, s *session.Session) {
+	underWay := old.HandOver(s)
+	g.end(ctx, old, reasonRenewed)
+	if former := old.Record().Application; former != s.Record().Application {
+		g.State.forsake(visitOf(old), former, underWay)
+	}
+}
+
+// sameUser reports whether two identities are one user's.
+func sameUser(a, b *flow.Identity) bool { return a.Issuer == b.Issuer && a.Subject == b.Subject }

@@ -16,8 +16,8 @@ const signedOutFor = time.Minute
 
 // signOutByScript answers the application's own sign-out button: the session
 // ends, and the page is told where to go next. s is nil if there was none.
-func (g *Gate) signOutByScript(w http.ResponseWriter, r *http.Request, chain Chain, s *session.Session) error {
-	idToken := g.forget(w, r, chain, s)
+func (g *Gate) signOutByScript(w http.ResponseWriter, r *http.Request, s *session.Session) error {
+	idToken := g.forget(w, r, s)
 	http.SetCookie(w, g.cookies.set(g.cookies.signedOut, "1", signedOutFor))
 	writeJSON(w, r, http.StatusOK, g.Application.SignOutAnswer(g.leaveURL(r, idToken)), 0)
 	return nil
@@ -53,7 +53,7 @@ func (g *Gate) signOutByBrowser(w http.ResponseWriter, r *http.Request, chain Ch
 	if err != nil {
 		return g.fail(w, r, chain, kindNavigation, errStorageUnavailable.Because(err))
 	}
-	redirect(w, http.StatusSeeOther, g.leaveURL(r, g.forget(w, r, chain, s)))
+	redirect(w, http.StatusSeeOther, g.leaveURL(r, g.forget(w, r, s)))
 	return nil
 }
 
@@ -65,10 +65,11 @@ func (g *Gate) leave(w http.ResponseWriter, r *http.Request) error {
 
 // forget ends s, if any, and takes from the browser what belonged to it. It
 // returns the ID token of the session, for the provider.
-func (g *Gate) forget(w http.ResponseWriter, r *http.Request, chain Chain, s *session.Session) (idToken string) {
+func (g *Gate) forget(w http.ResponseWriter, r *http.Request, s *session.Session) (idToken string) {
 	if s != nil {
 		idToken = s.Record().Tokens.ID
-		g.end(r, chain, s, "signed_out")
+		g.end(r.Context(), s, reasonSignedOut)
+		g.Observe("signed_out", "ok")
 	}
 	http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
 	g.dropBrowserCookies(w)

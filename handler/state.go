@@ -25,10 +25,20 @@ type State struct {
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
 	attempts   attempts
+
+	gates  atomic.Int64         // how many configurations there were
+	last   atomic.Pointer[kept] // by which the gate does what no request asks for
+	checks work                 // of sessions, at the provider
+	ends   work                 // of sessions, at the application and the provider
 }
 
-// NewState returns the state of a gate whose sessions are in store.
-func NewState(store *session.Store) *State { return &State{Sessions: store} }
+// NewState returns the state of a gate whose sessions are in store, which
+// nobody uses yet. One goroutine calls Run.
+func NewState(store *session.Store) *State {
+	s := &State{Sessions: store, checks: make(work, workQueue), ends: make(work, workQueue)}
+	store.OnEnd(s.sessionEnded)
+	return s
+}
 
 // redemptionsKept bounds how many spent states are remembered.
 const redemptionsKept = 10_000

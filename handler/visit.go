@@ -17,7 +17,13 @@ const brokerPause = 10 * time.Second
 // stored: after a restart it begins anew.
 type visit struct {
 	confirmedAt atomic.Int64 // when the application's session was last seen alive, Unix nanoseconds; 0: never
+	from        atomic.Pointer[visitor]
+	gate        atomic.Int64 // the number of the configuration that the application's session is of
 	checkAt     atomic.Int64 // when the provider is to be asked again, Unix nanoseconds
+	checkedAt   atomic.Int64 // when it last answered, Unix nanoseconds; 0: never
+	check       atomic.Pointer[check]
+	failed      atomic.Int32 // checks since checkedAt
+	renewAt     atomic.Int64 // before when a navigation is not sent to the provider again, Unix nanoseconds
 	brokered    atomic.Pointer[brokering]
 	stamp       atomic.Pointer[stamp]
 	verdict     atomic.Pointer[verdict]
@@ -44,6 +50,12 @@ func visitOf(s *session.Session) *visit {
 func newVisit() any { return new(visit) }
 
 func (v *visit) confirm(now time.Time) { v.confirmedAt.Store(now.UnixNano()) }
+
+// signedIn notes that g has just signed the session in to the application.
+func (v *visit) signedIn(g *Gate) {
+	v.gate.Store(g.number)
+	v.confirm(g.now())
+}
 
 // confirmed reports whether the application's session was seen alive lately,
 // and after the application last failed.

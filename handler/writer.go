@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,6 +24,7 @@ type answerWriter struct {
 	mute    bool
 	status  int // 0 until the final header
 
+	cancel context.CancelFunc // of the request; nil where the deadlines below do that
 	before before
 }
 
@@ -145,4 +147,7 @@ func (w *answerWriter) Abort() {
 	past := time.Unix(1, 0)
 	_ = control.SetReadDeadline(past)  // a writer that has no deadlines has no transfer to end either
 	_ = control.SetWriteDeadline(past) // the same
+	if w.cancel != nil {
+		w.cancel()
+	}
 }

@@ -178,6 +178,7 @@ func TestConfigErrors(t *testing.T) {
 		"idle too short":           {"session {\n idle 1s\n}", "session: idle: 1s is too short: write 1m or more"},
 		"lifetime alone":           {"session {\n lifetime 1d\n}", "session: lifetime (1d) is shorter than idle (14d, the default): set idle too"},
 		"idle alone":               {"session {\n idle 60d\n}", "session: lifetime (30d, the default) is shorter than idle (60d): set lifetime too"},
+		"unproven":                 {"session {\n unproven 0s\n}", "unproven cannot be switched off"},
 		"recheck too short":        {"session {\n recheck 300ns\n}", "session: recheck: 300ns is too short"},
 
 		"issuer is this site":          {"issuer https://romm.example.com/", "is this site itself"},
@@ -257,6 +258,7 @@ func TestFailedProvisionLeaksNothing(t *testing.T) {
 func TestConfigErrorsInJSON(t *testing.T) {
 	for lines, want := range map[string]string{
 		`"session": {"recheck": -1}`:         "session: recheck: -1ns is too short",
+		`"session": {"unproven": -1}`:        "session: unproven: -1ns is too short",
 		`"session": {"recheck": 300}`:        "session: recheck: 300ns is too short",
 		`"session": {"idle": "-1h"}`:         "session: idle: -1h is too short",
 		`"session": {"lifetime": 86400}`:     "session: lifetime: 86.4µs is too short",

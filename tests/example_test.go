@@ -26,13 +26,18 @@ func TestExample(t *testing.T) {
 			variables[name] = value
 		}
 	}
-	client := read(t, "authelia-client.yml")
-	for _, want := range []string{
+	both := []string{
 		"client_id: '" + variables["OIDC_CLIENT_ID"] + "'", "- '" + variables["OIDC_REDIRECT_URI"] + "'",
 		"token_endpoint_auth_method: 'client_secret_basic'", "pkce_challenge_method: 'S256'",
+	}
+	for file, more := range map[string][]string{
+		"authelia-client.yml":         {"consent_mode: 'pre-configured'"},
+		"authelia-client-refresh.yml": {"- 'offline_access'", "- 'refresh_token'", "lifespan: 'romm'", "refresh_token: '30d'"},
 	} {
-		if !strings.Contains(client, want) {
-			t.Errorf("authelia-client.yml lacks %s", want)
+		for _, want := range append(more, both...) {
+			if !strings.Contains(read(t, file), want) {
+				t.Errorf("%s lacks %s", file, want)
+			}
 		}
 	}
 	// What the example calls by the names of a container network is here.

@@ -38,7 +38,7 @@ var traps = [...]trap{
 	15: {text: "two sign-ins in one RomM session", tests: "TestBrokerOnTheWire TestBrokeringIsSingleFlight"},
 	16: {text: "a cookie on the first call, or a jar that users share", tests: "TestBrokerOnTheWire TestTwoUsersAreNeverCrossed TestCallCarriesTheVisitorNotTheirCredentials"},
 	17: {text: "RomM's redirects are followed", tests: "TestBrokerOnTheWire"},
-	18: {text: "RomM's provider redirects, or is slow, or behind the gate", tests: "TestInsideAnswersOnlyTheProvider TestEndpointsNeverWaitForStorage TestExample"},
+	18: {text: "RomM's provider redirects, or is slow, or behind the gate", tests: "TestInsideAnswersOnlyTheProvider TestEndpointsHardlyWaitForStorage TestExample"},
 	19: {text: "RomM's container asks through a proxy", readme: "If RomM's container has `HTTP_PROXY` set, name Caddy in its `NO_PROXY`."},
 	20: {text: "Basic credentials are form-decoded", tests: "TestClientAuthentication"},
 	21: {text: "another key under the same kid", tests: "TestKeysSurviveARestart TestRotationOverlaps TestNodesThatStartTogetherAgree"},
@@ -111,8 +111,9 @@ func TestBrokerOnTheWire(t *testing.T) {
 	callback := b.callback("/rom/7", "alice")
 	s.romm.ForgetRequests()
 	b.do(callback, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "User-Agent", agent, "Cookie", "romm_session=stolen; a=1", "Authorization", "Bearer x")
-	var paths []string
-	for _, r := range s.romm.Requests() {
+	seen := s.romm.Requests()
+	paths := make([]string, 0, len(seen))
+	for _, r := range seen {
 		paths = append(paths, r.Method+" "+r.Path)
 		if r.Host != publicHost || r.Header.Get("User-Agent") != agent || r.Header.Get("X-Forwarded-For") != "127.0.0.1" ||
 			r.Header.Get("X-Forwarded-Proto") != "https" || r.Header.Get("Authorization") != "" {

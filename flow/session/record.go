@@ -18,6 +18,10 @@ type Record struct {
 	Tokens      flow.Tokens   `json:"tokens"`                // what the provider gave for them
 	Application string        `json:"application,omitempty"` // the application's own session id, opaque here
 	Created     time.Time     `json:"created"`               // set by Create, kept by Update
+
+	// UnprovenSince is when the tokens ended, so that they no longer speak for
+	// the session; zero while they do.
+	UnprovenSince time.Time `json:"unproven_since,omitzero"`
 }
 
 // clone returns a copy that shares nothing a caller could write to.

@@ -34,6 +34,7 @@ type Session struct {
 	mu      sync.Mutex // guards what follows, and the writes of evicted, ended and held
 	reason  string
 	holders []Holder
+	heir    *Session // whom they were handed over to; nil: nobody
 }
 
 // Holder is a stream or transfer in progress. It is a pointer: holders are compared.
@@ -108,25 +109,52 @@ func (s *Session) hold(h Holder) bool {
 
 // Release tells that h is done. It may be called more than once, and after the end.
 func (s *Session) Release(h Holder) {
+	if heir := s.release(h); heir != nil {
+		heir.Release(h)
+	}
+}
+
+// release returns who may have h in its place.
+func (s *Session) release(h Holder) (heir *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.Index(s.holders, h)
 	if i < 0 {
-		return
+		return s.heir
 	}
 	last := len(s.holders) - 1
 	s.holders[i], s.holders[last] = s.holders[last], nil
 	s.holders = s.holders[:last] // the room is kept: a session has many short requests
 	s.held.Store(int32(last))    //nolint:gosec // as many as there are open streams
 	s.touch(s.store.unix())
+	return nil
 }
 
-// end ends the session in this process and aborts its holders.
-func (s *Session) end(reason string) {
+// HandOver gives what s holds to heir, a newer session of the same user: what
+// is in progress goes on, and ends with heir. It reports whether there was
+// anything. The caller then ends s.
+func (s *Session) HandOver(heir *Session) (underWay bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock() // a Release meanwhile finds its holder here or there
+	s.heir = heir
+	for _, h := range s.holders {
+		if !heir.hold(h) { // it ended already
+			h.Abort()
+		}
+	}
+	underWay = len(s.holders) > 0
+	s.holders = nil
+	s.held.Store(0)
+	return underWay
+}
+
+// end ends the session in this process, aborts its holders, and reports
+// whether there were any.
+func (s *Session) end(reason string) (underWay bool) {
 	s.mu.Lock()
 	if s.ended.Load() {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	s.reason = reason
 	s.ended.Store(true)
@@ -137,6 +165,7 @@ func (s *Session) end(reason string) {
 	for _, h := range holders {
 		h.Abort()
 	}
+	return len(holders) > 0
 }
 
 // pinned reports whether the session may not leave memory: a held one has a

@@ -19,6 +19,16 @@ import (
 // change is not called. When storage is away, memory keeps the changed record,
 // the error is returned, and the record is written when storage is back.
 func (s *Store) Update(ctx context.Context, session *Session, change func(*Record)) error {
+	return s.update(ctx, session, change, false)
+}
+
+// UpdateLocked is Update for what two nodes must never do at once: while
+// storage is away, and with it the lock, change is not called.
+func (s *Store) UpdateLocked(ctx context.Context, session *Session, change func(*Record)) error {
+	return s.update(ctx, session, change, true)
+}
+
+func (s *Store) update(ctx context.Context, session *Session, change func(*Record), locked bool) error {
 	free, err := s.turns.take(ctx, session.id)
 	if err != nil {
 		return fmt.Errorf("updating a session: %w", err)
@@ -50,8 +60,8 @@ func (s *Store) Update(ctx context.Context, session *Session, change func(*Recor
 	if current.Ended() {
 		return ErrEnded
 	}
-	if errors.Is(unreachable, errNewer) {
-		return unreachable
+	if unreachable != nil && (locked || errors.Is(unreachable, errNewer)) {
+		return fmt.Errorf("updating a session: %w", unreachable)
 	}
 	if ctx.Err() != nil {
 		// Another node may hold the lock and be changing the same tokens.

@@ -1,0 +1,118 @@
+package handler
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+)
+
+// The gate's own reasons for the end of a session. They are in the log and
+// the metrics.
+const (
+	reasonSignedOut   = "signed_out"
+	reasonSignedInAs  = "signed_in_again" // as somebody else
+	reasonRenewed     = "renewed"         // a new session of the same user goes on
+	reasonAccountGone = "account_gone"
+	reasonUnproven    = "unproven" // nobody came to prove it again
+)
+
+const (
+	// endTimeout bounds what is done for one ended session.
+	endTimeout = 20 * time.Second
+	// lateAnswer is after what time an answer is no longer waited for that was
+	// under way when its session ended.
+	lateAnswer = 30 * time.Second
+)
+
+// sessionEnded has the application and the provider told of the end of a
+// session, whoever ended it. Both is best effort: the session has ended.
+func (s *State) sessionEnded(ended *session.Session, reason string, underWay bool) {
+	last := s.last.Load()
+	if last == nil { // nobody was served yet
+		return
+	}
+	record := ended.Record()
+	last.gate.Logger.Info("session ended", zap.String("user", record.Identity.Username),
+		zap.Stringer("session", ended.ID()), zap.String("reason", reason))
+	last.gate.Observe("ended", label(reason))
+	if reason == reasonRenewed {
+		return
+	}
+	v := visitOf(ended)
+	s.afterEnd(func(ctx context.Context) {
+		s.signOut(ctx, v, record.Application)
+		s.revoke(ctx, record)
+	})
+	if underWay {
+		s.signOutLate(v, record.Application)
+	}
+}
+
+// forsake signs out of a session of the application that another one took the
+// place of: where answers are under way that need it, later.
+func (s *State) forsake(v *visit, application string, underWay bool) {
+	if underWay {
+		s.signOutLate(v, application)
+		return
+	}
+	s.afterEnd(func(ctx context.Context) { s.signOut(ctx, v, application) })
+}
+
+// signOutLate signs out of the application once the answers are over that were
+// under way: RomM writes a session anew with every answer, also one that
+// ended meanwhile.
+func (s *State) signOutLate(v *visit, application string) {
+	time.AfterFunc(lateAnswer, func() { s.forsake(v, application, false) })
+}
+
+func (s *State) afterEnd(do func(context.Context)) {
+	bounded := func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, endTimeout)
+		defer cancel()
+		do(ctx)
+	}
+	if !s.ends.add(bounded) {
+		s.logger().Warn("too many sessions end at once: neither the application nor the provider is told of this one")
+	}
+}
+
+func (s *State) signOut(ctx context.Context, v *visit, application string) {
+	call, ok := s.caller(v)
+	if !ok || application == "" {
+		return
+	}
+	if err := s.last.Load().gate.Application.SignOut(ctx, call, application); err != nil {
+		s.logger().Debug("signing out of the application", zap.Error(err))
+	}
+}
+
+// revoke tells the provider that tokens which it still takes are needed no more.
+func (s *State) revoke(ctx context.Context, record *session.Record) {
+	if record.Tokens.Access == "" || unproven(record) {
+		return
+	}
+	if err := s.last.Load().gate.RelyingParty.Revoke(ctx, record.Tokens, record.Identity); err != nil {
+		s.logger().Debug("revoking tokens", zap.Error(err))
+	}
+}
+
+// end ends s here and in storage; what follows from it is done beside.
+func (g *Gate) end(ctx context.Context, s *session.Session, reason string) {
+	if err := g.State.Sessions.End(context.WithoutCancel(ctx), s.ID(), reason); err != nil {
+		g.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
+	}
+}
+
+// label returns reason as the metrics have it: what others make up is one.
+func label(reason string) string {
+	switch reason {
+	case "operator", "backchannel_logout", "ended_by_user",
+		reasonSignedOut, reasonSignedInAs, reasonRenewed, reasonAccountGone, reasonUnproven, errNotAllowed.Code,
+		session.ReasonIdle, session.ReasonLifetime, session.ReasonElsewhere, session.ReasonRemoved:
+		return reason
+	}
+	return "other"
+}

@@ -1,0 +1,146 @@
+package handler
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+)
+
+// Whoever ends a session, its sockets close, the application is told, and the
+// provider takes its tokens no longer.
+func TestEndByWhomever(t *testing.T) {
+	for name, end := range map[string]func(context.Context, *site, string){
+		"by the button": func(_ context.Context, s *site, ticket string) { s.do(s, "POST /signout", "Cookie", ticket) },
+		"one": func(ctx context.Context, s *site, ticket string) {
+			_ = s.gate.State.Sessions.End(ctx, s.session(ticket).ID(), "x")
+		},
+		"all of a user": func(ctx context.Context, s *site, ticket string) {
+			identity := s.session(ticket).Record().Identity
+			_, _ = s.gate.State.Sessions.EndUser(ctx, session.UserKey(identity.Issuer, identity.Subject), "x")
+		},
+		"all": func(ctx context.Context, s *site, _ string) { _, _ = s.gate.State.Sessions.EndAll(ctx, "x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, refreshingClient, nil, func(s *site) {
+				ticket := s.as("alice")
+				tokens, identity := s.session(ticket).Record().Tokens, s.session(ticket).Record().Identity
+				socket := s.socket(ticket)
+				ctx := s.Context()
+				end(ctx, s, ticket)
+				<-socket
+				s.settle()
+				if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" {
+					s.Errorf("ended in the application: %v", ended)
+				}
+				s.calls(authelia.EndpointRevocation, 1)
+				if _, err := s.gate.RelyingParty.Refresh(ctx, tokens, identity); err == nil {
+					s.Error("the provider takes the tokens still")
+				}
+				if w := s.do(s, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
+					s.Errorf("the ticket gives %d", w.Code)
+				}
+				if len(s.ended()) != 1 {
+					s.Errorf("logged %v", s.ended())
+				}
+			})
+		})
+	}
+}
+
+// RomM writes a session anew with every answer, also one that began before the
+// session ended: it is signed out a second time when those are over.
+func TestLateAnswerIsSignedOutAgain(t *testing.T) {
+	inBubble(t, plainClient, nil, func(s *site) {
+		ticket := s.as("alice")
+		socket := s.socket(ticket)
+		s.do(s, "POST /signout", "Cookie", ticket)
+		<-socket
+		s.settle()
+		s.app.mu.Lock()
+		s.app.alive["app-i"] = true
+		s.app.mu.Unlock()
+		s.after(lateAnswer)
+		if ended := s.endedInApplication(s, 2); s.app.lives("app-i") || len(ended) != 2 {
+			s.Errorf("ended in the application: %v", ended)
+		}
+	})
+}
+
+// A provider and an application that hang hold nobody up who signs out, and
+// what waits for them is bounded.
+func TestEndIsInNobodysWay(t *testing.T) {
+	inBubble(t, plainClient, nil, func(s *site) {
+		ticket := s.as("alice")
+		s.op.Hang()
+		began := time.Now()
+		s.do(s, "POST /signout", "Cookie", ticket)
+		if waited := time.Since(began); waited != 0 {
+			s.Errorf("waited %s", waited)
+		}
+		for range 2 * workQueue {
+			s.gate.State.forsake(new(visit), "app-i", false)
+		}
+		if n := len(s.gate.State.ends); n > workQueue {
+			s.Errorf("%d wait", n)
+		}
+		s.op.Up()
+		s.settle()
+	})
+}
+
+// The calls of the end of a session go out in its user's name, though no
+// request asks for them: RomM tells devices apart by that.
+func TestCallsBesideRequests(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.do(t, "/api/x", "Cookie", f.ticket(t, alice), "User-Agent", "Firefox", "X-Forwarded-For", "198.51.100.7")
+	var s *session.Session
+	f.gate.State.Sessions.OnEnd(func(ended *session.Session, _ string, _ bool) { s = ended })
+	_, _ = f.gate.State.Sessions.EndAll(t.Context(), "x")
+	call, ok := f.gate.State.caller(visitOf(s))
+	if !ok {
+		t.Fatal("no chain was kept")
+	}
+	var got *http.Request
+	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+		got = r
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	if _, err := call(t.Context(), Call{Method: http.MethodPost, Target: "/x", Cookie: "a=b"}); err != nil {
+		t.Fatal(err)
+	}
+	if got.Host != "romm.example.com" || got.TLS == nil || got.RemoteAddr != "192.0.2.1:1234" || got.UserAgent() != "Firefox" ||
+		got.Header.Get("X-Forwarded-For") != "198.51.100.7" || got.Header.Get("Cookie") != "a=b" || len(got.Header) != 3 {
+		t.Errorf("%+v", got)
+	}
+	if r := (*visitor)(nil).request(f.gate.Origin); r.Host != "romm.example.com" || r.TLS == nil {
+		t.Errorf("nobody seen: %+v", r)
+	}
+}
+
+// A panic in work beside the requests is a line in the log.
+func TestPanicBesideRequests(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	for range 2 * workers {
+		f.gate.State.ends.add(func(context.Context) { panic("x") })
+	}
+	done := make(chan struct{})
+	f.gate.State.ends.add(func(context.Context) { close(done) })
+	<-done
+}
+
+// What others call the end of a session is no label of a metric.
+func TestEndLabels(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]string{"signed_out": "signed_out", "idle": "idle", "made up": "other", "": "other"} {
+		if got := label(reason); got != want {
+			t.Errorf("%q: %q", reason, got)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+)
+
+const (
+	// refreshAhead is how long before its expiry an access token is refreshed.
+	refreshAhead = time.Minute
+	// refreshTimeout bounds a refresh, and with it how long the session's lock
+	// is held over the network.
+	refreshTimeout = 20 * time.Second
+)
+
+// refresh refreshes the tokens of s, of which seen are those that have to be:
+// if another node did so meanwhile, its tokens are taken and the provider is
+// asked nothing. Two refreshes at once would kill them all. An error says that
+// the provider or storage was away; tokens that ended make s unproven.
+func (g *Gate) refresh(ctx context.Context, s *session.Session, seen flow.Tokens) error {
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	var failed error
+	var fresh flow.Tokens
+	err := g.State.Sessions.UpdateLocked(ctx, s, func(record *session.Record) {
+		if unproven(record) || record.Tokens.Refresh != seen.Refresh || record.Tokens.Access != seen.Access {
+			return
+		}
+		tokens, err := g.RelyingParty.Refresh(ctx, record.Tokens, record.Identity)
+		switch {
+		case errors.Is(err, flow.ErrTokensEnded):
+			g.noteUnproven(s, record, err)
+		case err != nil:
+			failed = err
+		default:
+			record.Tokens, fresh = *tokens, *tokens
+			g.Observe("refreshed", "ok")
+		}
+	})
+	if failed != nil {
+		g.Observe("refreshed", problemOf(failed).Code)
+		g.Logger.Warn("refreshing tokens", zap.Stringer("session", s.ID()), zap.Error(failed))
+		return failed
+	}
+	if errors.Is(err, session.ErrEnded) && fresh.Access != "" { // whoever ended it revoked those before
+		record := *s.Record()
+		record.Tokens = fresh
+		g.State.afterEnd(func(ctx context.Context) { g.State.revoke(ctx, &record) })
+	}
+	if err != nil && fresh.Access != "" {
+		return nil // storage failed after the refresh: memory has the tokens
+	}
+	return err //nolint:wrapcheck // only logged, where it is known what failed
+}
+
+// loseProof makes s unproven unless its tokens are no longer those that were seen to end.
+func (g *Gate) loseProof(ctx context.Context, s *session.Session, seen flow.Tokens) error {
+	err := g.State.Sessions.Update(ctx, s, func(record *session.Record) {
+		if !unproven(record) && record.Tokens.Access == seen.Access {
+			g.noteUnproven(s, record, flow.ErrTokensEnded)
+		}
+	})
+	if err != nil && !unproven(s.Record()) {
+		return err //nolint:wrapcheck // only logged, where it is known what failed
+	}
+	return nil
+}
+
+func (g *Gate) noteUnproven(s *session.Session, record *session.Record, cause error) {
+	record.UnprovenSince = g.now().UTC().Truncate(time.Second)
+	g.Observe("refreshed", reasonUnproven)
+	g.Logger.Info("session is unproven until its user comes by", zap.String("user", record.Identity.Username),
+		zap.Stringer("session", s.ID()), zap.NamedError("cause", cause))
+}
