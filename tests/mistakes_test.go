@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
 // logged returns options o with a log, and what reads it.
@@ -93,5 +95,28 @@ func TestDocumentedErrorPages(t *testing.T) {
 		if match := page.FindStringSubmatch(got.body); match == nil || match[1] != name || got.Status[:3] != name {
 			t.Errorf("%s: %s %q", name, got.Status, got.body)
 		}
+	}
+}
+
+// RomM may find its provider in a site block of its own, as without
+// containers: blocks with the same settings are one gate.
+func TestProviderInItsOwnBlock(t *testing.T) {
+	const within = "http://127.0.0.1:9082"
+	s := start(t, options{romm: func(o *romm.Options) { o.OIDC.ServerURL = within + base }, directive: rolesByMail, site: "reverse_proxy %s {\n" + freshConnections + `
+	}
+}
+` + within + ` {
+	bind 127.0.0.1
+	romm_oidc {
+		issuer ` + issuer + `
+		client_id romm
+		client_secret insecure_secret
+		redirect_uri ` + public + base + `
+	}`})
+	if answer := s.browser().signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
+		t.Errorf("%d %s", answer.StatusCode, answer.body)
+	}
+	if answer := s.browser().open(within + "/rom/7"); answer.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("%d %s", answer.StatusCode, answer.body)
 	}
 }

@@ -26,7 +26,7 @@ func init() {
 		Long: `
 Manages the romm_oidc gates of a running Caddy, through its admin API.
 
-  status                         tells how each gate is; exits 1 if the provider or storage does not answer
+  status                         tells how each gate is; exits 1 if the provider does not answer, or storage takes nothing
   sessions list                  lists who is signed in
   sessions end <id>              ends one session
   sessions end-user <user>       ends all sessions of a user, by their user name or subject at the
