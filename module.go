@@ -71,7 +71,7 @@ func init() {
 // `{http.auth.user.sub}` | the subject at the provider
 //
 // and, with `errors pass`, `{http.romm_oidc.code}`, `{http.romm_oidc.status}`
-// and `{http.romm_oidc.reference}` for the error routes.
+// and `{http.romm_oidc.reference}` of its own errors for the error routes.
 type Middleware struct {
 	// The provider's issuer URL, exactly as it names itself. https, or http on
 	// a loopback name. Default: `OIDC_SERVER_APPLICATION_URL`.
@@ -369,8 +369,8 @@ func (m *Middleware) Cleanup() error {
 	return nil
 }
 
-// passed marks, among a request's variables, that a gate has had it.
-const passed = "romm_oidc"
+// mark says, among a request's variables, that a gate has had it.
+const mark = "romm_oidc"
 
 var errTwice = errors.New("romm_oidc stands twice in the way of this request: leave one out. One before the site's other directives is enough, inside handle or outside")
 
@@ -378,10 +378,10 @@ var errTwice = errors.New("romm_oidc stands twice in the way of this request: le
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	// What a first gate stamps, a second would strip. Its own calls have the
 	// mark too: they begin behind it.
-	if caddyhttp.GetVar(r.Context(), passed) != nil {
+	if caddyhttp.GetVar(r.Context(), mark) != nil {
 		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
 	}
-	caddyhttp.SetVar(r.Context(), passed, true)
+	caddyhttp.SetVar(r.Context(), mark, true)
 	err := m.gate.ServeHTTP(w, r, &chain{next: next, r: r})
 	if problem, ok := errors.AsType[*handler.Problem](err); ok {
 		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {

@@ -217,7 +217,7 @@ func TestConfigErrors(t *testing.T) {
 		"empty group":                  {"scopes openid groups\nallow {\n groups \"\"\n}", "it is empty"},
 		"role for a domain":            {"roles {\n user *@example.com\n}", `roles: user: "*@example.com": this is no e-mail address`},
 		"role for a name":              {"roles {\n admin alice\n}", "a single user is named by e-mail address"},
-		"clients twice":                {"clients feeds feeds", "clients: feeds is given twice"},
+		"clients twice":                {"clients feeds covers feeds", "clients: feeds is given twice"},
 		"clients twice, apart":         {"clients feeds\nclients covers feeds", "clients: feeds is given twice"},
 
 		"tls_ca missing":      {"tls_ca /nonexistent.pem", "tls_ca: "},
