@@ -434,9 +434,8 @@ func (c *chain) Keep() handler.Chain {
 	ctx := c.r.Context()
 	known, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
 	kept := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, maps.Clone(known))
-	for _, key := range []caddy.CtxKey{caddy.ReplacerCtxKey, caddyhttp.ServerCtxKey} {
-		kept = context.WithValue(kept, key, ctx.Value(key))
-	}
+	kept = context.WithValue(kept, caddy.ReplacerCtxKey, ctx.Value(caddy.ReplacerCtxKey))
+	kept = context.WithValue(kept, caddyhttp.ServerCtxKey, ctx.Value(caddyhttp.ServerCtxKey))
 	return &chain{next: c.next, r: (&http.Request{}).WithContext(kept)}
 }
 

@@ -183,8 +183,9 @@ func (s *site) after(d time.Duration) {
 
 // ended returns the reasons in the log.
 func (s *site) ended() []string {
-	var reasons []string
-	for _, entry := range s.logs.FilterMessage("session ended").All() {
+	entries := s.logs.FilterMessage("session ended").All()
+	reasons := make([]string, 0, len(entries))
+	for _, entry := range entries {
 		reasons = append(reasons, entry.ContextMap()["reason"].(string))
 	}
 	return reasons

@@ -49,12 +49,10 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 		}
 	case Protected, Open, Credential, Bearer, Exchange:
 	}
-	if r.Method == http.MethodGet && g.mustProve(record, v) && kindOf(r, p, g.Application) == kindNavigation {
-		if answered, err := g.proveByNavigation(w, r, chain, s, v); answered {
-			return err
-		}
-		record = s.Record()
+	if answered, err := g.proveByNavigation(w, r, chain, s, p); answered {
+		return err
 	}
+	record = s.Record()
 	call := callerFor(chain, r, g.Origin)
 	if err := g.Application.Guard(r.Context(), call, r, p, record.Identity, record.Application); err != nil {
 		return g.fail(w, r, chain, kindOf(r, p, g.Application), err)
