@@ -25,7 +25,7 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 	if !v.permitted(record, &g.Policy) {
 		g.end(r.Context(), s, errNotAllowed.Code)
 		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), errNotAllowed)
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), errNotAllowed.Because(Unfit(&record.Identity)))
 	}
 	g.attend(s, v)
 	socket := isSocket(r) || g.Application.Socket(p)

@@ -62,6 +62,7 @@ type Store struct {
 	memory   memory
 	loads    singleflight.Group // by the whole ticket's sum
 	rings    singleflight.Group
+	tries    singleflight.Group
 	turns    turns         // one Update of a session at a time
 	seen     chan *Session // whose last use is to be written
 	due      due           // what storage could not take yet
