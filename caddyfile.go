@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
 
 func init() {
@@ -114,14 +116,14 @@ func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 func (m *Middleware) unmarshalAllow(d *caddyfile.Dispenser) error {
-	m.Allow = new(Allow)
+	m.Allow = new(settings.Allow)
 	return lists(d, "allow", map[string]*[]string{
 		"groups": &m.Allow.Groups, "emails": &m.Allow.Emails, "domains": &m.Allow.Domains,
 	})
 }
 
 func (m *Middleware) unmarshalRoles(d *caddyfile.Dispenser) error {
-	m.Roles = new(Roles)
+	m.Roles = new(settings.Roles)
 	return lists(d, "roles", map[string]*[]string{"admin": &m.Roles.Admin, "user": &m.Roles.User})
 }
 

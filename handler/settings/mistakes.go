@@ -1,4 +1,4 @@
-package rommoidc
+package settings
 
 import (
 	"errors"
@@ -76,18 +76,18 @@ func find(word, value string, secret bool, mistakes []mistake) error {
 }
 
 // checkValues refuses what can only be a mistake, before it fails every sign-in.
-func (m *Middleware) checkValues() error {
+func (s *Settings) checkValues() error {
 	return errors.Join(
-		find("issuer", m.Issuer, false, []mistake{quoted}),
-		find("client_id", m.ClientID, false, []mistake{quoted}),
-		find("client_secret", m.ClientSecret, true, notSecrets),
-		find("romm_client_secret", m.RommClientSecret, true, notSecrets),
-		find("redirect_uri", m.RedirectURI, false, []mistake{quoted}),
+		find("issuer", s.Issuer, false, []mistake{quoted}),
+		find("client_id", s.ClientID, false, []mistake{quoted}),
+		find("client_secret", s.ClientSecret, true, notSecrets),
+		find("romm_client_secret", s.RommClientSecret, true, notSecrets),
+		find("redirect_uri", s.RedirectURI, false, []mistake{quoted}),
 	)
 }
 
 // checkEntries refuses entries of lists that fit nobody.
-func (m *Middleware) checkEntries() error {
+func (s *Settings) checkEntries() error {
 	var errs []error
 	check := func(word string, entries []string, mistakes func(entry string) []mistake) {
 		for _, entry := range entries {
@@ -97,21 +97,21 @@ func (m *Middleware) checkEntries() error {
 	always := func(mistakes []mistake) func(string) []mistake {
 		return func(string) []mistake { return mistakes }
 	}
-	check("scopes", m.Scopes, always(scopes))
-	if m.Allow != nil {
-		check("allow: groups", m.Allow.Groups, always(append([]mistake{anybody}, groups...)))
-		check("allow: emails", m.Allow.Emails, always(emails))
-		check("allow: domains", m.Allow.Domains, always(domains))
+	check("scopes", s.Scopes, always(scopes))
+	if s.Allow != nil {
+		check("allow: groups", s.Allow.Groups, always(append([]mistake{anybody}, groups...)))
+		check("allow: emails", s.Allow.Emails, always(emails))
+		check("allow: domains", s.Allow.Domains, always(domains))
 	}
-	if m.Roles != nil {
+	if s.Roles != nil {
 		byKind := func(entry string) []mistake { // as romm.Roles tells them apart
 			if strings.Contains(entry, "@") {
 				return emails
 			}
 			return groups
 		}
-		check("roles: admin", m.Roles.Admin, byKind)
-		check("roles: user", m.Roles.User, byKind)
+		check("roles: admin", s.Roles.Admin, byKind)
+		check("roles: user", s.Roles.User, byKind)
 	}
 	return errors.Join(errs...)
 }
