@@ -101,7 +101,9 @@ type Application interface {
 	// to a browser, and reads from it what became of the session that a
 	// stamped request carried.
 	Filter(header http.Header, stamped bool) Liveness
-	// Answered is told of the answer to a stamped request after it went out.
+	// Answered is told of the answer to a stamped request, or to one with a
+	// credential, after it went out: of status 0 if nobody waited for it. session
+	// is empty where call brings the credential.
 	Answered(ctx context.Context, call Caller, r *http.Request, path string, status int, session string)
 	// Failed is told that the application, or what stands before it, answered 502 to 504.
 	Failed()

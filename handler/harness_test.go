@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -108,6 +109,8 @@ type application struct {
 	failed  int
 	ended   []string
 	status  int
+
+	answered []string // "path status session"
 
 	credentials map[string]Recognition
 	asked       int           // about credentials
@@ -211,7 +214,11 @@ func (a *application) Filter(header http.Header, _ bool) Liveness {
 	return Unknown
 }
 
-func (a *application) Answered(context.Context, Caller, *http.Request, string, int, string) {}
+func (a *application) Answered(_ context.Context, _ Caller, _ *http.Request, path string, status int, session string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answered = append(a.answered, strings.TrimSpace(path+" "+strconv.Itoa(status)+" "+session))
+}
 
 func (a *application) Failed() {
 	a.mu.Lock()

@@ -39,7 +39,7 @@ func (a *App) Guard(ctx context.Context, call handler.Caller, r *http.Request, p
 // now is refreshed at the next sign-in, if RomM still finds the account by it.
 func (a *App) Answered(ctx context.Context, call handler.Caller, r *http.Request, path string, status int, session string) {
 	text, ok := strings.CutPrefix(path, "/api/users/")
-	if !ok || r.Method != http.MethodPut || status/100 != 2 {
+	if !ok || r.Method != http.MethodPut || status != 0 && status/100 != 2 {
 		return
 	}
 	id, err := strconv.Atoi(text)
@@ -58,6 +58,7 @@ func (a *App) Answered(ctx context.Context, call handler.Caller, r *http.Request
 	if err != nil || user.ID != id {
 		return
 	}
-	link.Username, link.Email = user.Username, user.Email
-	_ = a.Links.pin(ctx, *link)
+	if now := linkTo(user, link.Issuer, link.Subject); now.sameAccount(link) {
+		_ = a.Links.pin(ctx, now)
+	}
 }

@@ -87,7 +87,7 @@ var (
 	errLinkTaken = &handler.Problem{
 		Code: "link_taken", Status: http.StatusForbidden, Title: "This e-mail address belongs to somebody else here",
 		Text: "Another account at {provider} already uses the RomM account with your e-mail address.", Way: handler.WayProvider,
-		Hint: "If both are the same person, for instance because the accounts at {provider} were made anew: caddy romm-oidc links forget with that e-mail address. Whoever signs in with it next gets the RomM account.",
+		Hint: "Caddy's log names both, and the RomM account. If they are the same person, for instance because the accounts at {provider} were made anew: caddy romm-oidc links forget with the account's e-mail address in caddy romm-oidc links list. Whoever signs in with it next gets the RomM account. If they are not, the account's user took this address in RomM: give the account its own address there, as an administrator.",
 	}
 )
 
