@@ -23,6 +23,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -698,6 +699,11 @@ func (m *Middleware) checkGroups() error {
 	if m.Roles != nil && len(m.Roles.Admin)+len(m.Roles.User) == 0 {
 		return errors.New("roles: it has no entries, so that nobody could sign in: write \"user *\", or leave roles out")
 	}
+	for _, entry := range m.addresses() {
+		if strings.ContainsFunc(entry, func(c rune) bool { return c > unicode.MaxASCII }) {
+			return fmt.Errorf("%q has letters outside ASCII, by which nobody signs in: write a domain in its form xn--…", entry)
+		}
+	}
 	if slices.Contains(m.Scopes, "groups") || m.GroupsClaim != "groups" {
 		return nil
 	}
@@ -713,6 +719,22 @@ func (m *Middleware) checkGroups() error {
 		}
 	}
 	return nil
+}
+
+// addresses returns the e-mail addresses and domains that the rules name.
+func (m *Middleware) addresses() []string {
+	var all []string
+	if m.Allow != nil {
+		all = append(slices.Clone(m.Allow.Emails), m.Allow.Domains...)
+	}
+	if m.Roles != nil {
+		for _, entry := range append(slices.Clone(m.Roles.Admin), m.Roles.User...) {
+			if strings.Contains(entry, "@") {
+				all = append(all, entry)
+			}
+		}
+	}
+	return all
 }
 
 func (m *Middleware) checkSession() error {
