@@ -93,6 +93,9 @@ type Application interface {
 	// Unforgeable tells the application that nobody can have been made to send
 	// r, which is stamped, so that it needs no CSRF token.
 	Unforgeable(r *http.Request)
+	// Gone is told that the provider or the policy no longer lets identity in:
+	// what else opens its account does not either, until its next sign-in.
+	Gone(ctx context.Context, identity flow.Identity) error
 	// Guard refuses with a Problem what even identity, whose session in the
 	// application is session, may not do now.
 	Guard(ctx context.Context, call Caller, r *http.Request, path string, identity flow.Identity, session string) error

@@ -108,6 +108,7 @@ type application struct {
 	alive   map[string]bool
 	failed  int
 	ended   []string
+	gone    []string // user names
 	status  int
 
 	answered []string // "path status session"
@@ -193,6 +194,13 @@ func (a *application) SignOut(_ context.Context, _ Caller, session string) error
 	defer a.mu.Unlock()
 	a.ended = append(a.ended, session)
 	delete(a.alive, session)
+	return nil
+}
+
+func (a *application) Gone(_ context.Context, identity flow.Identity) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gone = append(a.gone, identity.Username)
 	return nil
 }
 

@@ -24,6 +24,9 @@ func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Ide
 	}
 	role, err := a.roleFor(beat, &identity)
 	if err != nil {
+		if errors.Is(err, errNoRole) {
+			_ = a.Gone(ctx, identity) // best effort, like all that follows from an end
+		}
 		return "", err
 	}
 	link, err := a.linkFor(ctx, &identity)

@@ -27,6 +27,8 @@ type Link struct {
 	// Created is when RomM made the account: where its database was made anew,
 	// an ID says nothing. Empty if RomM did not say.
 	Created string `json:"romm_created,omitempty"`
+	// Shut says that the provider or the policy no longer lets the subject in.
+	Shut bool `json:"shut,omitempty"`
 }
 
 // linkTo returns the link of a subject to user.
@@ -164,7 +166,7 @@ func (l *Links) Move(ctx context.Context, account, subject string) (moved Link, 
 	if moved.ID == 0 {
 		return Link{}, nil, ErrLinkUnknown
 	}
-	moved.Subject = subject
+	moved.Subject, moved.Shut = subject, false
 	for _, link := range all {
 		switch {
 		case link.ID == moved.ID && link.Subject != subject:
@@ -250,6 +252,25 @@ func (l *Links) pin(ctx context.Context, link Link) error {
 	paths := l.paths(&link)
 	former := slices.DeleteFunc(l.paths(known), func(path string) bool { return slices.Contains(paths, path) })
 	return l.remove(ctx, known, former)
+}
+
+// shut notes that identity is let in no more, until its next sign-in.
+func (l *Links) shut(ctx context.Context, identity *flow.Identity) error {
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	link, err := l.of(ctx, identity)
+	if err != nil || link == nil || link.Shut {
+		return err
+	}
+	holder, err := l.ofAccount(ctx, link.ID)
+	if err != nil || holder == nil || !holder.sameSubject(link) {
+		return err // another's by now
+	}
+	link.Shut = true
+	return l.store(ctx, link)
 }
 
 // remove removes link from paths, but what has come to be another's there.
