@@ -59,7 +59,7 @@ func (g *Gate) serveCredential(w http.ResponseWriter, r *http.Request, chain Cha
 	delete(r.Header, "Cookie") // one credential is enough
 	call := authorized(callerFor(chain, r, g.Origin), r.Header["Authorization"])
 	answer := &answerWriter{ResponseWriter: w, gate: g}
-	defer func() { g.Application.Answered(r.Context(), call, r, p, answer.status, "") }()
+	defer func(ctx context.Context) { g.Application.Answered(ctx, call, r, p, answer.status, "") }(r.Context())
 	return g.chainError(chain.Serve(answer, r))
 }
 

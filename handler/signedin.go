@@ -94,11 +94,11 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 		}
 		defer s.Hold(answer).Release(answer)
 	}
-	defer func() { // the chain panics where the browser goes away
+	defer func(ctx context.Context) { // the chain panics where the browser goes away
 		if !answer.mute {
-			g.Application.Answered(r.Context(), call, r, p, answer.status, record.Application)
+			g.Application.Answered(ctx, call, r, p, answer.status, record.Application)
 		}
-	}()
+	}(r.Context())
 	if err := g.chainError(chain.Serve(answer, r)); err != nil || !answer.mute {
 		return err
 	}

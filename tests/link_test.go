@@ -203,7 +203,33 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 	}
 }
 
-// The same in the moment between RomM's two sign-ins, of which the second gives the role.
+// A user takes the address of somebody who was never here. She gets nothing of
+// his, is told so, and gets in when an administrator gives it back to her.
+func TestSquattedEmail(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	alice, bob := s.as("alice"), s.as("bob")
+	user, _ := s.romm.User("bob")
+	give := func(b *browser, email string) {
+		t.Helper()
+		fields := append(b.csrf(), "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin")
+		answer := b.send("PUT /api/users/"+itoa(user.ID), strings.NewReader("email="+email), fields...)
+		if answer.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		}
+	}
+	give(bob, "carol%40example.com")
+	page := s.browser().signIn("/", "carol")
+	s.problem(page, http.StatusForbidden, "link_taken")
+	if !strings.Contains(page.body, "give the account its own address there") {
+		t.Error("the page does not name the way out")
+	}
+	s.as("bob").wantUser("bob")
+	give(alice, "bob%40example.com")
+	s.as("carol").wantUser("carol")
+	s.as("bob").wantUser("bob")
+}
+
+// An account changes hands in the moment between RomM's two sign-ins, of which the second gives the role.
 func TestAccountSwappedDuringSignIn(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})

@@ -43,7 +43,7 @@ var (
 	errRefused = &handler.Problem{
 		Code: "romm_refused", Status: http.StatusBadGateway, Title: "RomM did not take you in",
 		Text: "RomM refused the sign-in. Please tell whoever runs the site.", Way: handler.WayRetry,
-		Hint: "RomM's log says why. A likely cause is another RomM account with your user name or with your e-mail address.",
+		Hint: "RomM's log says why. A likely cause is another RomM account with your user name or with your e-mail address: rename that one in RomM. In RomM's names there are letters, digits, - and _ only, so that a.b and a_b are one.",
 	}
 	errRegistration = &handler.Problem{
 		Code: "registration_off", Status: http.StatusForbidden, Title: "You have no account here yet",
