@@ -74,6 +74,10 @@ func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identi
 		return nil, ErrUsernameMissing
 	case !isEmail(identity.Email):
 		return nil, ErrEmailMissing
+	case strings.ContainsFunc(identity.Email, func(c rune) bool { return c > unicode.MaxASCII }):
+		// RomM's database takes letters for one that differ by case, accent or
+		// width: such an address finds the account of another.
+		return nil, ErrEmailNotASCII
 	case json.Unmarshal(merged["email_verified"], &verified) != nil || !verified:
 		return nil, ErrEmailUnverified // a string "true" is not true
 	}

@@ -29,6 +29,8 @@ var (
 	ErrBearerInvalid = errors.New("the access token is invalid")
 	// ErrEmailMissing says that there is no usable e-mail claim.
 	ErrEmailMissing = errors.New("the e-mail address is missing")
+	// ErrEmailNotASCII says that the e-mail address has letters that another may fold to or from.
+	ErrEmailNotASCII = errors.New("the e-mail address has letters outside ASCII")
 	// ErrEmailUnverified says that email_verified is not true.
 	ErrEmailUnverified = errors.New("the e-mail address is not verified")
 	// ErrUsernameMissing says that the username claim is missing.

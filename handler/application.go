@@ -93,6 +93,9 @@ type Application interface {
 	// Unforgeable tells the application that nobody can have been made to send
 	// r, which is stamped, so that it needs no CSRF token.
 	Unforgeable(r *http.Request)
+	// Gone is told that the provider or the policy no longer lets identity in:
+	// what else opens its account does not either, until its next sign-in.
+	Gone(ctx context.Context, identity flow.Identity) error
 	// Guard refuses with a Problem what even identity, whose session in the
 	// application is session, may not do now.
 	Guard(ctx context.Context, call Caller, r *http.Request, path string, identity flow.Identity, session string) error
@@ -101,7 +104,9 @@ type Application interface {
 	// to a browser, and reads from it what became of the session that a
 	// stamped request carried.
 	Filter(header http.Header, stamped bool) Liveness
-	// Answered is told of the answer to a stamped request after it went out.
+	// Answered is told of the answer to a stamped request, or to one with a
+	// credential, after it went out: of status 0 if nobody waited for it. session
+	// is empty where call brings the credential.
 	Answered(ctx context.Context, call Caller, r *http.Request, path string, status int, session string)
 	// Failed is told that the application, or what stands before it, answered 502 to 504.
 	Failed()

@@ -52,12 +52,23 @@ func (m *recognized) forget(key [sha256.Size]byte) {
 
 // serveCredential passes r on with its credential, unless the application
 // says that it is none.
-func (g *Gate) serveCredential(w http.ResponseWriter, r *http.Request, chain Chain) error {
+func (g *Gate) serveCredential(w http.ResponseWriter, r *http.Request, chain Chain, p string) error {
 	if err := g.recognize(r, chain); err != nil {
 		return g.fail(w, r, chain, kindScript, err)
 	}
 	delete(r.Header, "Cookie") // one credential is enough
-	return g.passUnstamped(w, r, chain)
+	call := authorized(callerFor(chain, r, g.Origin), r.Header["Authorization"])
+	answer := &answerWriter{ResponseWriter: w, gate: g}
+	defer func(ctx context.Context) { g.Application.Answered(ctx, call, r, p, answer.status, "") }(r.Context())
+	return g.chainError(chain.Serve(answer, r))
+}
+
+// authorized returns call with the credential that a request came with.
+func authorized(call Caller, authorization []string) Caller {
+	return func(ctx context.Context, c Call) (*Answer, error) {
+		c.Header = http.Header{"Authorization": authorization}
+		return call(ctx, c)
+	}
 }
 
 // recognize returns the problem of r's credential, nil if there is none. The

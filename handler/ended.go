@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
@@ -43,6 +44,9 @@ func (s *State) sessionEnded(ended *session.Session, reason string, underWay boo
 	}
 	v := visitOf(ended)
 	s.afterEnd(func(ctx context.Context) {
+		if reason == reasonAccountGone || reason == errNotAllowed.Code {
+			s.gone(ctx, &record.Identity)
+		}
 		s.signOut(ctx, v, record.Application)
 		s.revoke(ctx, record)
 	})
@@ -86,6 +90,13 @@ func (s *State) signOut(ctx context.Context, v *visit, application string) {
 	}
 	if err := s.last.Load().gate.Application.SignOut(ctx, call, application); err != nil {
 		s.logger().Debug("signing out of the application", zap.Error(err))
+	}
+}
+
+// gone has the application shut what else opens the account of identity.
+func (s *State) gone(ctx context.Context, identity *flow.Identity) {
+	if err := s.last.Load().gate.Application.Gone(ctx, *identity); err != nil {
+		s.logger().Warn("shutting an account's other credentials", zap.String("user", identity.Username), zap.Error(err))
 	}
 }
 

@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -141,5 +142,30 @@ func TestEndLabels(t *testing.T) {
 		if got := label(reason); got != want {
 			t.Errorf("%q: %q", reason, got)
 		}
+	}
+}
+
+// The application learns who is let in no more, and of nobody who only left.
+func TestGoneIsTold(t *testing.T) {
+	t.Parallel()
+	for reason, told := range map[string]bool{
+		reasonAccountGone: true, errNotAllowed.Code: true,
+		reasonSignedOut: false, reasonUnproven: false, "operator": false, "backchannel_logout": false, session.ReasonIdle: false,
+	} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, nil)
+			ticket := f.ticket(t, alice)
+			f.do(t, "/a", "Cookie", ticket)
+			if _, err := f.gate.State.Sessions.EndAll(t.Context(), reason); err != nil {
+				t.Fatal(err)
+			}
+			f.endedInApplication(t, 1)
+			f.app.mu.Lock()
+			defer f.app.mu.Unlock()
+			if got := slices.Equal(f.app.gone, []string{"alice"}); got != told || !told && len(f.app.gone) > 0 {
+				t.Errorf("told of %v", f.app.gone)
+			}
+		})
 	}
 }

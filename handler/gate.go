@@ -150,7 +150,7 @@ func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chai
 		delete(r.Header, "Authorization") // RomM answers 500 to a token it cannot read, on public paths too
 		return g.passUnstamped(w, r, chain)
 	case Credential:
-		return g.serveCredential(w, r, chain)
+		return g.serveCredential(w, r, chain, p)
 	case Bearer:
 		return g.serveBearer(w, r, chain, p)
 	case Exchange:

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -107,7 +108,10 @@ type application struct {
 	alive   map[string]bool
 	failed  int
 	ended   []string
+	gone    []string // user names
 	status  int
+
+	answered []string // "path status session"
 
 	credentials map[string]Recognition
 	asked       int           // about credentials
@@ -193,6 +197,13 @@ func (a *application) SignOut(_ context.Context, _ Caller, session string) error
 	return nil
 }
 
+func (a *application) Gone(_ context.Context, identity flow.Identity) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gone = append(a.gone, identity.Username)
+	return nil
+}
+
 func (a *application) Guard(_ context.Context, _ Caller, _ *http.Request, path string, _ flow.Identity, _ string) error {
 	if path == "/guarded" {
 		return errNotAllowed
@@ -211,7 +222,11 @@ func (a *application) Filter(header http.Header, _ bool) Liveness {
 	return Unknown
 }
 
-func (a *application) Answered(context.Context, Caller, *http.Request, string, int, string) {}
+func (a *application) Answered(_ context.Context, _ Caller, _ *http.Request, path string, status int, session string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answered = append(a.answered, strings.TrimSpace(path+" "+strconv.Itoa(status)+" "+session))
+}
 
 func (a *application) Failed() {
 	a.mu.Lock()

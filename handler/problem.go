@@ -45,6 +45,12 @@ func (p *Problem) Error() string {
 // Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Cause }
 
+// Is reports whether target is the same problem, whatever its cause.
+func (p *Problem) Is(target error) bool {
+	q, ok := target.(*Problem) //nolint:errorlint // errors.Is walks the chain itself
+	return ok && q.Code == p.Code
+}
+
 // Because returns a copy of p with its cause.
 func (p *Problem) Because(cause error) *Problem {
 	q := *p
@@ -158,6 +164,11 @@ var (
 		Text: "This site needs one. Ask whoever runs {provider} to add it to your account.", Way: WayProvider,
 		Hint: "The claim email must be there, and the scope email must be granted.",
 	}
+	errEmailNotASCII = &Problem{
+		Code: "email_not_ascii", Status: http.StatusForbidden, Title: "Your e-mail address cannot be used here",
+		Text: "It has letters that could be taken for others. Ask whoever runs {provider} for an address in plain letters.", Way: WayProvider,
+		Hint: "The claim email must be ASCII, its domain in the form xn--…",
+	}
 	errEmailUnverified = &Problem{
 		Code: "email_unverified", Status: http.StatusForbidden, Title: "Your e-mail address is not verified",
 		Text: "Verify it at {provider}, then sign in again.", Way: WayProvider,
@@ -221,6 +232,7 @@ func problemOf(err error) *Problem {
 		{flow.ErrIDTokenInvalid, errIDToken},
 		{flow.ErrUserinfoInvalid, errUserinfo},
 		{flow.ErrEmailMissing, errEmailMissing},
+		{flow.ErrEmailNotASCII, errEmailNotASCII},
 		{flow.ErrEmailUnverified, errEmailUnverified},
 		{flow.ErrUsernameMissing, errUsernameMissing},
 		{flow.ErrAccountGone, errNotAllowed},

@@ -92,12 +92,13 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 		}
 		defer s.Hold(answer).Release(answer)
 	}
-	if err := g.chainError(chain.Serve(answer, r)); err != nil {
+	defer func(ctx context.Context) { // the chain panics where the browser goes away
+		if !answer.mute {
+			g.Application.Answered(ctx, call, r, p, answer.status, record.Application)
+		}
+	}(r.Context())
+	if err := g.chainError(chain.Serve(answer, r)); err != nil || !answer.mute {
 		return err
-	}
-	if !answer.mute {
-		g.Application.Answered(r.Context(), call, r, p, answer.status, record.Application)
-		return nil
 	}
 
 	err := g.rebroker(r, chain, s, v)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -406,5 +407,40 @@ func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
 		if last.Get("Cookie") != "" || last.Get("Remote-User") != "" {
 			t.Errorf("asked for nobody with %v", last)
 		}
+	}
+}
+
+// The application learns of every answer, whoever waited for it: what a request
+// changed there it changed all the same.
+func TestApplicationLearnsOfItsAnswers(t *testing.T) {
+	t.Parallel()
+	write := func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
+	for name, c := range map[string]struct {
+		serve func(w http.ResponseWriter, r *http.Request) error
+		want  string
+	}{
+		"it arrives":                {func(w http.ResponseWriter, _ *http.Request) error { write(w); return nil }, "204"},
+		"the browser leaves early":  {func(http.ResponseWriter, *http.Request) error { return context.Canceled }, "0"},
+		"the browser leaves midway": {func(w http.ResponseWriter, _ *http.Request) error { write(w); panic(http.ErrAbortHandler) }, "204"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, nil)
+			f.app.credentials = map[string]Recognition{"good": Recognized}
+			ticket := f.ticket(t, alice)
+			f.chain.serve = c.serve
+			for _, fields := range [][]string{{"/a", "Cookie", ticket}, {"/token", "Authorization", "good"}} {
+				r := httptest.NewRequest(http.MethodGet, "https://romm.example.com"+fields[0], nil)
+				r.TLS.HandshakeComplete = true
+				r.Header.Set(fields[1], fields[2])
+				func() {
+					defer func() { _ = recover() }()
+					_ = f.gate.ServeHTTP(httptest.NewRecorder(), r, f.chain)
+				}()
+			}
+			if want := []string{"/a " + c.want + " app-0", "/token " + c.want}; !slices.Equal(f.app.answered, want) {
+				t.Errorf("it learned of %q, want %q", f.app.answered, want)
+			}
+		})
 	}
 }

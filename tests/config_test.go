@@ -170,6 +170,8 @@ func TestConfigErrors(t *testing.T) {
 		"allow groups, no scope":   {"allow {\n groups a\n}", `allow names the group "a", but scopes lacks groups`},
 		"roles groups, no scope":   {"roles {\n admin a\n}", `roles names the group "a", but scopes lacks groups`},
 		"roles with the scope":     {"scopes openid groups\nroles {\n admin a\n}", ""},
+		"address outside ASCII":    {"roles {\n admin j\u00f6rg@example.com\n user *\n}", "\"j\u00f6rg@example.com\" has letters outside ASCII"},
+		"domain outside ASCII":     {"allow {\n domains b\u00fccher.example\n}", "write a domain in its form xn--"},
 		"roles by e-mail":          {"roles {\n admin you@example.com\n user *\n}", ""},
 		"clients":                  {"clients password feeds\nclients covers", ""},
 		"clients unknown":          {"clients feeds everything", `clients: "everything" is not known: there are [password bearer feeds downloads covers]`},

@@ -199,6 +199,9 @@ func TestMisbehavingProvider(t *testing.T) {
 		"not verified": {func(m *authelia.Misbehaviour) {
 			m.Userinfo = func(c map[string]any) any { c["email_verified"] = "true"; return c }
 		}, "email_unverified"},
+		"folding letters": {func(m *authelia.Misbehaviour) {
+			m.Userinfo = func(c map[string]any) any { c["email"] = "bo\u017fs@example.com"; return c }
+		}, "email_not_ascii"},
 		"mixed up issuer": {func(m *authelia.Misbehaviour) {
 			m.AuthorizationResponse = func(q url.Values) { q.Set("iss", "https://evil.com") }
 		}, "response_invalid"},

@@ -1,10 +1,15 @@
 package tests
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
 // A changed e-mail address at Authelia keeps the RomM account (rommapp/romm#1690).
@@ -94,6 +99,15 @@ func TestProfileChangedInRomM(t *testing.T) {
 	if me := s.as("bob").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"robert"`) {
 		t.Errorf("after the administrator's change: %s", me.body)
 	}
+	bearer := "Bearer " + s.romm.NewClientToken("robert", "me.read me.write")
+	answer := s.browser().send("PUT "+path, strings.NewReader("email=bob%40example.net"),
+		"Content-Type", "application/x-www-form-urlencoded", "Authorization", bearer)
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+	}
+	if me := s.as("bob").fetch("/api/users/me"); !strings.Contains(me.body, `"email":"bob@example.net"`) {
+		t.Errorf("after a change by his script: %s", me.body)
+	}
 	if all := s.romm.Users(); len(all) != 2 {
 		t.Errorf("RomM has %d users: %+v", len(all), all)
 	}
@@ -108,6 +122,148 @@ func TestAccountChangedBehindOurBack(t *testing.T) {
 	s.romm.SetEmail("bob", "elsewhere@example.com")
 	s.problem(s.browser().signIn("/", "bob"), http.StatusForbidden, "account_changed")
 	if all := s.romm.Users(); len(all) != 2 {
+		t.Errorf("RomM has %d users: %+v", len(all), all)
+	}
+}
+
+// A user gives his RomM account the address of an administrator who was never
+// here, by a way that the gate learns nothing from, and waits: her sign-in must
+// neither end in his account nor make it an administrator's.
+func TestParkedEmailTakesNothingOver(t *testing.T) {
+	const form = "email=alice%40example.com"
+	fields := []string{"Content-Type", "application/x-www-form-urlencoded"}
+	for name, park := range map[string]func(t *testing.T, s *stack, bob *browser, path string, arrived <-chan struct{}){
+		"behind the gate": func(_ *testing.T, s *stack, _ *browser, _ string, _ <-chan struct{}) {
+			s.romm.SetEmail("bob", "alice@example.com")
+		},
+		"by a token": func(t *testing.T, s *stack, _ *browser, path string, _ <-chan struct{}) {
+			authorization := "Bearer " + s.romm.NewClientToken("bob", "me.write")
+			if answer := s.browser().send("PUT "+path, strings.NewReader(form), append(fields, "Authorization", authorization)...); answer.StatusCode != http.StatusOK {
+				t.Fatalf("%d %s", answer.StatusCode, answer.body)
+			}
+		},
+		"by a browser that does not wait": func(t *testing.T, _ *stack, bob *browser, path string, arrived <-chan struct{}) {
+			ctx, leave := context.WithCancel(t.Context())
+			r, err := http.NewRequestWithContext(ctx, http.MethodPut, public+path, strings.NewReader(form))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := append(bob.csrf(), append(fields, "Sec-Fetch-Site", "same-origin")...)
+			for i := 0; i < len(all); i += 2 {
+				r.Header.Set(all[i], all[i+1])
+			}
+			go func() {
+				<-arrived
+				leave()
+			}()
+			if answer, err := bob.client.Do(r); err == nil {
+				answer.Body.Close()
+				t.Fatalf("it waited: %d", answer.StatusCode)
+			}
+		},
+		"of somebody who was here": func(t *testing.T, s *stack, bob *browser, path string, arrived <-chan struct{}) {
+			s.as("alice")
+			s.romm.SetEmail("alice", "alice@new.example")
+			s.romm.SetRole("alice", "user")
+			s.romm.SetEmail("bob", "alice@example.com")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			arrived := make(chan struct{})
+			s := start(t, options{directive: rolesByMail, world: func(s *stack) {
+				app := s.romm
+				s.rommURL = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPut && r.Header.Get("Cookie") != "" { // RomM goes on without whoever asked
+						body, _ := io.ReadAll(r.Body)
+						r.Body = io.NopCloser(strings.NewReader(string(body)))
+						close(arrived)
+						<-r.Context().Done()
+						r = r.WithContext(context.WithoutCancel(r.Context()))
+					}
+					app.ServeHTTP(w, r)
+				}))
+			}})
+			s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
+			bob := s.as("bob")
+			user, _ := s.romm.User("bob")
+			park(t, s, bob, "/api/users/"+itoa(user.ID), arrived)
+			eventually(t, func() bool {
+				parked, _ := s.romm.User("bob")
+				return parked.Email == "alice@example.com"
+			})
+			alice := s.browser()
+			s.problem(alice.signIn("/", "alice"), http.StatusForbidden, "link_taken")
+			if me := alice.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
+				t.Errorf("alice is %s", me.body)
+			}
+			if parked, _ := s.romm.User("bob"); parked.Role == "admin" {
+				t.Error("bob is an administrator")
+			}
+		})
+	}
+}
+
+// A user takes the address of somebody who was never here. She gets nothing of
+// his, is told so, and gets in when an administrator gives it back to her.
+func TestSquattedEmail(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	alice, bob := s.as("alice"), s.as("bob")
+	user, _ := s.romm.User("bob")
+	give := func(b *browser, email string) {
+		t.Helper()
+		fields := append(b.csrf(), "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin")
+		answer := b.send("PUT /api/users/"+itoa(user.ID), strings.NewReader("email="+email), fields...)
+		if answer.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		}
+	}
+	give(bob, "carol%40example.com")
+	page := s.browser().signIn("/", "carol")
+	s.problem(page, http.StatusForbidden, "link_taken")
+	if !strings.Contains(page.body, "give the account its own address there") {
+		t.Error("the page does not name the way out")
+	}
+	s.as("bob").wantUser("bob")
+	give(alice, "bob%40example.com")
+	s.as("carol").wantUser("carol")
+	s.as("bob").wantUser("bob")
+}
+
+// An account changes hands in the moment between RomM's two sign-ins, of which the second gives the role.
+func TestAccountSwappedDuringSignIn(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
+	s.as("bob")
+	s.romm.Fault("/api/logout", func(w http.ResponseWriter, _ *http.Request) {
+		s.romm.SetEmail("alice", "")
+		s.romm.SetEmail("bob", "alice@example.com")
+		w.WriteHeader(http.StatusOK)
+	})
+	alice := s.browser()
+	s.problem(alice.signIn("/", "alice"), http.StatusForbidden, "link_taken")
+	if me := alice.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
+		t.Errorf("alice is %s", me.body)
+	}
+}
+
+// Where RomM's database is made anew its account numbers begin again: they are
+// no longer whose they were, and nobody gets into, or is kept out by, another's link.
+func TestRebuiltRomM(t *testing.T) {
+	past := -time.Minute
+	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) {
+		o.Now = func() time.Time { return time.Now().Add(past) }
+	}})
+	for _, user := range []string{"alice", "bob", "carol"} {
+		s.as(user)
+	}
+	past = 0
+	s.romm.ResetDatabase()
+	for range 2 {
+		for _, user := range []string{"alice", "carol", "bob"} {
+			s.as(user).wantUser(user)
+		}
+	}
+	if all := s.romm.Users(); len(all) != 3 {
 		t.Errorf("RomM has %d users: %+v", len(all), all)
 	}
 }

@@ -43,6 +43,28 @@ func TestDisabledInAuthelia(t *testing.T) {
 	eventually(t, func() bool { return s.romm.Sessions() == 1 })
 }
 
+// What a handheld has goes with its owner, and comes back with them.
+func TestTokenOfSomebodyDisabled(t *testing.T) {
+	s := start(t, options{directive: rolesByMail + recheckSoon})
+	alice, bob := s.as("alice"), s.as("bob")
+	hers := "Bearer " + s.romm.NewClientToken("alice", "me.read roms.read")
+	his := "Bearer " + s.romm.NewClientToken("bob", "me.read roms.read")
+	s.authelia.DisableUser("bob")
+	eventually(t, func() bool { return bob.out() && s.romm.Sessions() == 1 })
+	handheld := s.browser()
+	if answer := handheld.do("/api/roms", "Authorization", his); answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("bob is disabled: %d %s", answer.StatusCode, answer.body)
+	}
+	if answer := handheld.do("/api/roms", "Authorization", hers); answer.StatusCode != http.StatusOK || alice.out() {
+		t.Errorf("alice: %d %s", answer.StatusCode, answer.body)
+	}
+	s.authelia.EnableUser("bob")
+	s.as("bob")
+	if answer := handheld.do("/api/roms", "Authorization", his); answer.StatusCode != http.StatusOK {
+		t.Errorf("bob is back: %d %s", answer.StatusCode, answer.body)
+	}
+}
+
 // A group that is taken away takes the site away, or the role that hung on it.
 func TestGroupTakenAway(t *testing.T) {
 	const groups = "scopes openid profile email groups\nallow {\n groups romm-users\n}\nroles {\n admin romm-admins\n user *\n}\n"

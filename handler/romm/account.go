@@ -17,16 +17,21 @@ type account struct {
 	Role     string   `json:"role"`
 	Enabled  bool     `json:"enabled"`
 	Scopes   []string `json:"oauth_scopes"`
+	Created  string   `json:"created_at"`
 }
 
-// whoIs asks RomM whose session it is.
+// whoIs asks RomM whose session it is, or, if it is empty, whose credential call brings.
 func (a *App) whoIs(ctx context.Context, call handler.Caller, session string) (*account, error) {
 	return a.account(ctx, call, "/api/users/me", session)
 }
 
 // account asks RomM for the user at path, under session.
 func (a *App) account(ctx context.Context, call handler.Caller, path, session string) (*account, error) {
-	answer, err := call(ctx, handler.Call{Method: http.MethodGet, Target: path, Cookie: sessionCookie + "=" + session})
+	asked := handler.Call{Method: http.MethodGet, Target: path}
+	if session != "" {
+		asked.Cookie = sessionCookie + "=" + session
+	}
+	answer, err := call(ctx, asked)
 	if err != nil {
 		return nil, errUnreachable.Because(err)
 	}

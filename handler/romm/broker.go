@@ -24,28 +24,32 @@ func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Ide
 	}
 	role, err := a.roleFor(beat, &identity)
 	if err != nil {
+		if errors.Is(err, errNoRole) {
+			_ = a.Gone(ctx, identity) // best effort, like all that follows from an end
+		}
 		return "", err
 	}
 	link, err := a.linkFor(ctx, &identity)
 	if err != nil {
 		return "", err
 	}
-	session, user, err := a.signInAs(ctx, call, claimsOf(&identity, link), role)
-	if errors.Is(err, errLastAdmin) {
-		err = errLastAdmin.Because(handler.Unfit(&identity))
-	}
+	claims := claimsOf(&identity, link)
+	session, user, err := a.walk(ctx, call, claims)
 	if err != nil {
 		return "", changed(link, err)
 	}
-	err = a.Links.pin(ctx, Link{
-		Issuer: identity.Issuer, Subject: identity.Subject,
-		ID: user.ID, Username: user.Username, Email: user.Email,
-	})
-	if err != nil {
+	// Whose account RomM found is settled before any role is given to it: its
+	// users choose their addresses themselves, and may have chosen this one.
+	pinned := linkTo(user, identity.Issuer, identity.Subject)
+	if err := a.Links.pin(ctx, pinned); err != nil {
 		_ = a.SignOut(ctx, call, session)
 		return "", storageProblem(err)
 	}
-	return session, nil
+	session, err = a.inRole(ctx, call, claimsOf(&identity, &pinned), role, session, user)
+	if errors.Is(err, errLastAdmin) {
+		err = errLastAdmin.Because(handler.Unfit(&identity))
+	}
+	return session, err
 }
 
 // roleFor returns the role that identity must have in RomM, empty if RomM's
@@ -81,8 +85,7 @@ func (a *App) linkFor(ctx context.Context, identity *flow.Identity) (*Link, erro
 		return nil, storageProblem(err)
 	}
 	if holder != nil && !holder.owns(identity) {
-		// For the log: the operator may have to move the link to this subject.
-		return nil, errLinkTaken.Because(errors.New("the address is linked to subject " + holder.Subject + ", this is subject " + identity.Subject))
+		return nil, taken(holder, identity.Subject)
 	}
 	return nil, nil //nolint:nilnil // a newcomer has no link
 }
@@ -116,37 +119,39 @@ func usernameFor(name string) string {
 	return spelled
 }
 
-// signInAs walks RomM's sign-in so that the account has role afterwards. The
-// claim is left out where it would change nothing, so that nobody loses what
-// RomM's administrator gave them; and whoever is to lose the administrator's
-// role is looked at first, since RomM itself would demote its last one.
-func (a *App) signInAs(ctx context.Context, call handler.Caller, claims op.Claims, role string) (string, *account, error) {
-	if role == RoleAdmin {
-		claims.Roles = []string{RoleAdmin}
+// inRole returns a session of user's, at first session, when the account has
+// role. RomM is told a role only where that changes something, so that nobody
+// loses what RomM's administrator gave them; and whoever is to lose the
+// administrator's role is looked at first, since RomM itself would demote its last one.
+func (a *App) inRole(ctx context.Context, call handler.Caller, claims op.Claims, role, session string, user *account) (string, error) {
+	if role == "" || (role == RoleAdmin) == (user.Role == RoleAdmin) {
+		return session, nil
 	}
-	session, user, err := a.walk(ctx, call, claims)
-	if err != nil {
-		return "", nil, err
-	}
-	if role == RoleUser && user.Role == RoleAdmin {
-		others, err := a.otherAdmins(ctx, call, session, user)
-		if err == nil && !others {
+	var err error
+	if role != RoleAdmin {
+		var others bool
+		if others, err = a.otherAdmins(ctx, call, session, user); err == nil && !others {
 			err = errLastAdmin
 		}
-		_ = a.SignOut(ctx, call, session)
-		if err != nil {
-			return "", nil, err
-		}
-		claims.Roles = []string{RoleUser}
-		if session, user, err = a.walk(ctx, call, claims); err != nil {
-			return "", nil, err
-		}
 	}
-	if role != "" && (role == RoleAdmin) != (user.Role == RoleAdmin) {
-		_ = a.SignOut(ctx, call, session)
-		return "", nil, errRolesIgnored
+	_ = a.SignOut(ctx, call, session)
+	if err != nil {
+		return "", err
 	}
-	return session, user, nil
+	claims.Roles = []string{role}
+	session, again, err := a.walk(ctx, call, claims)
+	switch {
+	case err != nil:
+		return "", err
+	case again.ID != user.ID:
+		err = errLinkTaken
+	case (role == RoleAdmin) != (again.Role == RoleAdmin):
+		err = errRolesIgnored
+	default:
+		return session, nil
+	}
+	_ = a.SignOut(ctx, call, session)
+	return "", err
 }
 
 // walk walks RomM's sign-in once and asks who came out of it.

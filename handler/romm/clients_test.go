@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 )
 
@@ -29,7 +30,9 @@ func appOf(tb testing.TB, release string, presets ...string) *App {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	app := New(Config{State: NewState(), Clients: clients})
+	storage := newMemory()
+	links := NewLinks(testGate, func() flow.Storage { return storage })
+	app := New(Config{State: NewState(), Clients: clients, Links: links})
 	if release != "" {
 		beat := &heartbeat{at: time.Now()}
 		beat.System.Version = release
@@ -420,5 +423,89 @@ func TestRecognize(t *testing.T) {
 				t.Errorf("%v, %v; want %v %s", got, err, c.want, c.problem)
 			}
 		})
+	}
+}
+
+// A token or a password of RomM's does not outlive its owner's access: it is
+// nobody's once the provider or the policy lets them in no more, until they
+// sign in again.
+func TestShutAccount(t *testing.T) {
+	t.Parallel()
+	const made = `"created_at":"2026-01-02T15:04:05Z"`
+	ada := Link{Issuer: testIssuer, Subject: "ada-1", ID: 7, Username: "ada", Email: "ada@example.com", Created: "2026-01-02T15:04:05"}
+	for name, c := range map[string]struct {
+		then func(ctx context.Context, app *App, call handler.Caller)
+		me   string // what RomM says of the token's owner; empty: Ada
+		want handler.Recognition
+	}{
+		"shut":                   {want: handler.Unrecognized},
+		"somebody else's token":  {me: `{"id":8,"username":"bob"}`, want: handler.Recognized},
+		"another account by now": {me: `{"id":7,"username":"new","created_at":"2026-02-02T15:04:05Z"}`, want: handler.Recognized},
+		"signed in again":        {then: func(ctx context.Context, app *App, _ handler.Caller) { _ = app.Links.pin(ctx, ada) }, want: handler.Recognized},
+		"profile changed": {then: func(ctx context.Context, app *App, call handler.Caller) {
+			app.Answered(ctx, call, httptest.NewRequest(http.MethodPut, "/api/users/7", nil), "/api/users/7", 200, "")
+		}, want: handler.Unrecognized},
+		"given to another subject": {then: func(ctx context.Context, app *App, _ handler.Caller) { _, _, _ = app.Links.Move(ctx, "ada", "ada-2") }, want: handler.Recognized},
+		"shut twice":               {then: func(ctx context.Context, app *App, _ handler.Caller) { _ = app.Gone(ctx, *identityOf("ada-1", "")) }, want: handler.Unrecognized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := appOf(t, "5.2.0")
+			call := func(context.Context, handler.Call) (*handler.Answer, error) {
+				me := c.me
+				if me == "" {
+					me = `{"id":7,"username":"ada","email":"ada@new.example",` + made + `}`
+				}
+				return &handler.Answer{Status: http.StatusOK, Body: []byte(me)}, nil
+			}
+			if err := app.Links.pin(t.Context(), ada); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := app.Recognize(t.Context(), call, someToken); c.me == "" && (got != handler.Recognized || err != nil) {
+				t.Fatalf("before: %v, %v", got, err)
+			}
+			if err := app.Gone(t.Context(), *identityOf("ada-1", "ada@example.com")); err != nil {
+				t.Fatal(err)
+			}
+			if c.then != nil {
+				c.then(t.Context(), app, call)
+			}
+			if got, err := app.Recognize(t.Context(), call, someToken); got != c.want || err != nil {
+				t.Errorf("Recognize = %v, %v, want %v", got, err, c.want)
+			}
+		})
+	}
+}
+
+// Who has no role any more has no token either.
+func TestNoRoleShuts(t *testing.T) {
+	t.Parallel()
+	links, _ := linked(t)
+	app := New(Config{State: NewState(), Links: links, Roles: &Roles{Admin: []string{"bob@example.com"}}})
+	_, err := app.SignIn(t.Context(), func(context.Context, handler.Call) (*handler.Answer, error) {
+		return &handler.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"5.2.0"},"OIDC":{"ENABLED":true}}`)}, nil
+	}, *identityOf("ada-1", "ada@example.com"))
+	link, _ := links.ofAccount(t.Context(), 7)
+	if problem, ok := errors.AsType[*handler.Problem](err); !ok || problem.Code != "no_role" || !link.Shut {
+		t.Errorf("%v, %+v", err, link)
+	}
+}
+
+// Who lost their account to a RomM that was made anew shuts nobody else's.
+func TestShutIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	links, _ := linked(t)
+	carol := Link{Issuer: testIssuer, Subject: "carol-1", ID: 8, Username: "carol", Email: "carol@example.com", Created: "2026-02-02T15:04:05"}
+	bob := Link{Issuer: testIssuer, Subject: "bob-1", ID: 8, Username: "bob", Email: "bob@example.com", Created: "2026-01-02T15:04:05"}
+	for _, link := range []Link{bob, carol} {
+		if err := links.pin(t.Context(), link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := links.shut(t.Context(), identityOf("bob-1", "")); err != nil {
+		t.Fatal(err)
+	}
+	if link, err := links.ofAccount(t.Context(), 8); err != nil || link == nil || *link != carol {
+		t.Errorf("the account has %+v, %v", link, err)
 	}
 }

@@ -28,8 +28,8 @@ func (a *App) SignOutAnswer(url string) any {
 
 // Filter takes RomM's session cookie out of an answer and reads from it
 // whether the session lives: RomM sends a live one again with every answer,
-// and "null" for one that it does not know, whatever the status. It makes
-// public caching private, and takes away RomM's CORS, which reflects any
+// and "null" for one that it does not know, whatever the status. It
+// makes caching private, and takes away RomM's CORS, which reflects any
 // origin with credentials.
 func (a *App) Filter(header http.Header, stamped bool) handler.Liveness {
 	liveness := handler.Unknown
@@ -68,29 +68,32 @@ var corsFields = []string{
 	"Access-Control-Allow-Methods", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
 }
 
-// filterCaching keeps shared caches out: every answer is one user's. RomM
-// before 5.1 names no caching for its page; a browser that guesses would show
-// it without asking the gate.
+// filterCaching keeps shared caches out: every answer passed the gate for one
+// visitor, and what another would be served from a cache did not (RFC 9111
+// section 5.2.2.7). RomM before 5.1 names no caching for its page; a browser
+// that guesses would show it without asking the gate.
 func filterCaching(header http.Header) {
-	lines := header["Cache-Control"]
-	if len(lines) == 0 {
-		if content := header["Content-Type"]; len(content) > 0 && strings.HasPrefix(content[0], "text/html") {
-			header["Cache-Control"] = []string{"private, no-cache"}
-		}
-		return
-	}
-	for i, line := range lines {
-		if !strings.Contains(strings.ToLower(line), "public") {
-			continue
-		}
-		directives := strings.Split(line, ",")
-		for j, directive := range directives {
+	private := false
+	directives := make([]string, 1, 8)
+	for _, line := range header["Cache-Control"] {
+		for directive := range strings.SplitSeq(line, ",") {
 			directive = strings.TrimSpace(directive)
-			if strings.EqualFold(directive, "public") {
-				directive = "private"
+			name, argument, _ := strings.Cut(strings.ToLower(directive), "=")
+			switch name {
+			case "", "public", "s-maxage":
+				continue
+			case "private", "no-store":
+				private = private || argument == "" // else it is of some header fields only
 			}
-			directives[j] = directive
+			directives = append(directives, directive)
 		}
-		lines[i] = strings.Join(directives, ", ")
 	}
+	if content := header["Content-Type"]; len(directives) == 1 && len(content) > 0 && strings.HasPrefix(content[0], "text/html") {
+		directives = append(directives, "no-cache")
+	}
+	directives[0] = "private"
+	if private {
+		directives = directives[1:]
+	}
+	header["Cache-Control"] = []string{strings.Join(directives, ", ")}
 }

@@ -34,12 +34,28 @@ func (a *App) Guard(ctx context.Context, call handler.Caller, r *http.Request, p
 	return errNoAdministrator.Because(handler.Unfit(&identity))
 }
 
+// Gone shuts out the tokens and passwords of identity's RomM account, until its next sign-in.
+func (a *App) Gone(ctx context.Context, identity flow.Identity) error {
+	return a.Links.shut(ctx, &identity)
+}
+
+// isShut reports whether user's owner is let in no more. Where storage does
+// not tell, RomM's word stands.
+func (a *App) isShut(ctx context.Context, user *account) bool {
+	link, err := a.Links.ofAccount(ctx, user.ID)
+	if err != nil || link == nil || !link.Shut {
+		return false
+	}
+	now := linkTo(user, link.Issuer, link.Subject)
+	return now.sameAccount(link)
+}
+
 // Answered refreshes the link of a user whose name or address was changed in
 // RomM, by themselves or by an administrator. A link that cannot be refreshed
 // now is refreshed at the next sign-in, if RomM still finds the account by it.
 func (a *App) Answered(ctx context.Context, call handler.Caller, r *http.Request, path string, status int, session string) {
 	text, ok := strings.CutPrefix(path, "/api/users/")
-	if !ok || r.Method != http.MethodPut || status/100 != 2 {
+	if !ok || r.Method != http.MethodPut || status != 0 && status/100 != 2 {
 		return
 	}
 	id, err := strconv.Atoi(text)
@@ -58,6 +74,9 @@ func (a *App) Answered(ctx context.Context, call handler.Caller, r *http.Request
 	if err != nil || user.ID != id {
 		return
 	}
-	link.Username, link.Email = user.Username, user.Email
-	_ = a.Links.pin(ctx, *link)
+	now := linkTo(user, link.Issuer, link.Subject)
+	now.Shut = link.Shut
+	if now.sameAccount(link) {
+		_ = a.Links.pin(ctx, now)
+	}
 }

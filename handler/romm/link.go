@@ -24,11 +24,39 @@ type Link struct {
 	ID       int    `json:"romm_id"`
 	Username string `json:"username"` // as RomM spells it
 	Email    string `json:"email"`    // as RomM has it, which may no longer be the provider's
+	// Created is when RomM made the account: where its database was made anew,
+	// an ID says nothing. Empty if RomM did not say.
+	Created string `json:"romm_created,omitempty"`
+	// Shut says that the provider or the policy no longer lets the subject in.
+	Shut bool `json:"shut,omitempty"`
+}
+
+// linkTo returns the link of a subject to user.
+func linkTo(user *account, issuer, subject string) Link {
+	return Link{
+		Issuer: issuer, Subject: subject, ID: user.ID, Username: user.Username, Email: user.Email,
+		Created: user.Created[:min(len(user.Created), len("2006-01-02T15:04:05"))], // without the zone, which not every RomM names
+	}
 }
 
 // owns reports whether l is the link of identity.
 func (l *Link) owns(identity *flow.Identity) bool {
 	return l.Issuer == identity.Issuer && l.Subject == identity.Subject
+}
+
+// sameSubject reports whether l and other are of one user of the provider's.
+func (l *Link) sameSubject(other *Link) bool {
+	return l.Issuer == other.Issuer && l.Subject == other.Subject
+}
+
+// sameAccount reports whether l and other are to one RomM account.
+func (l *Link) sameAccount(other *Link) bool {
+	return l.ID == other.ID && (l.Created == other.Created || l.Created == "" || other.Created == "")
+}
+
+// taken is errLinkTaken with what its operator needs to know.
+func taken(holder *Link, subject string) error {
+	return errLinkTaken.Because(fmt.Errorf("subject %s has the RomM account %s, this is subject %s", holder.Subject, holder.Username, subject))
 }
 
 // Links are the links of one gate, in storage. All handler instances of the
@@ -108,7 +136,7 @@ func (l *Links) Forget(ctx context.Context, email string) (*Link, error) {
 	if err != nil || link == nil {
 		return nil, err
 	}
-	return link, l.remove(ctx, l.paths(link))
+	return link, l.remove(ctx, link, l.paths(link))
 }
 
 // Move gives the RomM account, named by its e-mail address or user name in
@@ -138,7 +166,7 @@ func (l *Links) Move(ctx context.Context, account, subject string) (moved Link, 
 	if moved.ID == 0 {
 		return Link{}, nil, ErrLinkUnknown
 	}
-	moved.Subject = subject
+	moved.Subject, moved.Shut = subject, false
 	for _, link := range all {
 		switch {
 		case link.ID == moved.ID && link.Subject != subject:
@@ -151,7 +179,7 @@ func (l *Links) Move(ctx context.Context, account, subject string) (moved Link, 
 		return Link{}, nil, err
 	}
 	for _, link := range former {
-		if err := l.remove(ctx, []string{l.subjectPath(link.Issuer, link.Subject)}); err != nil {
+		if err := l.remove(ctx, &link, []string{l.subjectPath(link.Issuer, link.Subject)}); err != nil {
 			return Link{}, nil, err
 		}
 	}
@@ -189,7 +217,7 @@ func (l *Links) load(ctx context.Context, path string) (*Link, error) {
 }
 
 // pin stores link unless it already stands so. It returns errLinkTaken if
-// the address has come to be another's.
+// the account is another's, or the address has come to be.
 func (l *Links) pin(ctx context.Context, link Link) error {
 	bySubject := l.subjectPath(link.Issuer, link.Subject)
 	if known, err := l.load(ctx, bySubject); err == nil && known != nil && *known == link {
@@ -204,8 +232,15 @@ func (l *Links) pin(ctx context.Context, link Link) error {
 	if err != nil {
 		return err
 	}
-	if holder != nil && (holder.Issuer != link.Issuer || holder.Subject != link.Subject) {
-		return errLinkTaken
+	if holder != nil && !holder.sameSubject(&link) {
+		return taken(holder, link.Subject)
+	}
+	holder, err = l.ofAccount(ctx, link.ID)
+	if err != nil {
+		return err
+	}
+	if holder != nil && !holder.sameSubject(&link) && holder.sameAccount(&link) {
+		return taken(holder, link.Subject)
 	}
 	known, err := l.load(ctx, bySubject)
 	if err != nil {
@@ -216,11 +251,38 @@ func (l *Links) pin(ctx context.Context, link Link) error {
 	}
 	paths := l.paths(&link)
 	former := slices.DeleteFunc(l.paths(known), func(path string) bool { return slices.Contains(paths, path) })
-	return l.remove(ctx, former)
+	return l.remove(ctx, known, former)
 }
 
-func (l *Links) remove(ctx context.Context, paths []string) error {
+// shut notes that identity is let in no more, until its next sign-in.
+func (l *Links) shut(ctx context.Context, identity *flow.Identity) error {
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	link, err := l.of(ctx, identity)
+	if err != nil || link == nil || link.Shut {
+		return err
+	}
+	holder, err := l.ofAccount(ctx, link.ID)
+	if err != nil || holder == nil || !holder.sameSubject(link) {
+		return err // another's by now
+	}
+	link.Shut = true
+	return l.store(ctx, link)
+}
+
+// remove removes link from paths, but what has come to be another's there.
+func (l *Links) remove(ctx context.Context, link *Link, paths []string) error {
 	for _, path := range paths {
+		holder, err := l.load(ctx, path)
+		if err != nil {
+			return err
+		}
+		if holder == nil || !holder.sameSubject(link) {
+			continue
+		}
 		if err := l.storage().Delete(ctx, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing a link: %w", err)
 		}

@@ -91,6 +91,12 @@ func identityOf(subject, email string) *flow.Identity {
 	return &flow.Identity{Issuer: testIssuer, Subject: subject, Email: email}
 }
 
+// isTaken reports whether err is link_taken, whatever its cause.
+func isTaken(err error) bool {
+	problem, ok := errors.AsType[*handler.Problem](err)
+	return ok && problem.Code == errLinkTaken.Code
+}
+
 func TestMoveLink(t *testing.T) {
 	t.Parallel()
 	for name, account := range map[string]string{"by e-mail address": "ADA@example.com", "by user name": "ada"} {
@@ -113,7 +119,7 @@ func TestMoveLink(t *testing.T) {
 				t.Errorf("by e-mail address %+v, by account %+v", byEmail, byAccount)
 			}
 			// Whoever had it is a newcomer whose address is taken.
-			if err := links.pin(t.Context(), former[0]); !errors.Is(err, errLinkTaken) {
+			if err := links.pin(t.Context(), former[0]); !isTaken(err) {
 				t.Errorf("the former subject got it back: %v", err)
 			}
 			// Moving it where it is changes nothing.
@@ -179,6 +185,52 @@ func TestMoveLinkInterrupted(t *testing.T) {
 		if len(all) != 2 || err != nil || slices.ContainsFunc(all, func(l Link) bool { return l.Subject == "ada-1" }) {
 			t.Errorf("after %d writes: %+v, %v", writes, all, err)
 		}
+	}
+}
+
+// A RomM account is one subject's, under whatever address RomM has it now. An
+// account of the same number that RomM made at another time is another one.
+func TestLinkedAccountIsTaken(t *testing.T) {
+	t.Parallel()
+	const then, later = "2026-01-02T15:04:05", "2026-02-02T15:04:05"
+	for name, c := range map[string]struct {
+		first, second string // when the account of each link was made
+		taken         bool
+	}{
+		"the same":                {then, then, true},
+		"made anew":               {then, later, false},
+		"RomM does not say":       {"", "", true},
+		"it did not say before":   {"", then, true},
+		"it does not say anymore": {then, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			links, storage := linked(t)
+			bob := Link{Issuer: testIssuer, Subject: "bob-1", ID: 8, Username: "bob", Email: "bob@example.com", Created: c.first}
+			carol := Link{Issuer: testIssuer, Subject: "carol-1", ID: 8, Username: "bob", Email: "carol@example.com", Created: c.second}
+			if err := links.pin(t.Context(), bob); err != nil {
+				t.Fatal(err)
+			}
+			before := maps.Clone(storage.values)
+			err := links.pin(t.Context(), carol)
+			if c.taken {
+				if !isTaken(err) || !maps.EqualFunc(before, storage.values, slices.Equal[[]byte]) {
+					t.Errorf("%v, links %v", err, slices.Sorted(maps.Keys(storage.values)))
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Bob gets another account, which takes nothing from Carol's.
+			bob.ID, bob.Created = 9, later
+			if err := links.pin(t.Context(), bob); err != nil {
+				t.Error(err)
+			}
+			if link, err := links.ofAccount(t.Context(), 8); err != nil || link == nil || *link != carol {
+				t.Errorf("the account has %+v, %v", link, err)
+			}
+		})
 	}
 }
 

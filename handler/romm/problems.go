@@ -43,7 +43,7 @@ var (
 	errRefused = &handler.Problem{
 		Code: "romm_refused", Status: http.StatusBadGateway, Title: "RomM did not take you in",
 		Text: "RomM refused the sign-in. Please tell whoever runs the site.", Way: handler.WayRetry,
-		Hint: "RomM's log says why. A likely cause is another RomM account with your user name or with your e-mail address.",
+		Hint: "RomM's log says why. A likely cause is another RomM account with your user name or with your e-mail address: rename that one in RomM. In RomM's names there are letters, digits, - and _ only, so that a.b and a_b are one.",
 	}
 	errRegistration = &handler.Problem{
 		Code: "registration_off", Status: http.StatusForbidden, Title: "You have no account here yet",
@@ -87,7 +87,7 @@ var (
 	errLinkTaken = &handler.Problem{
 		Code: "link_taken", Status: http.StatusForbidden, Title: "This e-mail address belongs to somebody else here",
 		Text: "Another account at {provider} already uses the RomM account with your e-mail address.", Way: handler.WayProvider,
-		Hint: "If both are the same person, for instance because the accounts at {provider} were made anew: caddy romm-oidc links move <e-mail address> <new subject>. Caddy's log names the subject.",
+		Hint: "Caddy's log names both, and the RomM account. If they are the same person, for instance because the accounts at {provider} were made anew: caddy romm-oidc links move <e-mail address> <new subject>. If they are not, the account's user took this address in RomM: give the account its own address there, as an administrator.",
 	}
 )
 

@@ -28,7 +28,8 @@ func (r *Roles) Of(identity *flow.Identity) string {
 			return true
 		}
 		if strings.Contains(entry, "@") {
-			return strings.EqualFold(entry, identity.Email)
+			// Of the same length: letters outside ASCII that fold into one are longer.
+			return len(entry) == len(identity.Email) && strings.EqualFold(entry, identity.Email)
 		}
 		return slices.Contains(identity.Groups, entry)
 	}

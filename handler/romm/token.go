@@ -131,8 +131,12 @@ func (a *App) Recognize(ctx context.Context, call handler.Caller, authorization 
 	if err == nil {
 		var user account
 		switch {
-		case answer.Status == http.StatusOK && json.Unmarshal(answer.Body, &user) == nil && user.ID > 0,
-			answer.Status == http.StatusForbidden && c != passwordOf && a.refusesNobody(ctx, call):
+		case answer.Status == http.StatusOK && json.Unmarshal(answer.Body, &user) == nil && user.ID > 0:
+			if a.isShut(ctx, &user) {
+				return handler.Unrecognized, nil
+			}
+			return handler.Recognized, nil
+		case answer.Status == http.StatusForbidden && c != passwordOf && a.refusesNobody(ctx, call):
 			return handler.Recognized, nil
 		case answer.Status == http.StatusUnauthorized,
 			// Whoever has a password may read their own account.

@@ -34,7 +34,7 @@ func (x *exchange) userJSON(u User) map[string]any {
 	body := map[string]any{
 		"id": u.ID, "username": u.Username, "email": u.Email, "enabled": !u.Disabled, "role": u.Role,
 		"oauth_scopes": x.scopesOf(u), "avatar_path": "", "last_login": nil, "last_active": nil,
-		"created_at": time.Unix(0, 0).UTC(), "updated_at": time.Unix(0, 0).UTC(),
+		"created_at": u.Created.UTC().Truncate(time.Second), "updated_at": u.Created.UTC().Truncate(time.Second),
 	}
 	if !u.LastLogin.IsZero() {
 		body["last_login"], body["last_active"] = u.LastLogin.UTC(), u.LastLogin.UTC()
@@ -139,7 +139,7 @@ func (x *exchange) create(u User) error {
 	if !usernameShape.MatchString(u.Username) {
 		return detail{status: http.StatusBadRequest, text: "Username must be at least 3 characters of letters, numbers, underscores or hyphens"}
 	}
-	u.Username, u.Email = strings.ToLower(u.Username), strings.ToLower(u.Email)
+	u.Username, u.Email, u.Created = strings.ToLower(u.Username), strings.ToLower(u.Email), x.options.Now()
 	added, err := x.accounts.add(u)
 	if errors.Is(err, errUserExists) {
 		return detail{status: http.StatusBadRequest, text: fmt.Sprintf("Username %s already exists", u.Username)}

@@ -112,7 +112,7 @@ func (x *exchange) accountFor(meta *providerMetadata, c claims) (User, error) {
 	case !found && name == "":
 		return User{}, errUnhandled
 	case !found: // a name that is taken is the database's exception
-		u, err = x.accounts.add(User{Username: name, Email: strings.ToLower(email), Role: role})
+		u, err = x.accounts.add(User{Username: name, Email: strings.ToLower(email), Role: role, Created: x.options.Now()})
 	case claimed && u.Role != role:
 		u, err = x.accounts.update(u.ID, func(u *User) { u.Role = role })
 	}

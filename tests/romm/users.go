@@ -26,6 +26,7 @@ type User struct {
 	Password  string
 	Role      string
 	Disabled  bool
+	Created   time.Time
 	LastLogin time.Time
 }
 
@@ -156,12 +157,19 @@ func (s *Server) AddUser(u User) User {
 	if u.Role == "" {
 		u.Role = s.version.lowestRole()
 	}
-	u.ID = 0
+	u.ID, u.Created = 0, s.options.Now()
 	added, err := s.accounts.add(u)
 	if err != nil {
 		panic(fmt.Sprintf("romm: adding user %q: %v", u.Username, err))
 	}
 	return added
+}
+
+// ResetDatabase makes the database anew: no accounts, and their IDs begin again.
+func (s *Server) ResetDatabase() {
+	s.accounts.mu.Lock()
+	defer s.accounts.mu.Unlock()
+	s.accounts.last, s.accounts.users, s.accounts.devices = 0, nil, nil
 }
 
 // User returns the account of that name, in any case.
