@@ -217,3 +217,19 @@ func TestMisbehavingProvider(t *testing.T) {
 		}
 	}
 }
+
+// A page on a sibling subdomain, which the ticket goes along with, cannot show
+// RomM in a frame and have its visitor click there.
+func TestForeignFrameOnTheWire(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	alice := s.as("alice")
+	frame := []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe", "Accept", "text/html", "Sec-Fetch-Site"}
+	if answer := alice.do("/", append(frame, "same-site")...); answer.StatusCode != http.StatusForbidden {
+		t.Errorf("in a frame of a sibling: %d", answer.StatusCode)
+	}
+	for _, fields := range [][]string{append(frame, "same-origin"), {"Accept", "text/html"}} {
+		if answer := alice.do("/", fields...); answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Security-Policy") != "frame-ancestors 'self'" {
+			t.Errorf("%v: %d %v", fields, answer.StatusCode, answer.Header)
+		}
+	}
+}
