@@ -24,6 +24,12 @@ func crossOrigin(r *http.Request, origin string, socket bool) bool {
 	return fromElsewhere(r)
 }
 
+// misused reports whether r, which carries a ticket, comes from a page of
+// another origin that must not make anything of its answer.
+func misused(r *http.Request, origin string, socket bool, access Access) bool {
+	return crossOrigin(r, origin, socket) || framedElsewhere(r) || access != Open && includedElsewhere(r)
+}
+
 // fromElsewhere reports whether a browser says that a page of another origin
 // made it send r.
 func fromElsewhere(r *http.Request) bool {

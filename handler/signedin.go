@@ -30,7 +30,7 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 	g.attend(s, v)
 	socket := isSocket(r) || g.Application.Socket(p)
 	access := g.Application.Access(r, p, plain)
-	if crossOrigin(r, g.origin, socket) || framedElsewhere(r) || access != Open && includedElsewhere(r) {
+	if misused(r, g.origin, socket, access) {
 		return g.fail(w, r, chain, kindScript, errCrossOrigin)
 	}
 	switch access {
