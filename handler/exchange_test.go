@@ -74,6 +74,24 @@ func TestMadeUpCodesFromTheSameAddress(t *testing.T) {
 	})
 }
 
+// Whoever is signed in and only had to prove it goes on where they were.
+func TestMadeUpCodesEndNoSession(t *testing.T) {
+	inBubble(t, rateLimited, longLife, func(s *site) {
+		ticket := s.as("alice")
+		s.after(2 * time.Hour)
+		s.save(ticket)
+		s.settle()
+		for range 10 {
+			s.madeUp()
+		}
+		back := s.through(s.open("/library", ticket), "alice", ticket)
+		if back.Code != http.StatusSeeOther || back.Header().Get("Location") != "/library" {
+			s.Errorf("%d %s", back.Code, back.Body)
+		}
+		s.upstream(s.open("/library", ticket))
+	})
+}
+
 // A wrong client secret is nobody's guess: its page stays, however many come,
 // and once it is right everybody gets in.
 func TestWrongSecretKeepsItsPage(t *testing.T) {
