@@ -37,9 +37,10 @@ type Provider struct {
 	issuer string
 	keys   oidc.KeySet // what ID tokens, and userinfo if signed, verify with
 
-	// The same keys for logout tokens, which anybody may send: those of
-	// strangers must not use up the reads that sign-ins need.
-	logoutKeys oidc.KeySet
+	// The same keys for logout tokens and for clients' access tokens, which
+	// anybody may send: those of strangers must not use up the reads that
+	// sign-ins need.
+	logoutKeys, bearerKeys oidc.KeySet
 
 	revocationAuth []string // the methods of the revocation endpoint; empty: client_secret_basic
 }
@@ -167,6 +168,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		RevocationEndpoint: metadata.Revocation, IntrospectionEndpoint: metadata.Introspect, IssParameterSupported: metadata.Iss,
 		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
 		logoutKeys:     newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
+		bearerKeys:     newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
 		revocationAuth: metadata.RevokeAuth,
 	}
 	for name, endpoint := range map[string]string{

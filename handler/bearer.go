@@ -154,7 +154,7 @@ func (g *Gate) vouched(ctx context.Context, call Caller, raw string, key [sha256
 		g.endBearers(ctx, call, g.State.bearers.remove(key))
 		err = errNotAllowed.Because(Unfit(identity))
 	}
-	if attempt != nil {
+	if attempt != nil && !errors.Is(err, flow.ErrKeyReads) {
 		g.State.attempts.giveBack(attempt)
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -246,6 +247,7 @@ type chainFunc struct {
 	identity *flow.Identity
 	trusted  bool
 	uri      string
+	ip       string // of the visitor; empty: 192.0.2.1
 }
 
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
@@ -253,7 +255,7 @@ func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Reque
 func (c *chainFunc) Keep() Chain                                                   { return c }
 func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
 func (c *chainFunc) OriginalURI() string                                           { return c.uri }
-func (c *chainFunc) ClientIP() string                                              { return "192.0.2.1" }
+func (c *chainFunc) ClientIP() string                                              { return cmp.Or(c.ip, "192.0.2.1") }
 
 func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 

@@ -109,6 +109,11 @@ var (
 		Code: "too_many_attempts", Status: http.StatusTooManyRequests, Title: "Too many attempts",
 		Text: "Too many wrong tokens or passwords came from your address. Wait a minute.",
 	}
+	errTooManySignIns = &Problem{
+		Code: "too_many_sign_ins", Status: http.StatusTooManyRequests, Title: "Too many sign-ins failed",
+		Text: "Sign-ins that {provider} did not accept came from your network, or from too many others. Wait a minute, then try again.", Way: WayRetry,
+		Hint: "Somebody sends made-up codes. {provider} would soon refuse this site altogether, so that it is not asked. If a proxy stands before Caddy, list it in trusted_proxies: without it all visitors are one address.",
+	}
 	errCrossOrigin = &Problem{
 		Code: "cross_origin", Status: http.StatusForbidden, Title: "Refused",
 		Text: "Another site tried to do this in your name.",

@@ -29,10 +29,11 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 	}
 	g.attend(s, v)
 	socket := isSocket(r) || g.Application.Socket(p)
-	if crossOrigin(r, g.origin, socket) {
+	access := g.Application.Access(r, p, plain)
+	if misused(r, g.origin, socket, access) {
 		return g.fail(w, r, chain, kindScript, errCrossOrigin)
 	}
-	switch g.Application.Access(r, p, plain) {
+	switch access {
 	case SignIn:
 		if k := kindOf(r, p, g.Application); k == kindNavigation {
 			// The application's page comes here when it was told that nobody

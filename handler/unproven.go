@@ -82,11 +82,12 @@ func (g *Gate) proveByNavigation(w http.ResponseWriter, r *http.Request, chain C
 	return true, g.startLogin(w, r, chain, target, false)
 }
 
-// goesOn reports whether a sign-in that failed because the provider broke down
-// may end at the page that it was to prove all the same: there is a session
-// still. What the provider said of its user is no breakdown.
+// goesOn reports whether a sign-in that failed because the provider broke down,
+// or was not asked for what others did, may end at the page that it was to
+// prove all the same: there is a session still. What the provider said of its
+// user is no breakdown.
 func (g *Gate) goesOn(r *http.Request, err error) bool {
-	if !errors.Is(err, flow.ErrProviderUnavailable) {
+	if !errors.Is(err, flow.ErrProviderUnavailable) && !errors.Is(err, errTooManySignIns) {
 		return false
 	}
 	s, _ := g.session(r)

@@ -17,7 +17,7 @@ var (
 	}
 	errBusy = &handler.Problem{
 		Code: "romm_busy", Status: http.StatusServiceUnavailable, Title: "RomM does not answer",
-		Text: "Your password cannot be checked right now.", Retry: 5 * time.Second,
+		Text: "Your token or password cannot be checked right now.", Retry: 5 * time.Second,
 		Hint: "RomM may be starting, or has too much to do.",
 	}
 	errDisabled = &handler.Problem{
