@@ -406,13 +406,16 @@ func (c *chain) Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Req
 }
 
 // Keep implements handler.Chain. What is kept of the request is its server,
-// its variables as they are now, and the placeholders of handlers before us.
+// and its variables and the placeholders of handlers before us as they are now:
+// the request goes on and adds others, of its user too.
 func (c *chain) Keep() handler.Chain {
 	ctx := c.r.Context()
 	known, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
 	kept := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, maps.Clone(known))
-	for _, key := range []caddy.CtxKey{caddy.ReplacerCtxKey, caddyhttp.ServerCtxKey} {
-		kept = context.WithValue(kept, key, ctx.Value(key))
+	kept = context.WithValue(kept, caddyhttp.ServerCtxKey, ctx.Value(caddyhttp.ServerCtxKey))
+	if known, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		asNow := *known // its list of providers is a copy; the rest has a lock
+		kept = context.WithValue(kept, caddy.ReplacerCtxKey, &asNow)
 	}
 	return &chain{next: c.next, r: (&http.Request{}).WithContext(kept)}
 }
