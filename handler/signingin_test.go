@@ -69,3 +69,42 @@ func TestSignInWithoutStorageEndsNothing(t *testing.T) {
 func hasTicket(header http.Header) bool {
 	return strings.Contains(strings.Join(header["Set-Cookie"], "\n"), "__Host-romm_oidc=")
 }
+
+// Another site links to our sign-in. Where the provider asks nothing, that
+// would end the session of who follows it, and cut what they have open.
+func TestForeignLinkToSignIn(t *testing.T) {
+	inBubble(t, refreshingClient, nil, func(s *site) {
+		ticket := s.as("alice")
+		for origin, signsIn := range map[string]bool{"cross-site": false, "same-site": false, "same-origin": true, "none": true} {
+			for next, want := range map[string]string{"": "/", "/rom/7": "/rom/7", "//evil.com": "/", Base + "/logout": "/"} {
+				w := s.do(s, Base+"/login?next="+next, append(fields(navigation), "Cookie", ticket, "Sec-Fetch-Site", origin)...)
+				if location := w.Header().Get("Location"); w.Code != http.StatusFound || (location == want) == signsIn {
+					s.Errorf("%s, next=%s: %d %s", origin, next, w.Code, location)
+				}
+			}
+			w := s.do(s, Base+"/login", append(fields(navigation), "Sec-Fetch-Site", origin)...)
+			if !strings.HasPrefix(w.Header().Get("Location"), "https://auth.example.com/") {
+				s.Errorf("%s, nobody signed in: %d %s", origin, w.Code, w.Header().Get("Location"))
+			}
+		}
+		s.upstream(s.do(s, "/api/x", "Cookie", ticket))
+	})
+}
+
+// An image on another site whose address is our page after a sign-out.
+func TestForeignImageOfTheSignedOutPage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	for request, cleared := range map[string]bool{
+		"Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=cross-site":   false,
+		"Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=cross-site": false,
+		"Sec-Purpose=prefetch " + navigation:                                      false,
+		navigation:                                                                true,
+		"":                                                                        true, // a browser that does not say
+	} {
+		w := f.do(t, Base+"/signed-out", append(fields(request), "Cookie", "__Host-romm_oidc_signed_out=1")...)
+		if got := w.Header().Get("Clear-Site-Data") != ""; w.Code != http.StatusOK || got != cleared || (w.Header().Get("Set-Cookie") != "") != cleared {
+			t.Errorf("%s: %d %v", request, w.Code, w.Header())
+		}
+	}
+}
