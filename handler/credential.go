@@ -115,7 +115,7 @@ func (g *Gate) serveExchange(w http.ResponseWriter, r *http.Request, chain Chain
 	delete(r.Header, "Authorization")
 	delete(r.Header, "Cookie")
 	answer := &recorder{header: make(http.Header)}
-	if err := g.chainError(chain.Serve(answer, r)); err != nil {
+	if err := g.serve(chain, answer, r); err != nil {
 		g.State.attempts.giveBack(attempt)
 		return err
 	}

@@ -94,7 +94,7 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 		}
 		defer s.Hold(answer).Release(answer)
 	}
-	if err := g.chainError(chain.Serve(answer, r)); err != nil {
+	if err := g.serve(chain, answer, r); err != nil {
 		return err
 	}
 	if !answer.mute {
@@ -114,7 +114,7 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 		return g.passUnstamped(w, again, chain)
 	}
 	v.stampOf(s.Record(), g.private).put(again, g.private, g.IdentityHeaders)
-	return g.chainError(chain.Serve(&answerWriter{ResponseWriter: w, gate: g, visit: v}, again))
+	return g.serve(chain, &answerWriter{ResponseWriter: w, gate: g, visit: v}, again)
 }
 
 // mayRepeat reports whether r can be asked a second time without anybody
