@@ -262,7 +262,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if !origin.Secure() {
-		m.logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions")
+		m.logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
 	}
 	if slices.Contains(resolved.Clients, romm.ClientsPassword) {
 		m.logger.Warn("clients password: whoever has a password of RomM's own gets past the provider and its second factor")
@@ -769,16 +769,24 @@ func (m *Middleware) application(state *gateState, logger *zap.Logger) *romm.App
 	return romm.New(romm.Config{
 		Provider: op.New(state.provider, op.Config{
 			ClientID: m.ClientID, ClientSecret: m.RommClientSecret, RedirectURI: m.RedirectURI, Algorithm: m.RommIDTokenAlg,
-			Report: func(event string, err error) {
-				observe("romm_"+event, "")
-				if err != nil {
-					logger.Warn("answering RomM", zap.String("event", event), zap.Error(err))
-				}
-			},
+			Report: func(event string, err error) { answered(logger, event, err) },
 		}),
 		ClientID: m.ClientID, RedirectURI: m.RedirectURI, Roles: roles, Clients: clients,
 		Links: state.links, State: state.romm,
 	})
+}
+
+// answered counts and logs what the endpoints for RomM did. Strangers, who can
+// ask as often as they like, fill no log.
+func answered(logger *zap.Logger, event string, err error) {
+	observe("romm_"+event, "")
+	level := zap.WarnLevel
+	if event == op.EventStranger {
+		level = zap.DebugLevel
+	}
+	if err != nil {
+		logger.Log(level, "answering RomM", zap.String("event", event), zap.Error(err))
+	}
 }
 
 // Interface guards.
