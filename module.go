@@ -71,7 +71,7 @@ func init() {
 // `{http.auth.user.sub}` | the subject at the provider
 //
 // and, with `errors pass`, `{http.romm_oidc.code}`, `{http.romm_oidc.status}`
-// and `{http.romm_oidc.reference}` for the error routes.
+// and `{http.romm_oidc.reference}` of its own errors for the error routes.
 type Middleware struct {
 	// The provider's issuer URL, exactly as it names itself. https, or http on
 	// a loopback name. Default: `OIDC_SERVER_APPLICATION_URL`.
@@ -189,7 +189,8 @@ var gates = caddy.NewUsagePool()
 type gateState struct {
 	id, issuer, clientID, origin string
 
-	relyingParty atomic.Pointer[flow.RelyingParty] // the last instance's
+	relyingParty atomic.Pointer[flow.RelyingParty]   // the last instance's
+	warned       atomic.Pointer[prometheus.Registry] // of the configuration whose warnings were given
 
 	storage  atomic.Pointer[flow.Storage]
 	links    *romm.Links
@@ -220,14 +221,17 @@ func (s *gateState) Issuer() string { return s.issuer }
 // Sessions implements admin.Gate.
 func (s *gateState) Sessions() *session.Store { return s.sessions }
 
-// Status implements admin.Gate. It asks the provider as a sign-in would, so
-// that who looks after a failure sees whether it is over.
+// Status implements admin.Gate. It asks the provider and uses storage as a
+// sign-in would, so that who looks after a failure sees whether it is over.
 func (s *gateState) Status(ctx context.Context) admin.Status {
 	status := admin.Status{
 		Gate: s.id, Issuer: s.issuer, ClientID: s.clientID, Origin: s.origin,
 		StorageAway: s.sessions.Away(), SessionsInMemory: s.sessions.Len(),
 	}
 	rp := s.relyingParty.Load()
+	if err := s.sessions.Try(ctx); err != nil {
+		status.StorageError = err.Error()
+	}
 	_, err := rp.Provider(ctx)
 	read, failed := rp.Loaded()
 	status.Provider.MetadataRead = read
@@ -261,12 +265,6 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if !origin.Secure() {
-		m.logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
-	}
-	if slices.Contains(resolved.Clients, romm.ClientsPassword) {
-		m.logger.Warn("clients password: whoever has a password of RomM's own gets past the provider and its second factor")
-	}
 	if err := register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -275,6 +273,10 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	state, err := m.load(id, resolved, origin)
 	if err != nil {
 		return err
+	}
+	// A configuration has one registry, however many addresses its sites have.
+	if registry := ctx.GetMetricsRegistry(); state.warned.Swap(registry) != registry {
+		resolved.warn(origin)
 	}
 	storage := flow.Storage(ctx.Storage())
 	state.storage.Store(&storage)
@@ -304,6 +306,16 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	})
 	state.relyingParty.Store(m.gate.RelyingParty)
 	return nil
+}
+
+// warn says what is allowed and dangerous.
+func (m *Middleware) warn(origin handler.Origin) {
+	if !origin.Secure() {
+		m.logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
+	}
+	if slices.Contains(m.Clients, romm.ClientsPassword) {
+		m.logger.Warn("clients password: whoever has a password of RomM's own gets past the provider and its second factor")
+	}
 }
 
 // load takes this instance's share of the gate's state.
@@ -357,8 +369,19 @@ func (m *Middleware) Cleanup() error {
 	return nil
 }
 
+// mark says, among a request's variables, that a gate has had it.
+const mark = "romm_oidc"
+
+var errTwice = errors.New("romm_oidc stands twice in the way of this request: leave one out. One before the site's other directives is enough, inside handle or outside")
+
 // ServeHTTP hands the request to the gate.
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	// What a first gate stamps, a second would strip. Its own calls have the
+	// mark too: they begin behind it.
+	if caddyhttp.GetVar(r.Context(), mark) != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
+	}
+	caddyhttp.SetVar(r.Context(), mark, true)
 	err := m.gate.ServeHTTP(w, r, &chain{next: next, r: r})
 	if problem, ok := errors.AsType[*handler.Problem](err); ok {
 		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
@@ -639,23 +662,32 @@ func (m *Middleware) check() (handler.Origin, error) {
 				required.word, required.example, required.variable)
 		}
 	}
-	origin, err := handler.OriginOf(m.RedirectURI)
+	if err := m.checkValues(); err != nil {
+		return handler.Origin{}, err
+	}
+	origin, err := checkOrigin(m.RedirectURI)
 	if err != nil {
-		return origin, fmt.Errorf("redirect_uri: %w", err)
+		return origin, err
 	}
-	if want := origin.String() + handler.Base; m.RedirectURI != want {
-		return origin, fmt.Errorf("redirect_uri: write %q: RomM's callback has exactly this path, and the host is in lower case", want)
-	}
-	return origin, errors.Join(m.checkIssuer(), m.checkWords(), m.checkGroups(), m.checkSession())
+	return origin, errors.Join(m.checkIssuer(origin), m.checkWords(), m.checkEntries(), m.checkGroups(), m.checkSession())
 }
 
-func (m *Middleware) checkIssuer() error {
+func (m *Middleware) checkIssuer(origin handler.Origin) error {
 	if strings.HasSuffix(strings.TrimSuffix(m.Issuer, "/"), handler.Base) {
 		return fmt.Errorf("issuer: %q is this handler's own endpoint. OIDC_SERVER_APPLICATION_URL is the provider, for instance "+
 			"https://auth.example.com, in Caddy's environment, and Caddy in RomM's: set it for each, not in a file that both read", m.Issuer)
 	}
+	if issuer, ok := strings.CutSuffix(m.Issuer, "/.well-known/openid-configuration"); ok {
+		return fmt.Errorf("issuer: write %q: the rest is added by itself", issuer)
+	}
+	if strings.EqualFold(strings.TrimSuffix(m.Issuer, "/"), origin.String()) {
+		return fmt.Errorf("issuer: %q is this site itself, by its redirect_uri: write the provider's public URL, for instance https://auth.example.com", m.Issuer)
+	}
 	u, err := url.Parse(m.Issuer)
-	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if err == nil && u.Host != "" && u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("issuer: %q must begin with https://", m.Issuer)
+	}
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.ContainsAny(m.Issuer, " \t,;<>") {
 		return fmt.Errorf("issuer: %q is not a URL like https://auth.example.com", m.Issuer)
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !flow.IsLoopback(u.Hostname())) {
@@ -704,7 +736,7 @@ func (m *Middleware) checkGroups() error {
 	if slices.Contains(m.Scopes, "groups") || m.GroupsClaim != "groups" {
 		return nil
 	}
-	const fix = "%s names the group %q, but scopes lacks groups, so that the provider would not name any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider"
+	const fix = "%s names the group %q, but scopes lacks groups, so that the provider would not name any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider; a single user is named by e-mail address"
 	if m.Allow != nil && len(m.Allow.Groups) > 0 {
 		return fmt.Errorf(fix, "allow", m.Allow.Groups[0])
 	}
@@ -719,17 +751,31 @@ func (m *Middleware) checkGroups() error {
 }
 
 func (m *Middleware) checkSession() error {
+	for _, d := range []struct {
+		word  string
+		value caddy.Duration
+		least time.Duration
+	}{
+		{"session: idle", m.Session.Idle, time.Minute},
+		{"session: lifetime", m.Session.Lifetime, time.Minute},
+		{"session: recheck", m.Session.Recheck, 10 * time.Millisecond}, // a bare number in JSON is nanoseconds
+		{"session: unproven", m.Session.Unproven, 10 * time.Millisecond},
+		{"rotate", m.Rotate, flow.MinRotate}, // as every key is kept for as long as a session lasts
+	} {
+		if time.Duration(d.value) < d.least {
+			return fmt.Errorf("%s: %s is too short: write %s or more, or leave it out", d.word, spelled(time.Duration(d.value)), spelled(d.least))
+		}
+	}
 	idle, lifetime := time.Duration(m.Session.Idle), time.Duration(m.Session.Lifetime)
-	if idle < time.Minute || lifetime < idle {
-		return fmt.Errorf("session: idle is %s and lifetime is %s: idle must be a minute or more, and lifetime at least as long", idle, lifetime)
+	switch {
+	case lifetime >= idle:
+		return nil
+	case idle == session.DefaultIdle:
+		return fmt.Errorf("session: lifetime (%s) is shorter than idle (%s, the default): set idle too", spelled(lifetime), spelled(idle))
+	case lifetime == session.DefaultLifetime:
+		return fmt.Errorf("session: lifetime (%s, the default) is shorter than idle (%s): set lifetime too", spelled(lifetime), spelled(idle))
 	}
-	if m.Session.Recheck < 0 || m.Session.Unproven < 0 {
-		return errors.New("session: recheck and unproven must be longer than nothing")
-	}
-	if rotate := time.Duration(m.Rotate); rotate < flow.MinRotate {
-		return fmt.Errorf("rotate: %s is too short: write 1d or more, as every key is kept for as long as a session lasts", rotate)
-	}
-	return nil
+	return fmt.Errorf("session: lifetime (%s) is shorter than idle (%s): make it at least as long", spelled(lifetime), spelled(idle))
 }
 
 func (m *Middleware) policy() handler.Policy {

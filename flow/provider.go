@@ -144,6 +144,9 @@ func Jitter(limit time.Duration) time.Duration {
 
 func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 	discovered, err := oidc.NewProvider(oidc.ClientContext(ctx, statusClient(rp.Client)), rp.Issuer)
+	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok && mismatch.Discovered != "" {
+		return nil, fmt.Errorf("%w: it calls itself otherwise: write \"issuer %s\": %w", ErrProviderUnavailable, printable(mismatch.Discovered, 300), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, err)
 	}

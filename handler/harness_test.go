@@ -263,8 +263,15 @@ type fixture struct {
 // newFixture returns a fixture; change alters its configuration first.
 func newFixture(tb testing.TB, change func(*Config)) *fixture {
 	tb.Helper()
+	return newSizedFixture(tb, session.DefaultCapacity, change)
+}
+
+// newSizedFixture is newFixture with room for so many sessions in memory, which
+// are all looked at every two seconds.
+func newSizedFixture(tb testing.TB, capacity int, change func(*Config)) *fixture {
+	tb.Helper()
 	f := &fixture{app: &application{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
-	store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})
+	store := session.New(session.Options{Gate: "gate", Capacity: capacity, Logger: zap.NewNop()})
 	store.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 	tb.Cleanup(store.Close)
 	origin, err := OriginOf("https://romm.example.com")
@@ -304,7 +311,9 @@ func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
 // ticket signs somebody in, past the provider, and returns their cookie.
 func (f *fixture) ticket(tb testing.TB, identity flow.Identity) string {
 	tb.Helper()
+	f.app.mu.Lock()
 	f.app.alive["app-0"] = true
+	f.app.mu.Unlock()
 	ticket, _, err := f.gate.State.Sessions.Create(tb.Context(), session.Record{
 		Identity: identity, Application: "app-0", Created: time.Now(),
 	})

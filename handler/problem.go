@@ -70,6 +70,11 @@ var (
 		Text: "Please use the site's own address.", Way: WayHome,
 		Hint: "The host or the scheme of the request is not that of redirect_uri. If a proxy in front of Caddy ends TLS, list it in Caddy's trusted_proxies.",
 	}
+	errRewritten = &Problem{
+		Code: "rewritten", Status: http.StatusInternalServerError, Title: "This site changes its own addresses",
+		Text: "Nobody can sign in like this. Please tell whoever runs the site.", Way: WayHome,
+		Hint: "Something before romm_oidc, such as rewrite, uri or handle_path, changes the path of requests. It must come as the browser sent it.",
+	}
 	errTooEarly = &Problem{
 		Code: "too_early", Status: http.StatusTooEarly, Title: "One moment",
 		Text: "Please try again.",
@@ -170,11 +175,12 @@ var (
 	errProviderUnavailable = &Problem{
 		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Title: "{provider} does not answer",
 		Text: "Nobody can sign in at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
-		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091.",
+		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091. If the provider calls itself otherwise than issuer says, the log says what to write.",
 	}
 	errStorageUnavailable = &Problem{
 		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Title: "One moment",
-		Text: "Your session cannot be looked up right now. You are still signed in; this page tries again by itself.", Retry: 5 * time.Second,
+		Text: "Nobody can be looked up or signed in right now. Who is signed in stays so; this page tries again by itself.", Retry: 5 * time.Second,
+		Hint: "Caddy's storage cannot be read or written; Caddy's log says why.",
 	}
 	errInternal = &Problem{
 		Code: "internal", Status: http.StatusInternalServerError, Title: "Something went wrong",

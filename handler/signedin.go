@@ -25,7 +25,7 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 	if !v.permitted(record, &g.Policy) {
 		g.end(r.Context(), s, errNotAllowed.Code)
 		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), errNotAllowed)
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), errNotAllowed.Because(Unfit(&record.Identity)))
 	}
 	g.attend(s, v)
 	socket := isSocket(r) || g.Application.Socket(p)
@@ -49,12 +49,10 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 		}
 	case Protected, Open, Credential, Bearer, Exchange:
 	}
-	if r.Method == http.MethodGet && g.mustProve(record, v) && kindOf(r, p, g.Application) == kindNavigation {
-		if answered, err := g.proveByNavigation(w, r, chain, s, v); answered {
-			return err
-		}
-		record = s.Record()
+	if answered, err := g.proveByNavigation(w, r, chain, s, p); answered {
+		return err
 	}
+	record = s.Record()
 	call := callerFor(chain, r, g.Origin)
 	if err := g.Application.Guard(r.Context(), call, r, p, record.Identity, record.Application); err != nil {
 		return g.fail(w, r, chain, kindOf(r, p, g.Application), err)

@@ -133,7 +133,7 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 	}
 	identity := &result.Identity
 	if !g.Policy.Permits(identity) {
-		return outcome{err: errNotAllowed}
+		return outcome{err: errNotAllowed.Because(Unfit(identity))}
 	}
 	old, _ := g.session(r)
 	renews := old != nil && sameUser(&old.Record().Identity, identity)

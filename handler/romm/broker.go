@@ -31,6 +31,9 @@ func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Ide
 		return "", err
 	}
 	session, user, err := a.signInAs(ctx, call, claimsOf(&identity, link), role)
+	if errors.Is(err, errLastAdmin) {
+		err = errLastAdmin.Because(handler.Unfit(&identity))
+	}
 	if err != nil {
 		return "", changed(link, err)
 	}
@@ -54,11 +57,11 @@ func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) 
 			return "", errRolesVersion.Because(errors.New("RomM says that it is " + beat.System.Version))
 		}
 		if role = a.Roles.Of(identity); role == "" {
-			return "", errNoRole
+			return "", errNoRole.Because(handler.Unfit(identity))
 		}
 	}
 	if beat.System.ShowSetupWizard && role != RoleAdmin {
-		return "", errNoAdministrator
+		return "", errNoAdministrator.Because(handler.Unfit(identity))
 	}
 	return role, nil
 }

@@ -40,8 +40,11 @@ func appOf(tb testing.TB, release string, presets ...string) *App {
 
 func TestParseClients(t *testing.T) {
 	t.Parallel()
-	if clients, err := ParseClients([]string{"feeds", "covers", "feeds"}); err != nil || !maps.Equal(clients, Clients{ClientsFeeds: true, ClientsCovers: true}) {
+	if clients, err := ParseClients([]string{"feeds", "covers"}); err != nil || !maps.Equal(clients, Clients{ClientsFeeds: true, ClientsCovers: true}) {
 		t.Errorf("%v, %v", clients, err)
+	}
+	if _, err := ParseClients([]string{"feeds", "covers", "feeds"}); err == nil || err.Error() != "feeds is given twice" {
+		t.Errorf("%v", err)
 	}
 	if _, err := ParseClients([]string{"feeds", "everything"}); err == nil || err.Error() != `"everything" is not known: there are [password bearer feeds downloads covers]` {
 		t.Errorf("%v", err)

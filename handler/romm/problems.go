@@ -33,7 +33,7 @@ var (
 	errNoMetadata = &handler.Problem{
 		Code: "romm_cannot_reach_caddy", Status: http.StatusBadGateway, Title: "RomM cannot ask this site",
 		Text: "RomM could not ask this site about you. Please tell whoever runs it.", Way: handler.WayRetry,
-		Hint: "From RomM's container, OIDC_SERVER_APPLICATION_URL followed by /.well-known/openid-configuration must answer 200 with JSON within 5 seconds, without a redirect.",
+		Hint: "From RomM's container, OIDC_SERVER_APPLICATION_URL followed by /.well-known/openid-configuration must answer 200 with JSON within 5 seconds, without a redirect. Nothing behind romm_oidc may change the Cookie header field, by which RomM finds the sign-in that it began.",
 	}
 	errSecret = &handler.Problem{
 		Code: "romm_client_secret", Status: http.StatusBadGateway, Title: "RomM and this site do not trust each other",
@@ -92,7 +92,7 @@ var (
 	errLinkTaken = &handler.Problem{
 		Code: "link_taken", Status: http.StatusForbidden, Title: "This e-mail address belongs to somebody else here",
 		Text: "Another account at {provider} already uses the RomM account with your e-mail address.", Way: handler.WayProvider,
-		Hint: "If both are the same person, for instance because the accounts at {provider} were made anew: caddy romm-oidc links forget with that e-mail address. Whoever signs in with it next gets the RomM account.",
+		Hint: "If both are the same person, for instance because the accounts at {provider} were made anew: caddy romm-oidc links move <e-mail address> <new subject>. Caddy's log names the subject.",
 	}
 )
 

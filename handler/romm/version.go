@@ -134,6 +134,9 @@ func (s *State) Version() (string, time.Time) {
 
 // seen says what an answer was, for a problem's cause.
 func seen(what string, answer *handler.Answer) error {
+	if answer.Status == 0 {
+		return fmt.Errorf("nothing behind romm_oidc answered %s: is there a reverse_proxy?", what)
+	}
 	text := strings.ToValidUTF8(string(answer.Body[:min(len(answer.Body), 200)]), "?")
 	return fmt.Errorf("%s answered %d, %s, location %q: %q", what, answer.Status,
 		answer.Header.Get("Content-Type"), withoutQuery(answer.Header.Get("Location")), text)
