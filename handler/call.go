@@ -57,7 +57,7 @@ func callerFor(chain Chain, visitor *http.Request, origin Origin) Caller {
 		if err != nil {
 			return nil, err
 		}
-		answer := &recorder{header: make(http.Header), limit: cmp.Or(call.Limit, answerLimit)}
+		answer := &recorder{header: make(http.Header), limit: call.Limit}
 		if err := serveRecovered(chain, answer, chain.Fresh(answer, r, visitor)); err != nil {
 			return nil, fmt.Errorf("calling %s %s: %w", call.Method, r.URL.Path, err)
 		}
@@ -126,7 +126,7 @@ type recorder struct {
 	header http.Header
 	status int
 	body   []byte
-	limit  int
+	limit  int // 0: answerLimit
 	cut    bool
 }
 
@@ -142,7 +142,7 @@ func (a *recorder) WriteHeader(status int) {
 
 func (a *recorder) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
-	kept := min(len(p), a.limit-len(a.body))
+	kept := min(len(p), cmp.Or(a.limit, answerLimit)-len(a.body))
 	a.body, a.cut = append(a.body, p[:kept]...), a.cut || kept < len(p)
 	return len(p), nil
 }
