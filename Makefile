@@ -18,7 +18,7 @@ demo: build
 test:
 	$(GO) vet -tags $(TAGS) ./...
 	tests/gotest.sh -race ./flow/... ./handler/... ./tests/authelia/ ./tests/romm/
-	tests/gotest.sh -tags $(TAGS) -count=1 ./tests/
+	tests/gotest.sh -tags $(TAGS) -count=1 . ./tests/
 	cd tests/e2e && ../gotest.sh -tags $(TAGS) -count=1 ./...
 
 ## lint: what CI asks of the code's form

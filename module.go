@@ -297,7 +297,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 // warn says what is allowed and dangerous.
 func warn(logger *zap.Logger, s *settings.Settings, origin handler.Origin) {
 	if !origin.Secure() {
-		logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions")
+		logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
 	}
 	if slices.Contains(s.Clients, romm.ClientsPassword) {
 		logger.Warn("clients password: whoever has a password of RomM's own gets past the provider and its second factor")
@@ -409,13 +409,17 @@ func (c *chain) Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Req
 }
 
 // Keep implements handler.Chain. What is kept of the request is its server,
-// its variables as they are now, and the placeholders of handlers before us.
+// and its variables and the placeholders of handlers before us as they are now:
+// the request goes on and adds others, of its user too.
 func (c *chain) Keep() handler.Chain {
 	ctx := c.r.Context()
 	known, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
 	kept := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, maps.Clone(known))
-	kept = context.WithValue(kept, caddy.ReplacerCtxKey, ctx.Value(caddy.ReplacerCtxKey))
 	kept = context.WithValue(kept, caddyhttp.ServerCtxKey, ctx.Value(caddyhttp.ServerCtxKey))
+	if known, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		asNow := *known // its list of providers is a copy; the rest has a lock
+		kept = context.WithValue(kept, caddy.ReplacerCtxKey, &asNow)
+	}
 	return &chain{next: c.next, r: (&http.Request{}).WithContext(kept)}
 }
 
@@ -619,16 +623,24 @@ func newApplication(s *settings.Settings, state *gateState, logger *zap.Logger) 
 	return romm.New(romm.Config{
 		Provider: op.New(state.provider, op.Config{
 			ClientID: s.ClientID, ClientSecret: s.RommClientSecret, RedirectURI: s.RedirectURI, Algorithm: s.RommIDTokenAlg,
-			Report: func(event string, err error) {
-				observe("romm_"+event, "")
-				if err != nil {
-					logger.Warn("answering RomM", zap.String("event", event), zap.Error(err))
-				}
-			},
+			Report: func(event string, err error) { answered(logger, event, err) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: roles, Clients: clients,
 		Links: state.links, State: state.romm,
 	})
+}
+
+// answered counts and logs what the endpoints for RomM did. Strangers, who can
+// ask as often as they like, fill no log.
+func answered(logger *zap.Logger, event string, err error) {
+	observe("romm_"+event, "")
+	level := zap.WarnLevel
+	if event == op.EventStranger {
+		level = zap.DebugLevel
+	}
+	if err != nil {
+		logger.Log(level, "answering RomM", zap.String("event", event), zap.Error(err))
+	}
 }
 
 // Interface guards.

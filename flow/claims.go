@@ -18,6 +18,9 @@ const (
 // claims are undecoded, by name.
 type claims map[string]json.RawMessage
 
+// has reports whether a claim is there, whatever it is.
+func (c claims) has(name string) bool { return len(c[name]) > 0 && string(c[name]) != "null" }
+
 // text returns a claim that is a string of bounded length, else "".
 func (c claims) text(name string) string {
 	var s string
@@ -67,6 +70,7 @@ func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identi
 	identity := &Identity{
 		Issuer: rp.Issuer, Subject: token.subject, AuthTime: int64(token.AuthTime),
 		Username: merged.text(rp.UsernameClaim), Email: merged.text("email"), Name: merged.text("name"), Groups: groups,
+		Unnamed: !userinfo.has(rp.UsernameClaim),
 	}
 	var verified bool
 	switch {

@@ -12,6 +12,10 @@ type Identity struct {
 	Name     string   `json:"name,omitempty"`      // the display name
 	Groups   []string `json:"groups,omitempty"`    // as listed by the provider
 	AuthTime int64    `json:"auth_time,omitempty"` // when the user signed in at the provider, Unix seconds, 0 if unknown
+
+	// Unnamed says that userinfo did not name the user at sign-in, only the ID
+	// token did: that it still does not says nothing of the account.
+	Unnamed bool `json:"unnamed,omitempty"`
 }
 
 // Tokens are what the provider's token endpoint gave for an identity.

@@ -10,8 +10,8 @@ import (
 
 // Recheck asks userinfo again with the access token of a session, and returns
 // its identity as it is now, by the same rules as Exchange. It returns
-// ErrAccountGone if userinfo still knows the subject but no longer its user
-// name: this is how Authelia answers for a disabled or deleted account; and
+// ErrAccountGone if userinfo still knows the subject but no longer the user
+// name that it had at sign-in: this is how Authelia answers for a disabled or deleted account; and
 // ErrTokensEnded if the access token is taken no more. Any other error says
 // nothing of the account but that it could not be proven.
 func (rp *RelyingParty) Recheck(ctx context.Context, tokens Tokens, identity Identity) (*Identity, error) {
@@ -26,7 +26,7 @@ func (rp *RelyingParty) Recheck(ctx context.Context, tokens Tokens, identity Ide
 	if err != nil {
 		return nil, err
 	}
-	if name := userinfo[rp.UsernameClaim]; len(name) == 0 || string(name) == "null" {
+	if !identity.Unnamed && !userinfo.has(rp.UsernameClaim) {
 		return nil, ErrAccountGone
 	}
 	return rp.identity(&idTokenClaims{

@@ -113,3 +113,24 @@ func TestHeldClaims(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// A provider names its users in the ID token only. That its userinfo does not
+// name alice was so from the beginning, and does not mean that she is gone.
+func TestRecheckOfAnUnnamedUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s *setup) { s.client.ClaimsPolicy = []string{"preferred_username"} })
+	userinfo(authelia.Without("preferred_username"))(w.op)
+	result, err := w.signIn()
+	if err != nil || result.Identity.Username != "alice" {
+		t.Fatal(result, err)
+	}
+	got, err := w.rp.Recheck(t.Context(), result.Tokens, result.Identity)
+	if err != nil || got.Username != "alice" || !got.Unnamed {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	userinfo(authelia.Edits(authelia.Without("preferred_username"), authelia.Set("groups", []string{"other"})))(w.op)
+	got, err = w.rp.Recheck(t.Context(), result.Tokens, result.Identity)
+	if err != nil || !slices.Equal(got.Groups, []string{"other"}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}

@@ -135,9 +135,9 @@ func TestKeyringAfterALongSleep(t *testing.T) {
 	sealed := ringAt(t, storage, begin).Seal("p", nil)
 	rotate(t, storage, quarterly, begin.Add(quarterly.Every))
 	back := begin.Add(365 * day)
-	for after, want := range map[time.Duration]bool{0: true, time.Minute: true, KeyLead + time.Minute: true} {
-		if got := opens(rotate(t, storage, quarterly, back.Add(after)), sealed); got != want {
-			t.Errorf("after %s: %v", after, got)
+	for _, after := range []time.Duration{0, time.Minute, KeyLead + time.Minute} { // in this order: the first begins the day
+		if !opens(rotate(t, storage, quarterly, back.Add(after)), sealed) {
+			t.Errorf("after %s it is gone", after)
 		}
 	}
 	if opens(rotate(t, storage, quarterly, back.Add(keyGrace)), sealed) {

@@ -97,17 +97,19 @@ func (g *Gate) endByProvider(ctx context.Context, logout *flow.Logout, client st
 	go func() {
 		defer close(done)
 		defer cancel()
-		var n int
-		var err error
-		if logout.SID != "" {
-			n, err = g.State.Sessions.EndSID(ctx, session.SIDKey(g.RelyingParty.Issuer, logout.SID), reason)
-		} else {
-			n, err = g.State.Sessions.EndUser(ctx, session.UserKey(g.RelyingParty.Issuer, logout.Subject), reason)
-		}
-		if err != nil {
-			g.Logger.Warn("storing the end of sessions", zap.Error(err)) // they have ended here, and it is tried again
-		}
-		g.Logger.Info("signed out by the provider", zap.String("reason", reason), zap.Int("sessions", n), zap.String("client_ip", client))
+		recovered(g.State.logger, func() {
+			var n int
+			var err error
+			if logout.SID != "" {
+				n, err = g.State.Sessions.EndSID(ctx, session.SIDKey(g.RelyingParty.Issuer, logout.SID), reason)
+			} else {
+				n, err = g.State.Sessions.EndUser(ctx, session.UserKey(g.RelyingParty.Issuer, logout.Subject), reason)
+			}
+			if err != nil {
+				g.Logger.Warn("storing the end of sessions", zap.Error(err)) // they have ended here, and it is tried again
+			}
+			g.Logger.Info("signed out by the provider", zap.String("reason", reason), zap.Int("sessions", n), zap.String("client_ip", client))
+		})
 	}()
 	select {
 	case <-done:

@@ -100,7 +100,7 @@ func (g *Gate) serveBearer(w http.ResponseWriter, r *http.Request, chain Chain, 
 	b.visit.stampOf(b.record, g.private).put(r, g.private, g.IdentityHeaders)
 	g.Application.Unforgeable(r)
 	answer := &answerWriter{ResponseWriter: w, gate: g, visit: b.visit}
-	if err := g.chainError(chain.Serve(answer, r)); err != nil {
+	if err := g.serve(chain, answer, r); err != nil {
 		return err
 	}
 	g.Application.Answered(r.Context(), call, r, p, answer.status, b.record.Application)

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,8 @@ import (
 // callTimeout bounds one brokered call whose context has no earlier deadline.
 const callTimeout = 15 * time.Second
 
-// answerLimit bounds what is kept of a brokered answer's body, in bytes.
+// answerLimit bounds what is kept of a brokered answer's body where the call
+// names no limit, in bytes.
 const answerLimit = 64 << 10
 
 // Call is a request of the gate's own, on a visitor's behalf.
@@ -25,6 +27,7 @@ type Call struct {
 	Target string // path and query
 	Cookie string // the whole Cookie header field
 	Header http.Header
+	Limit  int // of the answer's body, in bytes; 0: 64 KiB
 	// Bare says that the answer serves others too: nothing of the visitor's
 	// header goes along, which could be made to spoil it.
 	Bare bool
@@ -34,7 +37,8 @@ type Call struct {
 type Answer struct {
 	Status int
 	Header http.Header
-	Body   []byte // at most 64 KiB
+	Body   []byte // its beginning, of at most Limit bytes
+	Cut    bool   // the body was longer
 }
 
 // Caller puts a call through the rest of the handler chain.
@@ -56,14 +60,14 @@ func callerFor(chain Chain, visitor *http.Request, origin Origin) Caller {
 		if err != nil {
 			return nil, err
 		}
-		answer := &recorder{header: make(http.Header)}
+		answer := &recorder{header: make(http.Header), limit: call.Limit}
 		if err := serveRecovered(chain, answer, chain.Fresh(answer, r, visitor)); err != nil {
 			return nil, fmt.Errorf("calling %s %s: %w", call.Method, r.URL.Path, err)
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("calling %s %s: %w", call.Method, r.URL.Path, err)
 		}
-		return &Answer{Status: answer.status, Header: answer.header, Body: answer.body}, nil
+		return &Answer{Status: answer.status, Header: answer.header, Body: answer.body, Cut: answer.cut}, nil
 	}
 }
 
@@ -125,6 +129,8 @@ type recorder struct {
 	header http.Header
 	status int
 	body   []byte
+	limit  int // 0: answerLimit
+	cut    bool
 }
 
 var _ io.ReaderFrom = (*recorder)(nil)
@@ -139,7 +145,8 @@ func (a *recorder) WriteHeader(status int) {
 
 func (a *recorder) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
-	a.body = append(a.body, p[:min(len(p), answerLimit-len(a.body))]...)
+	kept := min(len(p), cmp.Or(a.limit, answerLimit)-len(a.body))
+	a.body, a.cut = append(a.body, p[:kept]...), a.cut || kept < len(p)
 	return len(p), nil
 }
 

@@ -64,7 +64,7 @@ func (g *Gate) serveCredential(w http.ResponseWriter, r *http.Request, chain Cha
 	call := authorized(callerFor(chain, r, g.Origin), r.Header["Authorization"])
 	answer := &answerWriter{ResponseWriter: w, gate: g}
 	defer func(ctx context.Context) { g.Application.Answered(ctx, call, r, p, answer.status, "") }(r.Context())
-	return g.chainError(chain.Serve(answer, r))
+	return g.serve(chain, answer, r)
 }
 
 // authorized returns call with the credential that a request came with.
@@ -133,7 +133,7 @@ func (g *Gate) serveExchange(w http.ResponseWriter, r *http.Request, chain Chain
 	delete(r.Header, "Authorization")
 	delete(r.Header, "Cookie")
 	answer := &recorder{header: make(http.Header)}
-	if err := g.chainError(chain.Serve(answer, r)); err != nil {
+	if err := g.serve(chain, answer, r); err != nil {
 		g.State.attempts.giveBack(attempt)
 		return err
 	}

@@ -1,8 +1,6 @@
 package handler
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"path"
@@ -196,16 +194,7 @@ func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chai
 // passUnstamped passes r on for nobody in particular.
 func (g *Gate) passUnstamped(w http.ResponseWriter, r *http.Request, chain Chain) error {
 	forwardCookies(r, g.private, "")
-	return g.chainError(chain.Serve(&answerWriter{ResponseWriter: w, gate: g}, r))
-}
-
-// chainError notes when the application could not be reached: reverse_proxy
-// says so with an error, not with an answer.
-func (g *Gate) chainError(err error) error {
-	if err != nil && !errors.Is(err, context.Canceled) {
-		g.applicationFailed()
-	}
-	return err
+	return g.serve(chain, &answerWriter{ResponseWriter: w, gate: g}, r)
 }
 
 func (g *Gate) applicationFailed() {

@@ -105,7 +105,9 @@ func (m *memory) fail(err error) {
 type application struct {
 	mu      sync.Mutex
 	signIns int
-	err     error // of SignIn
+	as      flow.Identity // whom the last SignIn was for
+	during  func(n int)   // called by the nth SignIn before it is done; nil: nothing happens then
+	err     error         // of SignIn
 	alive   map[string]bool
 	failed  int
 	ended   []string
@@ -171,14 +173,21 @@ func (a *application) BrowserCookies() []string { return []string{"app_csrf"} }
 
 func (a *application) ServeProvider(http.ResponseWriter, *http.Request, string) bool { return false }
 
-func (a *application) SignIn(context.Context, Caller, flow.Identity) (string, error) {
+func (a *application) SignIn(_ context.Context, _ Caller, identity flow.Identity) (string, error) {
+	a.mu.Lock()
+	a.signIns++
+	n, during := a.signIns, a.during
+	a.mu.Unlock()
+	if during != nil {
+		during(n)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.signIns++
+	a.as = identity
 	if a.err != nil {
 		return "", a.err
 	}
-	name := "app-" + strings.Repeat("i", a.signIns)
+	name := "app-" + strings.Repeat("i", n)
 	a.alive[name] = true
 	return name, nil
 }

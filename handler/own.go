@@ -32,14 +32,14 @@ func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request, chain Chain, nam
 	}
 	switch name {
 	case "login":
-		return g.startLogin(w, r, chain, r.URL.Query().Get("next"), false)
+		return g.login(w, r, chain, r.URL.Query().Get("next"))
 	case "logout":
 		if r.Method == http.MethodPost {
 			return g.signOutByPost(w, r, chain)
 		}
 		return g.signOutByLink(w, r, chain)
 	case "signed-out":
-		return g.signedOut(w, r)
+		return g.signedOut(w, r, k)
 	case "session":
 		return g.serveSessions(w, r, chain)
 	case "backchannel-logout":
@@ -49,4 +49,22 @@ func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request, chain Chain, nam
 		return g.strayCallback(w, r, chain, "", nil)
 	}
 	return g.callback(w, r, chain)
+}
+
+// login starts a sign-in, also of who is signed in and wants to be somebody
+// else. A link of another site takes them to their page instead: it would end
+// their session, unseen where the provider asks nothing.
+func (g *Gate) login(w http.ResponseWriter, r *http.Request, chain Chain, next string) error {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-site", "cross-site":
+		s, err := g.session(r)
+		if err != nil {
+			return g.fail(w, r, chain, kindNavigation, errStorageUnavailable.Because(err))
+		}
+		if s != nil {
+			redirect(w, http.StatusFound, g.localTarget(next))
+			return nil
+		}
+	}
+	return g.startLogin(w, r, chain, next, false)
 }

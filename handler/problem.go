@@ -131,6 +131,10 @@ var (
 		Code: "login_expired", Status: http.StatusBadRequest, Title: "That took too long",
 		Text: "The sign-in was begun more than ten minutes ago. Please start again.", Way: WayRetry,
 	}
+	errSignedOutMeanwhile = &Problem{
+		Code: "signed_out_meanwhile", Status: http.StatusForbidden, Title: "You were signed out",
+		Text: "While you signed in here, you were signed out by {provider} or by whoever runs the site. Please start again.", Way: WayRetry,
+	}
 	errCookiesMissing = &Problem{
 		Code: "cookies_missing", Status: http.StatusBadRequest, Title: "Your browser keeps no cookies",
 		Text: "Signing in needs a cookie of this site, and your browser did not send it back. Allow cookies for this site, then try again.", Way: WayRetry,

@@ -163,23 +163,23 @@ func (g *Gate) changeIdentity(ctx context.Context, s *session.Session, v *visit,
 	if !ok {
 		return nil
 	}
-	application, err := g.Application.SignIn(ctx, call, *identity)
+	former := s.Record().Application
+	var err error
+	for mine := false; !mine; { // a sign-in that is under way knows less: it must not come out last
+		if ctx.Err() != nil {
+			return ctx.Err() //nolint:wrapcheck // only logged
+		}
+		_, err, _ = g.State.calls.Do("broker "+s.ID().String(), func() (any, error) {
+			mine = true
+			return nil, g.signInAgain(ctx, call, s, v, identity, func(record *session.Record) { record.Identity = *identity })
+		})
+	}
 	if problem, ok := errors.AsType[*Problem](err); ok && problem.Status == http.StatusForbidden {
 		g.end(ctx, s, problem.Code)
 		return nil
 	}
-	if err != nil {
-		g.Observe("brokered", problemOf(err).Code)
-		return err //nolint:wrapcheck // the application's own problem
+	if s.Record().Application != former {
+		g.State.signOutLate(v, former)
 	}
-	g.Observe("brokered", "ok")
-	v.signedIn(g)
-	g.State.signOutLate(v, s.Record().Application)
-	err = g.State.Sessions.Update(ctx, s, func(record *session.Record) {
-		record.Identity, record.Application = *identity, application
-	})
-	if err != nil {
-		g.Logger.Warn("storing a changed identity", zap.Error(err)) // memory has it
-	}
-	return nil
+	return err //nolint:wrapcheck // the application's own problem
 }

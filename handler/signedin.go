@@ -98,7 +98,7 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 			g.Application.Answered(ctx, call, r, p, answer.status, record.Application)
 		}
 	}(r.Context())
-	if err := g.chainError(chain.Serve(answer, r)); err != nil || !answer.mute {
+	if err := g.serve(chain, answer, r); err != nil || !answer.mute {
 		return err
 	}
 
@@ -114,7 +114,7 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 		return g.passUnstamped(w, again, chain)
 	}
 	v.stampOf(s.Record(), g.private).put(again, g.private, g.IdentityHeaders)
-	return g.chainError(chain.Serve(&answerWriter{ResponseWriter: w, gate: g, visit: v}, again))
+	return g.serve(chain, &answerWriter{ResponseWriter: w, gate: g, visit: v}, again)
 }
 
 // mayRepeat reports whether r can be asked a second time without anybody
@@ -166,24 +166,43 @@ func (g *Gate) rebroker(r *http.Request, chain Chain, s *session.Session, v *vis
 			return nil, last.err
 		}
 		identity := s.Record().Identity
-		application, err := g.Application.SignIn(ctx, call, identity)
+		err := g.signInAgain(ctx, call, s, v, &identity, nil)
+		if known := s.Record().Identity; err == nil && !sameIdentity(&known, &identity) {
+			// Another node knew more, and what is no longer true has just been said.
+			err = g.signInAgain(ctx, call, s, v, &known, nil)
+		}
 		v.brokered.Store(&brokering{at: g.now(), err: err})
-		if err != nil {
-			g.Observe("brokered", problemOf(err).Code)
-			return nil, err //nolint:wrapcheck // the application's own problem
+		if err == nil {
+			g.Logger.Debug("signed in to the application again", zap.String("user", identity.Username))
 		}
-		g.Observe("brokered", "ok")
-		v.signedIn(g)
-		err = g.State.Sessions.Update(context.WithoutCancel(ctx), s, func(record *session.Record) {
-			record.Application = application
-		})
-		if err != nil {
-			g.Logger.Warn("storing the application's new session", zap.Error(err)) // memory has it
-		}
-		g.Logger.Debug("signed in to the application again", zap.String("user", identity.Username))
-		return nil, nil //nolint:nilnil // singleflight's signature
+		return nil, err
 	})
 	return err //nolint:wrapcheck // wrapped above
+}
+
+// signInAgain signs s in to the application as identity and keeps its new
+// session, and what else change does to the record. It is called in the single
+// flight "broker": of two at once the one that knows less could come out last.
+func (g *Gate) signInAgain(ctx context.Context, call Caller, s *session.Session, v *visit, identity *flow.Identity, change func(*session.Record)) error {
+	application, err := g.Application.SignIn(ctx, call, *identity)
+	if err != nil {
+		g.Observe("brokered", problemOf(err).Code)
+		return err //nolint:wrapcheck // the application's own problem
+	}
+	g.Observe("brokered", "ok")
+	v.signedIn(g)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+	defer cancel()
+	err = g.State.Sessions.Update(ctx, s, func(record *session.Record) {
+		record.Application = application
+		if change != nil {
+			change(record)
+		}
+	})
+	if err != nil {
+		g.Logger.Warn("storing the application's new session", zap.Error(err)) // memory has it
+	}
+	return nil
 }
 
 // localTarget returns target if it is a path of this site to come back to, else "/".

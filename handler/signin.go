@@ -126,6 +126,7 @@ func (g *Gate) signInFailed(w http.ResponseWriter, r *http.Request, chain Chain,
 func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code string) outcome {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), redemptionTimeout)
 	defer cancel()
+	began := g.now()
 	result, err := g.exchange(ctx, login, code, chain.ClientIP())
 	if err != nil {
 		return outcome{err: err}
@@ -140,14 +141,20 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 	if err != nil {
 		return outcome{err: err}
 	}
-	if old != nil && !renews {
-		g.end(ctx, old, reasonSignedInAs) // nobody goes on with somebody else's session
-	}
 	ticket, s, err := g.State.Sessions.Create(ctx, session.Record{
 		Identity: *identity, Tokens: result.Tokens, Application: application, Created: g.now(),
 	})
 	if err != nil {
 		return outcome{err: errStorageUnavailable.Because(err)}
+	}
+	if old != nil && !renews {
+		g.end(ctx, old, reasonSignedInAs) // nobody goes on with somebody else's session
+	}
+	if meant, err := g.State.Sessions.EndMeant(ctx, s, began); meant {
+		if err != nil {
+			g.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
+		}
+		return outcome{err: errSignedOutMeanwhile}
 	}
 	v := visitOf(s)
 	v.see(r)

@@ -112,10 +112,13 @@ func (g *Gate) leaveURL(r *http.Request, idToken string) string {
 // providers: it has no end-session endpoint, but a portal with a logout page.
 const autheliaAuthorization = "/api/oidc/authorization"
 
-// signedOut is the page after a sign-out. It starts nothing by itself.
-func (g *Gate) signedOut(w http.ResponseWriter, r *http.Request) error {
-	http.SetCookie(w, g.cookies.unset(g.cookies.signedOut))
-	clearCache(w) // again: the page that signed out was still shown the first time
+// signedOut is the page after a sign-out. It starts nothing by itself, and
+// takes nothing from a browser that was only made to load it as an image.
+func (g *Gate) signedOut(w http.ResponseWriter, r *http.Request, k kind) error {
+	if k == kindNavigation || r.Header.Get("Sec-Fetch-Mode") == "" {
+		http.SetCookie(w, g.cookies.unset(g.cookies.signedOut))
+		clearCache(w) // again: the page that signed out was still shown the first time
+	}
 	(&page{
 		Status: http.StatusOK, Title: "You are signed out", Text: "See you soon.",
 		Links: []link{{ID: "sign-in", Label: "Sign in again", Href: Base + "/login"}},

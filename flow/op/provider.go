@@ -40,15 +40,17 @@ type Config struct {
 
 	// Report, if any, hears of every Event as it happens and must not block.
 	// The error is nil for EventRedeemed and never holds anything secret or
-	// personal. For EventRefused it prints as one of the Refusal constants,
-	// or, in the one case that is no refusal, says how signing went wrong.
+	// personal. For EventRefused and EventStranger it prints as one of the
+	// Refusal constants, or, in the one case that is no refusal, says how
+	// signing went wrong. Anybody can bring about any number of EventStranger.
 	Report func(event string, err error)
 }
 
 // What Config.Report is called with.
 const (
 	EventRedeemed = "code_redeemed"            // RomM got an ID token
-	EventRefused  = "token_request_refused"    // RomM, or somebody else, got none
+	EventRefused  = "token_request_refused"    // RomM, by its secret or its code, got none
+	EventStranger = "token_request_unknown"    // whoever it was that got none, it was not RomM
 	EventKeys     = "signing_keys_unavailable" // loading the keys in the background went wrong
 )
 

@@ -34,13 +34,17 @@ func (p *Provider) ServeToken(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodPost) {
 		return
 	}
-	response, err := p.exchange(w, r)
+	response, known, err := p.exchange(w, r)
 	if err == nil {
 		p.config.Report(EventRedeemed, nil)
 		writeJSON(w, http.StatusOK, response)
 		return
 	}
-	p.config.Report(EventRefused, err)
+	event := EventStranger
+	if known {
+		event = EventRefused
+	}
+	p.config.Report(event, err)
 	refusal, ok := errors.AsType[*refusalError](err)
 	if !ok || refusal == errUnavailable {
 		unavailable(w)
@@ -52,19 +56,21 @@ func (p *Provider) ServeToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, refusal.status, errorResponse{Error: refusal.code})
 }
 
-// exchange turns a token request into tokens.
-func (p *Provider) exchange(w http.ResponseWriter, r *http.Request) (tokenResponse, error) {
+// exchange turns a token request into tokens. known reports whether it is
+// RomM's, by its secret or by a code of ours: anybody may send another.
+func (p *Provider) exchange(w http.ResponseWriter, r *http.Request) (response tokenResponse, known bool, err error) {
 	form, err := readForm(w, r)
+	known = p.authenticate(r, form) == nil
 	if err != nil {
-		return tokenResponse{}, err
+		return response, known, err
 	}
 	keys := p.state.soon(r.Context(), p.config.Report)
 	if keys == nil {
-		return tokenResponse{}, errUnavailable
+		return response, known, errUnavailable
 	}
 	key, ok := keys.current(p.config.Algorithm, p.state.now())
 	if !ok {
-		return tokenResponse{}, errUnavailable
+		return response, known, errUnavailable
 	}
 	code := form.Get("code")
 	opened, genuine := p.openCode(keys.keyring, code)
@@ -72,19 +78,19 @@ func (p *Provider) exchange(w http.ResponseWriter, r *http.Request) (tokenRespon
 		if genuine {
 			p.state.refuse(code, opened, refusal.reason)
 		}
-		return tokenResponse{}, refusal
+		return response, known || genuine, refusal
 	}
 	// Signed before it is redeemed, so that a code is spent only for a token.
-	response := tokenResponse{AccessToken: rand.Text(), TokenType: "Bearer", ExpiresIn: int64(idTokenLifetime.Seconds())}
+	response = tokenResponse{AccessToken: rand.Text(), TokenType: "Bearer", ExpiresIn: int64(idTokenLifetime.Seconds())}
 	response.IDToken, err = p.sign(key, issuer(r), opened, response.AccessToken)
 	if err != nil {
 		p.state.refuse(code, opened, RefusalUnavailable)
-		return tokenResponse{}, err
+		return tokenResponse{}, known, err
 	}
 	if err := p.state.redeem(code, opened); err != nil {
-		return tokenResponse{}, err
+		return tokenResponse{}, known, err
 	}
-	return response, nil
+	return response, known, nil
 }
 
 // check refuses a token request for everything but the code's age and use.

@@ -499,3 +499,39 @@ func FuzzServeToken(f *testing.F) {
 		}
 	})
 }
+
+// Anybody can send token requests, as many as they like. They are told from
+// those of a RomM that is set up wrongly, which the operator has to hear of.
+func TestStrangersTokenRequests(t *testing.T) {
+	for name, row := range map[string]struct {
+		change func(*http.Request, url.Values)
+		known  bool
+	}{
+		"nothing":                      {func(r *http.Request, f url.Values) { clear(f); r.Header.Del("Authorization") }, false},
+		"the public client id":         {func(r *http.Request, f url.Values) { f.Set("code", "x"); r.SetBasicAuth(testConfig.ClientID, "guess") }, false},
+		"no form":                      {func(r *http.Request, _ url.Values) { r.Header = http.Header{} }, false},
+		"another secret, a code of us": {func(r *http.Request, _ url.Values) { r.SetBasicAuth(testConfig.ClientID, "old") }, true},
+		"another client, a code of us": {func(r *http.Request, _ url.Values) { r.SetBasicAuth("old", testConfig.ClientSecret) }, true},
+		"RomM's secret, another code":  {func(_ *http.Request, f url.Values) { f.Set("code", "x") }, true},
+		"RomM's secret, no form":       {func(r *http.Request, _ url.Values) { r.Header.Del("Content-Type") }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			heard := &events{}
+			config := testConfig
+			config.Report = heard.report
+			provider, _ := prepared(t, config)
+			form := tokenForm(code(t, provider, testClaims))
+			request := tokenRequest(nil)
+			row.change(request, form)
+			request.Body = io.NopCloser(strings.NewReader(form.Encode()))
+			provider.ServeToken(httptest.NewRecorder(), request)
+			want := EventStranger
+			if row.known {
+				want = EventRefused
+			}
+			if got := heard.all(); len(got) != 1 || !strings.HasPrefix(got[0], want+": ") {
+				t.Errorf("heard %v, want %s", got, want)
+			}
+		})
+	}
+}

@@ -378,3 +378,64 @@ func TestListWhileFilesVanish(t *testing.T) {
 		t.Error("a folder that could not be read counts as empty")
 	}
 }
+
+// Somebody is signed out everywhere while they sign in: their new session is in
+// no list yet, and ends all the same. One that began later does not.
+func TestEndsMeantForWhoSignsIn(t *testing.T) {
+	for name, end := range map[string]struct {
+		ask   func(context.Context, *Store) (int, error)
+		meant bool
+	}{
+		"the user": {func(ctx context.Context, s *Store) (int, error) {
+			return s.EndUser(ctx, UserKey("https://auth.example.com", "sub-ada"), "operator")
+		}, true},
+		"the provider's session": {func(ctx context.Context, s *Store) (int, error) {
+			return s.EndSID(ctx, SIDKey("https://auth.example.com", "sid-ada"), "operator")
+		}, true},
+		"everybody":    {func(ctx context.Context, s *Store) (int, error) { return s.EndAll(ctx, "operator") }, true},
+		"another user": {func(ctx context.Context, s *Store) (int, error) { return s.EndUser(ctx, "x", "operator") }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newTestStore(newFakeStorage())
+				began := time.Now()
+				time.Sleep(time.Second)
+				if n, err := end.ask(t.Context(), s); n != 0 || err != nil {
+					t.Fatal(n, err)
+				}
+				time.Sleep(time.Second)
+				ticket, made := create(t, s, "ada")
+				if meant, err := s.EndMeant(t.Context(), made, began); meant != end.meant || err != nil {
+					t.Errorf("meant %v, %v", meant, err)
+				}
+				if made.Ended() != end.meant || end.meant && made.Reason() != "operator" {
+					t.Errorf("ended %v, %s", made.Ended(), made.Reason())
+				}
+				if end.meant {
+					mustNot(t, s, ticket)
+				}
+				later, lives := create(t, s, "ada")
+				if meant, err := s.EndMeant(t.Context(), lives, time.Now()); meant || err != nil || lives.Ended() {
+					t.Errorf("a later sign-in: %v, %v", meant, err)
+				}
+				mustOpen(t, s, later)
+			})
+		})
+	}
+}
+
+// Ends that are asked for without end do not fill the memory.
+func TestEndsRememberedAreBounded(t *testing.T) {
+	t.Parallel()
+	var e ends
+	now := time.Now()
+	for range endsKept + 10 {
+		e.add(now, &selection{})
+	}
+	if len(e.recent) != endsKept {
+		t.Errorf("%d are kept", len(e.recent))
+	}
+	if e.add(now.Add(endsRemembered+time.Second), &selection{}); len(e.recent) != 1 {
+		t.Errorf("%d are kept for too long", len(e.recent))
+	}
+}

@@ -60,6 +60,7 @@ func (s *Store) endAll(ctx context.Context, reason string, covers func(*Head) bo
 // only storage has. What storage did not take is due.
 func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 	asked := s.now().UTC()
+	s.asked.add(asked, sel) // before memory is looked at: Create writes there, then EndMeant looks here
 	var mu sync.Mutex
 	chosen := make(map[ID]struct{})
 	choose := func(id ID, head *Head) {

@@ -66,6 +66,7 @@ type Store struct {
 	turns    turns         // one Update of a session at a time
 	seen     chan *Session // whose last use is to be written
 	due      due           // what storage could not take yet
+	asked    ends          // what was asked for lately
 	away     atomic.Bool
 	polled   int64 // Unix seconds of the last tombstones read; only poll uses it
 

@@ -20,6 +20,13 @@ type account struct {
 	Created  string   `json:"created_at"`
 }
 
+// What RomM may say of one account, and of all, in bytes. Users fill theirs
+// with settings as they like: nobody may become too large to lose a role.
+const (
+	accountLimit  = 1 << 20
+	accountsLimit = 16 << 20
+)
+
 // whoIs asks RomM whose session it is, or, if it is empty, whose credential call brings.
 func (a *App) whoIs(ctx context.Context, call handler.Caller, session string) (*account, error) {
 	return a.account(ctx, call, "/api/users/me", session)
@@ -27,13 +34,16 @@ func (a *App) whoIs(ctx context.Context, call handler.Caller, session string) (*
 
 // account asks RomM for the user at path, under session.
 func (a *App) account(ctx context.Context, call handler.Caller, path, session string) (*account, error) {
-	asked := handler.Call{Method: http.MethodGet, Target: path}
+	asked := handler.Call{Method: http.MethodGet, Target: path, Limit: accountLimit}
 	if session != "" {
 		asked.Cookie = sessionCookie + "=" + session
 	}
 	answer, err := call(ctx, asked)
 	if err != nil {
 		return nil, errUnreachable.Because(err)
+	}
+	if answer.Cut {
+		return nil, errAccountTooLarge.Because(seen("GET "+path, answer))
 	}
 	var user account
 	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &user) != nil || user.ID <= 0 || user.Username == "" {
@@ -46,10 +56,13 @@ func (a *App) account(ctx context.Context, call handler.Caller, path, session st
 func (a *App) otherAdmins(ctx context.Context, call handler.Caller, session string, user *account) (bool, error) {
 	const what = "GET /api/users"
 	answer, err := call(ctx, handler.Call{
-		Method: http.MethodGet, Target: "/api/users", Cookie: sessionCookie + "=" + session,
+		Method: http.MethodGet, Target: "/api/users", Cookie: sessionCookie + "=" + session, Limit: accountsLimit,
 	})
 	if err != nil {
 		return false, errUnreachable.Because(err)
+	}
+	if answer.Cut {
+		return false, errAccountTooLarge.Because(seen(what, answer))
 	}
 	var users []account
 	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &users) != nil {

@@ -84,6 +84,11 @@ var (
 		Text: "RomM does not find the account that you used until now. Ask whoever runs the site.", Way: handler.WayProvider,
 		Hint: "The account's e-mail address or user name was changed in RomM while its user was away. Give it back its e-mail address.",
 	}
+	errAccountTooLarge = &handler.Problem{
+		Code: "account_too_large", Status: http.StatusForbidden, Title: "Your account in RomM is too large",
+		Text: "RomM says more about it than this site reads, so that your role cannot be told. Ask whoever runs the site.", Way: handler.WayProvider,
+		Hint: "One account may be 1 MiB, all together 16 MiB. Look for an account with settings (ui_settings) of that size in GET /api/users.",
+	}
 	errLinkTaken = &handler.Problem{
 		Code: "link_taken", Status: http.StatusForbidden, Title: "This e-mail address belongs to somebody else here",
 		Text: "Another account at {provider} already uses the RomM account with your e-mail address.", Way: handler.WayProvider,

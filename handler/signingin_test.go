@@ -1,0 +1,110 @@
+package handler
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+)
+
+// The provider signs alice out everywhere while she signs in here. She is not
+// signed in by the very session that was ended.
+func TestSignedOutWhileSigningIn(t *testing.T) {
+	inBubble(t, refreshingClient, nil, func(s *site) {
+		s.app.during = func(int) {
+			key := session.UserKey("https://auth.example.com", s.op.Subject("alice"))
+			if _, err := s.gate.State.Sessions.EndUser(s.Context(), key, "backchannel_logout"); err != nil {
+				s.Error(err)
+			}
+		}
+		back := s.through(s.open("/"), "alice")
+		if back.Code != http.StatusForbidden || !strings.Contains(back.Body.String(), "signed_out_meanwhile") || hasTicket(back.Header()) {
+			s.Errorf("%d %v", back.Code, back.Header())
+		}
+		s.settle()
+		if ended := s.ended(); len(ended) != 1 || ended[0] != "backchannel_logout" {
+			s.Errorf("ended %v", ended)
+		}
+		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" {
+			s.Errorf("ended in the application: %v", ended)
+		}
+		s.app.during = nil
+		s.after(time.Second)
+		if again := s.as("alice"); s.session(again) == nil {
+			s.Error("alice cannot sign in again")
+		}
+	})
+}
+
+// A sign-in that storage refuses, of the same user or of another, takes nothing
+// from the session that was there before.
+func TestSignInWithoutStorageEndsNothing(t *testing.T) {
+	t.Parallel()
+	for _, user := range []string{"alice", "bob"} {
+		t.Run(user, func(t *testing.T) {
+			inBubble(t, refreshingClient, nil, func(s *site) {
+				ticket := s.as("alice")
+				s.newPortal()
+				s.app.during = func(int) { s.storage.fail(errors.New("away")) }
+				begun := s.open(Base+"/login", ticket)
+				back := s.through(begun, user, ticket)
+				if back.Code != http.StatusServiceUnavailable || hasTicket(back.Header()) {
+					s.Errorf("%d %v", back.Code, back.Header())
+				}
+				s.storage.fail(nil)
+				s.settle()
+				if ended := s.ended(); len(ended) != 0 || s.session(ticket) == nil {
+					s.Errorf("ended %v", ended)
+				}
+				s.upstream(s.do(s, "/api/x", "Cookie", ticket))
+			})
+		})
+	}
+}
+
+// hasTicket reports whether an answer sets or takes away a ticket.
+func hasTicket(header http.Header) bool {
+	return strings.Contains(strings.Join(header["Set-Cookie"], "\n"), "__Host-romm_oidc=")
+}
+
+// Another site links to our sign-in. Where the provider asks nothing, that
+// would end the session of who follows it, and cut what they have open.
+func TestForeignLinkToSignIn(t *testing.T) {
+	inBubble(t, refreshingClient, nil, func(s *site) {
+		ticket := s.as("alice")
+		for origin, signsIn := range map[string]bool{"cross-site": false, "same-site": false, "same-origin": true, "none": true} {
+			for next, want := range map[string]string{"": "/", "/rom/7": "/rom/7", "//evil.com": "/", Base + "/logout": "/"} {
+				w := s.do(s, Base+"/login?next="+next, append(fields(navigation), "Cookie", ticket, "Sec-Fetch-Site", origin)...)
+				if location := w.Header().Get("Location"); w.Code != http.StatusFound || (location == want) == signsIn {
+					s.Errorf("%s, next=%s: %d %s", origin, next, w.Code, location)
+				}
+			}
+			w := s.do(s, Base+"/login", append(fields(navigation), "Sec-Fetch-Site", origin)...)
+			if !strings.HasPrefix(w.Header().Get("Location"), "https://auth.example.com/") {
+				s.Errorf("%s, nobody signed in: %d %s", origin, w.Code, w.Header().Get("Location"))
+			}
+		}
+		s.upstream(s.do(s, "/api/x", "Cookie", ticket))
+	})
+}
+
+// An image on another site whose address is our page after a sign-out.
+func TestForeignImageOfTheSignedOutPage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	for request, cleared := range map[string]bool{
+		"Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=cross-site":   false,
+		"Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=cross-site": false,
+		"Sec-Purpose=prefetch " + navigation:                                      false,
+		navigation:                                                                true,
+		"":                                                                        true, // a browser that does not say
+	} {
+		w := f.do(t, Base+"/signed-out", append(fields(request), "Cookie", "__Host-romm_oidc_signed_out=1")...)
+		if got := w.Header().Get("Clear-Site-Data") != ""; w.Code != http.StatusOK || got != cleared || (w.Header().Get("Set-Cookie") != "") != cleared {
+			t.Errorf("%s: %d %v", request, w.Code, w.Header())
+		}
+	}
+}
