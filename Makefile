@@ -3,7 +3,7 @@ GO ?= go
 TAGS ?= nobadger,nomysql,nopgx
 BIN := bin
 
-.PHONY: build demo test lint bench clean
+.PHONY: build demo test lint bench scale clean
 
 ## build: Caddy with this module, in bin/caddy
 build:
@@ -31,6 +31,10 @@ lint:
 ## bench: a signed-in request through the gate
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./handler/ ./flow/session/
+
+## scale: what a million sessions cost a storage on the network, simulated
+scale:
+	$(GO) test -v -run TestScale -timeout 30m ./flow/session/ -sessions 1000000
 
 clean:
 	rm -rf $(BIN)

@@ -1,27 +1,42 @@
 package rommoidc
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
 
 func init() {
-	httpcaddyfile.RegisterHandlerDirective("romm_oidc", parseCaddyfile)
+	httpcaddyfile.RegisterDirective("romm_oidc", parseCaddyfile)
 	httpcaddyfile.RegisterDirectiveOrder("romm_oidc", httpcaddyfile.Before, "forward_auth")
 }
 
-func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	var m Middleware
-	return &m, m.UnmarshalCaddyfile(h.Dispenser)
+// parseCaddyfile is what RegisterHandlerDirective would make of
+// UnmarshalCaddyfile, but that a matcher is refused.
+func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // the directive's own name
+	matcher, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, fmt.Errorf("romm_oidc: %w", err)
+	}
+	if matcher != nil {
+		return nil, h.Err("romm_oidc takes no matcher: what does not match would reach RomM past the gate. Leave it out; clients lets in what has no browser")
+	}
+	m := new(Middleware)
+	if err := m.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	return h.NewRoute(nil, m), nil
 }
 
 // UnmarshalCaddyfile sets up the handler from the Caddyfile:
 //
-//	romm_oidc [<matcher>] {
+//	romm_oidc {
 //		issuer             <url>
 //		issuer_address     <url>
 //		client_id          <id>
@@ -57,6 +72,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //	}
 //
 // The block may be left out where the environment has all that is required.
+// There is no matcher: what it leaves out would reach RomM past the gate.
 func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's own name
 	if d.NextArg() {
@@ -100,14 +116,14 @@ func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 func (m *Middleware) unmarshalAllow(d *caddyfile.Dispenser) error {
-	m.Allow = new(Allow)
+	m.Allow = new(settings.Allow)
 	return lists(d, "allow", map[string]*[]string{
 		"groups": &m.Allow.Groups, "emails": &m.Allow.Emails, "domains": &m.Allow.Domains,
 	})
 }
 
 func (m *Middleware) unmarshalRoles(d *caddyfile.Dispenser) error {
-	m.Roles = new(Roles)
+	m.Roles = new(settings.Roles)
 	return lists(d, "roles", map[string]*[]string{"admin": &m.Roles.Admin, "user": &m.Roles.User})
 }
 
@@ -116,7 +132,12 @@ func (m *Middleware) unmarshalSession(d *caddyfile.Dispenser) error {
 	words := map[string]*caddy.Duration{
 		"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck, "unproven": &m.Session.Unproven,
 	}
-	return block(d, "session", words, func(to *caddy.Duration) error { return duration(d, to) })
+	return block(d, "session", words, func(to *caddy.Duration) error {
+		if *to != 0 {
+			return d.Errf("session: %s is given twice", d.Val())
+		}
+		return duration(d, to)
+	})
 }
 
 func (m *Middleware) unmarshalIdentityHeaders(d *caddyfile.Dispenser) error {
@@ -158,21 +179,29 @@ func block[T any](d *caddyfile.Dispenser, name string, words map[string]*T, line
 // text reads exactly one argument.
 func text(d *caddyfile.Dispenser, to *string) error {
 	word := d.Val()
-	if !d.AllArgs(to) {
-		return d.Errf("%s takes exactly one value", word)
+	switch args := d.RemainingArgs(); len(args) {
+	case 0:
+		return d.Errf("%s takes exactly one value, and has none", word)
+	case 1:
+		*to = args[0]
+		return nil
+	default:
+		return d.Errf("%s takes exactly one value, and has %d: put quotes around one with spaces in it", word, len(args))
 	}
-	return nil
 }
 
 // duration reads exactly one duration.
 func duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
-	var value string
+	word, value := d.Val(), ""
 	if err := text(d, &value); err != nil {
 		return err
 	}
 	parsed, err := caddy.ParseDuration(value)
-	if err != nil || parsed <= 0 {
-		return d.Errf("%q is not a duration like 12h or 14d", value)
+	if err == nil && parsed == 0 || slices.Contains([]string{"off", "no", "never", "none"}, value) {
+		return d.Errf("%s cannot be switched off: write a duration like 12h or 14d, or leave it out", word)
+	}
+	if err != nil || parsed < 0 {
+		return d.Errf("%s: %q is not a duration like 90s, 5m, 12h or 14d", word, value)
 	}
 	*to = caddy.Duration(parsed)
 	return nil

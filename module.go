@@ -17,13 +17,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -37,6 +35,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
 	_ "github.com/romm-oidc/caddy-romm-oidc/handler/command" // caddy romm-oidc
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
 
 func init() {
@@ -72,7 +71,7 @@ func init() {
 // `{http.auth.user.sub}` | the subject at the provider
 //
 // and, with `errors pass`, `{http.romm_oidc.code}`, `{http.romm_oidc.status}`
-// and `{http.romm_oidc.reference}` for the error routes.
+// and `{http.romm_oidc.reference}` of its own errors for the error routes.
 type Middleware struct {
 	// The provider's issuer URL, exactly as it names itself. https, or http on
 	// a loopback name. Default: `OIDC_SERVER_APPLICATION_URL`.
@@ -117,10 +116,10 @@ type Middleware struct {
 	GroupsClaim string `json:"groups_claim,omitempty"`
 
 	// Who may use the site. Default: whoever the provider lets through.
-	Allow *Allow `json:"allow,omitempty"`
+	Allow *settings.Allow `json:"allow,omitempty"`
 
 	// Who is what in RomM (4.8 or later). Default: RomM's own roles stay as they are.
-	Roles *Roles `json:"roles,omitempty"`
+	Roles *settings.Roles `json:"roles,omitempty"`
 
 	// Clients without a browser to let in, beside those with a client token:
 	// `password`, `bearer`, `feeds`, `downloads`, `covers`. Default: none.
@@ -153,20 +152,6 @@ type Middleware struct {
 	logger  *zap.Logger
 }
 
-// Allow says who may use the site: whoever one of the entries fits.
-type Allow struct {
-	Groups  []string `json:"groups,omitempty"`  // names of groups
-	Emails  []string `json:"emails,omitempty"`  // e-mail addresses
-	Domains []string `json:"domains,omitempty"` // what stands after the "@"
-}
-
-// Roles says who is what in RomM. An entry is a group, an e-mail address, or
-// "*" for everybody. Who fits no entry is not let in.
-type Roles struct {
-	Admin []string `json:"admin,omitempty"`
-	User  []string `json:"user,omitempty"`
-}
-
 // Session says how long a session lasts.
 type Session struct {
 	Idle     caddy.Duration `json:"idle,omitempty"`     // without use; default 14d
@@ -190,7 +175,8 @@ var gates = caddy.NewUsagePool()
 type gateState struct {
 	id, issuer, clientID, origin string
 
-	relyingParty atomic.Pointer[flow.RelyingParty] // the last instance's
+	relyingParty atomic.Pointer[flow.RelyingParty]   // the last instance's
+	warned       atomic.Pointer[prometheus.Registry] // of the configuration whose warnings were given
 
 	storage  atomic.Pointer[flow.Storage]
 	links    *romm.Links
@@ -221,14 +207,17 @@ func (s *gateState) Issuer() string { return s.issuer }
 // Sessions implements admin.Gate.
 func (s *gateState) Sessions() *session.Store { return s.sessions }
 
-// Status implements admin.Gate. It asks the provider as a sign-in would, so
-// that who looks after a failure sees whether it is over.
+// Status implements admin.Gate. It asks the provider and uses storage as a
+// sign-in would, so that who looks after a failure sees whether it is over.
 func (s *gateState) Status(ctx context.Context) admin.Status {
 	status := admin.Status{
 		Gate: s.id, Issuer: s.issuer, ClientID: s.clientID, Origin: s.origin,
 		StorageAway: s.sessions.Away(), SessionsInMemory: s.sessions.Len(),
 	}
 	rp := s.relyingParty.Load()
+	if err := s.sessions.Try(ctx); err != nil {
+		status.StorageError = err.Error()
+	}
 	_, err := rp.Provider(ctx)
 	read, failed := rp.Loaded()
 	status.Provider.MetadataRead = read
@@ -254,19 +243,13 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	origin, err := resolved.check()
+	origin, err := resolved.Check()
+	if err != nil {
+		return err //nolint:wrapcheck // it names the word
+	}
+	client, err := newClient(resolved)
 	if err != nil {
 		return err
-	}
-	client, err := resolved.client()
-	if err != nil {
-		return err
-	}
-	if !origin.Secure() {
-		m.logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions")
-	}
-	if slices.Contains(resolved.Clients, romm.ClientsPassword) {
-		m.logger.Warn("clients password: whoever has a password of RomM's own gets past the provider and its second factor")
 	}
 	if err := register(ctx.GetMetricsRegistry()); err != nil {
 		return err
@@ -277,9 +260,13 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	// A configuration has one registry, however many addresses its sites have.
+	if registry := ctx.GetMetricsRegistry(); state.warned.Swap(registry) != registry {
+		warn(m.logger, resolved, origin)
+	}
 	storage := flow.Storage(ctx.Storage())
 	state.storage.Store(&storage)
-	limits := session.Limits{Idle: time.Duration(resolved.Session.Idle), Lifetime: time.Duration(resolved.Session.Lifetime), Rotate: time.Duration(resolved.Rotate)}
+	limits := session.Limits{Idle: resolved.Idle, Lifetime: resolved.Lifetime, Rotate: resolved.Rotate}
 	state.sessions.Configure(storage, limits)
 	state.provider.Configure(limits.Rotate)
 
@@ -288,16 +275,16 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		ProviderLabel: resolved.Provider,
 		RelyingParty: flow.New(flow.Config{
 			Issuer: resolved.Issuer, ClientID: resolved.ClientID, ClientSecret: resolved.ClientSecret,
-			ClientAuth: clientAuths[resolved.ClientAuth], RedirectURI: resolved.RedirectURI, Scopes: resolved.Scopes,
+			ClientAuth: settings.ClientAuths[resolved.ClientAuth], RedirectURI: resolved.RedirectURI, Scopes: resolved.Scopes,
 			UsernameClaim: resolved.UsernameClaim, GroupsClaim: resolved.GroupsClaim,
 			Client: client, Keyring: state.sessions.Keyring,
 		}),
-		Application:     resolved.application(state, m.logger),
+		Application:     newApplication(resolved, state, m.logger),
 		State:           state.gate,
-		Policy:          resolved.policy(),
+		Policy:          resolved.Policy(),
 		Lifetime:        limits.Lifetime,
-		Recheck:         time.Duration(resolved.Session.Recheck),
-		Unproven:        time.Duration(resolved.Session.Unproven),
+		Recheck:         resolved.Recheck,
+		Unproven:        resolved.Unproven,
 		IdentityHeaders: resolved.IdentityHeaders,
 		PassErrors:      resolved.Errors == "pass",
 		Logger:          m.logger,
@@ -307,8 +294,18 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	return nil
 }
 
+// warn says what is allowed and dangerous.
+func warn(logger *zap.Logger, s *settings.Settings, origin handler.Origin) {
+	if !origin.Secure() {
+		logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions")
+	}
+	if slices.Contains(s.Clients, romm.ClientsPassword) {
+		logger.Warn("clients password: whoever has a password of RomM's own gets past the provider and its second factor")
+	}
+}
+
 // load takes this instance's share of the gate's state.
-func (m *Middleware) load(id string, resolved *Middleware, origin handler.Origin) (*gateState, error) {
+func (m *Middleware) load(id string, resolved *settings.Settings, origin handler.Origin) (*gateState, error) {
 	value, _, err := gates.LoadOrNew(id, func() (caddy.Destructor, error) {
 		node, _ := os.Hostname() // only for lists; may be empty
 		state := &gateState{id: id, issuer: resolved.Issuer, clientID: resolved.ClientID, origin: origin.String(), romm: romm.NewState()}
@@ -336,12 +333,6 @@ func (m *Middleware) load(id string, resolved *Middleware, origin handler.Origin
 	return state, nil
 }
 
-// defaultRecheck is how often the provider is asked about a session in use.
-const defaultRecheck = 5 * time.Minute
-
-// defaultUnproven is how long a session whose tokens ended goes on without its user.
-const defaultUnproven = 24 * time.Hour
-
 const handlerID = "http.handlers.romm_oidc"
 
 // Cleanup gives back this instance's share of the gate's state. Caddy calls it
@@ -358,8 +349,19 @@ func (m *Middleware) Cleanup() error {
 	return nil
 }
 
+// mark says, among a request's variables, that a gate has had it.
+const mark = "romm_oidc"
+
+var errTwice = errors.New("romm_oidc stands twice in the way of this request: leave one out. One before the site's other directives is enough, inside handle or outside")
+
 // ServeHTTP hands the request to the gate.
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	// What a first gate stamps, a second would strip. Its own calls have the
+	// mark too: they begin behind it.
+	if caddyhttp.GetVar(r.Context(), mark) != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
+	}
+	caddyhttp.SetVar(r.Context(), mark, true)
 	err := m.gate.ServeHTTP(w, r, &chain{next: next, r: r})
 	if problem, ok := errors.AsType[*handler.Problem](err); ok {
 		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
@@ -412,9 +414,8 @@ func (c *chain) Keep() handler.Chain {
 	ctx := c.r.Context()
 	known, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
 	kept := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, maps.Clone(known))
-	for _, key := range []caddy.CtxKey{caddy.ReplacerCtxKey, caddyhttp.ServerCtxKey} {
-		kept = context.WithValue(kept, key, ctx.Value(key))
-	}
+	kept = context.WithValue(kept, caddy.ReplacerCtxKey, ctx.Value(caddy.ReplacerCtxKey))
+	kept = context.WithValue(kept, caddyhttp.ServerCtxKey, ctx.Value(caddyhttp.ServerCtxKey))
 	return &chain{next: c.next, r: (&http.Request{}).WithContext(kept)}
 }
 
@@ -519,32 +520,33 @@ func gateID(issuer, clientID string, origin handler.Origin) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-var clientAuths = map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "post": flow.ClientAuthPost}
-
-// resolve returns a copy of m with placeholders replaced and defaults filled
-// in. Secrets stay in the copy.
-func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
-	c := &Middleware{IdentityHeaders: m.IdentityHeaders, Rotate: m.Rotate, logger: m.logger}
+// resolve returns the settings with placeholders replaced and defaults filled
+// in. Secrets stay in them.
+func (m *Middleware) resolve(repl *caddy.Replacer) (*settings.Settings, error) {
+	c := &settings.Settings{IdentityHeaders: m.IdentityHeaders, Rotate: time.Duration(m.Rotate)}
+	if m.Session != nil {
+		c.Idle, c.Lifetime = time.Duration(m.Session.Idle), time.Duration(m.Session.Lifetime)
+		c.Recheck, c.Unproven = time.Duration(m.Session.Recheck), time.Duration(m.Session.Unproven)
+	}
 	for _, field := range []struct {
 		word     string
 		from     string
 		to       *string
 		variable string // RomM's, if it has one
-		missing  string // the default
 	}{
-		{"issuer", m.Issuer, &c.Issuer, "OIDC_SERVER_APPLICATION_URL", ""},
-		{"issuer_address", m.IssuerAddress, &c.IssuerAddress, "", ""},
-		{"client_id", m.ClientID, &c.ClientID, "OIDC_CLIENT_ID", ""},
-		{"client_secret", m.ClientSecret, &c.ClientSecret, "OIDC_CLIENT_SECRET", ""},
-		{"romm_client_secret", m.RommClientSecret, &c.RommClientSecret, "", ""},
-		{"romm_id_token_alg", m.RommIDTokenAlg, &c.RommIDTokenAlg, "", op.ES256},
-		{"client_auth", m.ClientAuth, &c.ClientAuth, "", "basic"},
-		{"redirect_uri", m.RedirectURI, &c.RedirectURI, "OIDC_REDIRECT_URI", ""},
-		{"username_claim", m.UsernameClaim, &c.UsernameClaim, "", "preferred_username"},
-		{"groups_claim", m.GroupsClaim, &c.GroupsClaim, "", "groups"},
-		{"errors", m.Errors, &c.Errors, "", ""},
-		{"tls_ca", m.TLSCA, &c.TLSCA, "", ""},
-		{"provider", m.Provider, &c.Provider, "OIDC_PROVIDER", ""},
+		{"issuer", m.Issuer, &c.Issuer, "OIDC_SERVER_APPLICATION_URL"},
+		{"issuer_address", m.IssuerAddress, &c.IssuerAddress, ""},
+		{"client_id", m.ClientID, &c.ClientID, "OIDC_CLIENT_ID"},
+		{"client_secret", m.ClientSecret, &c.ClientSecret, "OIDC_CLIENT_SECRET"},
+		{"romm_client_secret", m.RommClientSecret, &c.RommClientSecret, ""},
+		{"romm_id_token_alg", m.RommIDTokenAlg, &c.RommIDTokenAlg, ""},
+		{"client_auth", m.ClientAuth, &c.ClientAuth, ""},
+		{"redirect_uri", m.RedirectURI, &c.RedirectURI, "OIDC_REDIRECT_URI"},
+		{"username_claim", m.UsernameClaim, &c.UsernameClaim, ""},
+		{"groups_claim", m.GroupsClaim, &c.GroupsClaim, ""},
+		{"errors", m.Errors, &c.Errors, ""},
+		{"tls_ca", m.TLSCA, &c.TLSCA, ""},
+		{"provider", m.Provider, &c.Provider, "OIDC_PROVIDER"},
 	} {
 		value, err := repl.ReplaceOrErr(field.from, field.from != "", true)
 		if err != nil {
@@ -553,10 +555,7 @@ func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
 		if value == "" && field.variable != "" {
 			value = os.Getenv(field.variable)
 		}
-		if value = strings.TrimSpace(value); value == "" {
-			value = field.missing
-		}
-		*field.to = value
+		*field.to = strings.TrimSpace(value)
 	}
 	list := func(word string, from []string) ([]string, error) {
 		to := make([]string, len(from))
@@ -572,13 +571,13 @@ func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
 	var errs [7]error
 	c.Scopes, errs[0] = list("scopes", m.Scopes)
 	if m.Allow != nil {
-		c.Allow = new(Allow)
+		c.Allow = new(settings.Allow)
 		c.Allow.Groups, errs[1] = list("allow: groups", m.Allow.Groups)
 		c.Allow.Emails, errs[2] = list("allow: emails", m.Allow.Emails)
 		c.Allow.Domains, errs[3] = list("allow: domains", m.Allow.Domains)
 	}
 	if m.Roles != nil {
-		c.Roles = new(Roles)
+		c.Roles = new(settings.Roles)
 		c.Roles.Admin, errs[4] = list("roles: admin", m.Roles.Admin)
 		c.Roles.User, errs[5] = list("roles: user", m.Roles.User)
 	}
@@ -586,208 +585,40 @@ func (m *Middleware) resolve(repl *caddy.Replacer) (*Middleware, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	c.fillIn(m.Session)
+	c.Fill()
 	return c, nil
 }
 
-// fillIn sets the defaults that depend on other settings.
-func (m *Middleware) fillIn(given *Session) {
-	if len(m.Scopes) == 0 {
-		m.Scopes = []string{"openid", "profile", "email"}
-	}
-	if m.RommClientSecret == "" {
-		m.RommClientSecret = m.ClientSecret
-	}
-	if m.Provider == "" {
-		if u, err := url.Parse(m.Issuer); err == nil {
-			m.Provider = u.Hostname()
-		}
-	}
-	if m.Rotate == 0 {
-		m.Rotate = caddy.Duration(flow.DefaultRotate)
-	}
-	m.Session = &Session{
-		Idle: caddy.Duration(session.DefaultIdle), Lifetime: caddy.Duration(session.DefaultLifetime),
-		Recheck: caddy.Duration(defaultRecheck), Unproven: caddy.Duration(defaultUnproven),
-	}
-	if given != nil && given.Idle != 0 {
-		m.Session.Idle = given.Idle
-	}
-	if given != nil && given.Lifetime != 0 {
-		m.Session.Lifetime = given.Lifetime
-	}
-	if given != nil && given.Recheck != 0 {
-		m.Session.Recheck = given.Recheck
-	}
-	if given != nil && given.Unproven != 0 {
-		m.Session.Unproven = given.Unproven
-	}
-}
-
-// check explains what is wrong with a resolved configuration, and returns its public origin.
-func (m *Middleware) check() (handler.Origin, error) {
-	for _, required := range []struct{ word, value, variable, example string }{
-		{"issuer", m.Issuer, "OIDC_SERVER_APPLICATION_URL", "issuer https://auth.example.com"},
-		{"client_id", m.ClientID, "OIDC_CLIENT_ID", "client_id romm"},
-		{"client_secret", m.ClientSecret, "OIDC_CLIENT_SECRET", "client_secret {env.OIDC_CLIENT_SECRET}"},
-		{"redirect_uri", m.RedirectURI, "OIDC_REDIRECT_URI", "redirect_uri https://romm.example.com" + handler.Base},
-	} {
-		if required.value == "" {
-			return handler.Origin{}, fmt.Errorf("%s is missing: write %q, or set the environment variable %s",
-				required.word, required.example, required.variable)
-		}
-	}
-	origin, err := handler.OriginOf(m.RedirectURI)
-	if err != nil {
-		return origin, fmt.Errorf("redirect_uri: %w", err)
-	}
-	if want := origin.String() + handler.Base; m.RedirectURI != want {
-		return origin, fmt.Errorf("redirect_uri: write %q: RomM's callback has exactly this path, and the host is in lower case", want)
-	}
-	return origin, errors.Join(m.checkIssuer(), m.checkWords(), m.checkGroups(), m.checkSession())
-}
-
-func (m *Middleware) checkIssuer() error {
-	if strings.HasSuffix(strings.TrimSuffix(m.Issuer, "/"), handler.Base) {
-		return fmt.Errorf("issuer: %q is this handler's own endpoint. OIDC_SERVER_APPLICATION_URL is the provider, for instance "+
-			"https://auth.example.com, in Caddy's environment, and Caddy in RomM's: set it for each, not in a file that both read", m.Issuer)
-	}
-	u, err := url.Parse(m.Issuer)
-	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("issuer: %q is not a URL like https://auth.example.com", m.Issuer)
-	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !flow.IsLoopback(u.Hostname())) {
-		return fmt.Errorf("issuer: %q must be https; to reach it inside a network without TLS, keep the public https URL and add \"issuer_address http://%s\"", m.Issuer, u.Host)
-	}
-	if m.IssuerAddress != "" {
-		a, err := url.Parse(m.IssuerAddress)
-		if err != nil || a.Scheme != "http" && a.Scheme != "https" || a.Host == "" || strings.Trim(a.Path, "/") != "" || a.RawQuery != "" {
-			return fmt.Errorf("issuer_address: %q is not like http://authelia:9091", m.IssuerAddress)
-		}
-	}
-	return nil
-}
-
-func (m *Middleware) checkWords() error {
-	var errs []error
-	if _, ok := clientAuths[m.ClientAuth]; !ok {
-		errs = append(errs, fmt.Errorf("client_auth: %q is neither basic nor post", m.ClientAuth))
-	}
-	if m.RommIDTokenAlg != op.ES256 && m.RommIDTokenAlg != op.RS256 {
-		errs = append(errs, fmt.Errorf("romm_id_token_alg: %q is neither ES256 nor RS256", m.RommIDTokenAlg))
-	}
-	if m.Errors != "" && m.Errors != "pass" {
-		errs = append(errs, fmt.Errorf("errors: %q is not known: write \"errors pass\", or leave it out", m.Errors))
-	}
-	if strings.Contains(m.ClientID, ":") {
-		errs = append(errs, fmt.Errorf("client_id: %q holds a colon, which RomM cannot send (RFC 7617 section 2): register the client under another id", m.ClientID))
-	}
-	if _, err := romm.ParseClients(m.Clients); err != nil {
-		errs = append(errs, fmt.Errorf("clients: %w", err))
-	}
-	if !slices.Contains(m.Scopes, "openid") {
-		errs = append(errs, errors.New("scopes: openid is missing: without it there is no sign-in"))
-	}
-	return errors.Join(errs...)
-}
-
-// checkGroups refuses a rule that could never be applied (CVE-2021-21411).
-func (m *Middleware) checkGroups() error {
-	if m.Allow != nil && len(m.Allow.Groups)+len(m.Allow.Emails)+len(m.Allow.Domains) == 0 {
-		return errors.New("allow: it has no entries, so that nobody could sign in: name groups, emails or domains, or leave allow out")
-	}
-	if m.Roles != nil && len(m.Roles.Admin)+len(m.Roles.User) == 0 {
-		return errors.New("roles: it has no entries, so that nobody could sign in: write \"user *\", or leave roles out")
-	}
-	for _, entry := range m.addresses() {
-		if strings.ContainsFunc(entry, func(c rune) bool { return c > unicode.MaxASCII }) {
-			return fmt.Errorf("%q has letters outside ASCII, by which nobody signs in: write a domain in its form xn--…", entry)
-		}
-	}
-	if slices.Contains(m.Scopes, "groups") || m.GroupsClaim != "groups" {
-		return nil
-	}
-	const fix = "%s names the group %q, but scopes lacks groups, so that the provider would not name any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider"
-	if m.Allow != nil && len(m.Allow.Groups) > 0 {
-		return fmt.Errorf(fix, "allow", m.Allow.Groups[0])
-	}
-	if m.Roles != nil {
-		for _, entry := range append(slices.Clone(m.Roles.Admin), m.Roles.User...) {
-			if entry != "*" && !strings.Contains(entry, "@") {
-				return fmt.Errorf(fix, "roles", entry)
-			}
-		}
-	}
-	return nil
-}
-
-// addresses returns the e-mail addresses and domains that the rules name.
-func (m *Middleware) addresses() []string {
-	var all []string
-	if m.Allow != nil {
-		all = append(slices.Clone(m.Allow.Emails), m.Allow.Domains...)
-	}
-	if m.Roles != nil {
-		for _, entry := range append(slices.Clone(m.Roles.Admin), m.Roles.User...) {
-			if strings.Contains(entry, "@") {
-				all = append(all, entry)
-			}
-		}
-	}
-	return all
-}
-
-func (m *Middleware) checkSession() error {
-	idle, lifetime := time.Duration(m.Session.Idle), time.Duration(m.Session.Lifetime)
-	if idle < time.Minute || lifetime < idle {
-		return fmt.Errorf("session: idle is %s and lifetime is %s: idle must be a minute or more, and lifetime at least as long", idle, lifetime)
-	}
-	if m.Session.Recheck < 0 || m.Session.Unproven < 0 {
-		return errors.New("session: recheck and unproven must be longer than nothing")
-	}
-	if rotate := time.Duration(m.Rotate); rotate < flow.MinRotate {
-		return fmt.Errorf("rotate: %s is too short: write 1d or more, as every key is kept for as long as a session lasts", rotate)
-	}
-	return nil
-}
-
-func (m *Middleware) policy() handler.Policy {
-	if m.Allow == nil {
-		return handler.Policy{}
-	}
-	return handler.Policy{Groups: m.Allow.Groups, Emails: m.Allow.Emails, Domains: m.Allow.Domains}
-}
-
-// client returns the HTTP client that speaks with the provider.
-func (m *Middleware) client() (*http.Client, error) {
+// newClient returns the HTTP client that speaks with the provider.
+func newClient(s *settings.Settings) (*http.Client, error) {
 	var roots *x509.CertPool
-	if m.TLSCA != "" {
-		pem, err := os.ReadFile(m.TLSCA)
+	if s.TLSCA != "" {
+		pem, err := os.ReadFile(s.TLSCA)
 		if err != nil {
 			return nil, fmt.Errorf("tls_ca: %w", err)
 		}
 		roots = x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", m.TLSCA)
+			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", s.TLSCA)
 		}
 	}
-	client, err := flow.NewClient(flow.ClientConfig{Issuer: m.Issuer, Address: m.IssuerAddress, RootCAs: roots})
+	client, err := flow.NewClient(flow.ClientConfig{Issuer: s.Issuer, Address: s.IssuerAddress, RootCAs: roots})
 	if err != nil {
 		return nil, fmt.Errorf("issuer_address: %w", err)
 	}
 	return client, nil
 }
 
-// application returns RomM as this configuration sees it.
-func (m *Middleware) application(state *gateState, logger *zap.Logger) *romm.App {
+// newApplication returns RomM as this configuration sees it.
+func newApplication(s *settings.Settings, state *gateState, logger *zap.Logger) *romm.App {
 	var roles *romm.Roles
-	if m.Roles != nil {
-		roles = &romm.Roles{Admin: m.Roles.Admin, User: m.Roles.User}
+	if s.Roles != nil {
+		roles = &romm.Roles{Admin: s.Roles.Admin, User: s.Roles.User}
 	}
-	clients, _ := romm.ParseClients(m.Clients) // checked before
+	clients, _ := romm.ParseClients(s.Clients) // checked before
 	return romm.New(romm.Config{
 		Provider: op.New(state.provider, op.Config{
-			ClientID: m.ClientID, ClientSecret: m.RommClientSecret, RedirectURI: m.RedirectURI, Algorithm: m.RommIDTokenAlg,
+			ClientID: s.ClientID, ClientSecret: s.RommClientSecret, RedirectURI: s.RedirectURI, Algorithm: s.RommIDTokenAlg,
 			Report: func(event string, err error) {
 				observe("romm_"+event, "")
 				if err != nil {
@@ -795,7 +626,7 @@ func (m *Middleware) application(state *gateState, logger *zap.Logger) *romm.App
 				}
 			},
 		}),
-		ClientID: m.ClientID, RedirectURI: m.RedirectURI, Roles: roles, Clients: clients,
+		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: roles, Clients: clients,
 		Links: state.links, State: state.romm,
 	})
 }

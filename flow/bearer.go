@@ -60,7 +60,7 @@ func (rp *RelyingParty) verifyAccessToken(ctx context.Context, provider *Provide
 		return nil, invalid("typ is not at+jwt")
 	}
 	// iss, aud, exp, nbf, signature and algorithm
-	token, err := provider.verify(ctx, raw, &oidc.Config{ClientID: rp.ClientID, Now: rp.Now})
+	token, err := provider.verify(ctx, provider.bearerKeys, raw, &oidc.Config{ClientID: rp.ClientID, Now: rp.Now})
 	switch {
 	case errors.Is(err, ErrProviderUnavailable):
 		return nil, err

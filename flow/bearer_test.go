@@ -202,6 +202,35 @@ func TestBearerIntrospection(t *testing.T) {
 	}
 }
 
+// Anybody may send access tokens that an unknown key signed. That they use up
+// the reads of the keys is no reason to refuse a sign-in after the provider
+// replaced its keys.
+func TestForgedBearersDoNotSpendTheKeyReads(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	p := newIssuing(t)
+	rp := p.relyingParty(now)
+	claims := map[string]any{
+		"iss": testIssuer, "aud": []string{"romm"}, "sub": "1", "client_id": "romm", "exp": now.Unix() + 600, "iat": now.Unix(), "nonce": "n",
+	}
+	forged := p.token("at+jwt", newIssuing(t).key, jose.ES256, claims)
+	for range keyReads {
+		_, _, err := rp.Bearer(t.Context(), forged)
+		failsAs(t, err, ErrBearerInvalid, "")
+	}
+	_, _, err := rp.Bearer(t.Context(), forged)
+	failsAs(t, err, ErrProviderUnavailable, "")
+	failsAs(t, err, ErrKeyReads, "") // by which it counts as a guess all the same
+	p.key = newIssuing(t).key
+	provider, err := rp.Provider(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rp.verify(t.Context(), provider, p.token("JWT", p.key, jose.ES256, claims), func(string) bool { return true }, ""); err != nil {
+		t.Error(err)
+	}
+}
+
 // FuzzJWTHeader: whatever a client sends for a token is looked at without harm.
 func FuzzJWTHeader(f *testing.F) {
 	for _, s := range []string{"", "a.b.c", "e30.e30.e30", "e30.e30.", "authelia_at_x.y", "eyJ0eXAiOiJhdCtqd3QifQ.e30.AA", fmt.Sprintf("%s.%s.%s", "e30", strings.Repeat("a", 100), "")} {

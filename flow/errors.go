@@ -27,6 +27,10 @@ var (
 	ErrUserinfoInvalid = errors.New("userinfo is invalid")
 	// ErrBearerInvalid says that an access token is expired, forged, revoked, or not for this client.
 	ErrBearerInvalid = errors.New("the access token is invalid")
+	// ErrKeyReads says that the provider's keys were read too often of late to
+	// be read again for a token that none of them signed. It comes with
+	// ErrProviderUnavailable; the gate counts the token as a guess all the same.
+	ErrKeyReads = fmt.Errorf("they were read %d times in the last minute", keyReads)
 	// ErrEmailMissing says that there is no usable e-mail claim.
 	ErrEmailMissing = errors.New("the e-mail address is missing")
 	// ErrEmailNotASCII says that the e-mail address has letters that another may fold to or from.

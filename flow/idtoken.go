@@ -34,7 +34,7 @@ type idTokenClaims struct {
 func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw string, nonceFits func(string) bool, accessToken string) (*idTokenClaims, error) {
 	invalid := func(reason string) error { return fmt.Errorf("%w: %s", ErrIDTokenInvalid, reason) }
 	// (2) iss, (3) aud, (6-8) signature and algorithm, (9) exp, nbf
-	token, err := provider.verify(ctx, raw, &oidc.Config{ClientID: rp.ClientID, Now: rp.Now})
+	token, err := provider.verify(ctx, provider.keys, raw, &oidc.Config{ClientID: rp.ClientID, Now: rp.Now})
 	switch {
 	case errors.Is(err, ErrProviderUnavailable):
 		return nil, err

@@ -26,10 +26,7 @@ var signatureAlgorithms = []string{
 	oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA,
 }
 
-var (
-	errTooLarge = errors.New("it is larger than 16 KiB")
-	errKeyReads = fmt.Errorf("they were read %d times in the last minute", keyReads)
-)
+var errTooLarge = errors.New("it is larger than 16 KiB")
 
 // newKeySet returns the keys at jwksURI. They are read at first need, kept,
 // and read again for a signature that none of them made (OpenID Connect Core
@@ -41,14 +38,14 @@ func newKeySet(client *http.Client, jwksURI string, now func() time.Time) oidc.K
 	return oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), bounded), jwksURI)
 }
 
-// verify returns the claims of a JWT that the provider signed. Errors match
-// ErrProviderUnavailable if the keys could not be read.
-func (p *Provider) verify(ctx context.Context, raw string, cfg *oidc.Config) (*oidc.IDToken, error) {
+// verify returns the claims of a JWT that the provider signed with one of
+// keys. Errors match ErrProviderUnavailable if they could not be read.
+func (p *Provider) verify(ctx context.Context, keySet oidc.KeySet, raw string, cfg *oidc.Config) (*oidc.IDToken, error) {
 	if len(raw) > jwtLimit {
 		return nil, errTooLarge
 	}
 	cfg.SupportedSigningAlgs = signatureAlgorithms
-	keys := &heldKeys{KeySet: p.keys}
+	keys := &heldKeys{KeySet: keySet}
 	token, err := oidc.NewVerifier(p.issuer, keys, cfg).Verify(ctx, raw)
 	if err != nil && unavailable(keys.err) {
 		return nil, fmt.Errorf("%w: reading its keys: %w", ErrProviderUnavailable, keys.err)
@@ -79,7 +76,7 @@ type keysTransport struct {
 
 func (t *keysTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !t.permitted() {
-		return nil, &statusError{cause: errKeyReads}
+		return nil, &statusError{cause: ErrKeyReads}
 	}
 	return t.base.RoundTrip(r) //nolint:wrapcheck // http.Client wraps it
 }

@@ -18,7 +18,7 @@ func TestMetadata(t *testing.T) {
 	}{
 		"oidcc-client-test-discovery-openid-config":   {nil, ""},
 		"oidcc-client-test-discovery-issuer-mismatch": {set("issuer", "https://evil.example"), `("` + testIssuer + `") did not match the issuer URL returned by provider ("https://evil.example")`},
-		"issuer with a slash":                         {set("issuer", testIssuer+"/"), testIssuer + `/"`},
+		"issuer with a slash":                         {set("issuer", testIssuer+"/"), `it calls itself otherwise: write "issuer ` + testIssuer + `/"`},
 		"issuer in another case":                      {set("issuer", "https://AUTH.example.test"), "AUTH"},
 		"issuer missing":                              {without("issuer"), "did not match"},
 		"authorization_endpoint missing":              {without("authorization_endpoint"), "authorization_endpoint: it is no absolute URL"},

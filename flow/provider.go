@@ -37,9 +37,10 @@ type Provider struct {
 	issuer string
 	keys   oidc.KeySet // what ID tokens, and userinfo if signed, verify with
 
-	// The same keys for logout tokens, which anybody may send: those of
-	// strangers must not use up the reads that sign-ins need.
-	logoutKeys oidc.KeySet
+	// The same keys for logout tokens and for clients' access tokens, which
+	// anybody may send: those of strangers must not use up the reads that
+	// sign-ins need.
+	logoutKeys, bearerKeys oidc.KeySet
 
 	revocationAuth []string // the methods of the revocation endpoint; empty: client_secret_basic
 }
@@ -144,6 +145,9 @@ func Jitter(limit time.Duration) time.Duration {
 
 func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 	discovered, err := oidc.NewProvider(oidc.ClientContext(ctx, statusClient(rp.Client)), rp.Issuer)
+	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok && mismatch.Discovered != "" {
+		return nil, fmt.Errorf("%w: it calls itself otherwise: write \"issuer %s\": %w", ErrProviderUnavailable, printable(mismatch.Discovered, 300), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, err)
 	}
@@ -164,6 +168,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		RevocationEndpoint: metadata.Revocation, IntrospectionEndpoint: metadata.Introspect, IssParameterSupported: metadata.Iss,
 		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
 		logoutKeys:     newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
+		bearerKeys:     newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
 		revocationAuth: metadata.RevokeAuth,
 	}
 	for name, endpoint := range map[string]string{

@@ -64,7 +64,7 @@ func (rp *RelyingParty) readUserinfo(ctx context.Context, provider *Provider, ac
 		return body, nil
 	}
 	// Authelia puts neither iss nor aud into it; what is there must be right.
-	token, err := provider.verify(ctx, string(body), &oidc.Config{SkipClientIDCheck: true, SkipIssuerCheck: true, SkipExpiryCheck: true})
+	token, err := provider.verify(ctx, provider.keys, string(body), &oidc.Config{SkipClientIDCheck: true, SkipIssuerCheck: true, SkipExpiryCheck: true})
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ type Recognition int
 
 // The zero value says nothing.
 const (
-	// Undecided: the application did not say. The request passes, and the
+	// Undecided: the application cannot say. The request passes, and the
 	// application answers it as it would without a gate.
 	Undecided Recognition = iota
 	// Recognized is somebody's.
@@ -75,7 +75,8 @@ type Application interface {
 	// understand that nobody is signed in: 401 or 403.
 	DeniedStatus(ctx context.Context, call Caller) int
 	// Recognize asks the application about the Authorization header field of a
-	// request classified Credential. With an error the request does not pass.
+	// request classified Credential. With an error, which says that it cannot be
+	// asked now, the request passes only if it said Recognized within the hour.
 	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
 	// SessionCookie is the name of the cookie that holds the application's own session.
 	SessionCookie() string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -34,8 +35,10 @@ var (
 // no cookie: the token says it all, or nothing.
 func (g *Gate) backchannelLogout(w http.ResponseWriter, r *http.Request, chain Chain) error {
 	client := chain.ClientIP()
-	if !g.State.logouts.begin(client, g.now()) {
-		w.Header().Set("Retry-After", "60")
+	// Until it succeeds, it has failed: so many at once are bounded, too.
+	attempt, wait := g.State.logouts.attempts.take(addressOf(client), g.now())
+	if attempt == nil {
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		g.refuseLogout(w, r, client, http.StatusTooManyRequests, "rate_limited", errLogoutLimited)
 		return nil
 	}
@@ -49,7 +52,7 @@ func (g *Gate) backchannelLogout(w http.ResponseWriter, r *http.Request, chain C
 		g.refuseLogout(w, r, client, http.StatusBadRequest, code, err)
 		return nil
 	}
-	g.State.logouts.succeeded(client)
+	g.State.logouts.attempts.giveBack(attempt)
 	g.endByProvider(r.Context(), logout, client)
 	g.Observe("backchannel_logout", "ok")
 	ownHeader(w, "", 0)

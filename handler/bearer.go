@@ -91,7 +91,7 @@ func (g *Gate) serveBearer(w http.ResponseWriter, r *http.Request, chain Chain, 
 	identity, call := &b.record.Identity, callerFor(chain, r, g.Origin)
 	chain.Identify(identity)
 	if !b.visit.permitted(b.record, &g.Policy) {
-		return g.fail(w, r, chain, kindScript, errNotAllowed)
+		return g.fail(w, r, chain, kindScript, errNotAllowed.Because(Unfit(identity)))
 	}
 	if err := g.Application.Guard(r.Context(), call, r, p, *identity, b.record.Application); err != nil {
 		return g.fail(w, r, chain, kindScript, err)
@@ -151,9 +151,9 @@ func (g *Gate) vouched(ctx context.Context, call Caller, raw string, key [sha256
 		return nil, unknown
 	case err == nil && !g.Policy.Permits(identity):
 		g.endBearers(ctx, call, g.State.bearers.remove(key))
-		err = errNotAllowed
+		err = errNotAllowed.Because(Unfit(identity))
 	}
-	if attempt != nil {
+	if attempt != nil && !errors.Is(err, flow.ErrKeyReads) {
 		g.State.attempts.giveBack(attempt)
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package handler
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -37,6 +38,8 @@ func (p *vouching) RoundTrip(r *http.Request) (*http.Response, error) {
 		body = p.introspection
 	case "/u":
 		body = p.userinfo
+	case "/k":
+		body = `{"keys":[]}`
 	}
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
@@ -212,6 +215,28 @@ func TestGuessingBearers(t *testing.T) {
 		if w := away.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusServiceUnavailable || len(away.seen) != 0 {
 			t.Fatalf("%d", w.Code)
 		}
+	}
+}
+
+// Forged tokens are guesses, too, when the provider's keys were read for them
+// so often that they are read no more.
+func TestForgedBearersCount(t *testing.T) {
+	t.Parallel()
+	f, _, _ := bearerFixture(t, Policy{})
+	segment := base64.RawURLEncoding.EncodeToString
+	forged := segment([]byte(`{"alg":"ES256","typ":"at+jwt","kid":"1"}`)) + "." + segment([]byte(`{"iss":"https://auth.example.com"}`)) + "." + segment(make([]byte, 64))
+	unavailable := 0
+	for i := range attemptLimit {
+		switch w := f.do(t, "/bearer", "Authorization", "Bearer "+forged); w.Code {
+		case http.StatusServiceUnavailable:
+			unavailable++
+		case http.StatusUnauthorized:
+		default:
+			t.Fatalf("token %d: %d %s", i+1, w.Code, w.Body)
+		}
+	}
+	if w := f.do(t, "/bearer", "Authorization", "Bearer "+forged); w.Code != http.StatusTooManyRequests || unavailable == 0 {
+		t.Errorf("one too many: %d; %d of the others could not be checked", w.Code, unavailable)
 	}
 }
 

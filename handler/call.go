@@ -25,6 +25,9 @@ type Call struct {
 	Target string // path and query
 	Cookie string // the whole Cookie header field
 	Header http.Header
+	// Bare says that the answer serves others too: nothing of the visitor's
+	// header goes along, which could be made to spoil it.
+	Bare bool
 }
 
 // Answer is what came back.
@@ -77,7 +80,7 @@ func newRequest(ctx context.Context, visitor *http.Request, origin Origin, call 
 		Header: make(http.Header, len(visitor.Header)), Body: http.NoBody,
 	}).WithContext(ctx)
 	for name, values := range visitor.Header {
-		if carried(name) {
+		if !call.Bare && carried(name) {
 			r.Header[name] = slices.Clip(values)
 		}
 	}

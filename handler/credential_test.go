@@ -126,6 +126,31 @@ func TestUndecidedCredential(t *testing.T) {
 	}
 }
 
+// While the application is too busy to say, what it knew within the hour
+// passes, so that no saved game is lost; it looks itself. Nothing else does.
+func TestCredentialOfGoodStanding(t *testing.T) {
+	t.Parallel()
+	f, pass := clockFixture(t)
+	f.do(t, "/token", "Authorization", "good")
+	f.app.err = errProviderUnavailable
+	pass(standingFor - time.Second)
+	for authorization, status := range map[string]int{"good": http.StatusOK, "other": http.StatusServiceUnavailable} {
+		if w := f.do(t, "/token", "Authorization", authorization); w.Code != status {
+			t.Errorf("%s: %d, want %d", authorization, w.Code, status)
+		}
+	}
+	pass(time.Second)
+	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("after an hour: %d", w.Code)
+	}
+	f.app.err, f.app.credentials["good"] = nil, Unrecognized
+	f.do(t, "/token", "Authorization", "good")
+	f.app.err = errProviderUnavailable
+	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("revoked: %d", w.Code)
+	}
+}
+
 // A ticket beside a credential wins: nobody asks about it.
 func TestTicketBesideACredential(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,18 @@ func crossOrigin(r *http.Request, origin string, socket bool) bool {
 	if !socket && isSafe(r.Method) {
 		return false
 	}
+	return fromElsewhere(r)
+}
+
+// misused reports whether r, which carries a ticket, comes from a page of
+// another origin that must not make anything of its answer.
+func misused(r *http.Request, origin string, socket bool, access Access) bool {
+	return crossOrigin(r, origin, socket) || framedElsewhere(r) || access != Open && includedElsewhere(r)
+}
+
+// fromElsewhere reports whether a browser says that a page of another origin
+// made it send r.
+func fromElsewhere(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none", "":
 		// Neither Origin nor Sec-Fetch-Site: not a browser of this decade,
@@ -29,6 +41,27 @@ func crossOrigin(r *http.Request, origin string, socket bool) bool {
 	}
 	return true
 }
+
+// framedElsewhere reports whether a page of another origin shows the answer to
+// r within itself, where it can have the visitor click what they do not see.
+func framedElsewhere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "iframe", "frame", "fencedframe", "embed", "object":
+		return fromElsewhere(r)
+	}
+	return false
+}
+
+// includedElsewhere reports whether a page of another origin takes the answer
+// to r as an image, a script or the like: it reads nothing, but sizes, errors
+// and what a script leaves behind tell of whoever is signed in.
+func includedElsewhere(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "no-cors" && fromElsewhere(r)
+}
+
+// frameAncestors keeps an answer out of other origins' frames where the request
+// did not say that it was for one: a cached page, a browser without Sec-Fetch-Dest.
+const frameAncestors = "frame-ancestors 'self'"
 
 // isSafe reports whether method is safe (RFC 9110 section 9.2.1).
 func isSafe(method string) bool {

@@ -14,31 +14,30 @@ import (
 // Whoever ends a session, its sockets close, the application is told, and the
 // provider takes its tokens no longer.
 func TestEndByWhomever(t *testing.T) {
-	for name, end := range map[string]func(context.Context, *site, string){
-		"by the button": func(_ context.Context, s *site, ticket string) { s.do(s, "POST /signout", "Cookie", ticket) },
-		"one": func(ctx context.Context, s *site, ticket string) {
-			_ = s.gate.State.Sessions.End(ctx, s.session(ticket).ID(), "x")
+	for name, end := range map[string]func(*site, string){
+		"by the button": func(s *site, ticket string) { s.do(s, "POST /signout", "Cookie", ticket) },
+		"one": func(s *site, ticket string) {
+			_ = s.gate.State.Sessions.End(s.Context(), s.session(ticket).ID(), "x")
 		},
-		"all of a user": func(ctx context.Context, s *site, ticket string) {
+		"all of a user": func(s *site, ticket string) {
 			identity := s.session(ticket).Record().Identity
-			_, _ = s.gate.State.Sessions.EndUser(ctx, session.UserKey(identity.Issuer, identity.Subject), "x")
+			_, _ = s.gate.State.Sessions.EndUser(s.Context(), session.UserKey(identity.Issuer, identity.Subject), "x")
 		},
-		"all": func(ctx context.Context, s *site, _ string) { _, _ = s.gate.State.Sessions.EndAll(ctx, "x") },
+		"all": func(s *site, _ string) { _, _ = s.gate.State.Sessions.EndAll(s.Context(), "x") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, refreshingClient, nil, func(s *site) {
 				ticket := s.as("alice")
 				tokens, identity := s.session(ticket).Record().Tokens, s.session(ticket).Record().Identity
 				socket := s.socket(ticket)
-				ctx := s.Context()
-				end(ctx, s, ticket)
+				end(s, ticket)
 				<-socket
 				s.settle()
 				if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" {
 					s.Errorf("ended in the application: %v", ended)
 				}
 				s.calls(authelia.EndpointRevocation, 1)
-				if _, err := s.gate.RelyingParty.Refresh(ctx, tokens, identity); err == nil {
+				if _, err := s.gate.RelyingParty.Refresh(s.Context(), tokens, identity); err == nil {
 					s.Error("the provider takes the tokens still")
 				}
 				if w := s.do(s, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {

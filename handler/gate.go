@@ -3,7 +3,9 @@ package handler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -76,7 +78,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, chain Chain) er
 		return nil
 	}
 	if !g.reached(r, chain) {
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), errMisdirected)
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), g.misdirected(r))
 	}
 	if r.TLS != nil && !r.TLS.HandshakeComplete && (own || !isSafe(r.Method)) {
 		// 0-RTT data can be replayed by whoever recorded it (RFC 8470 section 5.2).
@@ -119,6 +121,15 @@ func (g *Gate) reached(r *http.Request, chain Chain) bool {
 		secure = r.Header.Get("X-Forwarded-Proto") == "https"
 	}
 	return secure == g.Origin.Secure()
+}
+
+// misdirected is errMisdirected with both sides.
+func (g *Gate) misdirected(r *http.Request) error {
+	came := Origin{Scheme: "http", Host: r.Host}
+	if r.TLS != nil {
+		came.Scheme = "https"
+	}
+	return errMisdirected.Because(fmt.Errorf("the request came to %s, and redirect_uri is at %s", came, g.Origin))
 }
 
 // session returns the session that r's ticket opens, nil if none, and an error
@@ -164,7 +175,11 @@ func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chai
 	}
 	switch kind {
 	case kindNavigation:
-		return g.startLogin(w, r, chain, chain.OriginalURI(), false)
+		target := chain.OriginalURI()
+		if came, _, _ := strings.Cut(target, "?"); under(path.Clean(came), Base) { // every sign-in would end in another
+			return g.fail(w, r, chain, kind, errRewritten.Because(fmt.Errorf("%s became %s before it came here", came, p)))
+		}
+		return g.startLogin(w, r, chain, target, false)
 	case kindForm:
 		return g.fail(w, r, chain, kind, errNotSignedIn)
 	case kindPrefetch:

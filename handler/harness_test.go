@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -246,6 +247,7 @@ type chainFunc struct {
 	identity *flow.Identity
 	trusted  bool
 	uri      string
+	ip       string // of the visitor; empty: 192.0.2.1
 }
 
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
@@ -253,7 +255,7 @@ func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Reque
 func (c *chainFunc) Keep() Chain                                                   { return c }
 func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
 func (c *chainFunc) OriginalURI() string                                           { return c.uri }
-func (c *chainFunc) ClientIP() string                                              { return "192.0.2.1" }
+func (c *chainFunc) ClientIP() string                                              { return cmp.Or(c.ip, "192.0.2.1") }
 
 func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 
@@ -269,8 +271,15 @@ type fixture struct {
 // newFixture returns a fixture; change alters its configuration first.
 func newFixture(tb testing.TB, change func(*Config)) *fixture {
 	tb.Helper()
+	return newSizedFixture(tb, session.DefaultCapacity, change)
+}
+
+// newSizedFixture is newFixture with room for so many sessions in memory, which
+// are all looked at every two seconds.
+func newSizedFixture(tb testing.TB, capacity int, change func(*Config)) *fixture {
+	tb.Helper()
 	f := &fixture{app: &application{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
-	store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})
+	store := session.New(session.Options{Gate: "gate", Capacity: capacity, Logger: zap.NewNop()})
 	store.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 	tb.Cleanup(store.Close)
 	origin, err := OriginOf("https://romm.example.com")
@@ -310,7 +319,9 @@ func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
 // ticket signs somebody in, past the provider, and returns their cookie.
 func (f *fixture) ticket(tb testing.TB, identity flow.Identity) string {
 	tb.Helper()
+	f.app.mu.Lock()
 	f.app.alive["app-0"] = true
+	f.app.mu.Unlock()
 	ticket, _, err := f.gate.State.Sessions.Create(tb.Context(), session.Record{
 		Identity: identity, Application: "app-0", Created: time.Now(),
 	})

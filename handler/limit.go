@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// attemptLimit is how many credentials that turn out to be none one address may bring in attemptWindow.
+// attemptLimit is how many credentials that turn out to be none, and apart from
+// them how many logout tokens, one address may bring in attemptWindow.
 const attemptLimit = 20
 
 const attemptWindow = time.Minute
@@ -14,7 +15,9 @@ const attemptWindow = time.Minute
 // addressesKept bounds how many addresses are counted at once.
 const addressesKept = 10_000
 
-// attempts counts, by client address, credentials that were not recognized.
+// attempts counts, by client address, what was brought and turned out to be
+// none. The oldest addresses are forgotten where there are too many: nobody
+// shares a count with strangers.
 // One counts from the moment it is looked at, so that a thousand guesses at
 // once are not all looked at before the first is found wrong. The zero value
 // is ready.

@@ -45,6 +45,12 @@ func (p *Problem) Error() string {
 // Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Cause }
 
+// Is reports whether target is the same problem, whatever its cause.
+func (p *Problem) Is(target error) bool {
+	q, ok := target.(*Problem) //nolint:errorlint // errors.Is walks the chain itself
+	return ok && q.Code == p.Code
+}
+
 // Because returns a copy of p with its cause.
 func (p *Problem) Because(cause error) *Problem {
 	q := *p
@@ -69,6 +75,11 @@ var (
 		Code: "misdirected", Status: http.StatusMisdirectedRequest, Title: "This is not the address of this site",
 		Text: "Please use the site's own address.", Way: WayHome,
 		Hint: "The host or the scheme of the request is not that of redirect_uri. If a proxy in front of Caddy ends TLS, list it in Caddy's trusted_proxies.",
+	}
+	errRewritten = &Problem{
+		Code: "rewritten", Status: http.StatusInternalServerError, Title: "This site changes its own addresses",
+		Text: "Nobody can sign in like this. Please tell whoever runs the site.", Way: WayHome,
+		Hint: "Something before romm_oidc, such as rewrite, uri or handle_path, changes the path of requests. It must come as the browser sent it.",
 	}
 	errTooEarly = &Problem{
 		Code: "too_early", Status: http.StatusTooEarly, Title: "One moment",
@@ -97,6 +108,11 @@ var (
 	errTooManyAttempts = &Problem{
 		Code: "too_many_attempts", Status: http.StatusTooManyRequests, Title: "Too many attempts",
 		Text: "Too many wrong tokens or passwords came from your address. Wait a minute.",
+	}
+	errTooManySignIns = &Problem{
+		Code: "too_many_sign_ins", Status: http.StatusTooManyRequests, Title: "Too many sign-ins failed",
+		Text: "Sign-ins that {provider} did not accept came from your network, or from too many others. Wait a minute, then try again.", Way: WayRetry,
+		Hint: "Somebody sends made-up codes. {provider} would soon refuse this site altogether, so that it is not asked. If a proxy stands before Caddy, list it in trusted_proxies: without it all visitors are one address.",
 	}
 	errCrossOrigin = &Problem{
 		Code: "cross_origin", Status: http.StatusForbidden, Title: "Refused",
@@ -171,11 +187,12 @@ var (
 	errProviderUnavailable = &Problem{
 		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Title: "{provider} does not answer",
 		Text: "Nobody can sign in at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
-		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091.",
+		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091. If the provider calls itself otherwise than issuer says, the log says what to write.",
 	}
 	errStorageUnavailable = &Problem{
 		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Title: "One moment",
-		Text: "Your session cannot be looked up right now. You are still signed in; this page tries again by itself.", Retry: 5 * time.Second,
+		Text: "Nobody can be looked up or signed in right now. Who is signed in stays so; this page tries again by itself.", Retry: 5 * time.Second,
+		Hint: "Caddy's storage cannot be read or written; Caddy's log says why.",
 	}
 	errInternal = &Problem{
 		Code: "internal", Status: http.StatusInternalServerError, Title: "Something went wrong",

@@ -63,7 +63,7 @@ func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config)
 		s := &site{T: t, op: authelia.New(op)}
 		core, logs := observer.New(zapcore.DebugLevel)
 		s.logs = logs
-		s.fixture = newFixture(t, func(c *Config) {
+		s.fixture = newSizedFixture(t, 64, func(c *Config) {
 			c.Recheck, c.Logger = 5*time.Minute, zap.New(core)
 			c.RelyingParty = s.party(op.Clients[0].Scopes, c.State.Sessions)
 			if change != nil {
@@ -183,8 +183,9 @@ func (s *site) after(d time.Duration) {
 
 // ended returns the reasons in the log.
 func (s *site) ended() []string {
-	var reasons []string
-	for _, entry := range s.logs.FilterMessage("session ended").All() {
+	entries := s.logs.FilterMessage("session ended").All()
+	reasons := make([]string, 0, len(entries))
+	for _, entry := range entries {
 		reasons = append(reasons, entry.ContextMap()["reason"].(string))
 	}
 	return reasons

@@ -43,7 +43,7 @@ func (g *Gate) serveSessions(w http.ResponseWriter, r *http.Request, chain Chain
 	identity := &s.Record().Identity
 	chain.Identify(identity)
 	if !g.Policy.Permits(identity) {
-		return g.fail(w, r, chain, k, errNotAllowed)
+		return g.fail(w, r, chain, k, errNotAllowed.Because(Unfit(identity)))
 	}
 	if r.Method == http.MethodPost {
 		return g.endOwn(w, r, chain, k, s)

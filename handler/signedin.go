@@ -25,14 +25,15 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 	if !v.permitted(record, &g.Policy) {
 		g.end(r.Context(), s, errNotAllowed.Code)
 		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), errNotAllowed)
+		return g.fail(w, r, chain, kindOf(r, p, g.Application), errNotAllowed.Because(Unfit(&record.Identity)))
 	}
 	g.attend(s, v)
 	socket := isSocket(r) || g.Application.Socket(p)
-	if crossOrigin(r, g.origin, socket) {
+	access := g.Application.Access(r, p, plain)
+	if misused(r, g.origin, socket, access) {
 		return g.fail(w, r, chain, kindScript, errCrossOrigin)
 	}
-	switch g.Application.Access(r, p, plain) {
+	switch access {
 	case SignIn:
 		if k := kindOf(r, p, g.Application); k == kindNavigation {
 			// The application's page comes here when it was told that nobody
@@ -49,12 +50,10 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 		}
 	case Protected, Open, Credential, Bearer, Exchange:
 	}
-	if r.Method == http.MethodGet && g.mustProve(record, v) && kindOf(r, p, g.Application) == kindNavigation {
-		if answered, err := g.proveByNavigation(w, r, chain, s, v); answered {
-			return err
-		}
-		record = s.Record()
+	if answered, err := g.proveByNavigation(w, r, chain, s, p); answered {
+		return err
 	}
+	record = s.Record()
 	call := callerFor(chain, r, g.Origin)
 	if err := g.Application.Guard(r.Context(), call, r, p, record.Identity, record.Application); err != nil {
 		return g.fail(w, r, chain, kindOf(r, p, g.Application), err)

@@ -178,6 +178,20 @@ func TestCallCarriesTheVisitorNotTheirCredentials(t *testing.T) {
 	}
 }
 
+// A call whose answer serves others too carries nothing of whoever caused it:
+// a header line of 17 KiB would be RomM's 400 for all of them.
+func TestCallForOthersTooCarriesNoHeader(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	visitor := httptest.NewRequest(http.MethodGet, "/x", nil)
+	visitor.Header.Set("X-Junk", strings.Repeat("a", 17<<10))
+	visitor.Header.Set("User-Agent", "x")
+	_, err := callerFor(f.chain, visitor, f.gate.Origin)(t.Context(), Call{Method: "GET", Target: "/y", Header: http.Header{"Accept": {"x"}}, Bare: true})
+	if err != nil || len(f.seen) != 1 || len(f.seen[0].Header) != 1 || f.seen[0].Header.Get("Accept") != "x" {
+		t.Errorf("%v, %v", f.seen, err)
+	}
+}
+
 // A visitor who goes away does not leave a sign-in half done.
 func TestCallOutlivesItsVisitor(t *testing.T) {
 	t.Parallel()

@@ -126,13 +126,13 @@ func (g *Gate) signInFailed(w http.ResponseWriter, r *http.Request, chain Chain,
 func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code string) outcome {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), redemptionTimeout)
 	defer cancel()
-	result, err := g.RelyingParty.Exchange(ctx, login, code)
+	result, err := g.exchange(ctx, login, code, chain.ClientIP())
 	if err != nil {
 		return outcome{err: err}
 	}
 	identity := &result.Identity
 	if !g.Policy.Permits(identity) {
-		return outcome{err: errNotAllowed}
+		return outcome{err: errNotAllowed.Because(Unfit(identity))}
 	}
 	old, _ := g.session(r)
 	renews := old != nil && sameUser(&old.Record().Identity, identity)

@@ -22,6 +22,8 @@ type State struct {
 	spent    redemptions
 	logouts  logouts
 
+	exchanges exchanges
+
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
 	attempts   attempts

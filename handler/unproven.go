@@ -29,12 +29,6 @@ func (g *Gate) outlived(record *session.Record) bool {
 	return unproven(record) && g.now().Sub(record.UnprovenSince) >= g.Unproven
 }
 
-// mustProve reports whether a navigation may not be answered like any other
-// request: the session is unproven, or a check goes on after a long idle time.
-func (g *Gate) mustProve(record *session.Record, v *visit) bool {
-	return unproven(record) || g.awaited(v) != nil
-}
-
 // awaited returns the check that a navigation has to wait for, if any.
 func (g *Gate) awaited(v *visit) *check {
 	c := v.check.Load()
@@ -49,12 +43,17 @@ func (g *Gate) awaited(v *visit) *check {
 	}
 }
 
-// proveByNavigation makes the user of s prove it, by a navigation of theirs: it passes
-// through the provider, which knows them in most cases and shows them nothing.
-// It returns false if the navigation is to be answered all the same: whoever
-// uses the site does not notice that the provider is away.
-func (g *Gate) proveByNavigation(w http.ResponseWriter, r *http.Request, chain Chain, s *session.Session, v *visit) (bool, error) {
-	if c := g.awaited(v); c != nil {
+// proveByNavigation makes the user of an unproven session prove it, if r is a
+// navigation of theirs: it passes through the provider, which knows them in
+// most cases and shows them nothing. It returns false if r is to be answered
+// all the same: whoever uses the site does not notice that the provider is away.
+func (g *Gate) proveByNavigation(w http.ResponseWriter, r *http.Request, chain Chain, s *session.Session, p string) (bool, error) {
+	v := visitOf(s)
+	c := g.awaited(v)
+	if c == nil && !unproven(s.Record()) || r.Method != http.MethodGet || kindOf(r, p, g.Application) != kindNavigation {
+		return false, nil
+	}
+	if c != nil {
 		timer := time.NewTimer(provenWait - g.now().Sub(c.began))
 		defer timer.Stop()
 		select {
@@ -83,11 +82,12 @@ func (g *Gate) proveByNavigation(w http.ResponseWriter, r *http.Request, chain C
 	return true, g.startLogin(w, r, chain, target, false)
 }
 
-// goesOn reports whether a sign-in that failed because the provider broke down
-// may end at the page that it was to prove all the same: there is a session
-// still. What the provider said of its user is no breakdown.
+// goesOn reports whether a sign-in that failed because the provider broke down,
+// or was not asked for what others did, may end at the page that it was to
+// prove all the same: there is a session still. What the provider said of its
+// user is no breakdown.
 func (g *Gate) goesOn(r *http.Request, err error) bool {
-	if !errors.Is(err, flow.ErrProviderUnavailable) {
+	if !errors.Is(err, flow.ErrProviderUnavailable) && !errors.Is(err, errTooManySignIns) {
 		return false
 	}
 	s, _ := g.session(r)

@@ -96,6 +96,7 @@ func (w *answerWriter) WriteHeader(status int) {
 			}
 		case Unknown:
 		}
+		w.Header().Add("Content-Security-Policy", frameAncestors) // beside the application's own
 	}
 	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout {
 		w.gate.applicationFailed()

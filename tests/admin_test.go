@@ -2,9 +2,11 @@ package tests
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -223,6 +225,22 @@ func TestStatus(t *testing.T) {
 	eventually(t, func() bool { _, code := s.command("status"); return code == 0 })
 }
 
+// Storage that can be read is not enough: nobody can sign in with one that
+// takes nothing.
+func TestStatusTriesStorage(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	if output, code := s.command("status"); code != 0 || !strings.Contains(output, "storage        answers") {
+		t.Errorf("%d %s", code, output)
+	}
+	locks := filepath.Join(s.storage, "locks")
+	if err := errors.Join(os.RemoveAll(locks), os.WriteFile(locks, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if output, code := s.command("status"); code != 1 || !strings.Contains(output, "storage        takes nothing, nobody can sign in; sessions in memory go on: locking storage: ") {
+		t.Errorf("%d %s", code, output)
+	}
+}
+
 // Two gates in one Caddy: answers name theirs, and --gate narrows.
 func TestGateIsNamed(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, site: "reverse_proxy %s {\n" + freshConnections + `
@@ -273,7 +291,7 @@ func TestMoveLinkToTheNewSubject(t *testing.T) {
 	if output, code := s.command("links", "move", "carol", subject); code != 1 || !strings.Contains(output, "no link is to a RomM account") {
 		t.Errorf("%d %s", code, output)
 	}
-	if output, code := s.command("links", "move", "alice@example.com", subject); code != 0 || !strings.Contains(output, "is linked to subject "+subject) {
+	if output, code := s.command("links", "move", "alice@example.com", subject); code != 0 || !strings.Contains(output, "is linked to subject "+subject) || !strings.Contains(output, "A subject is what links list shows") {
 		t.Errorf("%d %s", code, output)
 	}
 	if former.in() {
@@ -295,20 +313,38 @@ func TestCommandWithoutCaddy(t *testing.T) {
 	for _, args := range []string{"status", "sessions list", "sessions end-all", "links list"} {
 		command := exec.CommandContext(t.Context(), file, append([]string{"romm-oidc", "--address", "unix/" + filepath.Join(t.TempDir(), "none")}, strings.Fields(args)...)...)
 		output, err := command.CombinedOutput()
-		if err == nil || !strings.Contains(string(output), "asking the admin API of Caddy at unix/") || strings.Contains(string(output), "Usage:") {
+		if err == nil || !strings.Contains(string(output), "asking the admin API of Caddy at unix/") || strings.Contains(string(output), "Usage:") || !strings.Contains(string(output), "Is Caddy running here") {
 			t.Errorf("%s: %v %s", args, err, output)
 		}
 	}
-	for _, args := range []string{"bogus", "sessions bogus", "links bogus", "sessions end", "sessions end-user", "links move alice", "status now"} {
+	for args, want := range map[string]string{
+		"bogus":             `caddy romm-oidc knows no "bogus": see caddy romm-oidc --help`,
+		"sessions bogus":    `caddy romm-oidc sessions knows no "bogus"`,
+		"links bogus":       `caddy romm-oidc links knows no "bogus"`,
+		"sessions end":      "caddy romm-oidc sessions end takes the id of the session, as sessions list shows it",
+		"sessions end-user": "caddy romm-oidc sessions end-user takes the user's name, subject or e-mail address",
+		"links move alice":  "caddy romm-oidc links move takes the RomM account, as links list shows it, and the new subject",
+		"links forget a b":  "caddy romm-oidc links forget takes the e-mail address of the RomM account",
+		"status now":        `caddy romm-oidc status takes no argument, and was given ["now"]`,
+	} {
 		output, err := exec.CommandContext(t.Context(), file, append([]string{"romm-oidc"}, strings.Fields(args)...)...).CombinedOutput()
-		if err == nil || !strings.HasPrefix(string(output), "Error: ") {
+		if err == nil || !strings.HasPrefix(string(output), "Error: "+want) {
+			t.Errorf("%s: %v %s", args, err, output)
+		}
+	}
+	for _, args := range []string{"help", "sessions help"} {
+		output, err := exec.CommandContext(t.Context(), file, append([]string{"romm-oidc"}, strings.Fields(args)...)...).CombinedOutput()
+		if err != nil || !strings.Contains(string(output), "end-user") {
 			t.Errorf("%s: %v %s", args, err, output)
 		}
 	}
 	s := &stack{t: t, tester: caddytest.NewTester(t)}
 	s.unload()
+	if output, _ := s.command("status", "--address", "http://localhost:2999/"); output != "Error: the running configuration has no romm_oidc gate\n" {
+		t.Errorf("the address as a URL: %s", output)
+	}
 	for _, args := range []string{"status", "sessions list", "sessions end-all", "links list"} {
-		if output, code := s.command(strings.Fields(args)...); code != 1 || !strings.Contains(output, "the running configuration has no romm_oidc gate") {
+		if output, code := s.command(strings.Fields(args)...); code != 1 || output != "Error: the running configuration has no romm_oidc gate\n" {
 			t.Errorf("%s: %d %s", args, code, output)
 		}
 	}

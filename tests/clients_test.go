@@ -32,11 +32,15 @@ func TestClientToken(t *testing.T) {
 	if me := alice.fetch("/api/users/me", "Authorization", "Bearer "+token); !strings.Contains(me.body, `"username":"alice"`) {
 		t.Errorf("beside a ticket: %d %s", me.StatusCode, me.body)
 	}
-	// Nothing that RomM knows the token for is lost when RomM goes away, and a
-	// token whose owner is disabled is worth nothing at once: RomM looks too.
+	// While RomM is away nobody can say whose a new token is; one that it knew
+	// gets RomM's absence. A token whose owner is disabled is worth nothing at
+	// once: RomM looks too.
 	s.romm.Down()
-	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+s.romm.NewClientToken("root", "me.read")); me.StatusCode != http.StatusBadGateway {
+	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+s.romm.NewClientToken("root", "me.read")); me.StatusCode != http.StatusServiceUnavailable || !strings.Contains(me.body, "romm_busy") {
 		t.Errorf("while RomM is away: %d %s", me.StatusCode, me.body)
+	}
+	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusBadGateway {
+		t.Errorf("while RomM is away, with a known token: %d %s", me.StatusCode, me.body)
 	}
 	s.romm.Up()
 	s.romm.Disable("root")
@@ -78,6 +82,31 @@ func TestUnknownClientToken(t *testing.T) {
 		}
 		if _, passed := s.romm.LastRequest("/api/roms"); passed {
 			t.Error("a guess reached RomM")
+		}
+	}
+}
+
+// A RomM that is too slow, or fails, to say whose a token is would answer
+// nobody's what it answers to anybody, a moment later.
+func TestUnknownClientTokenWhileRomMIsBusy(t *testing.T) {
+	const slow, fails = "0", "1" // the last digit of a token
+	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.DisableDownloadEndpointAuth = true }, world: func(s *stack) {
+		app := s.romm
+		s.rommURL = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path != "/api/users/me":
+				app.ServeHTTP(w, r)
+			case strings.HasSuffix(r.Header.Get("Authorization"), slow):
+				<-r.Context().Done()
+			default:
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}))
+	}})
+	for _, digit := range []string{slow, fails} {
+		answer := s.browser().do("/api/roms/1/content/demo.nes", "Authorization", "Bearer rmm_"+strings.Repeat("0", 63)+digit)
+		if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" || !strings.Contains(answer.body, "romm_busy") {
+			t.Errorf("token %s: %d, %d bytes", digit, answer.StatusCode, len(answer.body))
 		}
 	}
 }

@@ -32,7 +32,8 @@ type cluster struct {
 	asked  []atomic.Int64 // requests of RomM's to each node
 }
 
-func launchCluster(t *testing.T, accounts []authelia.User) *cluster {
+// launchCluster starts one; directive are lines of romm_oidc beside the required ones.
+func launchCluster(t *testing.T, accounts []authelia.User, directive string) *cluster {
 	t.Helper()
 	site, within := address(t), address(t)
 	c := &cluster{stack: &stack{t: t, site: "http://localhost:" + port(site), storage: filepath.Join(t.TempDir(), "storage")}}
@@ -40,7 +41,7 @@ func launchCluster(t *testing.T, accounts []authelia.User) *cluster {
 	for i := range 3 {
 		bind, admin := fmt.Sprint("127.0.0.", i+2), address(t)
 		node := &process{stack: c.stack, ready: &http.Client{Transport: c.at(i)}}
-		node.configure(admin, bind, within)
+		node.configure(admin, bind, within, directive)
 		c.nodes, c.admins = append(c.nodes, node), append(c.admins, admin)
 	}
 	c.asked = make([]atomic.Int64, len(c.nodes))
@@ -130,7 +131,7 @@ func (b *browser) socketAt(node int) *websocket.Conn {
 // A session made on one node works on the others, though RomM's token requests
 // land on any; signing out at one ends it at all within 5 s, sockets too.
 func TestClusterSharesSessions(t *testing.T) {
-	c := launchCluster(t, users)
+	c := launchCluster(t, users, "")
 	for node := range c.nodes {
 		c.signedIn("alice", node)
 	}
@@ -164,7 +165,7 @@ func TestClusterSharesSessions(t *testing.T) {
 
 // An operator at one node ends what is open at another, within 5 s.
 func TestClusterRevokes(t *testing.T) {
-	c := launchCluster(t, users)
+	c := launchCluster(t, users, "")
 	bob := c.signedIn("bob", 1)
 	socket := bob.socketAt(2)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+c.admins[0]+"/romm_oidc/sessions?user=bob", nil)
@@ -189,9 +190,45 @@ func TestClusterRevokes(t *testing.T) {
 	}
 }
 
+// Tokens end for three nodes at the same time: one of them refreshes, and the
+// others find what it got. A second refresh would have killed the family.
+func TestClusterRefreshesOnce(t *testing.T) {
+	c := launchCluster(t, users, refreshingScopes+"session {\n recheck 500ms\n}\n")
+	c.authelia.UpdateClient("romm", func(client *authelia.Client) {
+		client.Scopes = append(client.Scopes, "offline_access")
+		client.GrantTypes = []string{"authorization_code", "refresh_token"}
+	})
+	bob := c.signedIn("bob", 0)
+	for node := range c.nodes {
+		if !bob.is(c, "bob", node) {
+			t.Fatalf("not signed in at node %d", node)
+		}
+	}
+	c.authelia.ExpireAccessTokens()
+	c.authelia.ForgetRequests()
+	for began := time.Now(); time.Since(began) < 6*time.Second; time.Sleep(20 * time.Millisecond) {
+		for node := range c.nodes {
+			if !bob.is(c, "bob", node) {
+				t.Fatalf("signed out at node %d after %s", node, time.Since(began))
+			}
+		}
+	}
+	if n := c.authelia.Calls(authelia.EndpointToken); n != 1 {
+		t.Errorf("%d refreshes", n)
+	}
+	if n := c.authelia.Calls(authelia.EndpointUserinfo); n < 6 { // with the new token, by all nodes
+		t.Errorf("userinfo was asked %d times", n)
+	}
+	for node := range c.nodes {
+		if answer := bob.on(c, node).open("/"); answer.StatusCode != http.StatusOK {
+			t.Errorf("node %d: unproven: %d", node, answer.StatusCode)
+		}
+	}
+}
+
 // Two nodes are told to rotate at once: it happens once.
 func TestClusterRotatesOnce(t *testing.T) {
-	c := launchCluster(t, users)
+	c := launchCluster(t, users, "")
 	bob := c.signedIn("bob", 0)
 	var wg sync.WaitGroup
 	for _, admin := range c.admins {
@@ -245,7 +282,7 @@ func TestClusterLosesANode(t *testing.T) {
 		name := fmt.Sprintf("user%d", i)
 		accounts[i] = authelia.User{Name: name, Password: name + "-password", Email: name + "@example.com"}
 	}
-	c := launchCluster(t, accounts)
+	c := launchCluster(t, accounts, "")
 	browsers := make([]*browser, n)
 	for i := range browsers {
 		browsers[i] = c.signedIn(accounts[i].Name, i%3)
@@ -319,7 +356,7 @@ func TestClusterLosesANode(t *testing.T) {
 // Storage is away: who has been at a node goes on there, who has not is asked
 // to wait and not to sign in, and when it is back nobody has lost anything.
 func TestClusterWithoutStorage(t *testing.T) {
-	c := launchCluster(t, users)
+	c := launchCluster(t, users, "")
 	bob := c.signedIn("bob", 0)
 	carol := c.signedIn("carol", 0)
 	away := c.storage + ".away"

@@ -15,7 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddytest"
 
-	_ "github.com/romm-oidc/caddy-romm-oidc"
+	rommoidc "github.com/romm-oidc/caddy-romm-oidc"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected JSON of tests/adapt")
@@ -175,14 +175,60 @@ func TestConfigErrors(t *testing.T) {
 		"roles by e-mail":          {"roles {\n admin you@example.com\n user *\n}", ""},
 		"clients":                  {"clients password feeds\nclients covers", ""},
 		"clients unknown":          {"clients feeds everything", `clients: "everything" is not known: there are [password bearer feeds downloads covers]`},
-		"session":                  {"session {\n idle 2h\n lifetime 1h\n}", "lifetime at least as long"},
-		"rotate":                   {"rotate 1h", "rotate: 1h0m0s is too short: write 1d or more"},
-		"unproven":                 {"session {\n unproven 0s\n}", "is not a duration"},
-		"idle too short":           {"session {\n idle 1s\n}", "idle must be a minute or more"},
-		"tls_ca missing":           {"tls_ca /nonexistent.pem", "tls_ca: "},
-		"tls_ca empty":             {"tls_ca config_test.go", "holds no certificate"},
-		"secret from a file":       {"client_secret {file." + secret + "}", ""},
-		"secret from no file":      {"client_secret {file./nonexistent}", "client_secret"},
+		"session":                  {"session {\n idle 2h\n lifetime 1h\n}", "session: lifetime (1h) is shorter than idle (2h): make it at least as long"},
+		"rotate":                   {"rotate 1h", "rotate: 1h is too short: write 1d or more"},
+		"idle too short":           {"session {\n idle 1s\n}", "session: idle: 1s is too short: write 1m or more"},
+		"lifetime alone":           {"session {\n lifetime 1d\n}", "session: lifetime (1d) is shorter than idle (14d, the default): set idle too"},
+		"idle alone":               {"session {\n idle 60d\n}", "session: lifetime (30d, the default) is shorter than idle (60d): set lifetime too"},
+		"unproven":                 {"session {\n unproven 0s\n}", "unproven cannot be switched off"},
+		"recheck too short":        {"session {\n recheck 300ns\n}", "session: recheck: 300ns is too short"},
+
+		"issuer is this site":          {"issuer https://romm.example.com/", "is this site itself"},
+		"issuer below this site":       {"issuer https://romm.example.com/authelia", ""},
+		"issuer is the metadata":       {"issuer https://auth.example.com/.well-known/openid-configuration", `write "https://auth.example.com"`},
+		"issuer with a comma":          {"issuer https://auth.example.com,", "is not a URL like"},
+		"issuer with a typing mistake": {"issuer htps://auth.example.com", `"htps://auth.example.com" must begin with https://`},
+		"issuer without a scheme":      {"issuer auth.example.com", "is not a URL like"},
+		"callback that is no URL":      {"redirect_uri https://romm.example.com:port/api/oauth/openid", `is no URL: write it like "https://romm.example.com/api/oauth/openid"`},
+		"callback without a host":      {"redirect_uri https:/api/oauth/openid", `write it like "https://romm.example.com/api/oauth/openid"`},
+		"callback in Unicode":          {"redirect_uri https://röm.example.com/api/oauth/openid", `browsers call the host "xn--rm-fka.example.com"`},
+		"quoted client_id":             {"client_id `\"romm\"`", `client_id: "\"romm\"": it has quotes around it`},
+		"quoted issuer":                {"issuer `'https://auth.example.com'`", "issuer: \"'https://auth.example.com'\": it has quotes"},
+		"quoted callback":              {"redirect_uri `\"https://romm.example.com/api/oauth/openid\"`", "it has quotes"},
+		"quoted secret":                {"client_secret `\"secret\"`", "client_secret: it has quotes around it"},
+		"digest for a secret":          {"client_secret $pbkdf2-sha512$310000$abc$def", "client_secret: this is the digest for Authelia's client; Caddy needs the secret itself"},
+		"another digest":               {"romm_client_secret $2b$12$abc", "romm_client_secret: this is the digest"},
+		"name of a variable":           {"client_secret env.OIDC_CLIENT_SECRET", "client_secret: this is the name of a secret"},
+		"shell variable":               {"client_secret $OIDC_CLIENT_SECRET", "write {env.OIDC_CLIENT_SECRET} or {file./path}"},
+		"half a placeholder":           {"client_secret {env.OIDC_CLIENT_SECRET", "this is the name of a secret"},
+		"path of a secret":             {"client_secret /run/secrets/romm", "this is the name of a secret"},
+		"secret with signs":            {"client_secret $a/b%c;d,e'", ""},
+		"secret in small letters":      {"client_secret $abc", ""},
+		"scopes in quotes":             {`scopes "openid profile"`, `scopes: "openid profile": it is more than one`},
+		"scopes with commas":           {"scopes openid, profile", `scopes: "openid,": it is more than one`},
+		"addresses with a comma":       {"allow {\n emails a@example.com,b@example.com\n}", "allow: emails: \"a@example.com,b@example.com\": it is more than one"},
+		"address without @":            {"allow {\n emails alice\n}", `allow: emails: "alice": this is no e-mail address`},
+		"addresses of a domain":        {"allow {\n emails *@example.com\n}", "allow { domains example.com }"},
+		"address not in ASCII":         {"allow {\n emails a@röm.example.com\n}", "only ASCII is compared"},
+		"domain with @":                {"allow {\n domains @example.com\n}", `allow: domains: "@example.com": write example.com, without @ and *; each subdomain is an entry of its own`},
+		"domains with a comma":         {"allow {\n domains example.com,example.org\n}", `allow: domains: "example.com,example.org": it is more than one`},
+		"domain not in ASCII":          {"allow {\n domains röm.example.com\n}", "write a domain in its xn-- form"},
+		"domain that is a URL":         {"allow {\n domains https://example.com\n}", "write example.com, without @ and *"},
+		"subdomains":                   {"allow {\n domains *.example.com\n}", "each subdomain is an entry of its own"},
+		"domain with a dot":            {"allow {\n domains .example.com\n}", "each subdomain is an entry of its own"},
+		"domains":                      {"allow {\n domains example.com xn--rm-fka.example.com\n emails you@example.org\n}", ""},
+		"everybody by a group":         {"scopes openid groups\nallow {\n groups *\n}", "to let in everybody, leave allow out"},
+		"group with spaces":            {"scopes openid groups\nallow {\n groups \"Domain Users\" cn=romm,dc=example\n}", ""},
+		"empty group":                  {"scopes openid groups\nallow {\n groups \"\"\n}", "it is empty"},
+		"role for a domain":            {"roles {\n user *@example.com\n}", `roles: user: "*@example.com": this is no e-mail address`},
+		"role for a name":              {"roles {\n admin alice\n}", "a single user is named by e-mail address"},
+		"clients twice":                {"clients feeds covers feeds", "clients: feeds is given twice"},
+		"clients twice, apart":         {"clients feeds\nclients covers feeds", "clients: feeds is given twice"},
+
+		"tls_ca missing":      {"tls_ca /nonexistent.pem", "tls_ca: "},
+		"tls_ca empty":        {"tls_ca config_test.go", "holds no certificate"},
+		"secret from a file":  {"client_secret {file." + secret + "}", ""},
+		"secret from no file": {"client_secret {file./nonexistent}", "client_secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := make([]string, 0, len(good)+1)
@@ -210,5 +256,33 @@ func TestFailedProvisionLeaksNothing(t *testing.T) {
 	err := validate(t, "romm.example.com {\nromm_oidc {\nissuer http://x\nclient_id a\nclient_secret hunter2\nredirect_uri https://romm.example.com/api/oauth/openid\n}\n}\n")
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%v", err)
+	}
+}
+
+// JSON can hold durations that a Caddyfile cannot.
+func TestConfigErrorsInJSON(t *testing.T) {
+	for lines, want := range map[string]string{
+		`"session": {"recheck": -1}`:         "session: recheck: -1ns is too short",
+		`"session": {"unproven": -1}`:        "session: unproven: -1ns is too short",
+		`"session": {"recheck": 300}`:        "session: recheck: 300ns is too short",
+		`"session": {"idle": "-1h"}`:         "session: idle: -1h is too short",
+		`"session": {"lifetime": 86400}`:     "session: lifetime: 86.4µs is too short",
+		`"rotate": -1`:                       "rotate: -1ns is too short",
+		`"allow": {}`:                        "allow: it has no entries",
+		`"scopes": ["openid", "", "email"]`:  `scopes: "": it is empty`,
+		`"client_secret": "{$OIDC_SECRET}"`:  "client_secret: unrecognized placeholder",
+		`"client_secret": "{env.OIDC_SECRE"`: "this is the name of a secret",
+	} {
+		var m rommoidc.Middleware
+		input := `{"issuer": "https://auth.example.com", "client_id": "romm", "client_secret": "s", "redirect_uri": "https://romm.example.com/api/oauth/openid", ` + lines + `}`
+		if err := json.Unmarshal([]byte(input), &m); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+		err := m.Provision(ctx)
+		cancel()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want an error with %q", lines, err, want)
+		}
 	}
 }

@@ -20,14 +20,14 @@ func TestDocumentedCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile("(?:caddy romm-oidc|^\\|) `?(status|(?:sessions|links) [a-z-]+)")
+	named := regexp.MustCompile("(?:caddy romm-oidc|^\\|) `?(status|(?:sessions|links|keys) [a-z-]+)")
 	found := map[string]bool{}
 	for line := range strings.Lines(string(document)) {
 		if match := named.FindStringSubmatch(line); match != nil {
 			found[match[1]] = true
 		}
 	}
-	if len(found) != 8 {
+	if len(found) != 9 {
 		t.Errorf("README.md names %v", found)
 	}
 	for command := range found {

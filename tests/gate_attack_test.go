@@ -220,3 +220,40 @@ func TestMisbehavingProvider(t *testing.T) {
 		}
 	}
 }
+
+// A page on a sibling subdomain, which the ticket goes along with, cannot show
+// RomM in a frame and have its visitor click there.
+func TestForeignFrameOnTheWire(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	alice := s.as("alice")
+	frame := func(from string) response {
+		return alice.do("/", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe", "Accept", "text/html", "Sec-Fetch-Site", from)
+	}
+	if answer := frame("same-site"); answer.StatusCode != http.StatusForbidden {
+		t.Errorf("in a frame of a sibling: %d", answer.StatusCode)
+	}
+	for name, answer := range map[string]response{"in our own frame": frame("same-origin"), "without a word": alice.do("/", "Accept", "text/html")} {
+		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Security-Policy") != "frame-ancestors 'self'" {
+			t.Errorf("%s: %d %v", name, answer.StatusCode, answer.Header)
+		}
+	}
+}
+
+// Anybody's made-up codes make Authelia refuse all of the gate's token
+// requests, if all of them are passed on. Alice, from another address, signs in.
+func TestMadeUpCodesOnTheWire(t *testing.T) {
+	s := start(t, options{directive: rolesByMail, global: "servers {\n trusted_proxies static 127.0.0.1/32\n}"})
+	for range 40 {
+		b := s.browser()
+		fields := []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "X-Forwarded-For", "203.0.113.7", "X-Forwarded-Proto", "https"}
+		location, err := url.Parse(b.do("/", fields...).Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response := url.Values{"state": {location.Query().Get("state")}, "code": {"authelia_ac_made.up"}, "iss": {issuer}}
+		if answer := b.do(base+"?"+response.Encode(), fields...); answer.StatusCode != http.StatusBadGateway && answer.StatusCode != http.StatusTooManyRequests {
+			t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		}
+	}
+	s.as("alice")
+}

@@ -48,7 +48,7 @@ func TestRebuiltAuthelia(t *testing.T) {
 	s.authelia.ResetDatabase()
 	page := s.browser().signIn("/", "alice")
 	s.problem(page, http.StatusForbidden, "link_taken")
-	if !strings.Contains(page.body, "caddy romm-oidc links forget") {
+	if !strings.Contains(page.body, "caddy romm-oidc links move") {
 		t.Error("the page does not name the command")
 	}
 	links := func(args ...string) (string, error) {

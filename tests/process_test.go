@@ -58,7 +58,7 @@ func launch(t *testing.T, accounts []authelia.User) *process {
 	site, within := address(t), address(t)
 	p := &process{stack: &stack{t: t, site: "http://localhost:" + port(site), storage: t.TempDir()}, ready: http.DefaultClient}
 	p.standIns(accounts, within)
-	p.configure("off", "127.0.0.1", within)
+	p.configure("off", "127.0.0.1", within, "")
 	return p
 }
 
@@ -80,8 +80,9 @@ func (s *stack) standIns(accounts []authelia.User, within string) {
 	s.rommURL = serve(s.t, s.romm)
 }
 
-// configure writes the configuration of a Caddy that listens at the address bind.
-func (p *process) configure(admin, bind, within string) {
+// configure writes the configuration of a Caddy that listens at the address
+// bind; directive are lines of romm_oidc beside the required ones.
+func (p *process) configure(admin, bind, within, directive string) {
 	t := p.t
 	p.config = filepath.Join(t.TempDir(), "Caddyfile")
 	content := fmt.Sprintf(`{
@@ -97,10 +98,11 @@ func (p *process) configure(admin, bind, within string) {
 		client_id romm
 		client_secret insecure_secret
 		redirect_uri %s%s
+		%s
 	}
 	reverse_proxy %s
 }
-`, admin, p.storage, p.site, within, bind, p.autheliaURL, p.site, base, strings.TrimPrefix(p.rommURL, "http://"))
+`, admin, p.storage, p.site, within, bind, p.autheliaURL, p.site, base, directive, strings.TrimPrefix(p.rommURL, "http://"))
 	if err := os.WriteFile(p.config, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package tests
 import (
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -71,7 +73,11 @@ func TestCSRFProtectedWrite(t *testing.T) {
 	}
 }
 
-// Every problem that RomM can have with a sign-in is a page that says what to do.
+// bobInTheLog is what whoever runs the site needs to know to let bob in.
+const bobInTheLog = `no entry fits \"bob\" with the e-mail address \"bob@example.com\" and the groups []`
+
+// Every problem that RomM can have with a sign-in is a page that says what to
+// do, and a line in the log that says for whom.
 func TestRefusalsOfRomM(t *testing.T) {
 	no := false
 	for name, c := range map[string]struct {
@@ -81,6 +87,7 @@ func TestRefusalsOfRomM(t *testing.T) {
 		user      string
 		status    int
 		code      string
+		log       string // a part of it
 	}{
 		"registration off": {romm: func(o *romm.Options) { o.OIDC.AllowRegistration = &no }, user: "bob", status: 403, code: "registration_off"},
 		"disabled in RomM": {world: func(s *stack) {
@@ -94,19 +101,20 @@ func TestRefusalsOfRomM(t *testing.T) {
 		"RomM down":             {world: func(s *stack) { s.romm.Down() }, user: "bob", status: 502, code: "romm_unreachable"},
 		"something between":     {world: func(s *stack) { s.romm.Fault("/api/login/openid", http.NotFound) }, user: "bob", status: 502, code: "romm_unreachable"},
 		"user name taken":       {world: func(s *stack) { s.romm.AddUser(romm.User{Username: "bob", Email: "other@example.com", Role: "user"}) }, user: "bob", status: 502, code: "romm_refused"},
-		"no administrator yet":  {world: func(s *stack) { s.romm.DeleteUser("root") }, user: "bob", status: 403, code: "no_administrator"},
-		"no role":               {directive: "roles {\n admin alice@example.com\n}\n", user: "bob", status: 403, code: "no_role"},
+		"no administrator yet":  {world: func(s *stack) { s.romm.DeleteUser("root") }, user: "bob", status: 403, code: "no_administrator", log: bobInTheLog},
+		"no role":               {directive: "roles {\n admin alice@example.com\n}\n", user: "bob", status: 403, code: "no_role", log: bobInTheLog},
 		"roles not set in RomM": {romm: func(o *romm.Options) { o.OIDC.ClaimRoles = "" }, directive: rolesByMail, user: "alice", status: 502, code: "roles_ignored"},
 		"roles before 4.8":      {romm: func(o *romm.Options) { o.Version = "4.4.0" }, directive: rolesByMail, user: "alice", status: 502, code: "roles_version"},
 		"last administrator": {world: func(s *stack) {
 			s.romm.AddUser(romm.User{Username: "bob", Email: "bob@example.com", Role: "admin"})
 			s.romm.Disable("root")
-		}, directive: rolesByMail, user: "bob", status: 403, code: "last_admin"},
-		"not allowed":       {directive: "allow {\n emails alice@example.com\n}\n", user: "bob", status: 403, code: "not_allowed"},
+		}, directive: rolesByMail, user: "bob", status: 403, code: "last_admin", log: bobInTheLog},
+		"not allowed":       {directive: "allow {\n emails alice@example.com\n}\n", user: "bob", status: 403, code: "not_allowed", log: bobInTheLog},
 		"no e-mail address": {user: "frank", status: 403, code: "email_missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, options{romm: c.romm, directive: c.directive})
+			log := filepath.Join(t.TempDir(), "log")
+			s := start(t, options{romm: c.romm, directive: c.directive, global: "log {\n output file " + log + "\n}"})
 			s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
 			if c.world != nil {
 				c.world(s)
@@ -118,6 +126,9 @@ func TestRefusalsOfRomM(t *testing.T) {
 			}
 			if live := s.romm.Sessions(); live != 0 {
 				t.Errorf("%d sessions are left in RomM", live)
+			}
+			if content, err := os.ReadFile(log); err != nil || !strings.Contains(string(content), c.log) {
+				t.Errorf("the log lacks %s: %v\n%s", c.log, err, content)
 			}
 		})
 	}

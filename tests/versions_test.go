@@ -404,9 +404,7 @@ func wantSignedOut(t *testing.T, s *stack, ticket string) {
 	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
 		t.Errorf("the old ticket gives %d", answer.StatusCode)
 	}
-	if live := s.romm.Sessions(); live != 0 {
-		t.Errorf("%d sessions live in RomM", live)
-	}
+	eventually(t, func() bool { return s.romm.Sessions() == 0 }) // it is told beside the request
 	if request, ok := s.romm.LastRequest("/api/logout"); !ok || request.User != "alice" {
 		t.Errorf("RomM was not signed out: %+v", request)
 	}

@@ -75,8 +75,7 @@ func (s *Store) endHere(id ID, reason string) {
 func (s *Store) OnEnd(ended func(session *Session, reason string, underWay bool)) { s.ended = ended }
 
 // bury ends a session in storage. It may be called again at any time.
-func (s *Store) bury(ctx context.Context, id ID, t tombstone) (err error) {
-	defer recovered(&err)
+func (s *Store) bury(ctx context.Context, id ID, t tombstone) error {
 	cfg, err := s.configured()
 	if err != nil {
 		return err
@@ -85,11 +84,14 @@ func (s *Store) bury(ctx context.Context, id ID, t tombstone) (err error) {
 	if err != nil {
 		return fmt.Errorf("encoding a tombstone: %w", err)
 	}
-	// First the tombstone: whoever still writes the record looks for it after.
-	if err := cfg.storage.Store(ctx, s.key(folderEnds, id), value); err != nil {
-		return fmt.Errorf("ending session %s: %w", id, err)
-	}
-	if err := s.remove(ctx, cfg, id); err != nil {
+	err = within(ctx, endLimit, func(ctx context.Context) error {
+		// First the tombstone: whoever still writes the record looks for it after.
+		if err := cfg.storage.Store(ctx, s.key(folderEnds, id), value); err != nil {
+			return err
+		}
+		return s.remove(ctx, cfg, id)
+	})
+	if err != nil {
 		return fmt.Errorf("ending session %s: %w", id, err)
 	}
 	return nil
@@ -102,9 +104,7 @@ func (s *Store) poll(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // nothing to read yet
 	}
-	listing, cancel := context.WithTimeout(ctx, endLimit)
-	ended, err := s.list(listing, cfg, folderEnds)
-	cancel()
+	ended, err := s.readEnds(ctx, cfg)
 	for _, id := range ended { // those seen before an error too
 		if s.memory.get(id) != nil {
 			s.endElsewhere(ctx, cfg, id)
@@ -120,6 +120,19 @@ func (s *Store) poll(ctx context.Context) error {
 		return nil //nolint:nilerr // logged above, once
 	}
 	return errors.Join(s.catchUp(ctx, cfg), s.refreshKeyring(ctx), s.settle(ctx))
+}
+
+// readEnds lists the tombstones. A listing that hangs is not begun again.
+func (s *Store) readEnds(ctx context.Context, cfg *settings) ([]ID, error) {
+	type listing struct {
+		ids []ID
+		err error
+	}
+	read, err := shared(ctx, &s.loads, folderEnds, endLimit, func(ctx context.Context) (listing, error) {
+		ids, err := s.list(ctx, cfg, folderEnds)
+		return listing{ids, err}, nil
+	})
+	return read.ids, errors.Join(err, read.err)
 }
 
 // endElsewhere ends a session here whose tombstone another node wrote.

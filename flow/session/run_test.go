@@ -254,8 +254,8 @@ func TestSweepPassesInADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
-		const sessions = 2 * sweepPass * sweepRound
-		seedHeads(t, s, storage, sessions, time.Now())
+		const sessions = sweepPass*sweepRound + 2*sweepPass
+		seedHeads(t, s, storage.put, sessions, time.Now())
 		time.Sleep(DefaultLifetime + 2*sweepGrace)
 		for range sweepPass {
 			if err := s.Sweep(t.Context()); err != nil {
@@ -267,10 +267,11 @@ func TestSweepPassesInADay(t *testing.T) {
 			t.Errorf("%d of %d are left after a day", left, sessions)
 		}
 
-		seedHeads(t, s, storage, sessions, time.Now().Add(-DefaultLifetime-2*sweepGrace))
+		const slow = 4000
+		seedHeads(t, s, storage.put, slow, time.Now().Add(-DefaultLifetime-2*sweepGrace))
 		storage.latency = time.Second // and it ignores its context
 		rounds := 0
-		for left := sessions; left > sessions/2; rounds++ {
+		for left := slow; left > slow/2; rounds++ {
 			began := time.Now()
 			if err := s.Sweep(t.Context()); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatal(err)
@@ -290,7 +291,7 @@ func TestSweepPassesInADay(t *testing.T) {
 
 // seedHeads stores heads of sessions that were made at a time, and whose
 // records nobody needs.
-func seedHeads(t *testing.T, s *Store, storage *fakeStorage, n int, created time.Time) {
+func seedHeads(t *testing.T, s *Store, put func(string, []byte), n int, created time.Time) {
 	t.Helper()
 	ring, err := s.Keyring(t.Context())
 	if err != nil {
@@ -307,7 +308,7 @@ func seedHeads(t *testing.T, s *Store, storage *fakeStorage, n int, created time
 		if err != nil {
 			t.Fatal(err)
 		}
-		storage.put(s.key(folderHeads, id), value)
+		put(s.key(folderHeads, id), value)
 	}
 }
 

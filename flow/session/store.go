@@ -62,6 +62,7 @@ type Store struct {
 	memory   memory
 	loads    singleflight.Group // by the whole ticket's sum
 	rings    singleflight.Group
+	tries    singleflight.Group
 	turns    turns         // one Update of a session at a time
 	seen     chan *Session // whose last use is to be written
 	due      due           // what storage could not take yet
@@ -156,14 +157,16 @@ func (s *Store) Create(ctx context.Context, rec Record) (Ticket, *Session, error
 	session := s.newSession(ticket, &head, &snapshot{Revision: 1, Record: rec}, rec.Created.Unix())
 
 	// The head goes first and is removed last: what has no head is nothing.
-	err = s.storeHead(ctx, cfg, ring, session.id, &head)
-	if err == nil {
-		err = s.storeRecord(ctx, cfg, session, session.record.Load())
-	}
+	err = within(ctx, storeLimit, func(ctx context.Context) error {
+		if err := s.storeHead(ctx, cfg, ring, session.id, &head); err != nil {
+			return err
+		}
+		return s.storeRecord(ctx, cfg, session, session.record.Load())
+	})
 	if err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
-		defer cancel()
-		_ = s.remove(ctx, cfg, session.id) // else the sweep does
+		_ = within(context.WithoutCancel(ctx), storeLimit, func(ctx context.Context) error {
+			return s.remove(ctx, cfg, session.id) // else the sweep does
+		})
 		return Ticket{}, nil, fmt.Errorf("creating a session: %w", err)
 	}
 	s.memory.insert(session)
@@ -223,7 +226,8 @@ func (s *Store) Lookup(ctx context.Context, text string) (*Session, error) {
 }
 
 // shared runs work once for all callers that give the same key at the same
-// time. Work goes on when a caller gives up, for no longer than limit.
+// time. Work goes on when a caller gives up, for no longer than limit; no
+// caller waits longer than that either, should storage not care.
 func shared[T any](ctx context.Context, group *singleflight.Group, key string, limit time.Duration,
 	work func(context.Context) (T, error),
 ) (T, error) {
@@ -234,14 +238,41 @@ func shared[T any](ctx context.Context, group *singleflight.Group, key string, l
 		return work(ctx)
 	})
 	var none T
+	waiting, cancel := context.WithTimeout(ctx, limit) // ctx itself is work's
+	defer cancel()
 	select {
-	case <-ctx.Done():
-		return none, fmt.Errorf("waiting for storage: %w", context.Cause(ctx))
+	case <-waiting.Done():
+		return none, fmt.Errorf("waiting for storage: %w", context.Cause(waiting))
 	case result := <-results:
 		if result.Err != nil {
 			return none, result.Err
 		}
 		return result.Val.(T), nil //nolint:errcheck // what work returned
+	}
+}
+
+// within does work, and waits for it no longer than limit, even if storage does
+// not care for its context: a network file system may hang.
+func within(ctx context.Context, limit time.Duration, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		var err error
+		defer func() { done <- err }()
+		defer recovered(&err)
+		err = work(ctx)
+	}()
+	select {
+	case <-ctx.Done():
+		select {
+		case err := <-done: // and not because it is done
+			return err
+		default:
+			return fmt.Errorf("waiting for storage: %w", context.Cause(ctx))
+		}
+	case err := <-done:
+		return err
 	}
 }
 

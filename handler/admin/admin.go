@@ -33,7 +33,7 @@ type Gate interface {
 	Sessions() *session.Store
 	// Links are the links of its users to RomM accounts.
 	Links() *romm.Links
-	// Status tells how the gate is. It may ask the provider.
+	// Status tells how the gate is. It may ask the provider, and try storage.
 	Status(ctx context.Context) Status
 	// Rotate gives it new keys, as if it were time.
 	Rotate(ctx context.Context) error

@@ -18,8 +18,9 @@ type Status struct {
 	Provider Provider `json:"provider"`
 	RomM     RomM     `json:"romm"`
 
-	StorageAway      bool `json:"storage_away"` // it did not answer when it was last asked
-	SessionsInMemory int  `json:"sessions_in_memory"`
+	StorageAway      bool   `json:"storage_away"`            // it did not answer when it was last asked
+	StorageError     string `json:"storage_error,omitempty"` // why nothing can be stored now
+	SessionsInMemory int    `json:"sessions_in_memory"`
 }
 
 // Provider is what is known of the provider.
@@ -35,7 +36,7 @@ type RomM struct {
 }
 
 // Well reports whether everything answers that was asked.
-func (s *Status) Well() bool { return s.Provider.Error == "" && !s.StorageAway }
+func (s *Status) Well() bool { return s.Provider.Error == "" && !s.StorageAway && s.StorageError == "" }
 
 func serveStatus(ctx context.Context, r *http.Request) (any, error) {
 	values, err := query(r)

@@ -4,6 +4,7 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,7 +26,7 @@ func init() {
 		Long: `
 Manages the romm_oidc gates of a running Caddy, through its admin API.
 
-  status                         tells how each gate is; exits 1 if the provider or storage does not answer
+  status                         tells how each gate is; exits 1 if the provider does not answer, or storage takes nothing
   sessions list                  lists who is signed in
   sessions end <id>              ends one session
   sessions end-user <user>       ends all sessions of a user, by their user name or subject at the
@@ -45,7 +46,7 @@ What ends a session closes its sockets and transfers, on all nodes that share a 
 			c.PersistentFlags().String("gate", "", "The id of the only gate that is meant, as status shows it (default: all)")
 			c.RunE = showHelp
 			c.AddCommand(
-				&cobra.Command{Use: "status", Short: "Tells how each gate is", Args: cobra.NoArgs, RunE: showStatus},
+				&cobra.Command{Use: "status", Short: "Tells how each gate is", Args: takes(), RunE: showStatus},
 				sessionsCommand(), linksCommand(), keysCommand(),
 			)
 		},
@@ -55,10 +56,23 @@ What ends a session closes its sockets and transfers, on all nodes that share a 
 // showHelp is what a command does that only has others below it. A word that is
 // none of them is an error: a script must not take it for done.
 func showHelp(c *cobra.Command, args []string) error {
-	if len(args) > 0 {
+	if len(args) > 0 && args[0] != "help" {
 		return fmt.Errorf("%s knows no %q: see %s --help", c.CommandPath(), args[0], c.CommandPath())
 	}
 	return c.Help()
+}
+
+// takes refuses any but as many arguments as there are words for them.
+func takes(words ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) == len(words):
+			return nil
+		case len(words) == 0:
+			return fmt.Errorf("%s takes no argument, and was given %q", c.CommandPath(), args)
+		}
+		return fmt.Errorf("%s takes %s: see %s --help", c.CommandPath(), strings.Join(words, ", and "), c.CommandPath())
+	}
 }
 
 // answerLimit bounds what is read of an answer, in bytes.
@@ -83,12 +97,16 @@ func ask(c *cobra.Command, method, path string, query url.Values, v any) error {
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
+	address = strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/") // as it stands in a browser
 	if address, err = caddycmd.DetermineAdminAPIAddress(address, nil, "", ""); err != nil {
 		return fmt.Errorf("finding the admin API: %w", err)
 	}
 	answer, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
 	if err != nil {
-		return fmt.Errorf("asking the admin API of Caddy at %s: %w", address, err)
+		if refused := refusal(err); refused != "" {
+			return errors.New(refused)
+		}
+		return fmt.Errorf("asking the admin API of Caddy at %s: %w. Is Caddy running here, with its admin API on? See --address", address, err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
@@ -98,6 +116,19 @@ func ask(c *cobra.Command, method, path string, query url.Values, v any) error {
 		return fmt.Errorf("reading the admin API's answer: %w", err)
 	}
 	return nil
+}
+
+// refusal returns what the admin API said against a request, empty if err is
+// something else. Caddy passes its answer on in the error's text only.
+func refusal(err error) string {
+	_, body, _ := strings.Cut(err.Error(), "caddy responded with error: HTTP ")
+	var answer struct {
+		Error string `json:"error"`
+	}
+	if _, body, _ = strings.Cut(body, ": "); json.Unmarshal([]byte(body), &answer) != nil {
+		return ""
+	}
+	return answer.Error
 }
 
 // table writes rows below a heading.

@@ -10,7 +10,7 @@ import (
 
 func keysCommand() *cobra.Command {
 	keys := &cobra.Command{Use: "keys", Short: "Manages the keys that seal what is stored and sign RomM's ID tokens", RunE: showHelp}
-	keys.AddCommand(&cobra.Command{Use: "rotate", Short: "Makes new keys", Args: cobra.NoArgs, RunE: rotateKeys})
+	keys.AddCommand(&cobra.Command{Use: "rotate", Short: "Makes new keys", Args: takes(), RunE: rotateKeys})
 	return keys
 }
 

@@ -13,9 +13,9 @@ import (
 func linksCommand() *cobra.Command {
 	links := &cobra.Command{Use: "links", Short: "Manages the links between users and RomM accounts", RunE: showHelp}
 	links.AddCommand(
-		&cobra.Command{Use: "list", Short: "Lists the links", Args: cobra.NoArgs, RunE: listLinks},
-		&cobra.Command{Use: "move <RomM user or e-mail address> <subject>", Short: "Links a RomM account to another subject", Args: cobra.ExactArgs(2), RunE: moveLink},
-		&cobra.Command{Use: "forget <e-mail address>", Short: "Removes a link", Args: cobra.ExactArgs(1), RunE: forgetLink},
+		&cobra.Command{Use: "list", Short: "Lists the links", Args: takes(), RunE: listLinks},
+		&cobra.Command{Use: "move <RomM user or e-mail address> <subject>", Short: "Links a RomM account to another subject", Args: takes("the RomM account, as links list shows it", "the new subject, as Caddy's log shows it"), RunE: moveLink},
+		&cobra.Command{Use: "forget <e-mail address>", Short: "Removes a link", Args: takes("the e-mail address of the RomM account"), RunE: forgetLink},
 	)
 	return links
 }
@@ -38,7 +38,7 @@ func moveLink(c *cobra.Command, args []string) error {
 		return err
 	}
 	for _, l := range changed {
-		say(c, "Gate %s: RomM account %s (%s) is linked to subject %s. %s of whoever had it ended.", l.Gate, l.Username, l.Email, l.Subject, counted(l.Ended))
+		say(c, "Gate %s: RomM account %s (%s) is linked to subject %s. %s of whoever had it ended. A subject is what links list shows, not a user name.", l.Gate, l.Username, l.Email, l.Subject, counted(l.Ended))
 	}
 	return nil
 }

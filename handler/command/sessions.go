@@ -12,14 +12,14 @@ import (
 func sessionsCommand() *cobra.Command {
 	sessions := &cobra.Command{Use: "sessions", Short: "Manages who is signed in", RunE: showHelp}
 	sessions.AddCommand(
-		&cobra.Command{Use: "list", Short: "Lists the sessions", Args: cobra.NoArgs, RunE: listSessions},
-		&cobra.Command{Use: "end <id>", Short: "Ends a session", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		&cobra.Command{Use: "list", Short: "Lists the sessions", Args: takes(), RunE: listSessions},
+		&cobra.Command{Use: "end <id>", Short: "Ends a session", Args: takes("the id of the session, as sessions list shows it"), RunE: func(c *cobra.Command, args []string) error {
 			return endSessions(c, admin.SessionsPath+"/"+url.PathEscape(args[0]), nil)
 		}},
-		&cobra.Command{Use: "end-user <user>", Short: "Ends all sessions of a user", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		&cobra.Command{Use: "end-user <user>", Short: "Ends all sessions of a user", Args: takes("the user's name, subject or e-mail address"), RunE: func(c *cobra.Command, args []string) error {
 			return endSessions(c, admin.SessionsPath, url.Values{"user": args})
 		}},
-		&cobra.Command{Use: "end-all", Short: "Ends all sessions", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		&cobra.Command{Use: "end-all", Short: "Ends all sessions", Args: takes(), RunE: func(c *cobra.Command, _ []string) error {
 			return endSessions(c, admin.SessionsPath, url.Values{"all": {"true"}})
 		}},
 	)

@@ -27,7 +27,10 @@ func showStatus(c *cobra.Command, _ []string) error {
 			provider += ", but it does not answer now: " + s.Provider.Error
 		}
 		storage := "answers"
-		if s.StorageAway {
+		switch {
+		case s.StorageError != "":
+			storage = "takes nothing, nobody can sign in; sessions in memory go on: " + s.StorageError
+		case s.StorageAway:
 			storage = "does not answer; sessions in memory go on"
 		}
 		romm := "not asked yet"

@@ -45,7 +45,11 @@ func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Ide
 		_ = a.SignOut(ctx, call, session)
 		return "", storageProblem(err)
 	}
-	return a.inRole(ctx, call, claimsOf(&identity, &pinned), role, session, user)
+	session, err = a.inRole(ctx, call, claimsOf(&identity, &pinned), role, session, user)
+	if errors.Is(err, errLastAdmin) {
+		err = errLastAdmin.Because(handler.Unfit(&identity))
+	}
+	return session, err
 }
 
 // roleFor returns the role that identity must have in RomM, empty if RomM's
@@ -57,11 +61,11 @@ func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) 
 			return "", errRolesVersion.Because(errors.New("RomM says that it is " + beat.System.Version))
 		}
 		if role = a.Roles.Of(identity); role == "" {
-			return "", errNoRole
+			return "", errNoRole.Because(handler.Unfit(identity))
 		}
 	}
 	if beat.System.ShowSetupWizard && role != RoleAdmin {
-		return "", errNoAdministrator
+		return "", errNoAdministrator.Because(handler.Unfit(identity))
 	}
 	return role, nil
 }

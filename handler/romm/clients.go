@@ -32,6 +32,9 @@ func ParseClients(words []string) (Clients, error) {
 		if !slices.Contains(all, word) {
 			return nil, fmt.Errorf("%q is not known: there are %v", word, all)
 		}
+		if clients[word] {
+			return nil, fmt.Errorf("%s is given twice", word)
+		}
 		clients[word] = true
 	}
 	return clients, nil

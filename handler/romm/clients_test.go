@@ -43,8 +43,11 @@ func appOf(tb testing.TB, release string, presets ...string) *App {
 
 func TestParseClients(t *testing.T) {
 	t.Parallel()
-	if clients, err := ParseClients([]string{"feeds", "covers", "feeds"}); err != nil || !maps.Equal(clients, Clients{ClientsFeeds: true, ClientsCovers: true}) {
+	if clients, err := ParseClients([]string{"feeds", "covers"}); err != nil || !maps.Equal(clients, Clients{ClientsFeeds: true, ClientsCovers: true}) {
 		t.Errorf("%v, %v", clients, err)
+	}
+	if _, err := ParseClients([]string{"feeds", "covers", "feeds"}); err == nil || err.Error() != "feeds is given twice" {
+		t.Errorf("%v", err)
 	}
 	if _, err := ParseClients([]string{"feeds", "everything"}); err == nil || err.Error() != `"everything" is not known: there are [password bearer feeds downloads covers]` {
 		t.Errorf("%v", err)
@@ -380,9 +383,12 @@ func TestRecognize(t *testing.T) {
 		"token, RomM 5.1":                {"5.1.0", someToken, 200, me, handler.Recognized, ""},
 		"token of nobody, RomM 5.1":      {"5.1.0", someToken, 403, "", handler.Undecided, ""},
 		"token, release unknown":         {"development", someToken, 403, "", handler.Undecided, ""},
-		"token, RomM crashed":            {"5.2.0", someToken, 500, "", handler.Undecided, ""},
-		"token, RomM away":               {"5.2.0", someToken, 502, "", handler.Undecided, ""},
-		"token, no answer":               {"5.2.0", someToken, 0, "", handler.Undecided, ""},
+		"token, RomM crashed":            {"5.2.0", someToken, 500, "", handler.Undecided, "romm_busy"},
+		"token, RomM away":               {"5.2.0", someToken, 502, "", handler.Undecided, "romm_busy"},
+		"token, no answer":               {"5.2.0", someToken, 0, "", handler.Undecided, "romm_busy"},
+		"token, no answer, 5.1.1":        {"5.1.1-beta.1", someToken, 0, "", handler.Undecided, "romm_busy"},
+		"token, no answer, unknown":      {"development", someToken, 0, "", handler.Undecided, "romm_busy"},
+		"token, no answer, RomM 5.1":     {"5.1.0", someToken, 0, "", handler.Undecided, ""},
 		"token, kiosk's user":            {"5.2.0", someToken, 200, `{"id":-1,"username":"kiosk"}`, handler.Undecided, ""},
 		"token, somebody else's page":    {"5.2.0", someToken, 200, "<html>", handler.Undecided, ""},
 		"password":                       {"5.2.0", somePassword, 200, me, handler.Recognized, ""},
@@ -395,6 +401,7 @@ func TestRecognize(t *testing.T) {
 		"access token":                   {"5.2.0", someJWT, 200, me, handler.Recognized, ""},
 		"expired access token":           {"5.2.0", someJWT, 500, "", handler.Unrecognized, ""},
 		"access token that may not read": {"5.2.0", someJWT, 403, "", handler.Recognized, ""},
+		"access token, no answer":        {"5.2.0", someJWT, 0, "", handler.Undecided, "romm_busy"},
 		"access token, RomM 5.1":         {"5.1.0", someJWT, 403, "", handler.Undecided, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

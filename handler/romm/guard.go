@@ -31,7 +31,7 @@ func (a *App) Guard(ctx context.Context, call handler.Caller, r *http.Request, p
 	if user.Role == RoleAdmin || slices.Contains(user.Scopes, "users.write") {
 		return nil
 	}
-	return errNoAdministrator
+	return errNoAdministrator.Because(handler.Unfit(&identity))
 }
 
 // Gone shuts out the tokens and passwords of identity's RomM account, until its next sign-in.

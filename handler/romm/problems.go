@@ -17,7 +17,7 @@ var (
 	}
 	errBusy = &handler.Problem{
 		Code: "romm_busy", Status: http.StatusServiceUnavailable, Title: "RomM does not answer",
-		Text: "Your password cannot be checked right now.", Retry: 5 * time.Second,
+		Text: "Your token or password cannot be checked right now.", Retry: 5 * time.Second,
 		Hint: "RomM may be starting, or has too much to do.",
 	}
 	errDisabled = &handler.Problem{
@@ -33,7 +33,7 @@ var (
 	errNoMetadata = &handler.Problem{
 		Code: "romm_cannot_reach_caddy", Status: http.StatusBadGateway, Title: "RomM cannot ask this site",
 		Text: "RomM could not ask this site about you. Please tell whoever runs it.", Way: handler.WayRetry,
-		Hint: "From RomM's container, OIDC_SERVER_APPLICATION_URL followed by /.well-known/openid-configuration must answer 200 with JSON within 5 seconds, without a redirect.",
+		Hint: "From RomM's container, OIDC_SERVER_APPLICATION_URL followed by /.well-known/openid-configuration must answer 200 with JSON within 5 seconds, without a redirect. Nothing behind romm_oidc may change the Cookie header field, by which RomM finds the sign-in that it began.",
 	}
 	errSecret = &handler.Problem{
 		Code: "romm_client_secret", Status: http.StatusBadGateway, Title: "RomM and this site do not trust each other",
@@ -87,7 +87,7 @@ var (
 	errLinkTaken = &handler.Problem{
 		Code: "link_taken", Status: http.StatusForbidden, Title: "This e-mail address belongs to somebody else here",
 		Text: "Another account at {provider} already uses the RomM account with your e-mail address.", Way: handler.WayProvider,
-		Hint: "Caddy's log names both, and the RomM account. If they are the same person, for instance because the accounts at {provider} were made anew: caddy romm-oidc links forget with the account's e-mail address in caddy romm-oidc links list. Whoever signs in with it next gets the RomM account. If they are not, the account's user took this address in RomM: give the account its own address there, as an administrator.",
+		Hint: "Caddy's log names both, and the RomM account. If they are the same person, for instance because the accounts at {provider} were made anew: caddy romm-oidc links move <e-mail address> <new subject>. If they are not, the account's user took this address in RomM: give the account its own address there, as an administrator.",
 	}
 )
 

@@ -120,8 +120,9 @@ func (a *App) accepts(r *http.Request, path string, plain bool, known *route) bo
 // JWT that it did not sign, or no longer accepts, and to a password for an
 // account that has none.
 //
-// A password goes no further while RomM does not say whose it is: guessing
-// must not be free while RomM is busy.
+// What RomM could tell but does not say now, because it fails or is slow, is an
+// error: guessing must not be free, nor open what RomM leaves open to nobody's
+// token, while RomM is busy. Up to 5.1.0 it could not tell of a token.
 func (a *App) Recognize(ctx context.Context, call handler.Caller, authorization string) (handler.Recognition, error) {
 	const what = "GET /api/users/me"
 	c := credentialIn(authorization)
@@ -144,14 +145,26 @@ func (a *App) Recognize(ctx context.Context, call handler.Caller, authorization 
 			answer.Status == http.StatusInternalServerError && c != clientToken:
 			return handler.Unrecognized, nil
 		}
+		if c != passwordOf && answer.Status < http.StatusInternalServerError {
+			return handler.Undecided, nil
+		}
+		err = seen(what, answer)
 	}
-	if c != passwordOf {
+	if c != passwordOf && a.cannotTell() {
 		return handler.Undecided, nil
 	}
-	if err != nil {
-		return handler.Undecided, errBusy.Because(err)
+	return handler.Undecided, errBusy.Because(err)
+}
+
+// cannotTell reports whether RomM was last seen to be a release that answers
+// nobody's token like one that may do little.
+func (a *App) cannotTell() bool {
+	beat := a.State.heartbeat.Load()
+	if beat == nil {
+		return false
 	}
-	return handler.Undecided, errBusy.Because(seen(what, answer))
+	release, ok := parseVersion(beat.System.Version)
+	return ok && !release.unauthorized()
 }
 
 // refusesNobody reports whether this RomM answers 401 to nobody, so that 403

@@ -63,25 +63,36 @@ func (v version) before(major, minor, patch int) bool {
 	return false
 }
 
-// askHeartbeat asks RomM, once for all who want to know at the same time.
+// askHeartbeat asks RomM. A sign-in asks for itself: whoever asks with it
+// could spoil the answer.
 func (a *App) askHeartbeat(ctx context.Context, call handler.Caller) (*heartbeat, error) {
+	return a.readHeartbeat(ctx, call, handler.Call{Method: http.MethodGet, Target: "/api/heartbeat"})
+}
+
+// shareHeartbeat asks RomM once for all who want to know at the same time,
+// strangers among them.
+func (a *App) shareHeartbeat(ctx context.Context, call handler.Caller) (*heartbeat, error) {
 	asked, err, _ := a.State.calls.Do("heartbeat", func() (any, error) {
-		answer, err := call(ctx, handler.Call{Method: http.MethodGet, Target: "/api/heartbeat"})
-		if err != nil {
-			return nil, errUnreachable.Because(err)
-		}
-		var beat heartbeat
-		if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &beat) != nil || beat.System.Version == "" {
-			return nil, unexpected("GET /api/heartbeat", answer)
-		}
-		beat.at = a.now()
-		a.State.heartbeat.Store(&beat)
-		return &beat, nil
+		return a.readHeartbeat(ctx, call, handler.Call{Method: http.MethodGet, Target: "/api/heartbeat", Bare: true})
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // a Problem already
 	}
 	return asked.(*heartbeat), nil //nolint:errcheck // the function above returns nothing else
+}
+
+func (a *App) readHeartbeat(ctx context.Context, call handler.Caller, question handler.Call) (*heartbeat, error) {
+	answer, err := call(ctx, question)
+	if err != nil {
+		return nil, errUnreachable.Because(err)
+	}
+	var beat heartbeat
+	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &beat) != nil || beat.System.Version == "" {
+		return nil, unexpected("GET /api/heartbeat", answer)
+	}
+	beat.at = a.now()
+	a.State.heartbeat.Store(&beat)
+	return &beat, nil
 }
 
 // unauthorized reports whether the release answers 401 to nobody, and its page
@@ -104,7 +115,7 @@ func (a *App) release(ctx context.Context, call handler.Caller) (version, bool) 
 	if !a.certain(known) {
 		ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 		defer cancel()
-		if beat, err := a.askHeartbeat(ctx, call); err == nil {
+		if beat, err := a.shareHeartbeat(ctx, call); err == nil {
 			a.State.doubted.Store(false)
 			known = beat
 		}
@@ -134,6 +145,9 @@ func (s *State) Version() (string, time.Time) {
 
 // seen says what an answer was, for a problem's cause.
 func seen(what string, answer *handler.Answer) error {
+	if answer.Status == 0 {
+		return fmt.Errorf("nothing behind romm_oidc answered %s: is there a reverse_proxy?", what)
+	}
 	text := strings.ToValidUTF8(string(answer.Body[:min(len(answer.Body), 200)]), "?")
 	return fmt.Errorf("%s answered %d, %s, location %q: %q", what, answer.Status,
 		answer.Header.Get("Content-Type"), withoutQuery(answer.Header.Get("Location")), text)

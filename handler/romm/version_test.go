@@ -2,10 +2,13 @@ package romm
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 )
 
@@ -39,4 +42,29 @@ func TestDeniedStatusFollowsAnUpgrade(t *testing.T) {
 			t.Errorf("%s: %d after %d questions, want %d after %d", step.name, got, asked, step.want, step.asked)
 		}
 	}
+}
+
+// A refusal asks for RomM's version in a stranger's name, whose header RomM
+// may answer 400 to, and waits no longer than a refusal may. Somebody who
+// signs in meanwhile asks for themselves.
+func TestStrangerSpoilsNoSignIn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		app := New(Config{State: NewState()})
+		go app.DeniedStatus(t.Context(), func(ctx context.Context, call handler.Call) (*handler.Answer, error) {
+			if !call.Bare {
+				t.Error("others get an answer to the stranger's own header")
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		synctest.Wait()
+		_, err := app.SignIn(t.Context(), func(context.Context, handler.Call) (*handler.Answer, error) {
+			time.Sleep(2 * heartbeatTimeout)
+			return &handler.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"5.2.0"},"OIDC":{"ENABLED":false}}`)}, nil
+		}, flow.Identity{})
+		if !errors.Is(err, errDisabled) { // by its own answer
+			t.Error(err)
+		}
+	})
 }

@@ -1,0 +1,122 @@
+package tests
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
+)
+
+// logged returns options o with a log, and what reads it.
+func logged(t *testing.T, o options) (options, func() string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "log")
+	o.global += "log {\n output file " + file + "\n}"
+	return o, func() string {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+}
+
+// A second gate behind the first would strip what the first has stamped.
+func TestGateTwiceInOneSite(t *testing.T) {
+	o, log := logged(t, options{directive: rolesByMail, site: `handle {
+	romm_oidc {
+		issuer ` + issuer + `
+		client_id romm
+		client_secret insecure_secret
+		redirect_uri ` + public + base + `
+	}
+	reverse_proxy %s {
+		` + freshConnections + `
+	}
+}`})
+	s := start(t, o)
+	if answer := s.browser().fetch("/api/heartbeat"); answer.StatusCode != http.StatusInternalServerError {
+		t.Errorf("%d %s", answer.StatusCode, answer.body)
+	}
+	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "romm_unreachable")
+	if lines := log(); strings.Count(lines, "romm_oidc stands twice in the way of this request") < 2 {
+		t.Error(lines)
+	}
+	if asked := s.romm.Requests(); len(asked) != 0 {
+		t.Errorf("RomM was asked %v", asked)
+	}
+}
+
+// Nothing stands behind the gate: Caddy would answer 200, with nothing.
+func TestNothingBehindTheGate(t *testing.T) {
+	o, log := logged(t, options{directive: rolesByMail, site: "header X-Test 1"})
+	s := start(t, o)
+	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "romm_unreachable")
+	if lines := log(); !strings.Contains(lines, "nothing behind romm_oidc answered GET /api/heartbeat: is there a reverse_proxy?") {
+		t.Error(lines)
+	}
+}
+
+// A site with two addresses is two handlers, but one gate: it warns once a load.
+func TestWarningsOncePerLoad(t *testing.T) {
+	o, log := logged(t, options{directive: "clients password"})
+	s := start(t, o)
+	if n := strings.Count(log(), `"msg":"clients password: `); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
+	o.directive += "\nidentity_headers"
+	s.load(o)
+	if n := strings.Count(log(), `"msg":"clients password: `); n != 2 {
+		t.Errorf("%d warnings of two loads", n)
+	}
+}
+
+// The README's handle_errors shows what is the gate's and what is reverse_proxy's alike.
+func TestDocumentedErrorPages(t *testing.T) {
+	document, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes := regexp.MustCompile(`(?s)\thandle_errors \{.*?\n\t\}`).FindString(string(document))
+	if routes == "" {
+		t.Fatal("no handle_errors in the README")
+	}
+	s := start(t, options{directive: "errors pass", site: "reverse_proxy %s {\n" + freshConnections + "\n}\n" + routes})
+	page := regexp.MustCompile(`^(\d+) [A-Z][A-Za-z ]+ \(reference [A-Za-z0-9]{9,}\)$`)
+	for name, answer := range map[string]func() response{
+		"401": func() response { return s.browser().fetch("/api/users/me") },
+		"502": func() response { s.romm.Down(); return s.browser().fetch("/api/heartbeat") },
+	} {
+		got := answer()
+		if match := page.FindStringSubmatch(got.body); match == nil || match[1] != name || got.Status[:3] != name {
+			t.Errorf("%s: %s %q", name, got.Status, got.body)
+		}
+	}
+}
+
+// RomM may find its provider in a site block of its own, as without
+// containers: blocks with the same settings are one gate.
+func TestProviderInItsOwnBlock(t *testing.T) {
+	const within = "http://127.0.0.1:9082"
+	s := start(t, options{romm: func(o *romm.Options) { o.OIDC.ServerURL = within + base }, directive: rolesByMail, site: "reverse_proxy %s {\n" + freshConnections + `
+	}
+}
+` + within + ` {
+	bind 127.0.0.1
+	romm_oidc {
+		issuer ` + issuer + `
+		client_id romm
+		client_secret insecure_secret
+		redirect_uri ` + public + base + `
+	}`})
+	if answer := s.browser().signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
+		t.Errorf("%d %s", answer.StatusCode, answer.body)
+	}
+	if answer := s.browser().open(within + "/rom/7"); answer.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("%d %s", answer.StatusCode, answer.body)
+	}
+}
