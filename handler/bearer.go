@@ -100,11 +100,10 @@ func (g *Gate) serveBearer(w http.ResponseWriter, r *http.Request, chain Chain, 
 	b.visit.stampOf(b.record, g.private).put(r, g.private, g.IdentityHeaders)
 	g.Application.Unforgeable(r)
 	answer := &answerWriter{ResponseWriter: w, gate: g, visit: b.visit}
-	if err := g.serve(chain, answer, r); err != nil {
-		return err
-	}
-	g.Application.Answered(r.Context(), call, r, p, answer.status, b.record.Application)
-	return nil
+	defer func(ctx context.Context) {
+		g.Application.Answered(ctx, call, r, p, answer.status, b.record.Application)
+	}(r.Context())
+	return g.serve(chain, answer, r)
 }
 
 // bearerOf returns what r's access token opens. The provider is asked once a

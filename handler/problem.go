@@ -47,7 +47,7 @@ func (p *Problem) Unwrap() error { return p.Cause }
 
 // Is reports whether target is the same problem, whatever its cause.
 func (p *Problem) Is(target error) bool {
-	q, ok := target.(*Problem) //nolint:errorlint // errors.Is walks the chain itself
+	q, ok := target.(*Problem)
 	return ok && q.Code == p.Code
 }
 

@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
 // forgetful makes the chain behave as an application whose sessions are gone
@@ -442,8 +444,13 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 			f := newFixture(t, nil)
 			f.app.credentials = map[string]Recognition{"good": Recognized}
 			ticket := f.ticket(t, alice)
+			known := &bearer{visit: new(visit), record: &session.Record{Identity: alice, Application: "app-0"}, until: time.Now().Add(time.Hour)}
+			known.visit.confirm(time.Now())
+			f.gate.State.bearers.put(sha256.Sum256([]byte("access")), known, time.Now())
 			f.chain.serve = c.serve
-			for _, fields := range [][]string{{"/a", "Cookie", ticket}, {"/token", "Authorization", "good"}} {
+			for _, fields := range [][]string{
+				{"/a", "Cookie", ticket}, {"/token", "Authorization", "good"}, {"/bearer", "Authorization", "Bearer access"},
+			} {
 				r := httptest.NewRequest(http.MethodGet, "https://romm.example.com"+fields[0], nil)
 				r.TLS.HandshakeComplete = true
 				r.Header.Set(fields[1], fields[2])
@@ -452,7 +459,7 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 					_ = f.gate.ServeHTTP(httptest.NewRecorder(), r, f.chain)
 				}()
 			}
-			if want := []string{"/a " + c.want + " app-0", "/token " + c.want}; !slices.Equal(f.app.answered, want) {
+			if want := []string{"/a " + c.want + " app-0", "/token " + c.want, "/bearer " + c.want + " app-0"}; !slices.Equal(f.app.answered, want) {
 				t.Errorf("it learned of %q, want %q", f.app.answered, want)
 			}
 		})

@@ -132,21 +132,21 @@ func TestAccountChangedBehindOurBack(t *testing.T) {
 func TestParkedEmailTakesNothingOver(t *testing.T) {
 	const form = "email=alice%40example.com"
 	fields := []string{"Content-Type", "application/x-www-form-urlencoded"}
-	for name, park := range map[string]func(t *testing.T, s *stack, bob *browser, path string, arrived <-chan struct{}){
-		"behind the gate": func(_ *testing.T, s *stack, _ *browser, _ string, _ <-chan struct{}) {
+	for name, park := range map[string]func(s *stack, bob *browser, path string, arrived <-chan struct{}){
+		"behind the gate": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
 			s.romm.SetEmail("bob", "alice@example.com")
 		},
-		"by a token": func(t *testing.T, s *stack, _ *browser, path string, _ <-chan struct{}) {
+		"by a token": func(s *stack, _ *browser, path string, _ <-chan struct{}) {
 			authorization := "Bearer " + s.romm.NewClientToken("bob", "me.write")
 			if answer := s.browser().send("PUT "+path, strings.NewReader(form), append(fields, "Authorization", authorization)...); answer.StatusCode != http.StatusOK {
-				t.Fatalf("%d %s", answer.StatusCode, answer.body)
+				s.t.Fatalf("%d %s", answer.StatusCode, answer.body)
 			}
 		},
-		"by a browser that does not wait": func(t *testing.T, _ *stack, bob *browser, path string, arrived <-chan struct{}) {
-			ctx, leave := context.WithCancel(t.Context())
+		"by a browser that does not wait": func(s *stack, bob *browser, path string, arrived <-chan struct{}) {
+			ctx, leave := context.WithCancel(s.t.Context())
 			r, err := http.NewRequestWithContext(ctx, http.MethodPut, public+path, strings.NewReader(form))
 			if err != nil {
-				t.Fatal(err)
+				s.t.Fatal(err)
 			}
 			all := append(bob.csrf(), append(fields, "Sec-Fetch-Site", "same-origin")...)
 			for i := 0; i < len(all); i += 2 {
@@ -158,10 +158,10 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 			}()
 			if answer, err := bob.client.Do(r); err == nil {
 				answer.Body.Close()
-				t.Fatalf("it waited: %d", answer.StatusCode)
+				s.t.Fatalf("it waited: %d", answer.StatusCode)
 			}
 		},
-		"of somebody who was here": func(t *testing.T, s *stack, bob *browser, path string, arrived <-chan struct{}) {
+		"of somebody who was here": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
 			s.as("alice")
 			s.romm.SetEmail("alice", "alice@new.example")
 			s.romm.SetRole("alice", "user")
@@ -186,7 +186,7 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 			s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
 			bob := s.as("bob")
 			user, _ := s.romm.User("bob")
-			park(t, s, bob, "/api/users/"+itoa(user.ID), arrived)
+			park(s, bob, "/api/users/"+itoa(user.ID), arrived)
 			eventually(t, func() bool {
 				parked, _ := s.romm.User("bob")
 				return parked.Email == "alice@example.com"
