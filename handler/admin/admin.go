@@ -95,6 +95,16 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// asked returns the gates that r is about, and its parameters.
+func asked(r *http.Request, names ...string) ([]Gate, map[string]string, error) {
+	values, err := query(r, names...)
+	if err != nil {
+		return nil, nil, err
+	}
+	gates, err := chosen(values)
+	return gates, values, err
+}
+
 // query returns the parameters of r. Any but those named is refused: one that
 // is misspelt must not leave a request that means more.
 func query(r *http.Request, names ...string) (map[string]string, error) {

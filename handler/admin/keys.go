@@ -14,11 +14,7 @@ type Rotated struct {
 }
 
 func rotateKeys(ctx context.Context, r *http.Request) (any, error) {
-	values, err := query(r)
-	if err != nil {
-		return nil, err
-	}
-	gates, err := chosen(values)
+	gates, _, err := asked(r)
 	if err != nil {
 		return nil, err
 	}

@@ -30,11 +30,7 @@ type ChangedLink struct {
 }
 
 func listLinks(ctx context.Context, r *http.Request) (any, error) {
-	values, err := query(r)
-	if err != nil {
-		return nil, err
-	}
-	gates, err := chosen(values)
+	gates, _, err := asked(r)
 	if err != nil {
 		return nil, err
 	}
@@ -52,17 +48,13 @@ func listLinks(ctx context.Context, r *http.Request) (any, error) {
 }
 
 func forgetLinks(ctx context.Context, r *http.Request) (any, error) {
-	values, err := query(r, "email")
+	gates, values, err := asked(r, "email")
 	if err != nil {
 		return nil, err
 	}
 	email := values["email"]
 	if email == "" {
 		return nil, refuse(http.StatusBadRequest, "which link? Write %s?email=<the RomM account's e-mail address>", LinksPath)
-	}
-	gates, err := chosen(values)
-	if err != nil {
-		return nil, err
 	}
 	changed := []ChangedLink{}
 	for _, gate := range gates {
@@ -86,17 +78,13 @@ func forgetLinks(ctx context.Context, r *http.Request) (any, error) {
 }
 
 func moveLink(ctx context.Context, r *http.Request) (any, error) {
-	values, err := query(r, "account", "sub")
+	gates, values, err := asked(r, "account", "sub")
 	if err != nil {
 		return nil, err
 	}
 	account, subject := values["account"], values["sub"]
 	if account == "" || subject == "" {
 		return nil, refuse(http.StatusBadRequest, "which link, and where to? Write %s?account=<the RomM account's e-mail address or user name>&sub=<the new subject>", LinksPath)
-	}
-	gates, err := chosen(values)
-	if err != nil {
-		return nil, err
 	}
 	if len(gates) > 1 { // a subject is one provider's word, often for one client
 		return nil, refuse(http.StatusBadRequest, "there is more than one gate: add gate=<id>")

@@ -34,11 +34,7 @@ type Ended struct {
 }
 
 func listSessions(ctx context.Context, r *http.Request) (any, error) {
-	values, err := query(r)
-	if err != nil {
-		return nil, err
-	}
-	gates, err := chosen(values)
+	gates, _, err := asked(r)
 	if err != nil {
 		return nil, err
 	}
@@ -60,17 +56,13 @@ func listSessions(ctx context.Context, r *http.Request) (any, error) {
 
 // endSession ends one session.
 func endSession(ctx context.Context, r *http.Request) (any, error) {
-	values, err := query(r)
+	gates, _, err := asked(r)
 	if err != nil {
 		return nil, err
 	}
 	id, err := session.ParseID(r.PathValue("id"))
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "%w", err)
-	}
-	gates, err := chosen(values)
-	if err != nil {
-		return nil, err
 	}
 	var away error
 	for _, gate := range gates {
@@ -92,7 +84,7 @@ func endSession(ctx context.Context, r *http.Request) (any, error) {
 // endSessions ends all sessions of a user, or all. It does not take a missing
 // parameter for everybody.
 func endSessions(ctx context.Context, r *http.Request) (any, error) {
-	values, err := query(r, "user", "all")
+	gates, values, err := asked(r, "user", "all")
 	if err != nil {
 		return nil, err
 	}
@@ -100,10 +92,6 @@ func endSessions(ctx context.Context, r *http.Request) (any, error) {
 	if (user == "") == (all != "true") {
 		return nil, refuse(http.StatusBadRequest, "whose sessions? Write %s/<id>, %s?user=<name, e-mail address or subject>, or %s?all=true",
 			SessionsPath, SessionsPath, SessionsPath)
-	}
-	gates, err := chosen(values)
-	if err != nil {
-		return nil, err
 	}
 	var (
 		answer = make([]Ended, 0, len(gates))

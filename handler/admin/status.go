@@ -39,11 +39,7 @@ type RomM struct {
 func (s *Status) Well() bool { return s.Provider.Error == "" && !s.StorageAway && s.StorageError == "" }
 
 func serveStatus(ctx context.Context, r *http.Request) (any, error) {
-	values, err := query(r)
-	if err != nil {
-		return nil, err
-	}
-	gates, err := chosen(values)
+	gates, _, err := asked(r)
 	if err != nil {
 		return nil, err
 	}
