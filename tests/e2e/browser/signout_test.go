@@ -81,7 +81,7 @@ func TestSignOutOfOldRomM(t *testing.T) {
 // oldRomM signs in to a RomM that knows no roles of ours, at a portal that asks nothing twice.
 func oldRomM(t *testing.T, version string) *tab {
 	t.Helper()
-	s := start(t, options{version: version, consent: "implicit", directive: "# no roles before 4.8"})
+	s := start(t, options{version: version, consent: "implicit", directive: "# no roles before 4.8", roleless: true})
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"}) // or nobody else gets in
 	b := s.signedIn("/rom/7")
 	return b

@@ -45,6 +45,7 @@ type options struct {
 	version   string // RomM's; empty: the stand-in's newest
 	consent   string // consent mode of the client; empty: auto
 	directive string // lines of romm_oidc in place of roles
+	roleless  bool   // RomM has no OIDC_CLAIM_ROLES
 }
 
 // users are those of every stack.
@@ -74,11 +75,15 @@ func start(t *testing.T, o options) *stack {
 			Scopes: []string{"openid", "profile", "email"}, RequirePKCE: true, ConsentMode: o.consent,
 		}},
 	})
-	s.romm = romm.New(romm.Options{Version: o.version, OIDC: romm.OIDC{
+	ro := romm.Options{Version: o.version, SecretKey: strings.Repeat("k", 64), OIDC: romm.OIDC{
 		Enabled: true, Provider: "authelia", Autologin: true, ClientID: "romm", ClientSecret: "insecure_secret",
 		RedirectURI: s.site + base, ServerURL: inside + base,
 		ClaimRoles: "romm_roles", RoleAdmin: "admin", RoleViewer: "user",
-	}})
+	}}
+	if o.roleless {
+		ro.OIDC.ClaimRoles = ""
+	}
+	s.romm = romm.New(ro)
 	autheliaURL, rommURL := serve(t, s.authelia), serve(t, s.romm)
 	if o.directive == "" {
 		o.directive = rolesByMail
