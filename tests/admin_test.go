@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddytest"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 )
 
 // manage asks the admin API of the running Caddy.
@@ -49,7 +50,7 @@ func managed[T any](s *stack, path string) (all []T) {
 // command runs `caddy romm-oidc` and returns what it wrote, and its exit code.
 func (s *stack) command(args ...string) (string, int) {
 	s.t.Helper()
-	file, err := binary()
+	file, err := caddyprocess.Binary()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -306,7 +307,7 @@ func TestMoveLinkToTheNewSubject(t *testing.T) {
 }
 
 func TestCommandWithoutCaddy(t *testing.T) {
-	file, err := binary()
+	file, err := caddyprocess.Binary()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,14 +40,14 @@ func launchCluster(t *testing.T, accounts []authelia.User, directive string) *cl
 	c.standIns(accounts, within)
 	for i := range 3 {
 		bind, admin := fmt.Sprint("127.0.0.", i+2), address(t)
-		node := &process{stack: c.stack, ready: &http.Client{Transport: c.at(i)}}
+		node := &process{stack: c.stack}
 		node.configure(admin, bind, within, directive)
 		c.nodes, c.admins = append(c.nodes, node), append(c.admins, admin)
 	}
 	c.asked = make([]atomic.Int64, len(c.nodes))
 	c.balance(within)
 	for _, node := range c.nodes {
-		node.run()
+		node.Run()
 	}
 	return c
 }
@@ -332,7 +332,7 @@ func TestClusterLosesANode(t *testing.T) {
 	for i := range rate * seconds {
 		<-ticker.C
 		if i == rate*seconds/2 {
-			c.nodes[victim].kill()
+			c.nodes[victim].Kill()
 			dead.Store(true)
 		}
 		room <- struct{}{}
@@ -343,7 +343,7 @@ func TestClusterLosesANode(t *testing.T) {
 	if lost.Load() > int64(cap(room)) {
 		t.Errorf("%d requests lost, more than were in flight", lost.Load())
 	}
-	c.nodes[victim].run()
+	c.nodes[victim].Run()
 	for i, b := range browsers {
 		for node := range c.nodes {
 			if !b.is(c, accounts[i].Name, node) {
@@ -375,7 +375,7 @@ func TestClusterWithoutStorage(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	eventually(t, func() bool { return len(c.nodes[0].logged("session storage changed state")) == 1 })
+	eventually(t, func() bool { return len(c.nodes[0].Logged("session storage changed state")) == 1 })
 	carol.on(c, 0).fetch("POST /api/logout", "Origin", c.site)
 	if answer := carol.fetch("/api/users/me"); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("signed out, but %d", answer.StatusCode)

@@ -74,15 +74,15 @@ func extendedConnect(t *testing.T, address string, fields ...string) (int, *http
 func TestExtendedConnect(t *testing.T) {
 	t.Setenv("GODEBUG", "http2xconnect=1") // Go's server offers it by that only
 	p := launch(t, users)
-	content, err := os.ReadFile(p.config)
+	content, err := os.ReadFile(p.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	content = bytes.Replace(content, []byte("\tadmin off\n"), []byte("\tadmin off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n"), 1)
-	if err := os.WriteFile(p.config, content, 0o600); err != nil {
+	if err := os.WriteFile(p.Config, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.run()
+	p.Run()
 	b := p.as("alice")
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.site, nil)
 	if err != nil {

@@ -8,11 +8,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 )
 
 // Every command that the documents name exists.
 func TestDocumentedCommands(t *testing.T) {
-	file, err := binary()
+	file, err := caddyprocess.Binary()
 	if err != nil {
 		t.Fatal(err)
 	}

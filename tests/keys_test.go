@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 )
 
 // An operator rotates the keys while people play: everybody is still in, then
@@ -25,7 +27,7 @@ func TestRotateByCommand(t *testing.T) {
 		}
 	}
 	before := s.published()
-	file, err := binary()
+	file, err := caddyprocess.Binary()
 	if err != nil {
 		t.Fatal(err)
 	}

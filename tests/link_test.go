@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
@@ -52,7 +53,7 @@ func TestRebuiltAuthelia(t *testing.T) {
 		t.Error("the page does not name the command")
 	}
 	links := func(args ...string) (string, error) {
-		file, err := binary()
+		file, err := caddyprocess.Binary()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,21 +1,12 @@
 package tests
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddytest"
 
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
@@ -99,7 +91,7 @@ func start(t *testing.T, o options) *stack {
 	s.romm = romm.New(ro)
 	s.autheliaURL = serve(t, s.authelia)
 	s.rommURL = serve(t, s.romm)
-	s.cert, s.key = certificate(t)
+	s.cert, s.key = caddyprocess.Certificate(t, "romm.example.com", "auth.example.com")
 	s.tester = caddytest.NewTester(t)
 	if o.world != nil {
 		o.world(s)
@@ -169,36 +161,6 @@ func (s *stack) load(o options) {
 		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global), "caddyfile")
 	// A connection from before may still be served by what was loaded before.
 	transport.CloseIdleConnections()
-}
-
-// certificate writes a certificate for the stack's names.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "romm_oidc tests"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"romm.example.com", "auth.example.com"},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
 }
 
 // browser is a browser without scripts: a cookie jar, no redirects followed by itself.

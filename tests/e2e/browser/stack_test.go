@@ -11,14 +11,14 @@ import (
 	"testing"
 
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
-	"github.com/romm-oidc/caddy-romm-oidc/tests/e2e/caddy"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
 const base = "/api/oauth/openid"
 
 func TestMain(m *testing.M) {
-	code := caddy.Main(m)
+	code := caddyprocess.Main(m)
 	if one.end != nil {
 		one.end()
 	}
@@ -31,7 +31,7 @@ type stack struct {
 	t        *testing.T
 	authelia *authelia.Server
 	romm     *romm.Server
-	caddy    *caddy.Process
+	caddy    *caddyprocess.Process
 	browser  *chromium
 
 	site    string // the public origin of RomM
@@ -62,7 +62,7 @@ const rolesByMail = "roles {\n admin alice@example.com\n user *\n}"
 func start(t *testing.T, o options) *stack {
 	t.Helper()
 	s := &stack{t: t, browser: shared(t)}
-	ports := caddy.Ports(t, 3)
+	ports := caddyprocess.Ports(t, 3)
 	origin := func(name string) string { return fmt.Sprintf("https://%s:%d", name, ports[0]) }
 	s.site, s.portal = origin("romm.example.com"), origin("auth.example.com")
 	s.sibling, s.foreign = origin("x.example.com"), origin("evil.example.net")
@@ -88,8 +88,8 @@ func start(t *testing.T, o options) *stack {
 	if o.directive == "" {
 		o.directive = rolesByMail
 	}
-	certificate, key := caddy.Certificate(t, "romm.example.com", "auth.example.com", "x.example.com", "evil.example.net")
-	s.caddy = caddy.Start(t, fmt.Sprintf(`{
+	certificate, key := caddyprocess.Certificate(t, "romm.example.com", "auth.example.com", "x.example.com", "evil.example.net")
+	s.caddy = caddyprocess.Start(t, fmt.Sprintf(`{
 	admin off
 	persist_config off
 	auto_https disable_redirects

@@ -17,13 +17,13 @@ import (
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
-	"github.com/romm-oidc/caddy-romm-oidc/tests/e2e/caddy"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
 const base = "/api/oauth/openid"
 
-func TestMain(m *testing.M) { os.Exit(caddy.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(caddyprocess.Main(m)) }
 
 // stack is a running Caddy between the provider and a stand-in for RomM.
 type stack struct {
@@ -36,7 +36,7 @@ type stack struct {
 // start starts a stack; ours is the secret that Caddy believes to be the client's.
 func start(t *testing.T, auth oidc.AuthMethod, ours string) *stack {
 	t.Helper()
-	ports := caddy.Ports(t, 2)
+	ports := caddyprocess.Ports(t, 2)
 	s := &stack{t: t, site: fmt.Sprintf("http://localhost:%d", ports[0])}
 	inside := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
 	issuer := startProvider(t, s.site, auth)
@@ -47,7 +47,7 @@ func start(t *testing.T, auth oidc.AuthMethod, ours string) *stack {
 	upstream := httptest.NewServer(s.romm)
 	t.Cleanup(upstream.Close)
 	words := map[oidc.AuthMethod]string{oidc.AuthMethodBasic: "basic", oidc.AuthMethodPost: "post"}
-	caddy.Start(t, fmt.Sprintf(`{
+	caddyprocess.Start(t, fmt.Sprintf(`{
 	admin off
 	persist_config off
 	auto_https off

@@ -1,4 +1,4 @@
-package caddy
+package caddyprocess
 
 import (
 	"crypto/ecdsa"

@@ -1,6 +1,6 @@
-// Package caddy runs Caddy with this module compiled in, as a process of its
+// Package caddyprocess runs Caddy with this module compiled in, as a process of its
 // own, for tests that want nothing of it in their own process.
-package caddy
+package caddyprocess
 
 import (
 	"context"
@@ -19,9 +19,10 @@ const buildTags = "nobadger,nomysql,nopgx"
 // built is the folder of the binary, empty as long as nobody asked for one.
 var built string
 
-// binary builds Caddy in the root module, so that its dependencies are those
-// that users get, and not those that this module's tests need besides.
-var binary = sync.OnceValues(func() (string, error) {
+// Binary builds Caddy in the root module, once for all tests of a package, so
+// that its dependencies are those that users get, whatever the tests need
+// besides. It returns the file.
+var Binary = sync.OnceValues(func() (string, error) {
 	_, here, _, ok := runtime.Caller(0)
 	if !ok {
 		return "", fmt.Errorf("looking for the root module: no source path")
@@ -32,7 +33,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	built = folder
 	file := filepath.Join(folder, "caddy")
-	root := filepath.Join(filepath.Dir(here), "..", "..", "..")
+	root := filepath.Join(filepath.Dir(here), "..", "..")
 	command := exec.CommandContext(context.Background(), "go", "build", "-C", root, "-tags", buildTags, "-o", file, "./tests/caddy") //nolint:gosec // the paths are our own
 	if output, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building Caddy: %w: %s", err, output)
