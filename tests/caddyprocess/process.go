@@ -62,7 +62,7 @@ func (p *Process) Run() {
 	}
 	folder := filepath.Dir(p.Config)
 	p.command = exec.CommandContext(context.Background(), file, "run", "--config", p.Config, "--adapter", "caddyfile") //nolint:gosec // it was built here
-	p.command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "XDG_DATA_HOME=" + folder, "XDG_CONFIG_HOME=" + folder}
+	p.command.Env = append(os.Environ(), "HOME="+folder, "XDG_DATA_HOME="+folder, "XDG_CONFIG_HOME="+folder)
 	stderr, err := p.command.StderrPipe()
 	if err != nil {
 		p.t.Fatal(err)
