@@ -442,7 +442,7 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, nil)
-			f.app.credentials = map[string]Recognition{"good": Recognized}
+			f.app.credentials, f.app.answered = map[string]Recognition{"good": Recognized}, []string{}
 			ticket := f.ticket(t, alice)
 			known := &bearer{visit: new(visit), record: &session.Record{Identity: alice, Application: "app-0"}, until: time.Now().Add(time.Hour)}
 			known.visit.confirm(time.Now())
