@@ -313,7 +313,7 @@ func FuzzAccess(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, at, authorization, preflight string) {
 		u, err := url.ParseRequestURI(at)
 		if err != nil || !strings.HasPrefix(u.Path, "/") {
-			t.Skip()
+			return // no server gets such a request
 		}
 		p, plain := normal(u)
 		r := &http.Request{Method: method, URL: u, Header: http.Header{"Authorization": {authorization}, "Access-Control-Request-Method": {preflight}}}
