@@ -24,7 +24,7 @@ func TestNewKeyring(t *testing.T) {
 // to, and nowhere else.
 func TestSealedValuesAreApart(t *testing.T) {
 	t.Parallel()
-	ring := newKeyring(t, "gate", 1)
+	ring := ringOf(t, "gate", 1)
 	sealed := ring.Seal("purpose", []byte("text"), "a", "bc")
 	for name, row := range map[string]struct {
 		ring    *Keyring
@@ -35,8 +35,8 @@ func TestSealedValuesAreApart(t *testing.T) {
 	}{
 		"as sealed":              {ring, "purpose", sealed, []string{"a", "bc"}, true},
 		"another purpose":        {ring, "purpose2", sealed, []string{"a", "bc"}, false},
-		"another gate":           {newKeyring(t, "gate2", 1), "purpose", sealed, []string{"a", "bc"}, false},
-		"another secret":         {newKeyring(t, "gate", 2), "purpose", sealed, []string{"a", "bc"}, false},
+		"another gate":           {ringOf(t, "gate2", 1), "purpose", sealed, []string{"a", "bc"}, false},
+		"another secret":         {ringOf(t, "gate", 2), "purpose", sealed, []string{"a", "bc"}, false},
 		"bound to nothing":       {ring, "purpose", sealed, nil, false},
 		"bound to less":          {ring, "purpose", sealed, []string{"a"}, false},
 		"bound to more":          {ring, "purpose", sealed, []string{"a", "bc", ""}, false},
@@ -68,7 +68,7 @@ func TestSealedValuesAreApart(t *testing.T) {
 // The gate and purpose are bound even where a derived key were shared.
 func TestAdditional(t *testing.T) {
 	t.Parallel()
-	ring := newKeyring(t, "g", 1)
+	ring := ringOf(t, "g", 1)
 	if got := string(ring.additional("purpose", []string{"a", ""})); got != "1:g7:purpose1:a0:" {
 		t.Errorf("got %q", got)
 	}
@@ -78,7 +78,7 @@ func TestAdditional(t *testing.T) {
 // and checks; once it is gone, so is what it sealed.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	before, during, after := newKeyring(t, "gate", 1), newKeyring(t, "gate", 2, 1), newKeyring(t, "gate", 2)
+	before, during, after := ringOf(t, "gate", 1), ringOf(t, "gate", 2, 1), ringOf(t, "gate", 2)
 	old, oldMAC := before.Seal("p", []byte("old")), before.MAC("p", []byte("data"))
 	fresh, freshMAC := during.Seal("p", []byte("new")), during.MAC("p", []byte("data"))
 	for name, row := range map[string]struct {
@@ -98,9 +98,9 @@ func TestRotation(t *testing.T) {
 
 func TestCheckMAC(t *testing.T) {
 	t.Parallel()
-	ring, data := newKeyring(t, "gate", 2, 1), []byte("data")
+	ring, data := ringOf(t, "gate", 2, 1), []byte("data")
 	mac := ring.MAC("p", data)
-	if len(mac) != 32 || bytes.Equal(mac, ring.MAC("q", data)) || bytes.Equal(mac, newKeyring(t, "gate2", 2).MAC("p", data)) {
+	if len(mac) != 32 || bytes.Equal(mac, ring.MAC("q", data)) || bytes.Equal(mac, ringOf(t, "gate2", 2).MAC("p", data)) {
 		t.Error("macs of two purposes or gates are the same")
 	}
 	if bytes.Equal(ring.key(derivedKey{0, "mac", "p"}), ring.key(derivedKey{0, "aead", "p"})) {
@@ -127,7 +127,7 @@ func TestCheckMAC(t *testing.T) {
 // One value has one spelling: else a cookie that was ended comes back as another.
 func TestOpenText(t *testing.T) {
 	t.Parallel()
-	ring := newKeyring(t, "gate", 1)
+	ring := ringOf(t, "gate", 1)
 	var sealed string // one whose last character has bits to spare
 	for _, text := range []string{"a", "ab", "abc"} {
 		if sealed = ring.SealText("p", []byte(text)); len(sealed)%4 == 2 {
@@ -165,12 +165,12 @@ func TestOpenText(t *testing.T) {
 }
 
 func FuzzOpenText(f *testing.F) {
-	ring := newKeyring(f, "gate", 2, 1)
+	ring := ringOf(f, "gate", 2, 1)
 	sealed := ring.SealText("p", []byte("text"), "bound")
-	for _, seed := range []string{sealed, sealed + "\n", sealed + "=", newKeyring(f, "gate", 1).SealText("p", []byte("text"), "bound"), "", "A", "!", strings.Repeat("A", 5000)} {
+	for _, seed := range []string{sealed, sealed + "\n", sealed + "=", ringOf(f, "gate", 1).SealText("p", []byte("text"), "bound"), "", "A", "!", strings.Repeat("A", 5000)} {
 		f.Add(seed)
 	}
-	old := newKeyring(f, "gate", 1).SealText("p", []byte("text"), "bound")
+	old := ringOf(f, "gate", 1).SealText("p", []byte("text"), "bound")
 	f.Add(old)
 	f.Fuzz(func(t *testing.T, text string) {
 		if got, ok := ring.OpenText("p", text, "bound"); ok && string(got) != "text" {
@@ -206,7 +206,7 @@ func TestDeriveKey(t *testing.T) {
 // All that is derived is derived once, by whoever comes first.
 func TestKeyringAtOnce(t *testing.T) {
 	t.Parallel()
-	ring := newKeyring(t, "gate", 2, 1)
+	ring := ringOf(t, "gate", 2, 1)
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {

@@ -264,10 +264,10 @@ func TestFindLoginChecksTheWayBack(t *testing.T) {
 }
 
 func FuzzFindLogin(f *testing.F) {
-	keyring := newKeyring(f, "gate", 1)
+	ring := newKeyring(f, "gate", 1)
 	rp := New(Config{
 		Issuer: testIssuer, Client: newBrokenClient(),
-		Keyring: func(context.Context) (*Keyring, error) { return keyring, nil },
+		Keyring: func(context.Context) (*Keyring, error) { return ring, nil },
 		Now:     func() time.Time { return time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC) },
 	})
 	name, value, err := rp.LoginCookie(f.Context(), testPrefix, &Login{State: "s", Expires: rp.Now().Add(time.Minute)})

@@ -36,7 +36,7 @@ var (
 func (g *Gate) backchannelLogout(w http.ResponseWriter, r *http.Request, chain Chain) error {
 	client := chain.ClientIP()
 	// Until it succeeds, it has failed: so many at once are bounded, too.
-	attempt, wait := g.State.logouts.attempts.take(addressOf(client), g.now())
+	attempt, wait := g.State.logoutAttempts.take(addressOf(client), g.now())
 	if attempt == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		g.refuseLogout(w, r, client, http.StatusTooManyRequests, "rate_limited", errLogoutLimited)
@@ -52,7 +52,7 @@ func (g *Gate) backchannelLogout(w http.ResponseWriter, r *http.Request, chain C
 		g.refuseLogout(w, r, client, http.StatusBadRequest, code, err)
 		return nil
 	}
-	g.State.logouts.attempts.giveBack(attempt)
+	g.State.logoutAttempts.giveBack(attempt)
 	g.endByProvider(r.Context(), logout, client)
 	g.Observe("backchannel_logout", "ok")
 	ownHeader(w, "", 0)
@@ -71,7 +71,7 @@ func (g *Gate) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout, e
 	if err != nil {
 		return nil, err //nolint:wrapcheck // one of flow's own
 	}
-	if !g.State.logouts.first(logout.TokenID, g.now()) { // section 2.6 (7)
+	if !g.State.logoutTokens.first(logout.TokenID, g.now()) { // section 2.6 (7)
 		return nil, errTokenReplayed
 	}
 	return logout, nil

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -190,24 +189,6 @@ func TestReplayedLogoutToken(t *testing.T) {
 	cookie := b.from(t, alice, "s1")
 	if w := b.ask(t, token); w.Code != http.StatusBadRequest || !b.lives(t, cookie) {
 		t.Errorf("%d %s", w.Code, w.Body)
-	}
-}
-
-func TestUsedTokensAreRemembered(t *testing.T) {
-	t.Parallel()
-	var l logouts
-	now := time.Now()
-	if !l.first("x", now) || l.first("x", now.Add(2*flow.LogoutTokenAge)) || !l.first("x", now.Add(2*flow.LogoutTokenAge+1)) {
-		t.Error("not for twice as long as a token is accepted")
-	}
-	for i := range 3 * logoutTokens {
-		l.first(strconv.Itoa(i), now)
-	}
-	if len(l.known) > logoutTokens || len(l.order) > logoutTokens {
-		t.Errorf("%d tokens are remembered", len(l.known))
-	}
-	if l.first(strconv.Itoa(3*logoutTokens-1), now) {
-		t.Error("the newest is forgotten")
 	}
 }
 

@@ -194,14 +194,14 @@ func (g *Gate) alive(ctx context.Context, call Caller, key [sha256.Size]byte, b 
 // signInBearer signs identity in to the application and remembers next with
 // what came of it.
 func (g *Gate) signInBearer(ctx context.Context, call Caller, key [sha256.Size]byte, next *bearer, identity flow.Identity) (*bearer, error) {
-	application, err := g.Application.SignIn(ctx, call, identity)
+	upstream, err := g.Application.SignIn(ctx, call, identity)
 	if err != nil {
 		g.Observe("brokered", problemOf(err).Code)
 		return nil, err //nolint:wrapcheck // the application's own problem
 	}
 	g.Observe("brokered", "ok")
 	g.Logger.Info("signed in with an access token", zap.String("user", identity.Username))
-	next.visit, next.record = new(visit), &session.Record{Identity: identity, Application: application, Created: g.now()}
+	next.visit, next.record = new(visit), &session.Record{Identity: identity, Application: upstream, Created: g.now()}
 	next.visit.confirm(g.now())
 	g.endBearers(ctx, call, g.State.bearers.remove(key))
 	g.endBearers(ctx, call, g.State.bearers.put(key, next, g.now())...)

@@ -60,14 +60,14 @@ func callerFor(chain Chain, visitor *http.Request, origin Origin) Caller {
 		if err != nil {
 			return nil, err
 		}
-		answer := &recorder{header: make(http.Header), limit: call.Limit}
+		answer := newRecorder(call.Limit)
 		if err := serveRecovered(chain, answer, chain.Fresh(answer, r, visitor)); err != nil {
 			return nil, fmt.Errorf("calling %s %s: %w", call.Method, r.URL.Path, err)
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("calling %s %s: %w", call.Method, r.URL.Path, err)
 		}
-		return &Answer{Status: answer.status, Header: answer.header, Body: answer.body, Cut: answer.cut}, nil
+		return answer.answer(), nil
 	}
 }
 
@@ -131,6 +131,14 @@ type recorder struct {
 	body   []byte
 	limit  int // 0: answerLimit
 	cut    bool
+}
+
+// newRecorder returns a recorder that keeps limit bytes of a body, 64 KiB if 0.
+func newRecorder(limit int) *recorder { return &recorder{header: make(http.Header), limit: limit} }
+
+// answer returns what was recorded.
+func (a *recorder) answer() *Answer {
+	return &Answer{Status: a.status, Header: a.header, Body: a.body, Cut: a.cut}
 }
 
 var _ io.ReaderFrom = (*recorder)(nil)

@@ -132,24 +132,25 @@ func (g *Gate) serveExchange(w http.ResponseWriter, r *http.Request, chain Chain
 	}
 	delete(r.Header, "Authorization")
 	delete(r.Header, "Cookie")
-	answer := &recorder{header: make(http.Header)}
-	if err := g.serve(chain, answer, r); err != nil {
+	recorded := newRecorder(0)
+	if err := g.serve(chain, recorded, r); err != nil {
 		g.State.attempts.giveBack(attempt)
 		return err
 	}
+	answer := recorded.answer()
 	switch {
-	case answer.status == http.StatusUnauthorized || answer.status == http.StatusInternalServerError:
+	case answer.Status == http.StatusUnauthorized || answer.Status == http.StatusInternalServerError:
 		return g.fail(w, r, chain, kindScript, errCredentialUnknown)
-	case answer.status >= http.StatusBadGateway:
+	case answer.Status >= http.StatusBadGateway:
 		g.applicationFailed()
 		fallthrough
-	case answer.status < http.StatusBadRequest:
+	case answer.Status < http.StatusBadRequest:
 		g.State.attempts.giveBack(attempt)
 	}
-	g.Application.Filter(answer.header, false)
-	maps.Copy(w.Header(), answer.header)
+	g.Application.Filter(answer.Header, false)
+	maps.Copy(w.Header(), answer.Header)
 	w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
-	w.WriteHeader(max(answer.status, http.StatusOK))
-	_, err := w.Write(answer.body)
+	w.WriteHeader(max(answer.Status, http.StatusOK))
+	_, err := w.Write(answer.Body)
 	return err //nolint:wrapcheck // the client has gone
 }

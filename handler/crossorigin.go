@@ -26,8 +26,8 @@ func crossOrigin(r *http.Request, origin string, socket bool) bool {
 
 // misused reports whether r, which carries a ticket, comes from a page of
 // another origin that must not make anything of its answer.
-func misused(r *http.Request, origin string, socket bool, access Access) bool {
-	return crossOrigin(r, origin, socket) || framedElsewhere(r) || access != Open && includedElsewhere(r)
+func misused(r *http.Request, origin string, socket, open bool) bool {
+	return crossOrigin(r, origin, socket) || framedElsewhere(r) || !open && includedElsewhere(r)
 }
 
 // fromElsewhere reports whether a browser says that a page of another origin

@@ -3,8 +3,6 @@ package handler
 import (
 	"net/http"
 	"net/http/httptest"
-	"slices"
-	"strings"
 	"testing"
 )
 
@@ -59,57 +57,4 @@ func TestCrossOrigin(t *testing.T) {
 			t.Error("a second Origin was not looked at")
 		}
 	})
-}
-
-// A page beside ours, whose requests carry the ticket, neither shows the
-// application in a frame of its own, to have the visitor click what they do
-// not see (clickjacking), nor takes its answers as images or scripts. Links
-// lead in from everywhere, and the application frames itself.
-func TestForeignFrame(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	for name, c := range map[string]struct {
-		target, fields string
-		passes         bool
-	}{
-		"frame of a sibling":           {"/", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=same-site", false},
-		"frame of another site":        {"/", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=cross-site", false},
-		"frame in a frameset":          {"/", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=frame Sec-Fetch-Site=same-site", false},
-		"fenced frame":                 {"/", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=fencedframe Sec-Fetch-Site=same-site", false},
-		"embed":                        {"/", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=embed Sec-Fetch-Site=same-site", false},
-		"object":                       {"/", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=object Sec-Fetch-Site=same-site", false},
-		"frame of what is open":        {"/open", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=same-site", false},
-		"frame of our own":             {"/", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=same-origin", true},
-		"script of a sibling":          {"/api/x", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=script Sec-Fetch-Site=same-site", false},
-		"image of a sibling":           {"/api/x", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=same-site", false},
-		"beacon of a sibling":          {"/api/x", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=empty Sec-Fetch-Site=same-site", false},
-		"image of what is open":        {"/open", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=same-site", true},
-		"image of our own":             {"/x.png", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=same-origin", true},
-		"link of a sibling":            {"/rom/7", navigation + " Sec-Fetch-Site=same-site", true},
-		"link of another site":         {"/api/x", navigation + " Sec-Fetch-Site=cross-site", true},
-		"bookmark":                     {"/rom/7", navigation + " Sec-Fetch-Site=none", true},
-		"browser without Sec-Fetch-XY": {"/rom/7", "Accept=text/html", true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := f.do(t, c.target, append(fields(c.fields), "Cookie", ticket)...)
-			switch {
-			case c.passes && (w.Code != http.StatusOK || w.Header().Get("Content-Security-Policy") != frameAncestors):
-				t.Errorf("%d %v", w.Code, w.Header())
-			case !c.passes && (w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "cross_origin")):
-				t.Errorf("%d %s", w.Code, w.Body)
-			}
-		})
-	}
-	f.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
-		w.Header().Set("Content-Security-Policy", "default-src 'self'")
-		w.WriteHeader(http.StatusOK)
-		return nil
-	}
-	if got := f.do(t, "/", "Cookie", ticket).Header()["Content-Security-Policy"]; !slices.Equal(got, []string{"default-src 'self'", frameAncestors}) {
-		t.Errorf("beside the application's own: %q", got)
-	}
-	if got := f.do(t, "/open").Header()["Content-Security-Policy"]; len(got) != 1 {
-		t.Errorf("what is nobody's: %q", got)
-	}
 }

@@ -57,19 +57,19 @@ func (s *State) sessionEnded(ended *session.Session, reason string, underWay boo
 
 // forsake signs out of a session of the application that another one took the
 // place of: where answers are under way that need it, later.
-func (s *State) forsake(v *visit, application string, underWay bool) {
+func (s *State) forsake(v *visit, upstream string, underWay bool) {
 	if underWay {
-		s.signOutLate(v, application)
+		s.signOutLate(v, upstream)
 		return
 	}
-	s.afterEnd(func(ctx context.Context) { s.signOut(ctx, v, application) })
+	s.afterEnd(func(ctx context.Context) { s.signOut(ctx, v, upstream) })
 }
 
 // signOutLate signs out of the application once the answers are over that were
 // under way: RomM writes a session anew with every answer, also one that
 // ended meanwhile.
-func (s *State) signOutLate(v *visit, application string) {
-	time.AfterFunc(lateAnswer, func() { s.forsake(v, application, false) })
+func (s *State) signOutLate(v *visit, upstream string) {
+	time.AfterFunc(lateAnswer, func() { s.forsake(v, upstream, false) })
 }
 
 func (s *State) afterEnd(do func(context.Context)) {
@@ -79,16 +79,16 @@ func (s *State) afterEnd(do func(context.Context)) {
 		do(ctx)
 	}
 	if !s.ends.add(bounded) {
-		s.logger().Warn("too many sessions end at once: neither the application nor the provider is told of this one")
+		s.logger().Warn("too many sessions end at once: neither the upstream nor the provider is told of this one")
 	}
 }
 
-func (s *State) signOut(ctx context.Context, v *visit, application string) {
+func (s *State) signOut(ctx context.Context, v *visit, upstream string) {
 	call, ok := s.caller(v)
-	if !ok || application == "" {
+	if !ok || upstream == "" {
 		return
 	}
-	if err := s.last.Load().gate.Application.SignOut(ctx, call, application); err != nil {
+	if err := s.last.Load().gate.Application.SignOut(ctx, call, upstream); err != nil {
 		s.logger().Debug("signing out of the application", zap.Error(err))
 	}
 }

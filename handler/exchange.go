@@ -41,16 +41,6 @@ type failedExchange struct {
 	cause   error
 }
 
-// exchange redeems code, unless too many of the last ones were none.
-func (g *Gate) exchange(ctx context.Context, login *flow.Login, code, client string) (result *flow.Result, err error) {
-	network := networkOf(client)
-	if err := g.State.exchanges.begin(ctx, network, g.now); err != nil {
-		return nil, err
-	}
-	defer func() { g.State.exchanges.end(network, err, g.now()) }()
-	return g.RelyingParty.Exchange(ctx, login, code) //nolint:wrapcheck // one of flow's own
-}
-
 // begin waits until a request may be made that fails, and returns the problem
 // that it may not, or that ctx ended. Whoever gets none calls end.
 func (e *exchanges) begin(ctx context.Context, network netip.Prefix, now func() time.Time) error {

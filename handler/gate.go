@@ -13,9 +13,6 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
-// Base is the path below which the gate's own endpoints lie; Base itself is the callback.
-const Base = "/api/oauth/openid"
-
 // Config is what one handler instance knows.
 type Config struct {
 	Origin          Origin
@@ -76,7 +73,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, chain Chain) er
 		return nil
 	}
 	if !g.reached(r, chain) {
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), g.misdirected(r))
+		return g.fail(w, r, chain, g.kindOf(r, p), g.misdirected(r))
 	}
 	if r.TLS != nil && !r.TLS.HandshakeComplete && (own || !isSafe(r.Method)) {
 		// 0-RTT data can be replayed by whoever recorded it (RFC 8470 section 5.2).
@@ -91,7 +88,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, chain Chain) er
 	case s != nil:
 		return g.serveSession(w, r, chain, s, p, plain)
 	case err != nil && g.Application.Access(r, p, plain) != Open:
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), errStorageUnavailable.Because(err))
+		return g.fail(w, r, chain, g.kindOf(r, p), errStorageUnavailable.Because(err))
 	default:
 		return g.serveAnonymous(w, r, chain, p, plain)
 	}
@@ -106,6 +103,11 @@ func knownMethod(r *http.Request) bool {
 		return isSocket(r)
 	}
 	return false
+}
+
+// kindOf tells the kind of r, whose normal path is p.
+func (g *Gate) kindOf(r *http.Request, p string) kind {
+	return kindOf(r, g.Application.Socket(p), g.Application.Document(p))
 }
 
 // reached reports whether r came to the public origin. The scheme is that of
@@ -142,7 +144,7 @@ func (g *Gate) session(r *http.Request) (*session.Session, error) {
 
 // serveAnonymous answers a request without a session.
 func (g *Gate) serveAnonymous(w http.ResponseWriter, r *http.Request, chain Chain, p string, plain bool) error {
-	kind := kindOf(r, p, g.Application)
+	kind := g.kindOf(r, p)
 	switch g.Application.Access(r, p, plain) {
 	case Open:
 		delete(r.Header, "Authorization") // RomM answers 500 to a token it cannot read, on public paths too

@@ -19,11 +19,13 @@ const (
 	kindPrefetch               // a guess of the browser's: try again when it is meant
 )
 
-// kindOf tells the kind of r, whose normal path is p. Browsers say it in
+// kindOf tells the kind of r: socket says that its path belongs to the
+// application's sockets, document that a GET of it may be answered with a page.
+// Browsers say it in
 // Sec-Fetch-* (Fetch Metadata); for others a GET that asks for HTML outside
 // the application's own APIs is a navigation.
-func kindOf(r *http.Request, p string, app Application) kind {
-	if isSocket(r) || app.Socket(p) {
+func kindOf(r *http.Request, socket, document bool) kind {
+	if isSocket(r) || socket {
 		return kindSocket
 	}
 	if purpose := r.Header.Get("Sec-Purpose"); strings.HasPrefix(purpose, "prefetch") || r.Header.Get("Purpose") == "prefetch" {
@@ -44,7 +46,7 @@ func kindOf(r *http.Request, p string, app Application) kind {
 			return kindScript
 		}
 		return kindEmbedded
-	case get && strings.Contains(r.Header.Get("Accept"), "text/html") && app.Document(p):
+	case get && strings.Contains(r.Header.Get("Accept"), "text/html") && document:
 		return kindNavigation
 	default:
 		return kindScript

@@ -23,15 +23,13 @@ const addressesKept = 10_000
 // is ready.
 type attempts struct {
 	mu        sync.Mutex
-	byAddress map[netip.Prefix]*tally
-	order     []*tally // the oldest first
+	byAddress bounded[netip.Prefix, *tally]
 }
 
 // tally is what one address did since its first attempt.
 type tally struct {
-	address netip.Prefix
-	began   time.Time
-	n       int
+	began time.Time
+	n     int
 }
 
 // take counts an attempt of address. If there were too many it returns no
@@ -39,13 +37,11 @@ type tally struct {
 func (a *attempts) take(address netip.Prefix, now time.Time) (*tally, time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.order) > 0 && now.Sub(a.order[0].began) >= attemptWindow {
-		a.dropOldest()
-	}
-	t := a.byAddress[address]
-	if t == nil {
-		t = &tally{address: address, began: now}
-		a.add(t)
+	a.byAddress.expire(now, attemptWindow)
+	t, ok := a.byAddress.get(address)
+	if !ok {
+		t = &tally{began: now}
+		a.byAddress.add(address, t, now, addressesKept)
 	}
 	if t.n >= attemptLimit {
 		return nil, attemptWindow - now.Sub(t.began)
@@ -59,24 +55,6 @@ func (a *attempts) giveBack(t *tally) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.n--
-}
-
-// add is called under the lock.
-func (a *attempts) add(t *tally) {
-	if a.byAddress == nil {
-		a.byAddress = make(map[netip.Prefix]*tally)
-	}
-	if len(a.order) >= addressesKept {
-		a.dropOldest()
-	}
-	a.byAddress[t.address] = t
-	a.order = append(a.order, t)
-}
-
-// dropOldest is called under the lock.
-func (a *attempts) dropOldest() {
-	delete(a.byAddress, a.order[0].address)
-	a.order = a.order[1:]
 }
 
 // addressOf returns what counts as one client: an IPv4 address, or the /64

@@ -56,12 +56,12 @@ func TestAttemptsAreBounded(t *testing.T) {
 			t.Fatal(i)
 		}
 	}
-	if len(a.byAddress) > addressesKept || len(a.order) > addressesKept {
-		t.Errorf("%d addresses, %d in order", len(a.byAddress), len(a.order))
+	if len(a.byAddress.entries) > addressesKept || len(a.byAddress.order) > addressesKept {
+		t.Errorf("%d addresses, %d in order", len(a.byAddress.entries), len(a.byAddress.order))
 	}
 	a.take(addressOf("192.0.2.1"), now.Add(attemptWindow))
-	if len(a.byAddress) != 1 || len(a.order) != 1 {
-		t.Errorf("after a minute: %d addresses, %d in order", len(a.byAddress), len(a.order))
+	if len(a.byAddress.entries) != 1 || len(a.byAddress.order) != 1 {
+		t.Errorf("after a minute: %d addresses, %d in order", len(a.byAddress.entries), len(a.byAddress.order))
 	}
 }
 

@@ -1,43 +1,34 @@
+// Identifiers that may be used once, such as the jti of a logout token.
+
 package handler
 
 import (
 	"crypto/sha256"
 	"sync"
 	"time"
-
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
-// logoutTokens bounds how many tokens are remembered. Only the provider can
-// make one that counts.
-const logoutTokens = 10_000
+// usedIDsKept bounds how many identifiers are remembered. Only the provider
+// can issue a logout token that counts.
+const usedIDsKept = 10_000
 
-// logouts remembers what a gate was asked at its back channel. The zero value is ready.
-type logouts struct {
-	attempts attempts // requests that did not succeed, or not yet
+// usedIDs remembers identifiers that were used. Age says for how long.
+type usedIDs struct {
+	Age time.Duration
 
 	mu    sync.Mutex
-	known map[[sha256.Size]byte]time.Time // the ids of used tokens
-	order [][sha256.Size]byte
+	known bounded[[sha256.Size]byte, struct{}]
 }
 
-// first reports whether the token with this id comes for the first time. An id
-// is remembered for twice as long as its token is accepted.
-func (l *logouts) first(id string, now time.Time) bool {
+// first reports whether id is used for the first time.
+func (u *usedIDs) first(id string, now time.Time) bool {
 	key := sha256.Sum256([]byte(id))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.order) > 0 && (len(l.order) >= logoutTokens || now.Sub(l.known[l.order[0]]) > 2*flow.LogoutTokenAge) {
-		delete(l.known, l.order[0])
-		l.order = l.order[1:]
-	}
-	if _, used := l.known[key]; used {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.known.expire(now, u.Age)
+	if _, used := u.known.get(key); used {
 		return false
 	}
-	if l.known == nil {
-		l.known = make(map[[sha256.Size]byte]time.Time)
-	}
-	l.known[key] = now
-	l.order = append(l.order, key)
+	u.known.add(key, struct{}{}, now, usedIDsKept)
 	return true
 }

@@ -19,7 +19,7 @@ var ownMethods = map[string]string{
 
 // serveOwn answers the gate's own endpoints. name is what stands behind Base.
 func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request, chain Chain, name string) error {
-	k := kindOf(r, Base, g.Application)
+	k := g.kindOf(r, Base)
 	allow, known := ownMethods[name]
 	switch {
 	case !known:

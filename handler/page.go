@@ -48,6 +48,14 @@ type link struct {
 	End             string // which sessions a button ends; empty: it says nothing of any
 }
 
+// sessionRow is a session on the page.
+type sessionRow struct {
+	ID            string
+	This          bool
+	Created, Seen string
+	Node          string
+}
+
 // write sends the page, or only its header for HEAD.
 func (p *page) write(w http.ResponseWriter, r *http.Request) {
 	var body bytes.Buffer

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// Base is the path below which the gate's own endpoints lie; Base itself is the callback.
+const Base = "/api/oauth/openid"
+
 // normalPath is a request's path in the one form on which everything here
 // decides: decoded once, slashes merged, dot segments resolved, backslashes
 // read as slashes, no trailing slash. plain is false where the path was

@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -35,12 +34,6 @@ func (p *Policy) Permits(identity *flow.Identity) bool {
 	}
 	return slices.ContainsFunc(p.Emails, equalFold(identity.Email)) ||
 		slices.ContainsFunc(p.Domains, equalFold(domain))
-}
-
-// Unfit is the cause of a refusal that an entry for identity would have lifted:
-// who it is, in the words that entries are made of. It goes to the log only.
-func Unfit(identity *flow.Identity) error {
-	return fmt.Errorf("no entry fits %q with the e-mail address %q and the groups %q", identity.Username, identity.Email, identity.Groups)
 }
 
 func isASCII(s string) bool {

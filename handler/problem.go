@@ -2,6 +2,7 @@ package handler
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -253,5 +254,11 @@ func problemOf(err error) *Problem {
 	return errInternal.Because(err)
 }
 
-// StorageUnavailable returns the problem of a storage that could not be read or written.
-func StorageUnavailable(cause error) *Problem { return errStorageUnavailable.Because(cause) }
+// Unfit is the cause of a refusal that an entry for identity would have lifted:
+// who it is, in the words that entries are made of. It goes to the log only.
+func Unfit(identity *flow.Identity) error {
+	return fmt.Errorf("no entry fits %q with the e-mail address %q and the groups %q", identity.Username, identity.Email, identity.Groups)
+}
+
+// StorageProblem returns the problem of a storage that could not be read or written.
+func StorageProblem(cause error) *Problem { return errStorageUnavailable.Because(cause) }

@@ -174,8 +174,8 @@ func (g *Gate) changeIdentity(ctx context.Context, s *session.Session, v *visit,
 			return nil, g.signInAgain(ctx, call, s, v, identity, func(record *session.Record) { record.Identity = *identity })
 		})
 	}
-	if problem, ok := errors.AsType[*Problem](err); ok && problem.Status == http.StatusForbidden {
-		g.end(ctx, s, problem.Code)
+	if refusal, ok := errors.AsType[*Problem](err); ok && refusal.Status == http.StatusForbidden {
+		g.end(ctx, s, refusal.Code)
 		return nil
 	}
 	if s.Record().Application != former {

@@ -25,7 +25,7 @@ const (
 // serveSessions shows a user's own sessions with GET and ends one of them, or
 // all others, with POST. Nothing that it shows opens a session.
 func (g *Gate) serveSessions(w http.ResponseWriter, r *http.Request, chain Chain) error {
-	k := kindOf(r, "/", g.Application) // a page, though its path is one of an API
+	k := g.kindOf(r, "/") // a page, though its path is one of an API
 	if k == kindPrefetch {
 		return g.fail(w, r, chain, k, errPrefetch)
 	}
@@ -155,14 +155,6 @@ func sessionsAnswer(identity *flow.Identity, entries []session.Entry, this sessi
 		}
 	}
 	return answer
-}
-
-// sessionRow is a session on the page.
-type sessionRow struct {
-	ID            string
-	This          bool
-	Created, Seen string
-	Node          string
 }
 
 func sessionsPage(identity *flow.Identity, entries []session.Entry, this session.ID) *page {

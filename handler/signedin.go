@@ -25,17 +25,17 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 	if !v.permitted(record, &g.Policy) {
 		g.end(r.Context(), s, errNotAllowed.Code)
 		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), errNotAllowed.Because(Unfit(&record.Identity)))
+		return g.fail(w, r, chain, g.kindOf(r, p), errNotAllowed.Because(Unfit(&record.Identity)))
 	}
 	g.attend(s, v)
 	socket := isSocket(r) || g.Application.Socket(p)
 	access := g.Application.Access(r, p, plain)
-	if misused(r, g.origin, socket, access) {
+	if misused(r, g.origin, socket, access == Open) {
 		return g.fail(w, r, chain, kindScript, errCrossOrigin)
 	}
 	switch access {
 	case SignIn:
-		if k := kindOf(r, p, g.Application); k == kindNavigation {
+		if k := g.kindOf(r, p); k == kindNavigation {
 			// The application's page comes here when it was told that nobody
 			// is signed in. Sent back unseen, it would come again and again.
 			if err := g.ensureConfirmed(r, chain, s, v); err != nil {
@@ -56,12 +56,12 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain,
 	record = s.Record()
 	call := callerFor(chain, r, g.Origin)
 	if err := g.Application.Guard(r.Context(), call, r, p, record.Identity, record.Application); err != nil {
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), err)
+		return g.fail(w, r, chain, g.kindOf(r, p), err)
 	}
 	if socket || !isSafe(r.Method) {
 		// What cannot be asked again must not meet a dead session.
 		if err := g.ensureConfirmed(r, chain, s, v); err != nil {
-			return g.fail(w, r, chain, kindOf(r, p, g.Application), err)
+			return g.fail(w, r, chain, g.kindOf(r, p), err)
 		}
 	}
 	return g.passStamped(w, r, chain, call, s, p, plain)
@@ -104,7 +104,7 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 
 	err := g.rebroker(r, chain, s, v)
 	if err != nil && g.Application.Access(r, p, plain) != Open {
-		return g.fail(w, r, chain, kindOf(r, p, g.Application), err)
+		return g.fail(w, r, chain, g.kindOf(r, p), err)
 	}
 	again := chain.Fresh(w, answer.before.request(r), r)
 	if err != nil {
@@ -173,7 +173,7 @@ func (g *Gate) rebroker(r *http.Request, chain Chain, s *session.Session, v *vis
 		}
 		v.brokered.Store(&brokering{at: g.now(), err: err})
 		if err == nil {
-			g.Logger.Debug("signed in to the application again", zap.String("user", identity.Username))
+			g.Logger.Debug("signed in to the upstream again", zap.String("user", identity.Username))
 		}
 		return nil, err
 	})
@@ -184,7 +184,7 @@ func (g *Gate) rebroker(r *http.Request, chain Chain, s *session.Session, v *vis
 // session, and what else change does to the record. It is called in the single
 // flight "broker": of two at once the one that knows less could come out last.
 func (g *Gate) signInAgain(ctx context.Context, call Caller, s *session.Session, v *visit, identity *flow.Identity, change func(*session.Record)) error {
-	application, err := g.Application.SignIn(ctx, call, *identity)
+	upstream, err := g.Application.SignIn(ctx, call, *identity)
 	if err != nil {
 		g.Observe("brokered", problemOf(err).Code)
 		return err //nolint:wrapcheck // the application's own problem
@@ -194,7 +194,7 @@ func (g *Gate) signInAgain(ctx context.Context, call Caller, s *session.Session,
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
 	err = g.State.Sessions.Update(ctx, s, func(record *session.Record) {
-		record.Application = application
+		record.Application = upstream
 		if change != nil {
 			change(record)
 		}

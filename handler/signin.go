@@ -28,9 +28,9 @@ const redemptionTimeout = 90 * time.Second
 func (g *Gate) startLogin(w http.ResponseWriter, r *http.Request, chain Chain, returnTo string, restarted bool) error {
 	returnTo = g.localTarget(returnTo)
 	fail := func(err error) error {
-		problem := *problemOf(err)
-		problem.returnTo = returnTo
-		return g.fail(w, r, chain, kindNavigation, &problem)
+		refusal := *problemOf(err)
+		refusal.returnTo = returnTo
+		return g.fail(w, r, chain, kindNavigation, &refusal)
 	}
 	login, location, err := g.RelyingParty.Begin(r.Context(), returnTo, restarted)
 	if err != nil {
@@ -74,7 +74,7 @@ func (g *Gate) callback(w http.ResponseWriter, r *http.Request, chain Chain) err
 	if err != nil {
 		return g.signInFailed(w, r, chain, cookie, login.ReturnTo, err)
 	}
-	result, err := g.State.spent.redeem(r.Context(), state, g.now(), func() outcome {
+	result, err := g.State.spent.do(r.Context(), state, g.now(), func() outcome {
 		return g.signIn(r, chain, login, code)
 	})
 	if err != nil {
@@ -110,15 +110,15 @@ func (g *Gate) strayCallback(w http.ResponseWriter, r *http.Request, chain Chain
 
 // signInFailed ends a sign-in on a page whose way forward leads to returnTo.
 func (g *Gate) signInFailed(w http.ResponseWriter, r *http.Request, chain Chain, cookie, returnTo string, err error) error {
-	problem := *problemOf(err)
-	problem.returnTo = returnTo
+	refusal := *problemOf(err)
+	refusal.returnTo = returnTo
 	http.SetCookie(w, g.cookies.unset(cookie))
-	g.Observe("signed_in", problem.Code)
+	g.Observe("signed_in", refusal.Code)
 	if g.goesOn(r, err) {
 		redirect(w, http.StatusSeeOther, g.localTarget(returnTo))
 		return nil
 	}
-	return g.fail(w, r, chain, kindNavigation, &problem)
+	return g.fail(w, r, chain, kindNavigation, &refusal)
 }
 
 // signIn turns a code into a session: tokens, claims, policy, the
@@ -137,12 +137,12 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 	}
 	old, _ := g.session(r)
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
-	application, err := g.signInToApplication(ctx, r, chain, old, identity)
+	upstream, err := g.signInToApplication(ctx, r, chain, old, identity)
 	if err != nil {
 		return outcome{err: err}
 	}
 	ticket, s, err := g.State.Sessions.Create(ctx, session.Record{
-		Identity: *identity, Tokens: result.Tokens, Application: application, Created: g.now(),
+		Identity: *identity, Tokens: result.Tokens, Application: upstream, Created: g.now(),
 	})
 	if err != nil {
 		return outcome{err: errStorageUnavailable.Because(err)}
@@ -159,7 +159,7 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 	v := visitOf(s)
 	v.see(r)
 	v.signedIn(g)
-	if renews && application == old.Record().Application {
+	if renews && upstream == old.Record().Application {
 		v.confirmedAt.Store(visitOf(old).confirmedAt.Load())
 	}
 	v.checked(g.now(), g.nextCheck(s.Record()))
@@ -174,6 +174,16 @@ func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code stri
 	return outcome{ticket: ticket.String(), returnTo: login.ReturnTo}
 }
 
+// exchange redeems code, unless too many of the last ones were none.
+func (g *Gate) exchange(ctx context.Context, login *flow.Login, code, client string) (result *flow.Result, err error) {
+	network := networkOf(client)
+	if err := g.State.exchanges.begin(ctx, network, g.now); err != nil {
+		return nil, err
+	}
+	defer func() { g.State.exchanges.end(network, err, g.now()) }()
+	return g.RelyingParty.Exchange(ctx, login, code) //nolint:wrapcheck // one of flow's own
+}
+
 // signInToApplication returns the application's session for identity. A
 // sign-in that only proves old again keeps old's: nothing that is under way,
 // nor its user, has to notice.
@@ -184,7 +194,7 @@ func (g *Gate) signInToApplication(ctx context.Context, r *http.Request, chain C
 			return record.Application, nil
 		}
 	}
-	return g.Application.SignIn(ctx, callerFor(chain, r, g.Origin), *identity) //nolint:wrapcheck // the application's own problem
+	return g.Application.SignIn(ctx, callerFor(chain, r, g.Origin), *identity) //nolint:wrapcheck // the application's own refusal
 }
 
 // replace ends old in favour of s, of the same user, in the same browser: a

@@ -95,16 +95,16 @@ func TestForeignLinkToSignIn(t *testing.T) {
 func TestForeignImageOfTheSignedOutPage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	for request, cleared := range map[string]bool{
+	for headers, cleared := range map[string]bool{
 		"Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=cross-site":   false,
 		"Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=cross-site": false,
 		"Sec-Purpose=prefetch " + navigation:                                      false,
 		navigation:                                                                true,
 		"":                                                                        true, // a browser that does not say
 	} {
-		w := f.do(t, Base+"/signed-out", append(fields(request), "Cookie", "__Host-romm_oidc_signed_out=1")...)
+		w := f.do(t, Base+"/signed-out", append(fields(headers), "Cookie", "__Host-romm_oidc_signed_out=1")...)
 		if got := w.Header().Get("Clear-Site-Data") != ""; w.Code != http.StatusOK || got != cleared || (w.Header().Get("Set-Cookie") != "") != cleared {
-			t.Errorf("%s: %d %v", request, w.Code, w.Header())
+			t.Errorf("%s: %d %v", headers, w.Code, w.Header())
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (g *Gate) awaited(v *visit) *check {
 func (g *Gate) proveByNavigation(w http.ResponseWriter, r *http.Request, chain Chain, s *session.Session, p string) (bool, error) {
 	v := visitOf(s)
 	c := g.awaited(v)
-	if c == nil && !unproven(s.Record()) || r.Method != http.MethodGet || kindOf(r, p, g.Application) != kindNavigation {
+	if c == nil && !unproven(s.Record()) || r.Method != http.MethodGet || g.kindOf(r, p) != kindNavigation {
 		return false, nil
 	}
 	if c != nil {

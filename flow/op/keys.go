@@ -46,7 +46,7 @@ type storedKey struct {
 	Algorithm  string    `json:"alg"`
 	Created    time.Time `json:"created"`
 	ActiveFrom time.Time `json:"active_from"` // the newest key whose time has come signs
-	Sealed     []byte    `json:"sealed"`      // PKCS #8, under the gate's keyring, bound to kid and alg
+	Sealed     []byte    `json:"sealed"`      // PKCS #8, under the gate's ring, bound to kid and alg
 }
 
 // signingKey is a storedKey that was opened.
@@ -65,7 +65,7 @@ type keySet struct {
 }
 
 // newKeySet encodes the public halves once for all requests.
-func newKeySet(keyring *flow.Keyring, signing []signingKey, read time.Time) (*keySet, error) {
+func newKeySet(ring *flow.Keyring, signing []signingKey, read time.Time) (*keySet, error) {
 	document := jose.JSONWebKeySet{}
 	for _, key := range signing {
 		document.Keys = append(document.Keys, jose.JSONWebKey{
@@ -79,7 +79,7 @@ func newKeySet(keyring *flow.Keyring, signing []signingKey, read time.Time) (*ke
 	if err != nil {
 		return nil, fmt.Errorf("encoding the JWK Set: %w", err)
 	}
-	return &keySet{keyring: keyring, signing: signing, public: public, read: read}, nil
+	return &keySet{keyring: ring, signing: signing, public: public, read: read}, nil
 }
 
 // current is the key that signs with algorithm: the newest whose time has
@@ -105,7 +105,7 @@ func (k *keySet) current(algorithm string, now time.Time) (signingKey, bool) {
 // loadSigningKeys reads the signing keys, makes those that are missing, and
 // changes what r says, under a storage lock, so that all nodes agree on them.
 // It returns keys beside an error if those that are stored will do.
-func loadSigningKeys(ctx context.Context, storage flow.Storage, gate string, keyring *flow.Keyring, r flow.Rotation,
+func loadSigningKeys(ctx context.Context, storage flow.Storage, gate string, ring *flow.Keyring, r flow.Rotation,
 	now func() time.Time,
 ) ([]signingKey, error) {
 	name := flow.StoragePrefix(gate) + "/signing_keys.json"
@@ -113,11 +113,11 @@ func loadSigningKeys(ctx context.Context, storage flow.Storage, gate string, key
 	if err != nil {
 		return nil, err
 	}
-	keys := openSigningKeys(keyring, document)
-	if document.settled(keyring, keys, r, now()) {
+	keys := openSigningKeys(ring, document)
+	if document.settled(ring, keys, r, now()) {
 		return keys, nil
 	}
-	changed, err := changeSigningKeys(ctx, storage, name, keyring, r, now)
+	changed, err := changeSigningKeys(ctx, storage, name, ring, r, now)
 	if err != nil && len(missing(keys)) > 0 {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func loadSigningKeys(ctx context.Context, storage flow.Storage, gate string, key
 
 // changeSigningKeys does what is to be done to the document under its lock,
 // unless another node just did it.
-func changeSigningKeys(ctx context.Context, storage flow.Storage, name string, keyring *flow.Keyring, r flow.Rotation,
+func changeSigningKeys(ctx context.Context, storage flow.Storage, name string, ring *flow.Keyring, r flow.Rotation,
 	now func() time.Time,
 ) ([]signingKey, error) {
 	if err := storage.Lock(ctx, name); err != nil {
@@ -140,11 +140,11 @@ func changeSigningKeys(ctx context.Context, storage flow.Storage, name string, k
 	if err != nil {
 		return nil, err
 	}
-	keys := openSigningKeys(keyring, document)
-	if document.settled(keyring, keys, r, now()) {
+	keys := openSigningKeys(ring, document)
+	if document.settled(ring, keys, r, now()) {
 		return keys, nil
 	}
-	if err := document.change(keyring, keys, r, now()); err != nil {
+	if err := document.change(ring, keys, r, now()); err != nil {
 		return nil, err
 	}
 	encoded, err := json.Marshal(document)
@@ -154,7 +154,7 @@ func changeSigningKeys(ctx context.Context, storage flow.Storage, name string, k
 	if err := storage.Store(ctx, name, encoded); err != nil {
 		return nil, fmt.Errorf("storing the signing keys: %w", err)
 	}
-	return openSigningKeys(keyring, document), nil
+	return openSigningKeys(ring, document), nil
 }
 
 // readSigningKeys returns an empty document when there is none.
@@ -178,10 +178,10 @@ func readSigningKeys(ctx context.Context, storage flow.Storage, name string) (st
 
 // openSigningKeys returns the keys that open under the keyring and are what
 // their name says.
-func openSigningKeys(keyring *flow.Keyring, document storedKeys) []signingKey {
+func openSigningKeys(ring *flow.Keyring, document storedKeys) []signingKey {
 	var keys []signingKey
 	for _, stored := range document.Keys {
-		plaintext, ok := keyring.Open(signingKeyPurpose, stored.Sealed, stored.KeyID, stored.Algorithm)
+		plaintext, ok := ring.Open(signingKeyPurpose, stored.Sealed, stored.KeyID, stored.Algorithm)
 		if !ok {
 			continue
 		}
@@ -211,7 +211,7 @@ func missing(keys []signingKey) []string {
 }
 
 // newSigningKey makes a key that signs from a time on.
-func newSigningKey(keyring *flow.Keyring, algorithm string, now, from time.Time) (signingKey, error) {
+func newSigningKey(ring *flow.Keyring, algorithm string, now, from time.Time) (signingKey, error) {
 	private, err := generate(algorithm)
 	if err != nil {
 		return signingKey{}, fmt.Errorf("making a signing key: %w", err)
@@ -226,16 +226,16 @@ func newSigningKey(keyring *flow.Keyring, algorithm string, now, from time.Time)
 		Created:    now.UTC(),
 		ActiveFrom: from.UTC(),
 	}}
-	return key, key.seal(keyring)
+	return key, key.seal(ring)
 }
 
 // seal seals the private half under the secret that seals now.
-func (k *signingKey) seal(keyring *flow.Keyring) error {
+func (k *signingKey) seal(ring *flow.Keyring) error {
 	plaintext, err := x509.MarshalPKCS8PrivateKey(k.private)
 	if err != nil {
 		return fmt.Errorf("encoding a signing key: %w", err)
 	}
-	k.Sealed = keyring.Seal(signingKeyPurpose, plaintext, k.KeyID, k.Algorithm)
+	k.Sealed = ring.Seal(signingKeyPurpose, plaintext, k.KeyID, k.Algorithm)
 	return nil
 }
 

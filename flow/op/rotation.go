@@ -51,22 +51,22 @@ func (s *State) tend(ctx context.Context, rotate bool) error {
 
 // settled reports whether nothing is to be done to the document, of which keys
 // were opened.
-func (d *storedKeys) settled(keyring *flow.Keyring, keys []signingKey, r flow.Rotation, now time.Time) bool {
+func (d *storedKeys) settled(ring *flow.Keyring, keys []signingKey, r flow.Rotation, now time.Time) bool {
 	return len(wanted(keys, r, now)) == 0 &&
 		!slices.ContainsFunc(d.Keys, func(stored storedKey) bool { return stored.done(keys, r, now) }) &&
-		!slices.ContainsFunc(keys, func(key signingKey) bool { return key.fading(keyring, r) })
+		!slices.ContainsFunc(keys, func(key signingKey) bool { return key.fading(ring, r) })
 }
 
 // change makes the keys that are wanted, drops those whose work is done, and
 // seals anew those that an old secret seals. What does not open it keeps until
 // there are newer ones: another node may have the keyring for it.
-func (d *storedKeys) change(keyring *flow.Keyring, keys []signingKey, r flow.Rotation, now time.Time) error {
+func (d *storedKeys) change(ring *flow.Keyring, keys []signingKey, r flow.Rotation, now time.Time) error {
 	d.Keys = slices.DeleteFunc(d.Keys, func(stored storedKey) bool { return stored.done(keys, r, now) })
 	for _, key := range keys {
-		if !key.fading(keyring, r) {
+		if !key.fading(ring, r) {
 			continue
 		}
-		if err := key.seal(keyring); err != nil {
+		if err := key.seal(ring); err != nil {
 			return err
 		}
 		for i := range d.Keys {
@@ -76,7 +76,7 @@ func (d *storedKeys) change(keyring *flow.Keyring, keys []signingKey, r flow.Rot
 		}
 	}
 	for algorithm, from := range wanted(keys, r, now) {
-		key, err := newSigningKey(keyring, algorithm, now, from)
+		key, err := newSigningKey(ring, algorithm, now, from)
 		if err != nil {
 			return err
 		}
@@ -117,6 +117,6 @@ func (k *storedKey) done(keys []signingKey, r flow.Rotation, now time.Time) bool
 
 // fading reports whether a secret seals the key that will be dropped some day:
 // a newer one seals now.
-func (k *signingKey) fading(keyring *flow.Keyring, r flow.Rotation) bool {
-	return r.Keep > 0 && !keyring.Current(signingKeyPurpose, k.Sealed, k.KeyID, k.Algorithm)
+func (k *signingKey) fading(ring *flow.Keyring, r flow.Rotation) bool {
+	return r.Keep > 0 && !ring.Current(signingKeyPurpose, k.Sealed, k.KeyID, k.Algorithm)
 }

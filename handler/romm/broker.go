@@ -297,5 +297,5 @@ func storageProblem(err error) error {
 	if _, ok := errors.AsType[*handler.Problem](err); ok {
 		return err
 	}
-	return handler.StorageUnavailable(err)
+	return handler.StorageProblem(err)
 }

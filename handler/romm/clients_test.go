@@ -419,11 +419,11 @@ func TestRecognize(t *testing.T) {
 				}
 				return &handler.Answer{Status: c.status, Header: http.Header{}, Body: []byte(c.body)}, nil
 			}, c.authorization)
-			problem := ""
+			code := ""
 			if p, ok := errors.AsType[*handler.Problem](err); ok {
-				problem = p.Code
+				code = p.Code
 			}
-			if got != c.want || problem != c.problem {
+			if got != c.want || code != c.problem {
 				t.Errorf("%v, %v; want %v %s", got, err, c.want, c.problem)
 			}
 		})
