@@ -29,11 +29,15 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	_ "github.com/romm-oidc/caddy-romm-oidc/handler/command" // caddy romm-oidc
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
@@ -42,7 +46,7 @@ func init() {
 	caddy.RegisterModule(Middleware{})
 	admin.Gates = func() (all []admin.Gate) {
 		gates.Range(func(_, value any) bool {
-			if gate, ok := value.(*gateState); ok && gate.relyingParty.Load() != nil { // else it is only being provisioned
+			if gate, ok := value.(*pooledGate); ok && gate.relyingParty.Load() != nil { // else it is only being provisioned
 				all = append(all, gate)
 			}
 			return true
@@ -147,7 +151,7 @@ type Middleware struct {
 	// What the pages call the provider. Default: `OIDC_PROVIDER`, else the issuer's host.
 	Provider string `json:"provider,omitempty"`
 
-	gate    *handler.Gate
+	gate    *handler.Handler
 	poolKey string
 	logger  *zap.Logger
 }
@@ -171,51 +175,51 @@ func (Middleware) CaddyModule() caddy.ModuleInfo {
 // gates holds the state of every gate, across reloads.
 var gates = caddy.NewUsagePool()
 
-// gateState is what one gate keeps beside its configuration.
-type gateState struct {
+// pooledGate is what one gate keeps beside its configuration.
+type pooledGate struct {
 	id, issuer, clientID, origin string
 
 	relyingParty atomic.Pointer[flow.RelyingParty]   // the last instance's
 	warned       atomic.Pointer[prometheus.Registry] // of the configuration whose warnings were given
 
-	storage  atomic.Pointer[flow.Storage]
+	storage  atomic.Pointer[keyring.Storage]
 	links    *romm.Links
 	sessions *session.Store
-	gate     *handler.State
-	romm     *romm.State
-	provider *op.State
+	gate     *handler.Gate
+	romm     *romm.Known
+	provider *op.Keys
 	stop     context.CancelFunc // ends the work beside the requests
 }
 
 // store returns the storage that the last instance brought.
-func (s *gateState) store() flow.Storage { return *s.storage.Load() }
+func (s *pooledGate) store() keyring.Storage { return *s.storage.Load() }
 
 // ID implements admin.Gate.
-func (s *gateState) ID() string { return s.id }
+func (s *pooledGate) ID() string { return s.id }
 
 // Links implements admin.Gate.
-func (s *gateState) Links() *romm.Links { return s.links }
+func (s *pooledGate) Links() *romm.Links { return s.links }
 
 // Rotate implements admin.Gate.
-func (s *gateState) Rotate(ctx context.Context) error {
+func (s *pooledGate) Rotate(ctx context.Context) error {
 	return errors.Join(s.sessions.Rotate(ctx), s.provider.Rotate(ctx))
 }
 
 // Issuer implements admin.Gate.
-func (s *gateState) Issuer() string { return s.issuer }
+func (s *pooledGate) Issuer() string { return s.issuer }
 
 // Sessions implements admin.Gate.
-func (s *gateState) Sessions() *session.Store { return s.sessions }
+func (s *pooledGate) Sessions() *session.Store { return s.sessions }
 
 // Status implements admin.Gate. It asks the provider and uses storage as a
 // sign-in would, so that who looks after a failure sees whether it is over.
-func (s *gateState) Status(ctx context.Context) admin.Status {
+func (s *pooledGate) Status(ctx context.Context) admin.Status {
 	status := admin.Status{
 		Gate: s.id, Issuer: s.issuer, ClientID: s.clientID, Origin: s.origin,
 		StorageAway: s.sessions.Away(), SessionsInMemory: s.sessions.Len(),
 	}
 	rp := s.relyingParty.Load()
-	if err := s.sessions.Try(ctx); err != nil {
+	if err := s.sessions.Probe(ctx); err != nil {
 		status.StorageError = err.Error()
 	}
 	_, err := rp.Provider(ctx)
@@ -229,7 +233,7 @@ func (s *gateState) Status(ctx context.Context) admin.Status {
 }
 
 // Destruct ends the workers of a gate that no configuration uses any more.
-func (s *gateState) Destruct() error {
+func (s *pooledGate) Destruct() error {
 	s.stop()
 	s.sessions.Close()
 	return nil
@@ -264,23 +268,24 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	if registry := ctx.GetMetricsRegistry(); state.warned.Swap(registry) != registry {
 		warn(m.logger, resolved, origin)
 	}
-	storage := flow.Storage(ctx.Storage())
+	storage := keyring.Storage(ctx.Storage())
 	state.storage.Store(&storage)
 	limits := session.Limits{Idle: resolved.Idle, Lifetime: resolved.Lifetime, Rotate: resolved.Rotate}
 	state.sessions.Configure(storage, limits)
 	state.provider.Configure(limits.Rotate)
 
+	relyingParty := flow.New(flow.Config{
+		Issuer: resolved.Issuer, ClientID: resolved.ClientID, ClientSecret: resolved.ClientSecret,
+		ClientAuth: settings.ClientAuths[resolved.ClientAuth], RedirectURI: resolved.RedirectURI, Scopes: resolved.Scopes,
+		UsernameClaim: resolved.UsernameClaim, GroupsClaim: resolved.GroupsClaim,
+		Client: client, Keyring: state.sessions.Keyring,
+	})
 	m.gate = handler.New(handler.Config{
-		Origin:        origin,
-		ProviderLabel: resolved.Provider,
-		RelyingParty: flow.New(flow.Config{
-			Issuer: resolved.Issuer, ClientID: resolved.ClientID, ClientSecret: resolved.ClientSecret,
-			ClientAuth: settings.ClientAuths[resolved.ClientAuth], RedirectURI: resolved.RedirectURI, Scopes: resolved.Scopes,
-			UsernameClaim: resolved.UsernameClaim, GroupsClaim: resolved.GroupsClaim,
-			Client: client, Keyring: state.sessions.Keyring,
-		}),
+		Origin:          origin,
+		ProviderLabel:   resolved.Provider,
+		RelyingParty:    relyingParty,
 		Application:     newApplication(resolved, state, m.logger),
-		State:           state.gate,
+		Gate:            state.gate,
 		Policy:          resolved.Policy(),
 		Lifetime:        limits.Lifetime,
 		Recheck:         resolved.Recheck,
@@ -290,12 +295,12 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		Logger:          m.logger,
 		Observe:         observe,
 	})
-	state.relyingParty.Store(m.gate.RelyingParty)
+	state.relyingParty.Store(relyingParty)
 	return nil
 }
 
 // warn says what is allowed and dangerous.
-func warn(logger *zap.Logger, s *settings.Settings, origin handler.Origin) {
+func warn(logger *zap.Logger, s *settings.Settings, origin request.Origin) {
 	if !origin.Secure() {
 		logger.Warn("redirect_uri is http: whoever listens on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
 	}
@@ -305,15 +310,15 @@ func warn(logger *zap.Logger, s *settings.Settings, origin handler.Origin) {
 }
 
 // load takes this instance's share of the gate's state.
-func (m *Middleware) load(id string, resolved *settings.Settings, origin handler.Origin) (*gateState, error) {
+func (m *Middleware) load(id string, resolved *settings.Settings, origin request.Origin) (*pooledGate, error) {
 	value, _, err := gates.LoadOrNew(id, func() (caddy.Destructor, error) {
 		node, _ := os.Hostname() // only for lists; may be empty
-		state := &gateState{id: id, issuer: resolved.Issuer, clientID: resolved.ClientID, origin: origin.String(), romm: romm.NewState()}
+		state := &pooledGate{id: id, issuer: resolved.Issuer, clientID: resolved.ClientID, origin: origin.String(), romm: romm.NewKnown()}
 		state.links = romm.NewLinks(id, state.store)
 		state.sessions = session.New(session.Options{Gate: id, Node: node, Logger: caddy.Log().Named(handlerID)})
 		go state.sessions.Run(context.Background()) // until Destruct: a configuration's context ends at every reload
-		state.gate = handler.NewState(state.sessions)
-		state.provider = op.NewState(id, state.sessions.Keyring, state.store, time.Now)
+		state.gate = handler.NewGate(state.sessions)
+		state.provider = op.NewKeys(id, state.sessions.Keyring, state.store, time.Now)
 		var ctx context.Context
 		ctx, state.stop = context.WithCancel(context.Background())
 		go state.gate.Run(ctx)
@@ -326,7 +331,7 @@ func (m *Middleware) load(id string, resolved *settings.Settings, origin handler
 		return nil, fmt.Errorf("loading the state of the gate: %w", err)
 	}
 	m.poolKey = id
-	state, ok := value.(*gateState)
+	state, ok := value.(*pooledGate)
 	if !ok {
 		return nil, errors.New("the state of the gate has another type")
 	}
@@ -363,7 +368,7 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 	}
 	caddyhttp.SetVar(r.Context(), mark, true)
 	err := m.gate.ServeHTTP(w, r, &chain{next: next, r: r})
-	if problem, ok := errors.AsType[*handler.Problem](err); ok {
+	if problem, ok := errors.AsType[*problem.Problem](err); ok {
 		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 			repl.Set("http.romm_oidc.code", problem.Code)
 			repl.Set("http.romm_oidc.status", problem.Status)
@@ -411,7 +416,7 @@ func (c *chain) Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Req
 // Keep implements handler.Chain. What is kept of the request is its server,
 // and its variables and the placeholders of handlers before us as they are now:
 // the request goes on and adds others, of its user too.
-func (c *chain) Keep() handler.Chain {
+func (c *chain) Keep() application.Chain {
 	ctx := c.r.Context()
 	known, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
 	kept := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, maps.Clone(known))
@@ -497,7 +502,7 @@ var (
 func sum(of func(*session.Store) int) float64 {
 	total := 0
 	gates.Range(func(_, value any) bool {
-		if state, ok := value.(*gateState); ok {
+		if state, ok := value.(*pooledGate); ok {
 			total += of(state.sessions)
 		}
 		return true
@@ -519,7 +524,7 @@ func register(registry *prometheus.Registry) error {
 }
 
 // gateID names a gate: its folder in storage, and part of everything it seals.
-func gateID(issuer, clientID string, origin handler.Origin) string {
+func gateID(issuer, clientID string, origin request.Origin) string {
 	sum := sha256.Sum256([]byte(issuer + "\x00" + clientID + "\x00" + origin.String()))
 	return hex.EncodeToString(sum[:8])
 }
@@ -614,7 +619,7 @@ func newClient(s *settings.Settings) (*http.Client, error) {
 }
 
 // newApplication returns RomM as this configuration sees it.
-func newApplication(s *settings.Settings, state *gateState, logger *zap.Logger) *romm.App {
+func newApplication(s *settings.Settings, state *pooledGate, logger *zap.Logger) *romm.App {
 	var roles *romm.Roles
 	if s.Roles != nil {
 		roles = &romm.Roles{Admin: s.Roles.Admin, User: s.Roles.User}
@@ -626,7 +631,7 @@ func newApplication(s *settings.Settings, state *gateState, logger *zap.Logger) 
 			Report: func(event string, err error) { answered(logger, event, err) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: roles, Clients: clients,
-		Links: state.links, State: state.romm,
+		Links: state.links, Known: state.romm,
 	})
 }
 
@@ -648,6 +653,6 @@ var (
 	_ caddy.Provisioner           = (*Middleware)(nil)
 	_ caddy.CleanerUpper          = (*Middleware)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Middleware)(nil)
-	_ handler.Chain               = (*chain)(nil)
-	_ caddy.Destructor            = (*gateState)(nil)
+	_ application.Chain           = (*chain)(nil)
+	_ caddy.Destructor            = (*pooledGate)(nil)
 )

@@ -44,7 +44,7 @@ func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*Identity, time
 	if !isSubject(granted.subject) {
 		return nil, time.Time{}, fmt.Errorf("%w: sub is missing or no identifier", ErrBearerInvalid)
 	}
-	identity, err := rp.Recheck(ctx, Tokens{Access: raw}, Identity{Issuer: rp.Issuer, Subject: granted.subject})
+	identity, err := rp.Recheck(ctx, Tokens{Access: raw}, Identity{Issuer: rp.config.Issuer, Subject: granted.subject})
 	return identity, granted.expires, err
 }
 
@@ -60,7 +60,7 @@ func (rp *RelyingParty) verifyAccessToken(ctx context.Context, provider *Provide
 		return nil, invalid("typ is not at+jwt")
 	}
 	// iss, aud, exp, nbf, signature and algorithm
-	token, err := provider.verify(ctx, provider.bearerKeys, raw, &oidc.Config{ClientID: rp.ClientID, Now: rp.Now})
+	token, err := provider.verify(ctx, provider.bearerKeys, raw, &oidc.Config{ClientID: rp.config.ClientID, Now: rp.config.Now})
 	switch {
 	case errors.Is(err, ErrProviderUnavailable):
 		return nil, err
@@ -73,7 +73,7 @@ func (rp *RelyingParty) verifyAccessToken(ctx context.Context, provider *Provide
 	switch {
 	case token.Claims(&claims) != nil || claims.ClientID == "": // section 2.2
 		return nil, invalid("client_id is missing")
-	case token.IssuedAt.Unix() <= 0 || token.IssuedAt.After(rp.Now().Add(idTokenLeeway)): // section 2.2
+	case token.IssuedAt.Unix() <= 0 || token.IssuedAt.After(rp.config.Now().Add(idTokenLeeway)): // section 2.2
 		return nil, invalid("iat is missing or to come")
 	}
 	return &grant{subject: token.Subject, expires: token.Expiry}, nil
@@ -95,8 +95,8 @@ func (rp *RelyingParty) introspect(ctx context.Context, provider *Provider, raw 
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Accept", "application/json")
 	// RFC 6749 section 2.3.1. Authelia's clients authenticate so here, however they do at the token endpoint.
-	request.SetBasicAuth(url.QueryEscape(rp.ClientID), url.QueryEscape(rp.ClientSecret))
-	answer, err := statusClient(rp.Client).Do(request)
+	request.SetBasicAuth(url.QueryEscape(rp.config.ClientID), url.QueryEscape(rp.config.ClientSecret))
+	answer, err := statusClient(rp.config.Client).Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("%w: asking its introspection endpoint: %w", ErrProviderUnavailable, err)
 	}
@@ -120,15 +120,15 @@ func (rp *RelyingParty) introspect(ctx context.Context, provider *Provider, raw 
 	switch {
 	case !said.Active:
 		return nil, invalid("it is not active")
-	case said.Issuer != "" && said.Issuer != rp.Issuer:
+	case said.Issuer != "" && said.Issuer != rp.config.Issuer:
 		return nil, invalid("iss is another")
-	case err != nil || said.ClientID != rp.ClientID && !slices.Contains(audience, rp.ClientID):
+	case err != nil || said.ClientID != rp.config.ClientID && !slices.Contains(audience, rp.config.ClientID):
 		return nil, invalid("it is neither ours nor for us")
 	}
 	granted := &grant{subject: said.Subject}
 	if said.Expires > 0 {
 		granted.expires = time.Unix(int64(said.Expires), 0)
-		if !rp.Now().Before(granted.expires) {
+		if !rp.config.Now().Before(granted.expires) {
 			return nil, invalid("it has expired")
 		}
 	}

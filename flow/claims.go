@@ -63,14 +63,14 @@ func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identi
 	if _, ok := userinfo["email"]; ok { // what verified one address says nothing of another
 		merged["email_verified"] = userinfo["email_verified"]
 	}
-	groups, err := merged.list(rp.GroupsClaim)
+	groups, err := merged.list(rp.config.GroupsClaim)
 	if err != nil {
 		return nil, err
 	}
 	identity := &Identity{
-		Issuer: rp.Issuer, Subject: token.subject, AuthTime: int64(token.AuthTime),
-		Username: merged.text(rp.UsernameClaim), Email: merged.text("email"), Name: merged.text("name"), Groups: groups,
-		Unnamed: !userinfo.has(rp.UsernameClaim),
+		Issuer: rp.config.Issuer, Subject: token.subject, AuthTime: int64(token.AuthTime),
+		Username: merged.text(rp.config.UsernameClaim), Email: merged.text("email"), Name: merged.text("name"), Groups: groups,
+		Unnamed: !userinfo.has(rp.config.UsernameClaim),
 	}
 	var verified bool
 	switch {

@@ -15,7 +15,7 @@ const (
 	// clientTimeout bounds a whole exchange with the provider. Authelia derives
 	// a key for every token request: 20 at once take seconds.
 	clientTimeout = 30 * time.Second
-	// answerLimit bounds the body of an answer, in bytes.
+	// AnswerLimit bounds the body of an answer, in bytes.
 	answerLimit = 1 << 20
 )
 

@@ -27,7 +27,7 @@ func TestIssuerAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.rp.Client = client
+	w.rp.config.Client = client
 	if _, err := w.signIn(); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 			t.Run(http.StatusText(status)+" from "+endpoint, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)
-				w.rp.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+				w.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 					if r.URL.Host != "auth.example.test" || r.URL.Path == "/elsewhere" {
 						t.Errorf("%s was asked", r.URL)
 					}

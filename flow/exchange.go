@@ -37,7 +37,7 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	if err != nil {
 		return nil, err
 	}
-	ctx = oidc.ClientContext(ctx, rp.Client)
+	ctx = oidc.ClientContext(ctx, rp.config.Client)
 	token, err := rp.oauth2(provider).Exchange(ctx, code, oauth2.VerifierOption(login.Verifier))
 	if err != nil {
 		return nil, tokenError(err)
@@ -101,5 +101,5 @@ func (rp *RelyingParty) expiry(token *oauth2.Token) time.Time {
 	if lives <= 0 {
 		lives = accessDefault
 	}
-	return rp.Now().Add(lives)
+	return rp.config.Now().Add(lives)
 }

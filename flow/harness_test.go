@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
@@ -38,7 +39,7 @@ type world struct {
 	*clock
 	op      *authelia.Server
 	rp      *RelyingParty
-	keyring *Keyring
+	keyring *keyring.Keyring
 }
 
 // setup is what a test may change before its world is made.
@@ -55,7 +56,7 @@ func newWorld(t *testing.T, changes ...func(*setup)) *world {
 		config: Config{
 			Issuer: testIssuer, ClientID: "romm", ClientSecret: testSecret, RedirectURI: testCallback,
 			Scopes: []string{"openid", "profile", "email", "groups"}, Now: w.Now,
-			Keyring: func(context.Context) (*Keyring, error) { return w.keyring, nil },
+			Keyring: func(context.Context) (*keyring.Keyring, error) { return w.keyring, nil },
 		},
 		client: authelia.Client{
 			ID: "romm", Secret: testSecret, RedirectURIs: []string{testCallback}, RequirePKCE: true, ConsentMode: "implicit",
@@ -91,13 +92,13 @@ func newClient(t *testing.T, cfg ClientConfig, network http.RoundTripper) *http.
 }
 
 // newKeyring returns a keyring of gate whose secrets are made of these bytes.
-func newKeyring(tb testing.TB, gate string, secrets ...byte) *Keyring {
+func newKeyring(tb testing.TB, gate string, secrets ...byte) *keyring.Keyring {
 	tb.Helper()
 	all := make([][]byte, len(secrets))
 	for i, secret := range secrets {
 		all[i] = slices.Repeat([]byte{secret}, 32)
 	}
-	keyring, err := NewKeyring(gate, all...)
+	keyring, err := keyring.New(gate, all...)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type idTokenClaims struct {
 func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw string, nonceFits func(string) bool, accessToken string) (*idTokenClaims, error) {
 	invalid := func(reason string) error { return fmt.Errorf("%w: %s", ErrIDTokenInvalid, reason) }
 	// (2) iss, (3) aud, (6-8) signature and algorithm, (9) exp, nbf
-	token, err := provider.verify(ctx, provider.keys, raw, &oidc.Config{ClientID: rp.ClientID, Now: rp.Now})
+	token, err := provider.verify(ctx, provider.keys, raw, &oidc.Config{ClientID: rp.config.ClientID, Now: rp.config.Now})
 	switch {
 	case errors.Is(err, ErrProviderUnavailable):
 		return nil, err
@@ -45,13 +45,13 @@ func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw stri
 	if token.Claims(&c) != nil || token.Claims(&c.all) != nil {
 		return nil, invalid("its claims cannot be read")
 	}
-	now := rp.Now()
+	now := rp.config.Now()
 	switch {
 	case !isSubject(token.Subject):
 		return nil, invalid("sub is missing or no identifier")
 	case len(token.Audience) != 1: // (3) an audience that we do not trust
 		return nil, invalid("aud names others too")
-	case c.Authorized != "" && c.Authorized != rp.ClientID: // (4), (5)
+	case c.Authorized != "" && c.Authorized != rp.config.ClientID: // (4), (5)
 		return nil, invalid("azp is another client")
 	case token.IssuedAt.Unix() <= 0: // (10), and Core section 2: iat is required
 		return nil, invalid("iat is missing")

@@ -215,7 +215,7 @@ func TestVerifyEndsWithTheRequest(t *testing.T) {
 	w := newWorld(t)
 	login, query := w.begin()
 	ctx, cancel := context.WithCancel(t.Context())
-	w.rp.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+	w.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 		if r.URL.Path == "/jwks.json" {
 			cancel()
 			<-t.Context().Done() // the keys never come

@@ -145,7 +145,7 @@ func TestKeysOfAnEndedRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		keys := make(chan struct{})
-		w.rp.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+		w.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Path == "/jwks.json" {
 				select {
 				case <-keys:

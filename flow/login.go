@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"golang.org/x/oauth2"
 )
 
@@ -50,7 +51,7 @@ type Login struct {
 // Restarted reports whether the login was started in place of a lost one.
 func (l *Login) Restarted() bool { return strings.HasPrefix(l.State, restartPrefix) }
 
-// Begin starts a login that ends at returnTo, or at "/" if that is no
+// Begin starts a login that ends at ReturnTo, or at "/" if that is no
 // LocalPath, and returns it with the URL of the authorization request: code
 // flow, state, nonce and PKCE with S256, each with 128 bits of chance or more.
 func (rp *RelyingParty) Begin(ctx context.Context, returnTo string, restarted bool) (*Login, string, error) {
@@ -63,7 +64,7 @@ func (rp *RelyingParty) Begin(ctx context.Context, returnTo string, restarted bo
 	}
 	login := &Login{
 		State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
-		ReturnTo: returnTo, Expires: rp.Now().Add(LoginLifetime).Truncate(time.Second),
+		ReturnTo: returnTo, Expires: rp.config.Now().Add(LoginLifetime).Truncate(time.Second),
 	}
 	if restarted {
 		login.State = restartPrefix + login.State
@@ -75,7 +76,7 @@ func (rp *RelyingParty) Begin(ctx context.Context, returnTo string, restarted bo
 // LoginCookie returns the name and value of the cookie that keeps login. The
 // name begins with prefix and holds the minute of expiry and a hash of the state.
 func (rp *RelyingParty) LoginCookie(ctx context.Context, prefix string, login *Login) (name, value string, err error) {
-	keyring, err := rp.Keyring(ctx)
+	keyring, err := rp.config.Keyring(ctx)
 	if err != nil {
 		return "", "", fmt.Errorf("sealing a login: %w", err)
 	}
@@ -102,14 +103,14 @@ func (rp *RelyingParty) FindLogin(ctx context.Context, prefix string, cookies []
 	if state == "" || len(state) > stateLimit {
 		return nil, "", ErrLoginUnknown
 	}
-	var keyring *Keyring
+	var keyring *keyring.Keyring
 	for _, cookie := range cookies {
 		if !strings.HasPrefix(cookie.Name, prefix+"login_") || !strings.HasSuffix(cookie.Name, "_"+stateHash(state)) {
 			continue
 		}
 		if keyring == nil {
 			var err error
-			if keyring, err = rp.Keyring(ctx); err != nil {
+			if keyring, err = rp.config.Keyring(ctx); err != nil {
 				return nil, "", fmt.Errorf("opening a login: %w", err)
 			}
 		}
@@ -121,7 +122,7 @@ func (rp *RelyingParty) FindLogin(ctx context.Context, prefix string, cookies []
 		if !LocalPath(login.ReturnTo) {
 			login.ReturnTo = "/"
 		}
-		if rp.Now().After(login.Expires) {
+		if rp.config.Now().After(login.Expires) {
 			return nil, cookie.Name, ErrLoginExpired
 		}
 		return &login, cookie.Name, nil

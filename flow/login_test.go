@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"net/http"
 	"slices"
 	"strings"
@@ -199,7 +200,7 @@ func TestLoginWithoutKeyring(t *testing.T) {
 	login := w.newLogin("/")
 	cookie := w.cookie(login)
 	away, asked := errors.New("storage is away"), 0
-	w.rp.Keyring = func(context.Context) (*Keyring, error) { asked++; return nil, away }
+	w.rp.config.Keyring = func(context.Context) (*keyring.Keyring, error) { asked++; return nil, away }
 	_, _, err := w.rp.LoginCookie(t.Context(), testPrefix, login)
 	failsAs(t, err, away, "sealing a login")
 	_, _, err = w.rp.FindLogin(t.Context(), testPrefix, []*http.Cookie{cookie}, login.State)
@@ -267,10 +268,10 @@ func FuzzFindLogin(f *testing.F) {
 	ring := newKeyring(f, "gate", 1)
 	rp := New(Config{
 		Issuer: testIssuer, Client: newBrokenClient(),
-		Keyring: func(context.Context) (*Keyring, error) { return ring, nil },
+		Keyring: func(context.Context) (*keyring.Keyring, error) { return ring, nil },
 		Now:     func() time.Time { return time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC) },
 	})
-	name, value, err := rp.LoginCookie(f.Context(), testPrefix, &Login{State: "s", Expires: rp.Now().Add(time.Minute)})
+	name, value, err := rp.LoginCookie(f.Context(), testPrefix, &Login{State: "s", Expires: rp.config.Now().Add(time.Minute)})
 	if err != nil {
 		f.Fatal(err)
 	}

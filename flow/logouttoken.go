@@ -43,7 +43,7 @@ func (rp *RelyingParty) VerifyLogout(ctx context.Context, raw string) (*Logout, 
 	// event, (6) no nonce; and section 2.4: jti
 	keys := &heldKeys{KeySet: provider.logoutKeys}
 	token, err := oidc.NewVerifier(provider.issuer, keys, &oidc.Config{
-		ClientID: rp.ClientID, SupportedSigningAlgs: signatureAlgorithms, Now: rp.Now,
+		ClientID: rp.config.ClientID, SupportedSigningAlgs: signatureAlgorithms, Now: rp.config.Now,
 	}).VerifyLogout(ctx, raw)
 	switch {
 	case err != nil && unavailable(keys.err):
@@ -51,7 +51,7 @@ func (rp *RelyingParty) VerifyLogout(ctx context.Context, raw string) (*Logout, 
 	case err != nil:
 		return nil, invalid(printable(err.Error(), 300)) // it quotes what anybody may have sent
 	}
-	now := rp.Now()
+	now := rp.config.Now()
 	switch {
 	case len(token.Audience) != 1: // (3), Core 3.1.3.7 (3): an audience that we do not trust
 		return nil, invalid("aud names others too")

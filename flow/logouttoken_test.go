@@ -189,7 +189,7 @@ func FuzzLogoutToken(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	rp := New(Config{Issuer: testIssuer, ClientID: "romm", Now: func() time.Time { return time.Unix(now, 0) }})
-	rp.provider, rp.loaded = &Provider{issuer: testIssuer, logoutKeys: signedByAnybody{}}, rp.Now()
+	rp.provider, rp.loaded = &Provider{issuer: testIssuer, logoutKeys: signedByAnybody{}}, rp.config.Now()
 	f.Fuzz(func(t *testing.T, claims []byte) {
 		logout, err := rp.VerifyLogout(t.Context(), encode([]byte(`{"alg":"RS256"}`))+"."+encode(claims)+"."+encode([]byte("x")))
 		switch {

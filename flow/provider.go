@@ -57,7 +57,7 @@ type discovery struct {
 // or so. Errors match ErrProviderUnavailable.
 func (rp *RelyingParty) Provider(ctx context.Context) (*Provider, error) {
 	rp.mu.Lock()
-	now := rp.Now()
+	now := rp.config.Now()
 	known, flight := rp.provider, rp.flight
 	switch {
 	case known != nil && now.Sub(rp.loaded) < discoveryAge, known != nil && now.Before(rp.nextTry), known != nil && flight != nil:
@@ -92,9 +92,9 @@ func (rp *RelyingParty) discover(ctx context.Context, flight *discovery) {
 	defer rp.mu.Unlock()
 	rp.flight = nil
 	if flight.err == nil {
-		rp.provider, rp.loaded, rp.failed, rp.nextTry = flight.provider, rp.Now(), nil, time.Time{}
+		rp.provider, rp.loaded, rp.failed, rp.nextTry = flight.provider, rp.config.Now(), nil, time.Time{}
 	} else {
-		rp.failed, rp.nextTry = flight.err, rp.Now().Add(discoveryPause+Jitter(discoveryPause/2))
+		rp.failed, rp.nextTry = flight.err, rp.config.Now().Add(discoveryPause+Jitter(discoveryPause/2))
 	}
 	close(flight.done)
 }
@@ -107,7 +107,7 @@ const answersFor = 10 * time.Second
 // the last 10 seconds, by one attempt for all who ask. It waits until ctx ends.
 func (rp *RelyingParty) Answers(ctx context.Context) bool {
 	rp.mu.Lock()
-	now, flight := rp.Now(), rp.flight
+	now, flight := rp.config.Now(), rp.flight
 	if flight == nil {
 		recent := rp.provider != nil && now.Sub(rp.loaded) < answersFor
 		if recent || now.Before(rp.nextTry) {
@@ -144,7 +144,7 @@ func Jitter(limit time.Duration) time.Duration {
 }
 
 func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
-	discovered, err := oidc.NewProvider(oidc.ClientContext(ctx, statusClient(rp.Client)), rp.Issuer)
+	discovered, err := oidc.NewProvider(oidc.ClientContext(ctx, statusClient(rp.config.Client)), rp.config.Issuer)
 	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok && mismatch.Discovered != "" {
 		return nil, fmt.Errorf("%w: it calls itself otherwise: write \"issuer %s\": %w", ErrProviderUnavailable, printable(mismatch.Discovered, 300), err)
 	}
@@ -166,9 +166,9 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*Provider, error) {
 		AuthorizationEndpoint: discovered.Endpoint().AuthURL, TokenEndpoint: discovered.Endpoint().TokenURL,
 		UserinfoEndpoint: discovered.UserInfoEndpoint(), EndSessionEndpoint: metadata.EndSession,
 		RevocationEndpoint: metadata.Revocation, IntrospectionEndpoint: metadata.Introspect, IssParameterSupported: metadata.Iss,
-		issuer: rp.Issuer, keys: newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // the keys outlive who asked first
-		logoutKeys:     newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
-		bearerKeys:     newKeySet(rp.Client, metadata.Keys, rp.Now), //nolint:contextcheck // as above
+		issuer: rp.config.Issuer, keys: newKeySet(rp.config.Client, metadata.Keys, rp.config.Now), //nolint:contextcheck // the keys outlive who asked first
+		logoutKeys:     newKeySet(rp.config.Client, metadata.Keys, rp.config.Now), //nolint:contextcheck // as above
+		bearerKeys:     newKeySet(rp.config.Client, metadata.Keys, rp.config.Now), //nolint:contextcheck // as above
 		revocationAuth: metadata.RevokeAuth,
 	}
 	for name, endpoint := range map[string]string{
@@ -219,7 +219,7 @@ func (rp *RelyingParty) EndSessionURL(ctx context.Context, idToken, returnTo, st
 		return "", false
 	}
 	query := u.Query()
-	query.Set("client_id", rp.ClientID)
+	query.Set("client_id", rp.config.ClientID)
 	query.Set("post_logout_redirect_uri", returnTo)
 	if idToken != "" {
 		query.Set("id_token_hint", idToken)

@@ -41,7 +41,7 @@ func TestProvider(t *testing.T) {
 // hold lets discovery wait until the returned function is called.
 func (w *world) hold() (release func()) {
 	gate := make(chan struct{})
-	w.rp.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+	w.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 		select {
 		case <-gate:
 			return w.op.Transport().RoundTrip(r)

@@ -15,7 +15,7 @@ import (
 // ErrTokensEnded if the access token is taken no more. Any other error says
 // nothing of the account but that it could not be proven.
 func (rp *RelyingParty) Recheck(ctx context.Context, tokens Tokens, identity Identity) (*Identity, error) {
-	if identity.Issuer != rp.Issuer || identity.Subject == "" { // its token is nobody else's to see
+	if identity.Issuer != rp.config.Issuer || identity.Subject == "" { // its token is nobody else's to see
 		return nil, fmt.Errorf("%w: the identity is of another issuer", ErrUserinfoInvalid)
 	}
 	provider, err := rp.Provider(ctx)
@@ -26,7 +26,7 @@ func (rp *RelyingParty) Recheck(ctx context.Context, tokens Tokens, identity Ide
 	if err != nil {
 		return nil, err
 	}
-	if !identity.Unnamed && !userinfo.has(rp.UsernameClaim) {
+	if !identity.Unnamed && !userinfo.has(rp.config.UsernameClaim) {
 		return nil, ErrAccountGone
 	}
 	return rp.identity(&idTokenClaims{

@@ -19,14 +19,14 @@ import (
 // answered with tokens that do not verify or are not for this identity, as the
 // old ones are spent then, too. After any other error they may still be good.
 func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Identity) (*Tokens, error) {
-	if tokens.Refresh == "" || identity.Issuer != rp.Issuer {
+	if tokens.Refresh == "" || identity.Issuer != rp.config.Issuer {
 		return nil, ErrTokensEnded
 	}
 	provider, err := rp.Provider(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx = oidc.ClientContext(ctx, rp.Client)
+	ctx = oidc.ClientContext(ctx, rp.config.Client)
 	token, err := rp.oauth2(provider).TokenSource(ctx, &oauth2.Token{RefreshToken: tokens.Refresh}).Token()
 	if err != nil {
 		err = tokenError(err)

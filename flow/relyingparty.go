@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"golang.org/x/oauth2"
 )
 
@@ -31,14 +32,14 @@ type Config struct {
 	UsernameClaim string   // empty: preferred_username
 	GroupsClaim   string   // empty: groups
 	Client        *http.Client
-	Keyring       func(context.Context) (*Keyring, error) // may have to wait for storage
-	Now           func() time.Time                        // nil: time.Now
+	Keyring       func(context.Context) (*keyring.Keyring, error) // may have to wait for storage
+	Now           func() time.Time                                // nil: time.Now
 }
 
 // RelyingParty runs the authorization code flow at one provider (OpenID
 // Connect Core 1.0 section 3.1). All methods may be called at once.
 type RelyingParty struct {
-	Config
+	config Config
 
 	mu       sync.Mutex // guards what follows; never held while the provider is asked
 	provider *Provider
@@ -59,17 +60,20 @@ func New(cfg Config) *RelyingParty {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &RelyingParty{Config: cfg}
+	return &RelyingParty{config: cfg}
 }
+
+// Issuer returns the issuer URL of the provider.
+func (rp *RelyingParty) Issuer() string { return rp.config.Issuer }
 
 // oauth2 returns the client's view of provider.
 func (rp *RelyingParty) oauth2(provider *Provider) *oauth2.Config {
 	style := oauth2.AuthStyleInHeader
-	if rp.ClientAuth == ClientAuthPost {
+	if rp.config.ClientAuth == ClientAuthPost {
 		style = oauth2.AuthStyleInParams
 	}
 	return &oauth2.Config{
-		ClientID: rp.ClientID, ClientSecret: rp.ClientSecret, RedirectURL: rp.RedirectURI, Scopes: rp.Scopes,
+		ClientID: rp.config.ClientID, ClientSecret: rp.config.ClientSecret, RedirectURL: rp.config.RedirectURI, Scopes: rp.config.Scopes,
 		Endpoint: oauth2.Endpoint{AuthURL: provider.AuthorizationEndpoint, TokenURL: provider.TokenEndpoint, AuthStyle: style},
 	}
 }

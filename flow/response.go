@@ -38,7 +38,7 @@ func (rp *RelyingParty) CheckResponse(ctx context.Context, login *Login, query u
 // iss is compared whenever it is there, and required where the provider says that it sends it.
 func (rp *RelyingParty) checkIss(ctx context.Context, query url.Values) error {
 	if query.Has("iss") {
-		if query.Get("iss") != rp.Issuer {
+		if query.Get("iss") != rp.config.Issuer {
 			return fmt.Errorf("%w: iss is another", ErrResponseInvalid)
 		}
 		return nil

@@ -177,7 +177,7 @@ func FuzzCheckResponse(f *testing.F) {
 	}
 	rp := New(Config{Issuer: testIssuer, Client: newBrokenClient()})
 	rp.provider = &Provider{IssParameterSupported: true}
-	rp.loaded = rp.Now()
+	rp.loaded = rp.config.Now()
 	f.Fuzz(func(t *testing.T, raw string) {
 		query, _ := url.ParseQuery(raw) // what could be read, as net/http has it
 		code, err := rp.CheckResponse(context.Background(), &Login{State: "s"}, query)

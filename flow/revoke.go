@@ -16,7 +16,7 @@ import (
 // revocation endpoint is told nothing. Errors match ErrProviderUnavailable, or
 // are a TokenError.
 func (rp *RelyingParty) Revoke(ctx context.Context, tokens Tokens, identity Identity) error {
-	if identity.Issuer != rp.Issuer { // its token is nobody else's to see
+	if identity.Issuer != rp.config.Issuer { // its token is nobody else's to see
 		return nil
 	}
 	provider, err := rp.Provider(ctx)
@@ -29,8 +29,8 @@ func (rp *RelyingParty) Revoke(ctx context.Context, tokens Tokens, identity Iden
 	}
 	basic := provider.revokesByBasic()
 	if !basic {
-		form.Set("client_id", rp.ClientID)
-		form.Set("client_secret", rp.ClientSecret)
+		form.Set("client_id", rp.config.ClientID)
+		form.Set("client_secret", rp.config.ClientSecret)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, provider.RevocationEndpoint, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -38,9 +38,9 @@ func (rp *RelyingParty) Revoke(ctx context.Context, tokens Tokens, identity Iden
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if basic {
-		request.SetBasicAuth(url.QueryEscape(rp.ClientID), url.QueryEscape(rp.ClientSecret)) // RFC 6749 section 2.3.1
+		request.SetBasicAuth(url.QueryEscape(rp.config.ClientID), url.QueryEscape(rp.config.ClientSecret)) // RFC 6749 section 2.3.1
 	}
-	answer, err := rp.Client.Do(request)
+	answer, err := rp.config.Client.Do(request)
 	if err != nil {
 		return fmt.Errorf("%w: asking its revocation endpoint: %w", ErrProviderUnavailable, err)
 	}

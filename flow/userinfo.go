@@ -51,7 +51,7 @@ func (rp *RelyingParty) readUserinfo(ctx context.Context, provider *Provider, ac
 		return nil, fmt.Errorf("making a request: %w", err)
 	}
 	request.Header.Set("Authorization", "Bearer "+accessToken) // RFC 6750 section 2.1
-	answer, err := statusClient(rp.Client).Do(request)
+	answer, err := statusClient(rp.config.Client).Do(request)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // an url.Error says all
 	}
@@ -68,7 +68,7 @@ func (rp *RelyingParty) readUserinfo(ctx context.Context, provider *Provider, ac
 	if err != nil {
 		return nil, err
 	}
-	if token.Issuer != "" && token.Issuer != rp.Issuer || len(token.Audience) > 0 && !slices.Contains(token.Audience, rp.ClientID) {
+	if token.Issuer != "" && token.Issuer != rp.config.Issuer || len(token.Audience) > 0 && !slices.Contains(token.Audience, rp.config.ClientID) {
 		return nil, errors.New("it was signed for another")
 	}
 	var signed json.RawMessage

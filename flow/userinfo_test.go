@@ -100,7 +100,7 @@ func TestUserinfoRefused(t *testing.T) {
 func TestUserinfoCutShort(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.rp.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+	w.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 		answer, err := w.op.Transport().RoundTrip(r)
 		if err == nil && r.URL.Path == "/api/oidc/userinfo" {
 			answer.Body = cutShort{}

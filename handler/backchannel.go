@@ -11,6 +11,9 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 const (
@@ -33,45 +36,45 @@ var (
 // backchannelLogout answers the provider, which says that somebody was signed
 // out there (OpenID Connect Back-Channel Logout 1.0 section 2.5). It looks at
 // no cookie: the token says it all, or nothing.
-func (g *Gate) backchannelLogout(w http.ResponseWriter, r *http.Request, chain Chain) error {
+func (h *Handler) backchannelLogout(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
 	client := chain.ClientIP()
 	// Until it succeeds, it has failed: so many at once are bounded, too.
-	attempt, wait := g.State.logoutAttempts.take(addressOf(client), g.now())
+	attempt, wait := h.config.Gate.logoutAttempts.Take(limit.AddressOf(client), h.now())
 	if attempt == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
-		g.refuseLogout(w, r, client, http.StatusTooManyRequests, "rate_limited", errLogoutLimited)
+		h.refuseLogout(w, r, client, http.StatusTooManyRequests, "rate_limited", errLogoutLimited)
 		return nil
 	}
-	logout, err := g.logoutOf(w, r)
+	logout, err := h.logoutOf(w, r)
 	if err != nil {
 		code := "logout_token_invalid"
 		if errors.Is(err, flow.ErrProviderUnavailable) {
-			code = errProviderUnavailable.Code
+			code = problem.ProviderUnavailable.Code
 		}
 		// 400 for whatever it is (section 2.8): no provider is known to ask again.
-		g.refuseLogout(w, r, client, http.StatusBadRequest, code, err)
+		h.refuseLogout(w, r, client, http.StatusBadRequest, code, err)
 		return nil
 	}
-	g.State.logoutAttempts.giveBack(attempt)
-	g.endByProvider(r.Context(), logout, client)
-	g.Observe("backchannel_logout", "ok")
-	ownHeader(w, "", 0)
-	send(w, r, http.StatusOK, nil)
+	h.config.Gate.logoutAttempts.GiveBack(attempt)
+	h.endByProvider(r.Context(), logout, client)
+	h.config.Observe("backchannel_logout", "ok")
+	problem.OwnHeader(w, "", 0)
+	problem.Send(w, r, http.StatusOK, nil)
 	return nil
 }
 
 // logoutOf returns what the logout token in r asks for.
-func (g *Gate) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout, error) {
+func (h *Handler) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout, error) {
 	r.Body = http.MaxBytesReader(w, r.Body, logoutFormLimit)
 	// Any other form than the one of section 2.5 leaves PostForm empty.
 	if err := r.ParseForm(); err != nil || len(r.PostForm["logout_token"]) != 1 {
 		return nil, errors.Join(errNoLogoutToken, err)
 	}
-	logout, err := g.RelyingParty.VerifyLogout(r.Context(), r.PostForm["logout_token"][0])
+	logout, err := h.config.RelyingParty.VerifyLogout(r.Context(), r.PostForm["logout_token"][0])
 	if err != nil {
 		return nil, err //nolint:wrapcheck // one of flow's own
 	}
-	if !g.State.logoutTokens.first(logout.TokenID, g.now()) { // section 2.6 (7)
+	if !h.config.Gate.logoutTokens.First(logout.TokenID, h.now()) { // section 2.6 (7)
 		return nil, errTokenReplayed
 	}
 	return logout, nil
@@ -79,10 +82,10 @@ func (g *Gate) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout, e
 
 // refuseLogout answers a logout request that ended nothing (section 2.8), with
 // pages or without: a program reads it.
-func (g *Gate) refuseLogout(w http.ResponseWriter, r *http.Request, client string, status int, code string, cause error) {
-	g.Logger.Info("logout request refused", zap.String("code", code), zap.Int("status", status), zap.String("client_ip", client), zap.NamedError("cause", cause))
-	g.Observe("backchannel_logout", code)
-	writeJSON(w, r, status, struct {
+func (h *Handler) refuseLogout(w http.ResponseWriter, r *http.Request, client string, status int, code string, cause error) {
+	h.config.Logger.Info("logout request refused", zap.String("code", code), zap.Int("status", status), zap.String("client_ip", client), zap.NamedError("cause", cause))
+	h.config.Observe("backchannel_logout", code)
+	problem.WriteJSON(w, r, status, struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}{"invalid_request", code}, 0)
@@ -90,25 +93,25 @@ func (g *Gate) refuseLogout(w http.ResponseWriter, r *http.Request, client strin
 
 // endByProvider ends what logout asks for. It returns when that is stored, or
 // after logoutAnswer: then it goes on beside the answer.
-func (g *Gate) endByProvider(ctx context.Context, logout *flow.Logout, client string) {
+func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client string) {
 	const reason = "backchannel_logout"
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutWork)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer cancel()
-		recovered(g.State.logger, func() {
+		recovered(h.config.Gate.logger, func() {
 			var n int
 			var err error
 			if logout.SID != "" {
-				n, err = g.State.Sessions.EndSID(ctx, session.SIDKey(g.RelyingParty.Issuer, logout.SID), reason)
+				n, err = h.config.Gate.Sessions.EndSID(ctx, session.SIDKey(h.config.RelyingParty.Issuer(), logout.SID), reason)
 			} else {
-				n, err = g.State.Sessions.EndUser(ctx, session.UserKey(g.RelyingParty.Issuer, logout.Subject), reason)
+				n, err = h.config.Gate.Sessions.EndUser(ctx, session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject), reason)
 			}
 			if err != nil {
-				g.Logger.Warn("storing the end of sessions", zap.Error(err)) // they have ended here, and it is tried again
+				h.config.Logger.Warn("storing the end of sessions", zap.Error(err)) // they have ended here, and it is tried again
 			}
-			g.Logger.Info("signed out by the provider", zap.String("reason", reason), zap.Int("sessions", n), zap.String("client_ip", client))
+			h.config.Logger.Info("signed out by the provider", zap.String("reason", reason), zap.Int("sessions", n), zap.String("client_ip", client))
 		})
 	}()
 	select {

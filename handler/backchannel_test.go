@@ -15,10 +15,12 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-const backchannelPath = Base + "/backchannel-logout"
+const backchannelPath = request.Base + "/backchannel-logout"
 
 // backchannel is a fixture whose provider sends logout tokens.
 type backchannel struct {
@@ -28,14 +30,20 @@ type backchannel struct {
 
 func newBackchannel(tb testing.TB, change func(*Config)) *backchannel {
 	tb.Helper()
+	return newBackchannelAt(tb, time.Now, change)
+}
+
+// newBackchannelAt is newBackchannel with a relying party that takes its time from now.
+func newBackchannelAt(tb testing.TB, now func() time.Time, change func(*Config)) *backchannel {
+	tb.Helper()
 	b := &backchannel{op: authelia.New(authelia.Options{
 		Issuer:  alice.Issuer,
-		Clients: []authelia.Client{{ID: "romm", Secret: "s", RedirectURIs: []string{"https://romm.example.com" + Base}, Scopes: []string{"openid"}}},
+		Clients: []authelia.Client{{ID: "romm", Secret: "s", RedirectURIs: []string{"https://romm.example.com" + request.Base}, Scopes: []string{"openid"}}},
 	})}
 	b.fixture = newFixture(tb, func(c *Config) {
 		c.RelyingParty = flow.New(flow.Config{
-			Issuer: alice.Issuer, ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com" + Base,
-			Scopes: []string{"openid"}, Client: &http.Client{Transport: b.op.Transport()}, Keyring: c.State.Sessions.Keyring,
+			Issuer: alice.Issuer, ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com" + request.Base,
+			Scopes: []string{"openid"}, Client: &http.Client{Transport: b.op.Transport()}, Keyring: c.Gate.Sessions.Keyring, Now: now,
 		})
 		if change != nil {
 			change(c)
@@ -47,7 +55,7 @@ func newBackchannel(tb testing.TB, change func(*Config)) *backchannel {
 // from signs identity in from a session at the provider and returns the cookie.
 func (b *backchannel) from(tb testing.TB, identity flow.Identity, sid string) string {
 	tb.Helper()
-	ticket, _, err := b.gate.State.Sessions.Create(tb.Context(), session.Record{Identity: identity, Tokens: flow.Tokens{SID: sid}})
+	ticket, _, err := b.gate.config.Gate.Sessions.Create(tb.Context(), session.Record{Identity: identity, Tokens: flow.Tokens{SID: sid}})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -198,7 +206,7 @@ func TestLogoutFailuresAreLimited(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	b := newBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
-	for range attemptLimit {
+	for range limit.AttemptLimit {
 		if w := b.ask(t, form("x")); w.Code != http.StatusBadRequest {
 			t.Fatal(w.Code)
 		}
@@ -207,7 +215,7 @@ func TestLogoutFailuresAreLimited(t *testing.T) {
 		t.Errorf("%d", w.Code)
 	}
 	now = now.Add(time.Minute)
-	for range 2 * attemptLimit { // what succeeds does not count
+	for range 2 * limit.AttemptLimit { // what succeeds does not count
 		if w := b.ask(t, form(b.token("sub", "1"))); w.Code != http.StatusOK {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
@@ -220,7 +228,7 @@ func TestLogoutsAreNotCrowdedOut(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	b := newBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
-	for i := range addressesKept + 2*attemptLimit {
+	for i := range limit.AddressesKept + 2*limit.AttemptLimit {
 		b.chain.ip = fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)
 		if w := b.ask(t, "x"); w.Code != http.StatusBadRequest {
 			t.Fatalf("address %d: %d", i+1, w.Code)
@@ -237,7 +245,7 @@ func TestLogoutsAreNotCrowdedOut(t *testing.T) {
 func TestBackchannelLogoutWhileProviderIsAway(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	b := newBackchannel(t, func(c *Config) { c.RelyingParty.Now = func() time.Time { return now } })
+	b := newBackchannelAt(t, func() time.Time { return now }, nil)
 	cookie, token := b.from(t, alice, "s1"), form(b.token("sub", "1"))
 	b.op.Down()
 	if w := b.ask(t, token); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "provider_unavailable") || !b.lives(t, cookie) {
@@ -265,7 +273,7 @@ func TestBackchannelLogoutWithoutStorage(t *testing.T) {
 		b := newBackchannel(t, nil)
 		cookie, token := b.from(t, alice, "s1"), form(b.token("sub", "1"))
 		hung := &hangingStorage{memory: b.storage, released: make(chan struct{})}
-		b.gate.State.Sessions.Configure(hung, session.Limits{})
+		b.gate.config.Gate.Sessions.Configure(hung, session.Limits{})
 		began := time.Now()
 		w := b.ask(t, token)
 		if took := time.Since(began); w.Code != http.StatusOK || took != logoutAnswer {

@@ -15,6 +15,10 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // bearerTimeout bounds how long the provider and the application are asked
@@ -32,7 +36,7 @@ const endedAtOnce = 8
 // session that lives in memory only and as long as its token. It never
 // changes; a newer one takes its place.
 type bearer struct {
-	visit   *visit
+	runtime *sessionRuntime
 	record  *session.Record
 	until   time.Time // when the provider is asked again
 	expires time.Time // the token; zero: nobody knows
@@ -83,47 +87,47 @@ func (m *bearers) remove(key [sha256.Size]byte) *bearer {
 
 // serveBearer answers a request with an access token of the provider's: it is
 // stamped as one of its user's sessions is.
-func (g *Gate) serveBearer(w http.ResponseWriter, r *http.Request, chain Chain, p string) error {
-	b, err := g.bearerOf(r, chain)
+func (h *Handler) serveBearer(w http.ResponseWriter, r *http.Request, chain application.Chain, p string) error {
+	b, err := h.bearerOf(r, chain)
 	if err != nil {
-		return g.fail(w, r, chain, kindScript, err)
+		return h.refuse(w, r, chain, request.Script, err)
 	}
-	identity, call := &b.record.Identity, callerFor(chain, r, g.Origin)
+	identity, call := &b.record.Identity, application.NewCaller(chain, r, h.config.Origin)
 	chain.Identify(identity)
-	if !b.visit.permitted(b.record, &g.Policy) {
-		return g.fail(w, r, chain, kindScript, errNotAllowed.Because(Unfit(identity)))
+	if !b.runtime.permitted(b.record, &h.config.Policy) {
+		return h.refuse(w, r, chain, request.Script, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
 	}
-	if err := g.Application.Guard(r.Context(), call, r, p, *identity, b.record.Application); err != nil {
-		return g.fail(w, r, chain, kindScript, err)
+	if err := h.config.Application.Guard(r.Context(), call, r, p, *identity, b.record.UpstreamSession); err != nil {
+		return h.refuse(w, r, chain, request.Script, err)
 	}
 	delete(r.Header, "Cookie")
-	b.visit.stampOf(b.record, g.private).put(r, g.private, g.IdentityHeaders)
-	g.Application.Unforgeable(r)
-	answer := &answerWriter{ResponseWriter: w, gate: g, visit: b.visit}
+	b.runtime.stampOf(b.record, h.private).put(r, h.private, h.config.IdentityHeaders)
+	h.config.Application.Unforgeable(r)
+	answer := &answerWriter{ResponseWriter: w, gate: h, runtime: b.runtime}
 	defer func(ctx context.Context) {
-		g.Application.Answered(ctx, call, r, p, answer.status, b.record.Application)
+		h.config.Application.AfterResponse(ctx, call, r, p, answer.status, b.record.UpstreamSession)
 	}(r.Context())
-	return g.serve(chain, answer, r)
+	return h.serve(chain, answer, r)
 }
 
 // bearerOf returns what r's access token opens. The provider is asked once a
 // minute, and the application whether its session lives as for any other.
-func (g *Gate) bearerOf(r *http.Request, chain Chain) (*bearer, error) {
+func (h *Handler) bearerOf(r *http.Request, chain application.Chain) (*bearer, error) {
 	_, raw, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	key := sha256.Sum256([]byte(raw))
-	known := g.State.bearers.find(key)
-	if known != nil && g.now().Before(known.until) && known.visit.confirmed(g.now(), g.State.failedAt.Load()) {
+	known := h.config.Gate.bearers.find(key)
+	if known != nil && h.now().Before(known.until) && known.runtime.confirmed(h.now(), h.config.Gate.failedAt.Load()) {
 		return known, nil
 	}
-	ctx, call, address := context.WithoutCancel(r.Context()), callerFor(chain, r, g.Origin), addressOf(chain.ClientIP())
-	result, err, _ := g.State.calls.Do("bearer "+string(key[:])+address.String(), func() (any, error) {
+	ctx, call, address := context.WithoutCancel(r.Context()), application.NewCaller(chain, r, h.config.Origin), limit.AddressOf(chain.ClientIP())
+	result, err, _ := h.config.Gate.calls.Do("bearer "+string(key[:])+address.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, bearerTimeout)
 		defer cancel()
-		b, err := g.vouched(ctx, call, raw, key, address)
+		b, err := h.vouched(ctx, call, raw, key, address)
 		if err != nil {
 			return nil, err
 		}
-		return g.alive(ctx, call, key, b)
+		return h.alive(ctx, call, key, b)
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // a Problem, or what becomes one
@@ -133,28 +137,28 @@ func (g *Gate) bearerOf(r *http.Request, chain Chain) (*bearer, error) {
 
 // vouched asks the provider about an access token, unless it did a moment ago.
 // What it no longer vouches for is signed out of the application.
-func (g *Gate) vouched(ctx context.Context, call Caller, raw string, key [sha256.Size]byte, address netip.Prefix) (*bearer, error) {
-	now, known := g.now(), g.State.bearers.find(key)
+func (h *Handler) vouched(ctx context.Context, call application.Caller, raw string, key [sha256.Size]byte, address netip.Prefix) (*bearer, error) {
+	now, known := h.now(), h.config.Gate.bearers.find(key)
 	if known != nil && now.Before(known.until) {
 		return known, nil
 	}
-	attempt, wait := g.State.attempts.take(address, now)
+	attempt, wait := h.config.Gate.attempts.Take(address, now)
 	if attempt == nil && known == nil {
-		return nil, errTooManyAttempts.after(wait)
+		return nil, problem.TooManyAttempts.After(wait)
 	}
-	identity, expires, err := g.RelyingParty.Bearer(ctx, raw)
+	identity, expires, err := h.config.RelyingParty.Bearer(ctx, raw)
 	switch {
 	case errors.Is(err, flow.ErrBearerInvalid) || errors.Is(err, flow.ErrUserinfoInvalid) || errors.Is(err, flow.ErrAccountGone):
-		g.endBearers(ctx, call, g.State.bearers.remove(key))
-		unknown := errCredentialUnknown.Because(err)
-		unknown.Status = g.Application.DeniedStatus(ctx, call)
+		h.endBearers(ctx, call, h.config.Gate.bearers.remove(key))
+		unknown := problem.CredentialUnknown.Because(err)
+		unknown.Status = h.config.Application.DeniedStatus(ctx, call)
 		return nil, unknown
-	case err == nil && !g.Policy.Permits(identity):
-		g.endBearers(ctx, call, g.State.bearers.remove(key))
-		err = errNotAllowed.Because(Unfit(identity))
+	case err == nil && !h.config.Policy.Permits(identity):
+		h.endBearers(ctx, call, h.config.Gate.bearers.remove(key))
+		err = problem.NotAllowed.Because(problem.NoEntryFits(identity))
 	}
 	if attempt != nil && !errors.Is(err, flow.ErrKeyReads) {
-		g.State.attempts.giveBack(attempt)
+		h.config.Gate.attempts.GiveBack(attempt)
 	}
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it becomes a Problem
@@ -165,57 +169,57 @@ func (g *Gate) vouched(ctx context.Context, call Caller, raw string, key [sha256
 	}
 	next := &bearer{until: until, expires: expires}
 	if known != nil && reflect.DeepEqual(*identity, known.record.Identity) {
-		next.visit, next.record = known.visit, known.record
-		g.State.bearers.put(key, next, now)
+		next.runtime, next.record = known.runtime, known.record
+		h.config.Gate.bearers.put(key, next, now)
 		return next, nil
 	}
-	return g.signInBearer(ctx, call, key, next, *identity)
+	return h.signInBearer(ctx, call, key, next, *identity)
 }
 
 // alive returns b with a session that lives in the application. That the
 // application does not answer is for the request itself to find out.
-func (g *Gate) alive(ctx context.Context, call Caller, key [sha256.Size]byte, b *bearer) (*bearer, error) {
-	asked := g.now()
-	if b.visit.confirmed(asked, g.State.failedAt.Load()) {
+func (h *Handler) alive(ctx context.Context, call application.Caller, key [sha256.Size]byte, b *bearer) (*bearer, error) {
+	asked := h.now()
+	if b.runtime.confirmed(asked, h.config.Gate.failedAt.Load()) {
 		return b, nil
 	}
-	alive, err := g.Application.Confirm(ctx, call, b.record.Application)
+	alive, err := h.config.Application.Confirm(ctx, call, b.record.UpstreamSession)
 	switch {
 	case err != nil:
-		g.Logger.Debug("confirming the application's session", zap.Error(err))
+		h.config.Logger.Debug("confirming the application's session", zap.Error(err))
 		return b, nil
 	case alive:
-		b.visit.confirm(asked)
+		b.runtime.confirm(asked)
 		return b, nil
 	}
-	return g.signInBearer(ctx, call, key, &bearer{until: b.until, expires: b.expires}, b.record.Identity)
+	return h.signInBearer(ctx, call, key, &bearer{until: b.until, expires: b.expires}, b.record.Identity)
 }
 
 // signInBearer signs identity in to the application and remembers next with
 // what came of it.
-func (g *Gate) signInBearer(ctx context.Context, call Caller, key [sha256.Size]byte, next *bearer, identity flow.Identity) (*bearer, error) {
-	upstream, err := g.Application.SignIn(ctx, call, identity)
+func (h *Handler) signInBearer(ctx context.Context, call application.Caller, key [sha256.Size]byte, next *bearer, identity flow.Identity) (*bearer, error) {
+	upstream, err := h.config.Application.SignIn(ctx, call, identity)
 	if err != nil {
-		g.Observe("brokered", problemOf(err).Code)
+		h.config.Observe("brokered", problem.Of(err).Code)
 		return nil, err //nolint:wrapcheck // the application's own problem
 	}
-	g.Observe("brokered", "ok")
-	g.Logger.Info("signed in with an access token", zap.String("user", identity.Username))
-	next.visit, next.record = new(visit), &session.Record{Identity: identity, Application: upstream, Created: g.now()}
-	next.visit.confirm(g.now())
-	g.endBearers(ctx, call, g.State.bearers.remove(key))
-	g.endBearers(ctx, call, g.State.bearers.put(key, next, g.now())...)
+	h.config.Observe("brokered", "ok")
+	h.config.Logger.Info("signed in with an access token", zap.String("user", identity.Username))
+	next.runtime, next.record = new(sessionRuntime), &session.Record{Identity: identity, UpstreamSession: upstream, Created: h.now()}
+	next.runtime.confirm(h.now())
+	h.endBearers(ctx, call, h.config.Gate.bearers.remove(key))
+	h.endBearers(ctx, call, h.config.Gate.bearers.put(key, next, h.now())...)
 	return next, nil
 }
 
 // endBearers signs ended out of the application, best effort.
-func (g *Gate) endBearers(ctx context.Context, call Caller, ended ...*bearer) {
+func (h *Handler) endBearers(ctx context.Context, call application.Caller, ended ...*bearer) {
 	for _, b := range ended {
 		if b == nil {
 			continue
 		}
-		if err := g.Application.SignOut(ctx, call, b.record.Application); err != nil {
-			g.Logger.Debug("signing out of the application", zap.Error(err))
+		if err := h.config.Application.SignOut(ctx, call, b.record.UpstreamSession); err != nil {
+			h.config.Logger.Debug("signing out of the application", zap.Error(err))
 		}
 	}
 }

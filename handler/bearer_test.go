@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
 // vouching is a provider that says of every access token the same.
@@ -143,7 +144,7 @@ func TestBearerAfterAReload(t *testing.T) {
 	t.Parallel()
 	f, _, _ := bearerFixture(t, Policy{})
 	f.do(t, "/bearer", "Authorization", "Bearer x")
-	stricter := f.gate.Config
+	stricter := f.gate.config
 	stricter.Policy = Policy{Groups: []string{"b"}}
 	f.gate = New(stricter)
 	if w := f.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusForbidden {
@@ -196,7 +197,7 @@ func TestGuessingBearers(t *testing.T) {
 	f.do(t, "/bearer", "Authorization", "Bearer good")
 	pass(recognizedFor)
 	p.introspection = inactive
-	for range attemptLimit {
+	for range limit.AttemptLimit {
 		if w := f.do(t, "/bearer", "Authorization", "Bearer bad"); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") != "Bearer" {
 			t.Fatalf("%d %v", w.Code, w.Header())
 		}
@@ -211,7 +212,7 @@ func TestGuessingBearers(t *testing.T) {
 	}
 	away, provider, _ := bearerFixture(t, Policy{})
 	provider.away = true
-	for range attemptLimit + 1 {
+	for range limit.AttemptLimit + 1 {
 		if w := away.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusServiceUnavailable || len(away.seen) != 0 {
 			t.Fatalf("%d", w.Code)
 		}
@@ -226,7 +227,7 @@ func TestForgedBearersCount(t *testing.T) {
 	segment := base64.RawURLEncoding.EncodeToString
 	forged := segment([]byte(`{"alg":"ES256","typ":"at+jwt","kid":"1"}`)) + "." + segment([]byte(`{"iss":"https://auth.example.com"}`)) + "." + segment(make([]byte, 64))
 	unavailable := 0
-	for i := range attemptLimit {
+	for i := range limit.AttemptLimit {
 		switch w := f.do(t, "/bearer", "Authorization", "Bearer "+forged); w.Code {
 		case http.StatusServiceUnavailable:
 			unavailable++

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -48,8 +49,8 @@ func TestRefusalsSayInTheLogWhatTheyAreAbout(t *testing.T) {
 func TestRewrittenCallbackIsNoLoop(t *testing.T) {
 	t.Parallel()
 	for original, rewritten := range map[string]bool{
-		Base + "?code=x&state=y": true, Base + "/login": true,
-		"/library": false, Base + "x": false, "/?next=" + Base: false,
+		request.Base + "?code=x&state=y": true, request.Base + "/login": true,
+		"/library": false, request.Base + "x": false, "/?next=" + request.Base: false,
 	} {
 		f := newFixture(t, nil)
 		r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/app"+original, nil)

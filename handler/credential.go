@@ -3,6 +3,10 @@ package handler
 import (
 	"context"
 	"crypto/sha256"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -56,20 +60,20 @@ func (m *recognized) forget(key [sha256.Size]byte) {
 
 // serveCredential passes r on with its credential, unless the application
 // says that it is none.
-func (g *Gate) serveCredential(w http.ResponseWriter, r *http.Request, chain Chain, p string) error {
-	if err := g.recognize(r, chain); err != nil {
-		return g.fail(w, r, chain, kindScript, err)
+func (h *Handler) serveCredential(w http.ResponseWriter, r *http.Request, chain application.Chain, p string) error {
+	if err := h.recognize(r, chain); err != nil {
+		return h.refuse(w, r, chain, request.Script, err)
 	}
 	delete(r.Header, "Cookie") // one credential is enough
-	call := authorized(callerFor(chain, r, g.Origin), r.Header["Authorization"])
-	answer := &answerWriter{ResponseWriter: w, gate: g}
-	defer func(ctx context.Context) { g.Application.Answered(ctx, call, r, p, answer.status, "") }(r.Context())
-	return g.serve(chain, answer, r)
+	call := authorized(application.NewCaller(chain, r, h.config.Origin), r.Header["Authorization"])
+	answer := &answerWriter{ResponseWriter: w, gate: h}
+	defer func(ctx context.Context) { h.config.Application.AfterResponse(ctx, call, r, p, answer.status, "") }(r.Context())
+	return h.serve(chain, answer, r)
 }
 
 // authorized returns call with the credential that a request came with.
-func authorized(call Caller, authorization []string) Caller {
-	return func(ctx context.Context, c Call) (*Answer, error) {
+func authorized(call application.Caller, authorization []string) application.Caller {
+	return func(ctx context.Context, c application.Call) (*application.Answer, error) {
 		c.Header = http.Header{"Authorization": authorization}
 		return call(ctx, c)
 	}
@@ -78,46 +82,46 @@ func authorized(call Caller, authorization []string) Caller {
 // recognize returns the problem of r's credential, nil if there is none. The
 // application is asked once a minute, and once for all of an address who bring
 // the same credential at the same time.
-func (g *Gate) recognize(r *http.Request, chain Chain) error {
+func (h *Handler) recognize(r *http.Request, chain application.Chain) error {
 	authorization := r.Header.Get("Authorization")
 	key := sha256.Sum256([]byte(authorization))
-	last := g.State.recognized.last(key)
-	if now := g.now(); !last.IsZero() && now.Sub(last) < recognizedFor {
+	last := h.config.Gate.recognized.last(key)
+	if now := h.now(); !last.IsZero() && now.Sub(last) < recognizedFor {
 		return nil
 	}
-	ctx, call, address := r.Context(), callerFor(chain, r, g.Origin), addressOf(chain.ClientIP())
-	_, err, _ := g.State.calls.Do("recognize "+string(key[:])+address.String(), func() (any, error) {
-		return nil, g.ask(ctx, call, authorization, key, address)
+	ctx, call, address := r.Context(), application.NewCaller(chain, r, h.config.Origin), limit.AddressOf(chain.ClientIP())
+	_, err, _ := h.config.Gate.calls.Do("recognize "+string(key[:])+address.String(), func() (any, error) {
+		return nil, h.ask(ctx, call, authorization, key, address)
 	})
 	return err //nolint:wrapcheck // a Problem already
 }
 
 // ask asks the application about a credential.
-func (g *Gate) ask(ctx context.Context, call Caller, authorization string, key [sha256.Size]byte, address netip.Prefix) error {
-	now := g.now()
-	last := g.State.recognized.last(key)
-	attempt, wait := g.State.attempts.take(address, now)
+func (h *Handler) ask(ctx context.Context, call application.Caller, authorization string, key [sha256.Size]byte, address netip.Prefix) error {
+	now := h.now()
+	last := h.config.Gate.recognized.last(key)
+	attempt, wait := h.config.Gate.attempts.Take(address, now)
 	if attempt == nil && last.IsZero() {
 		// One that was good a minute ago is not shut out by what others
 		// behind the same address bring.
-		return errTooManyAttempts.after(wait)
+		return problem.TooManyAttempts.After(wait)
 	}
 	asked, cancel := context.WithTimeout(ctx, recognizeTimeout)
 	defer cancel()
-	recognition, err := g.Application.Recognize(asked, call, authorization)
+	recognition, err := h.config.Application.Recognize(asked, call, authorization)
 	switch {
-	case err == nil && recognition == Unrecognized:
-		g.State.recognized.forget(key)
-		unknown := *errCredentialUnknown
-		unknown.Status = g.Application.DeniedStatus(ctx, call)
+	case err == nil && recognition == application.Unrecognized:
+		h.config.Gate.recognized.forget(key)
+		unknown := *problem.CredentialUnknown
+		unknown.Status = h.config.Application.DeniedStatus(ctx, call)
 		return &unknown
-	case err == nil && recognition == Recognized:
-		g.State.recognized.remember(key, now)
+	case err == nil && recognition == application.Recognized:
+		h.config.Gate.recognized.remember(key, now)
 	case err != nil && now.Sub(last) < standingFor:
 		err = nil // the application looks itself, when it comes to it
 	}
 	if attempt != nil {
-		g.State.attempts.giveBack(attempt)
+		h.config.Gate.attempts.GiveBack(attempt)
 	}
 	return err //nolint:wrapcheck // a Problem of the application's
 }
@@ -125,29 +129,29 @@ func (g *Gate) ask(ctx context.Context, call Caller, authorization string, key [
 // serveExchange passes a credential in r's body on, and counts a refusal. What
 // the application says to a wrong one differs by whose it might have been; the
 // gate's answer does not.
-func (g *Gate) serveExchange(w http.ResponseWriter, r *http.Request, chain Chain) error {
-	attempt, wait := g.State.attempts.take(addressOf(chain.ClientIP()), g.now())
+func (h *Handler) serveExchange(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
+	attempt, wait := h.config.Gate.attempts.Take(limit.AddressOf(chain.ClientIP()), h.now())
 	if attempt == nil {
-		return g.fail(w, r, chain, kindScript, errTooManyAttempts.after(wait))
+		return h.refuse(w, r, chain, request.Script, problem.TooManyAttempts.After(wait))
 	}
 	delete(r.Header, "Authorization")
 	delete(r.Header, "Cookie")
-	recorded := newRecorder(0)
-	if err := g.serve(chain, recorded, r); err != nil {
-		g.State.attempts.giveBack(attempt)
+	recorded := application.NewRecorder(0)
+	if err := h.serve(chain, recorded, r); err != nil {
+		h.config.Gate.attempts.GiveBack(attempt)
 		return err
 	}
-	answer := recorded.answer()
+	answer := recorded.Answer()
 	switch {
 	case answer.Status == http.StatusUnauthorized || answer.Status == http.StatusInternalServerError:
-		return g.fail(w, r, chain, kindScript, errCredentialUnknown)
+		return h.refuse(w, r, chain, request.Script, problem.CredentialUnknown)
 	case answer.Status >= http.StatusBadGateway:
-		g.applicationFailed()
+		h.applicationFailed()
 		fallthrough
 	case answer.Status < http.StatusBadRequest:
-		g.State.attempts.giveBack(attempt)
+		h.config.Gate.attempts.GiveBack(attempt)
 	}
-	g.Application.Filter(answer.Header, false)
+	h.config.Application.Filter(answer.Header, false)
 	maps.Copy(w.Header(), answer.Header)
 	w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
 	w.WriteHeader(max(answer.Status, http.StatusOK))

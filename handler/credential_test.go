@@ -11,6 +11,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 // clockFixture is a fixture whose clock stands still until it is moved.
@@ -18,7 +22,7 @@ func clockFixture(t *testing.T) (f *fixture, pass func(time.Duration)) {
 	t.Helper()
 	now := time.Now()
 	f = newFixture(t, func(c *Config) { c.Now = func() time.Time { return now } })
-	f.app.credentials = map[string]Recognition{"good": Recognized, "bad": Unrecognized}
+	f.app.credentials = map[string]application.Recognition{"good": application.Recognized, "bad": application.Unrecognized}
 	return f, func(d time.Duration) { now = now.Add(d) }
 }
 
@@ -41,7 +45,7 @@ func TestCredentialIsAskedAboutOnceAMinute(t *testing.T) {
 	if r := f.seen[0]; r.Header.Get("Authorization") != "good" || r.Header.Get("Cookie") != "" {
 		t.Errorf("passed on with %v", r.Header)
 	}
-	f.app.credentials["good"] = Unrecognized // revoked
+	f.app.credentials["good"] = application.Unrecognized // revoked
 	pass(recognizedFor - time.Second)
 	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusOK {
 		t.Errorf("within the minute: %d", w.Code)
@@ -50,7 +54,7 @@ func TestCredentialIsAskedAboutOnceAMinute(t *testing.T) {
 	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "credential_unknown") {
 		t.Errorf("after a minute: %d %s", w.Code, w.Body)
 	}
-	for range attemptLimit - 1 {
+	for range limit.AttemptLimit - 1 {
 		f.do(t, "/token", "Authorization", "good")
 	}
 	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusTooManyRequests {
@@ -75,10 +79,10 @@ func TestUnknownCredentialIsRefused(t *testing.T) {
 func TestGuessingCredentials(t *testing.T) {
 	t.Parallel()
 	f, pass := clockFixture(t)
-	f.app.credentials["other"] = Recognized
+	f.app.credentials["other"] = application.Recognized
 	f.do(t, "/token", "Authorization", "good")
 	pass(recognizedFor)
-	for range attemptLimit {
+	for range limit.AttemptLimit {
 		if w := f.do(t, "/token", "Authorization", "bad"); w.Code != http.StatusUnauthorized {
 			t.Fatalf("%d", w.Code)
 		}
@@ -96,7 +100,7 @@ func TestGuessingCredentials(t *testing.T) {
 	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusOK {
 		t.Errorf("a known one: %d", w.Code)
 	}
-	pass(attemptWindow)
+	pass(limit.AttemptWindow)
 	if w := f.do(t, "/token", "Authorization", "other"); w.Code != http.StatusOK {
 		t.Errorf("a minute later: %d", w.Code)
 	}
@@ -107,21 +111,21 @@ func TestGuessingCredentials(t *testing.T) {
 func TestUndecidedCredential(t *testing.T) {
 	t.Parallel()
 	f, _ := clockFixture(t)
-	for range attemptLimit + 1 {
+	for range limit.AttemptLimit + 1 {
 		if w := f.do(t, "/token", "Authorization", "?"); w.Code != http.StatusOK {
 			t.Fatalf("%d", w.Code)
 		}
 	}
-	if f.app.asked != attemptLimit+1 {
+	if f.app.asked != limit.AttemptLimit+1 {
 		t.Errorf("asked %d times", f.app.asked)
 	}
-	f.app.err = errProviderUnavailable
-	for range attemptLimit + 1 {
+	f.app.err = problem.ProviderUnavailable
+	for range limit.AttemptLimit + 1 {
 		if w := f.do(t, "/token", "Authorization", "?"); w.Code != http.StatusServiceUnavailable {
 			t.Fatalf("%d", w.Code)
 		}
 	}
-	if passed := len(f.seen); passed != attemptLimit+1 {
+	if passed := len(f.seen); passed != limit.AttemptLimit+1 {
 		t.Errorf("passed %d", passed)
 	}
 }
@@ -132,7 +136,7 @@ func TestCredentialOfGoodStanding(t *testing.T) {
 	t.Parallel()
 	f, pass := clockFixture(t)
 	f.do(t, "/token", "Authorization", "good")
-	f.app.err = errProviderUnavailable
+	f.app.err = problem.ProviderUnavailable
 	pass(standingFor - time.Second)
 	for authorization, status := range map[string]int{"good": http.StatusOK, "other": http.StatusServiceUnavailable} {
 		if w := f.do(t, "/token", "Authorization", authorization); w.Code != status {
@@ -143,9 +147,9 @@ func TestCredentialOfGoodStanding(t *testing.T) {
 	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("after an hour: %d", w.Code)
 	}
-	f.app.err, f.app.credentials["good"] = nil, Unrecognized
+	f.app.err, f.app.credentials["good"] = nil, application.Unrecognized
 	f.do(t, "/token", "Authorization", "good")
-	f.app.err = errProviderUnavailable
+	f.app.err = problem.ProviderUnavailable
 	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("revoked: %d", w.Code)
 	}
@@ -183,7 +187,7 @@ func TestCredentialIsAskedAboutOnceForAll(t *testing.T) {
 		f, _ := clockFixture(t)
 		f.app.hold = make(chan struct{})
 		var wg sync.WaitGroup
-		for range 2 * attemptLimit {
+		for range 2 * limit.AttemptLimit {
 			wg.Go(func() {
 				r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/token", nil)
 				r.Header.Set("Authorization", "good")
@@ -215,7 +219,7 @@ func TestExchange(t *testing.T) {
 		_, err := w.Write([]byte("from the application"))
 		return err
 	}
-	for range attemptLimit + 1 {
+	for range limit.AttemptLimit + 1 {
 		w := f.do(t, "POST /exchange", "Authorization", "junk", "Cookie", "a=b")
 		if w.Code != http.StatusOK || w.Body.String() != "from the application" || w.Header().Get("X-Private") != "" || w.Header().Get("Cache-Control") != "no-store" {
 			t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
@@ -224,7 +228,7 @@ func TestExchange(t *testing.T) {
 	if r := f.seen[0]; r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
 		t.Errorf("passed on with %v", r.Header)
 	}
-	for i := range attemptLimit {
+	for i := range limit.AttemptLimit {
 		status = []int{http.StatusUnauthorized, http.StatusInternalServerError}[i%2]
 		w := f.do(t, "POST /exchange")
 		if w.Code != http.StatusUnauthorized || !strings.HasPrefix(w.Body.String(), `{"detail":"Not authenticated","code":"credential_unknown"`) {
@@ -234,9 +238,9 @@ func TestExchange(t *testing.T) {
 	if w := f.do(t, "POST /exchange"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 		t.Errorf("one too many: %d", w.Code)
 	}
-	pass(attemptWindow)
+	pass(limit.AttemptWindow)
 	status = http.StatusBadGateway
-	for range attemptLimit + 1 {
+	for range limit.AttemptLimit + 1 {
 		if w := f.do(t, "POST /exchange"); w.Code != http.StatusBadGateway {
 			t.Fatalf("while the application is away: %d", w.Code)
 		}
@@ -245,7 +249,7 @@ func TestExchange(t *testing.T) {
 		t.Error("the application was not told that it failed")
 	}
 	status = http.StatusBadRequest
-	for range attemptLimit {
+	for range limit.AttemptLimit {
 		f.do(t, "POST /exchange")
 	}
 	if w := f.do(t, "POST /exchange"); w.Code != http.StatusTooManyRequests {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 // The gate's own reasons for the end of a session. They are in the log and
@@ -30,90 +31,90 @@ const (
 
 // sessionEnded has the application and the provider told of the end of a
 // session, whoever ended it. Both is best effort: the session has ended.
-func (s *State) sessionEnded(ended *session.Session, reason string, underWay bool) {
-	last := s.last.Load()
+func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool) {
+	last := g.last.Load()
 	if last == nil { // nobody was served yet
 		return
 	}
 	record := ended.Record()
-	last.gate.Logger.Info("session ended", zap.String("user", record.Identity.Username),
+	last.gate.config.Logger.Info("session ended", zap.String("user", record.Identity.Username),
 		zap.Stringer("session", ended.ID()), zap.String("reason", reason))
-	last.gate.Observe("ended", label(reason))
+	last.gate.config.Observe("ended", label(reason))
 	if reason == reasonRenewed {
 		return
 	}
-	v := visitOf(ended)
-	s.afterEnd(func(ctx context.Context) {
-		if reason == reasonAccountGone || reason == errNotAllowed.Code {
-			s.gone(ctx, &record.Identity)
+	v := runtimeOf(ended)
+	g.afterEnd(func(ctx context.Context) {
+		if reason == reasonAccountGone || reason == problem.NotAllowed.Code {
+			g.shutAccount(ctx, &record.Identity)
 		}
-		s.signOut(ctx, v, record.Application)
-		s.revoke(ctx, record)
+		g.signOut(ctx, v, record.UpstreamSession)
+		g.revoke(ctx, record)
 	})
 	if underWay {
-		s.signOutLate(v, record.Application)
+		g.signOutLate(v, record.UpstreamSession)
 	}
 }
 
-// forsake signs out of a session of the application that another one took the
+// signOutReplaced signs out of a session of the application that another one took the
 // place of: where answers are under way that need it, later.
-func (s *State) forsake(v *visit, upstream string, underWay bool) {
+func (g *Gate) signOutReplaced(v *sessionRuntime, upstream string, underWay bool) {
 	if underWay {
-		s.signOutLate(v, upstream)
+		g.signOutLate(v, upstream)
 		return
 	}
-	s.afterEnd(func(ctx context.Context) { s.signOut(ctx, v, upstream) })
+	g.afterEnd(func(ctx context.Context) { g.signOut(ctx, v, upstream) })
 }
 
 // signOutLate signs out of the application once the answers are over that were
 // under way: RomM writes a session anew with every answer, also one that
 // ended meanwhile.
-func (s *State) signOutLate(v *visit, upstream string) {
-	time.AfterFunc(lateAnswer, func() { s.forsake(v, upstream, false) })
+func (g *Gate) signOutLate(v *sessionRuntime, upstream string) {
+	time.AfterFunc(lateAnswer, func() { g.signOutReplaced(v, upstream, false) })
 }
 
-func (s *State) afterEnd(do func(context.Context)) {
+func (g *Gate) afterEnd(do func(context.Context)) {
 	bounded := func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, endTimeout)
 		defer cancel()
 		do(ctx)
 	}
-	if !s.ends.add(bounded) {
-		s.logger().Warn("too many sessions end at once: neither the upstream nor the provider is told of this one")
+	if !g.ends.add(bounded) {
+		g.logger().Warn("too many sessions end at once: neither the upstream nor the provider is told of this one")
 	}
 }
 
-func (s *State) signOut(ctx context.Context, v *visit, upstream string) {
-	call, ok := s.caller(v)
+func (g *Gate) signOut(ctx context.Context, v *sessionRuntime, upstream string) {
+	call, ok := g.caller(v)
 	if !ok || upstream == "" {
 		return
 	}
-	if err := s.last.Load().gate.Application.SignOut(ctx, call, upstream); err != nil {
-		s.logger().Debug("signing out of the application", zap.Error(err))
+	if err := g.last.Load().gate.config.Application.SignOut(ctx, call, upstream); err != nil {
+		g.logger().Debug("signing out of the application", zap.Error(err))
 	}
 }
 
-// gone has the application shut what else opens the account of identity.
-func (s *State) gone(ctx context.Context, identity *flow.Identity) {
-	if err := s.last.Load().gate.Application.Gone(ctx, *identity); err != nil {
-		s.logger().Warn("shutting an account's other credentials", zap.String("user", identity.Username), zap.Error(err))
+// shutAccount has the application shut what else opens the account of identity.
+func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
+	if err := g.last.Load().gate.config.Application.Shut(ctx, *identity); err != nil {
+		g.logger().Warn("shutting an account's other credentials", zap.String("user", identity.Username), zap.Error(err))
 	}
 }
 
 // revoke tells the provider that tokens which it still takes are needed no more.
-func (s *State) revoke(ctx context.Context, record *session.Record) {
+func (g *Gate) revoke(ctx context.Context, record *session.Record) {
 	if record.Tokens.Access == "" || unproven(record) {
 		return
 	}
-	if err := s.last.Load().gate.RelyingParty.Revoke(ctx, record.Tokens, record.Identity); err != nil {
-		s.logger().Debug("revoking tokens", zap.Error(err))
+	if err := g.last.Load().gate.config.RelyingParty.Revoke(ctx, record.Tokens, record.Identity); err != nil {
+		g.logger().Debug("revoking tokens", zap.Error(err))
 	}
 }
 
 // end ends s here and in storage; what follows from it is done beside.
-func (g *Gate) end(ctx context.Context, s *session.Session, reason string) {
-	if err := g.State.Sessions.End(context.WithoutCancel(ctx), s.ID(), reason); err != nil {
-		g.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
+func (h *Handler) end(ctx context.Context, s *session.Session, reason string) {
+	if err := h.config.Gate.Sessions.End(context.WithoutCancel(ctx), s.ID(), reason); err != nil {
+		h.config.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
 	}
 }
 
@@ -121,7 +122,7 @@ func (g *Gate) end(ctx context.Context, s *session.Session, reason string) {
 func label(reason string) string {
 	switch reason {
 	case "operator", "backchannel_logout", "ended_by_user",
-		reasonSignedOut, reasonSignedInAs, reasonRenewed, reasonAccountGone, reasonUnproven, errNotAllowed.Code,
+		reasonSignedOut, reasonSignedInAs, reasonRenewed, reasonAccountGone, reasonUnproven, problem.NotAllowed.Code,
 		session.ReasonIdle, session.ReasonLifetime, session.ReasonElsewhere, session.ReasonRemoved:
 		return reason
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // A page beside ours, whose requests carry the ticket, neither shows the
@@ -40,7 +42,7 @@ func TestForeignFrame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := f.do(t, c.target, append(fields(c.fields), "Cookie", ticket)...)
 			switch {
-			case c.passes && (w.Code != http.StatusOK || w.Header().Get("Content-Security-Policy") != frameAncestors):
+			case c.passes && (w.Code != http.StatusOK || w.Header().Get("Content-Security-Policy") != request.FrameAncestors):
 				t.Errorf("%d %v", w.Code, w.Header())
 			case !c.passes && (w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "cross_origin")):
 				t.Errorf("%d %s", w.Code, w.Body)
@@ -52,7 +54,7 @@ func TestForeignFrame(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if got := f.do(t, "/", "Cookie", ticket).Header()["Content-Security-Policy"]; !slices.Equal(got, []string{"default-src 'self'", frameAncestors}) {
+	if got := f.do(t, "/", "Cookie", ticket).Header()["Content-Security-Policy"]; !slices.Equal(got, []string{"default-src 'self'", request.FrameAncestors}) {
 		t.Errorf("beside the application's own: %q", got)
 	}
 	if got := f.do(t, "/open").Header()["Content-Security-Policy"]; len(got) != 1 {

@@ -18,6 +18,9 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // memory is a storage in memory.
@@ -101,8 +104,8 @@ func (m *memory) fail(err error) {
 	m.err = err
 }
 
-// application is an application that knows a few paths.
-type application struct {
+// fakeApplication is an application that knows a few paths.
+type fakeApplication struct {
 	mu      sync.Mutex
 	signIns int
 	as      flow.Identity // whom the last SignIn was for
@@ -116,41 +119,41 @@ type application struct {
 
 	answered []string // "path status session"; nil: nobody wants to know
 
-	credentials map[string]Recognition
+	credentials map[string]application.Recognition
 	asked       int           // about credentials
 	patience    time.Duration // how long the last one may take
 	confirms    int           // questions whether a session lives
 	hold        chan struct{} // what a question about one waits for; nil: nothing
 }
 
-func (a *application) Access(r *http.Request, path string, plain bool) Access {
+func (a *fakeApplication) Access(r *http.Request, path string, plain bool) application.Access {
 	switch {
 	case path == "/signin":
-		return SignIn
+		return application.SignIn
 	case path == "/signout":
-		return SignOut
+		return application.SignOut
 	case path == "/open" && plain:
-		return Open
+		return application.Open
 	case path == "/token" && plain && r.Header.Get("Authorization") != "":
-		return Credential
+		return application.Credential
 	case (path == "/bearer" || path == "/guarded") && plain && r.Header.Get("Authorization") != "":
-		return Bearer
+		return application.Bearer
 	case path == "/exchange" && plain:
-		return Exchange
+		return application.Exchange
 	}
-	return Protected
+	return application.Protected
 }
-func (a *application) Document(path string) bool { return !under(path, "/api") }
-func (a *application) Socket(path string) bool   { return under(path, "/ws") }
-func (a *application) SignInTarget(r *http.Request, _ string, _ Origin) string {
+func (a *fakeApplication) Document(path string) bool { return !request.Under(path, "/api") }
+func (a *fakeApplication) Socket(path string) bool   { return request.Under(path, "/ws") }
+func (a *fakeApplication) SignInTarget(r *http.Request, _ string, _ request.Origin) string {
 	return r.URL.Query().Get("next")
 }
 
-func (a *application) SignOutAnswer(url string) any { return map[string]string{"next": url} }
+func (a *fakeApplication) SignOutAnswer(url string) any { return map[string]string{"next": url} }
 
-func (a *application) DeniedStatus(context.Context, Caller) int { return a.status }
+func (a *fakeApplication) DeniedStatus(context.Context, application.Caller) int { return a.status }
 
-func (a *application) Recognize(ctx context.Context, _ Caller, authorization string) (Recognition, error) {
+func (a *fakeApplication) Recognize(ctx context.Context, _ application.Caller, authorization string) (application.Recognition, error) {
 	if a.hold != nil {
 		<-a.hold
 	}
@@ -160,20 +163,22 @@ func (a *application) Recognize(ctx context.Context, _ Caller, authorization str
 	deadline, _ := ctx.Deadline()
 	a.patience = time.Until(deadline)
 	if a.err != nil {
-		return Undecided, a.err
+		return application.Undecided, a.err
 	}
 	return a.credentials[authorization], nil
 }
 
-func (a *application) Unforgeable(r *http.Request) { r.Header.Set("X-Unforgeable", "yes") }
+func (a *fakeApplication) Unforgeable(r *http.Request) { r.Header.Set("X-Unforgeable", "yes") }
 
-func (a *application) SessionCookie() string { return "app_session" }
+func (a *fakeApplication) SessionCookie() string { return "app_session" }
 
-func (a *application) BrowserCookies() []string { return []string{"app_csrf"} }
+func (a *fakeApplication) BrowserCookies() []string { return []string{"app_csrf"} }
 
-func (a *application) ServeProvider(http.ResponseWriter, *http.Request, string) bool { return false }
+func (a *fakeApplication) ServeProvider(http.ResponseWriter, *http.Request, string) bool {
+	return false
+}
 
-func (a *application) SignIn(_ context.Context, _ Caller, identity flow.Identity) (string, error) {
+func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (string, error) {
 	a.mu.Lock()
 	a.signIns++
 	n, during := a.signIns, a.during
@@ -192,14 +197,14 @@ func (a *application) SignIn(_ context.Context, _ Caller, identity flow.Identity
 	return name, nil
 }
 
-func (a *application) Confirm(_ context.Context, _ Caller, session string) (bool, error) {
+func (a *fakeApplication) Confirm(_ context.Context, _ application.Caller, session string) (bool, error) {
 	a.mu.Lock()
 	a.confirms++
 	a.mu.Unlock()
 	return a.lives(session), nil
 }
 
-func (a *application) SignOut(_ context.Context, _ Caller, session string) error {
+func (a *fakeApplication) SignOut(_ context.Context, _ application.Caller, session string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ended = append(a.ended, session)
@@ -207,32 +212,32 @@ func (a *application) SignOut(_ context.Context, _ Caller, session string) error
 	return nil
 }
 
-func (a *application) Gone(_ context.Context, identity flow.Identity) error {
+func (a *fakeApplication) Shut(_ context.Context, identity flow.Identity) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gone = append(a.gone, identity.Username)
 	return nil
 }
 
-func (a *application) Guard(_ context.Context, _ Caller, _ *http.Request, path string, _ flow.Identity, _ string) error {
+func (a *fakeApplication) Guard(_ context.Context, _ application.Caller, _ *http.Request, path string, _ flow.Identity, _ string) error {
 	if path == "/guarded" {
-		return errNotAllowed
+		return problem.NotAllowed
 	}
 	return nil
 }
 
-func (a *application) Filter(header http.Header, _ bool) Liveness {
+func (a *fakeApplication) Filter(header http.Header, _ bool) application.Liveness {
 	header.Del("X-Private")
 	switch header.Get("X-Session") {
 	case "alive":
-		return Alive
+		return application.Alive
 	case "forgotten":
-		return Forgotten
+		return application.Forgotten
 	}
-	return Unknown
+	return application.Unknown
 }
 
-func (a *application) Answered(_ context.Context, _ Caller, _ *http.Request, path string, status int, session string) {
+func (a *fakeApplication) AfterResponse(_ context.Context, _ application.Caller, _ *http.Request, path string, status int, session string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.answered == nil {
@@ -241,13 +246,13 @@ func (a *application) Answered(_ context.Context, _ Caller, _ *http.Request, pat
 	a.answered = append(a.answered, strings.TrimSpace(path+" "+strconv.Itoa(status)+" "+session))
 }
 
-func (a *application) Failed() {
+func (a *fakeApplication) Failed() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.failed++
 }
 
-func (a *application) lives(session string) bool {
+func (a *fakeApplication) lives(session string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.alive[session]
@@ -264,7 +269,7 @@ type chainFunc struct {
 
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
 func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
-func (c *chainFunc) Keep() Chain                                                   { return c }
+func (c *chainFunc) Keep() application.Chain                                       { return c }
 func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
 func (c *chainFunc) OriginalURI() string                                           { return c.uri }
 func (c *chainFunc) ClientIP() string                                              { return cmp.Or(c.ip, "192.0.2.1") }
@@ -273,8 +278,8 @@ func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 
 // bench is a gate at https://romm.example.com with everything around it.
 type fixture struct {
-	gate    *Gate
-	app     *application
+	gate    *Handler
+	app     *fakeApplication
 	storage *memory
 	chain   *chainFunc
 	seen    []*http.Request // what passed
@@ -290,18 +295,18 @@ func newFixture(tb testing.TB, change func(*Config)) *fixture {
 // are all looked at every two seconds.
 func newSizedFixture(tb testing.TB, capacity int, change func(*Config)) *fixture {
 	tb.Helper()
-	f := &fixture{app: &application{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
+	f := &fixture{app: &fakeApplication{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
 	store := session.New(session.Options{Gate: "gate", Capacity: capacity, Logger: zap.NewNop()})
 	store.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 	tb.Cleanup(store.Close)
-	origin, err := OriginOf("https://romm.example.com")
+	origin, err := request.OriginOf("https://romm.example.com")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	state := NewState(store)
+	state := NewGate(store)
 	go state.Run(tb.Context())
 	cfg := Config{
-		Origin: origin, ProviderLabel: "Authelia", Application: f.app, State: state,
+		Origin: origin, ProviderLabel: "Authelia", Application: f.app, Gate: state,
 		RelyingParty: flow.New(flow.Config{
 			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com/api/oauth/openid",
 			Scopes: []string{"openid"}, Client: &http.Client{Transport: unreachable{}}, Keyring: store.Keyring,
@@ -334,8 +339,8 @@ func (f *fixture) ticket(tb testing.TB, identity flow.Identity) string {
 	f.app.mu.Lock()
 	f.app.alive["app-0"] = true
 	f.app.mu.Unlock()
-	ticket, _, err := f.gate.State.Sessions.Create(tb.Context(), session.Record{
-		Identity: identity, Application: "app-0", Created: time.Now(),
+	ticket, _, err := f.gate.config.Gate.Sessions.Create(tb.Context(), session.Record{
+		Identity: identity, UpstreamSession: "app-0", Created: time.Now(),
 	})
 	if err != nil {
 		tb.Fatal(err)

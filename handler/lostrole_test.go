@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // The application forgets alice's session at the moment at which she loses a
@@ -33,7 +34,7 @@ func TestLostRoleIsNotBroughtBack(t *testing.T) {
 		if len(s.app.as.Groups) > 0 {
 			s.Errorf("the application's last word of alice's groups is %v, after %d sign-ins", s.app.as.Groups, s.app.signIns)
 		}
-		if held := s.session(ticket).Record(); len(held.Identity.Groups) > 0 || !s.app.lives(held.Application) {
+		if held := s.session(ticket).Record(); len(held.Identity.Groups) > 0 || !s.app.lives(held.UpstreamSession) {
 			s.Errorf("the session holds %+v", held)
 		}
 	})
@@ -45,7 +46,7 @@ func TestLostRoleSurvivesAFault(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *site) {
 		ticket := s.as("alice")
 		s.op.SetGroups("alice")
-		s.app.err = errAborted
+		s.app.err = application.ErrAborted
 		s.after(6 * time.Minute)
 		s.upstream(s.do(s, "/api/x", "Cookie", ticket))
 		s.settle()

@@ -27,6 +27,7 @@ type site struct {
 	*testing.T
 	*fixture
 	op      *authelia.Server
+	party   flow.Config  // of its relying party
 	portal  *http.Client // a browser's session at the portal
 	logs    *observer.ObservedLogs
 	answers struct { // of the chain, by all who ask
@@ -65,7 +66,8 @@ func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config)
 		s.logs = logs
 		s.fixture = newSizedFixture(t, 64, func(c *Config) {
 			c.Recheck, c.Logger = 5*time.Minute, zap.New(core)
-			c.RelyingParty = s.party(op.Clients[0].Scopes, c.State.Sessions)
+			s.party = s.partyConfig(op.Clients[0].Scopes, c.Gate.Sessions)
+			c.RelyingParty = flow.New(s.party)
 			if change != nil {
 				change(c)
 			}
@@ -82,15 +84,15 @@ func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config)
 	})
 }
 
-func (s *site) party(scopes []string, store *session.Store) *flow.RelyingParty {
-	return flow.New(flow.Config{
+func (s *site) partyConfig(scopes []string, store *session.Store) flow.Config {
+	return flow.Config{
 		Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", Scopes: scopes,
 		RedirectURI: "https://romm.example.com/api/oauth/openid", Keyring: store.Keyring,
 		Client: &http.Client{
 			Transport: s.op.Transport(), Timeout: 30 * time.Second,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	})
+	}
 }
 
 // newPortal is a browser whose cookies of the portal are gone.
@@ -165,7 +167,7 @@ func (s *site) save(ticket string) {
 func (s *site) session(ticket string) *session.Session {
 	s.Helper()
 	_, text, _ := strings.Cut(ticket, "=")
-	found, err := s.gate.State.Sessions.Lookup(s.Context(), text)
+	found, err := s.gate.config.Gate.Sessions.Lookup(s.Context(), text)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 const (
@@ -28,58 +29,58 @@ type check struct {
 	done  chan struct{}
 }
 
-// attend has the provider asked, beside the request and once for all requests
+// recheckIfDue has the provider asked, beside the request and once for all requests
 // of s, whether its user is still who they were: somebody who was disabled, or
 // taken out of a group, is out within the interval. Tokens that are about to
 // expire are refreshed before. It takes no time when nothing is due.
-func (g *Gate) attend(s *session.Session, v *visit) {
-	if g.Recheck <= 0 {
+func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime) {
+	if h.config.Recheck <= 0 {
 		return
 	}
-	now, due := g.now(), v.checkAt.Load()
+	now, due := h.now(), v.checkAt.Load()
 	if now.UnixNano() < due || !v.checkAt.CompareAndSwap(due, now.Add(checkTimeout).UnixNano()) {
 		return
 	}
 	c := &check{began: now, done: make(chan struct{})}
 	v.check.Store(c)
-	if !g.State.checks.add(func(ctx context.Context) {
+	if !h.config.Gate.checks.add(func(ctx context.Context) {
 		defer close(c.done)
 		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 		defer cancel()
-		g.checkNow(ctx, s, v)
+		h.checkNow(ctx, s, v)
 	}) {
 		close(c.done)
-		v.checkAt.Store(g.afterFailure(v))
+		v.checkAt.Store(h.afterFailure(v))
 	}
 }
 
 // checkNow checks s and says when that is due again.
-func (g *Gate) checkNow(ctx context.Context, s *session.Session, v *visit) {
+func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRuntime) {
 	if s.Ended() {
 		return
 	}
-	if err := g.prove(ctx, s, v); err != nil {
-		v.checkAt.Store(g.afterFailure(v))
-		g.Logger.Debug("re-checking a session", zap.Stringer("session", s.ID()), zap.Error(err))
+	if err := h.prove(ctx, s, v); err != nil {
+		v.checkAt.Store(h.afterFailure(v))
+		h.config.Logger.Debug("re-checking a session", zap.Stringer("session", s.ID()), zap.Error(err))
 		return
 	}
-	v.checked(g.now(), g.nextCheck(s.Record()))
+	v.checked(h.now(), h.nextCheck(s.Record()))
 }
 
 // checked notes that the provider was asked, and when it is to be next.
-func (v *visit) checked(now, next time.Time) {
+func (v *sessionRuntime) checked(now, next time.Time) {
 	v.failed.Store(0)
 	v.checkedAt.Store(now.UnixNano())
 	v.checkAt.Store(next.UnixNano())
 }
 
 // nextCheck returns when a session that was just checked is to be checked again.
-func (g *Gate) nextCheck(record *session.Record) time.Time {
-	now := g.now()
+func (h *Handler) nextCheck(record *session.Record) time.Time {
+	now := h.now()
 	if unproven(record) {
-		return record.UnprovenSince.Add(g.Unproven)
+		return record.UnprovenSince.Add(h.config.Unproven)
 	}
-	next, ends := now.Add(g.Recheck), record.Tokens.Expires
+	next, ends := now.Add(h.config.Recheck), record.Tokens.Expires
 	if record.Tokens.Refresh != "" {
 		ends = ends.Add(-refreshAhead)
 	}
@@ -93,59 +94,59 @@ func (g *Gate) nextCheck(record *session.Record) time.Time {
 }
 
 // afterFailure returns when to try again, in Unix nanoseconds.
-func (g *Gate) afterFailure(v *visit) int64 {
-	pause := min(backoffLeast<<min(v.failed.Add(1)-1, 10), max(backoffMost, g.Recheck))
-	return g.now().Add(pause + flow.Jitter(pause/2)).UnixNano()
+func (h *Handler) afterFailure(v *sessionRuntime) int64 {
+	pause := min(backoffLeast<<min(v.failed.Add(1)-1, 10), max(backoffMost, h.config.Recheck))
+	return h.now().Add(pause + flow.Jitter(pause/2)).UnixNano()
 }
 
 // prove has the provider say that s is still its user's, by whatever it takes.
 // An error says that it could not be asked: that changes nothing.
-func (g *Gate) prove(ctx context.Context, s *session.Session, v *visit) error {
+func (h *Handler) prove(ctx context.Context, s *session.Session, v *sessionRuntime) error {
 	record := s.Record()
 	if unproven(record) {
-		if g.outlived(record) {
-			g.end(ctx, s, reasonUnproven)
+		if h.outlived(record) {
+			h.end(ctx, s, reasonUnproven)
 		}
 		return nil
 	}
-	if record.Tokens.Refresh != "" && !g.now().Before(record.Tokens.Expires.Add(-refreshAhead)) {
+	if record.Tokens.Refresh != "" && !h.now().Before(record.Tokens.Expires.Add(-refreshAhead)) {
 		// What is left of the access token is good for the question below.
-		if err := g.refresh(ctx, s, record.Tokens); err != nil && !g.now().Before(record.Tokens.Expires) {
+		if err := h.refresh(ctx, s, record.Tokens); err != nil && !h.now().Before(record.Tokens.Expires) {
 			return err
 		}
 		record = s.Record()
 	}
-	err := g.recheck(ctx, s, v, record)
+	err := h.checkIdentity(ctx, s, v, record)
 	if !errors.Is(err, flow.ErrTokensEnded) {
 		return err
 	}
 	if record.Tokens.Refresh == "" {
-		return g.loseProof(ctx, s, record.Tokens)
+		return h.loseProof(ctx, s, record.Tokens)
 	}
-	if err := g.refresh(ctx, s, record.Tokens); err != nil {
+	if err := h.refresh(ctx, s, record.Tokens); err != nil {
 		return err
 	}
-	return g.recheck(ctx, s, v, s.Record())
+	return h.checkIdentity(ctx, s, v, s.Record())
 }
 
-// recheck asks userinfo once and does what follows.
-func (g *Gate) recheck(ctx context.Context, s *session.Session, v *visit, record *session.Record) error {
+// checkIdentity asks userinfo once and does what follows.
+func (h *Handler) checkIdentity(ctx context.Context, s *session.Session, v *sessionRuntime, record *session.Record) error {
 	if unproven(record) {
 		return nil
 	}
-	if !g.now().Before(record.Tokens.Expires) {
+	if !h.now().Before(record.Tokens.Expires) {
 		return flow.ErrTokensEnded
 	}
-	identity, err := g.RelyingParty.Recheck(ctx, record.Tokens, record.Identity)
+	identity, err := h.config.RelyingParty.Recheck(ctx, record.Tokens, record.Identity)
 	switch {
 	case errors.Is(err, flow.ErrAccountGone):
-		g.end(ctx, s, reasonAccountGone)
+		h.end(ctx, s, reasonAccountGone)
 	case err != nil:
 		return err //nolint:wrapcheck // only logged, where it is known what failed
-	case !g.Policy.Permits(identity):
-		g.end(ctx, s, errNotAllowed.Code)
+	case !h.config.Policy.Permits(identity):
+		h.end(ctx, s, problem.NotAllowed.Code)
 	case !sameIdentity(identity, &record.Identity):
-		return g.changeIdentity(ctx, s, v, identity)
+		return h.changeIdentity(ctx, s, v, identity)
 	}
 	return nil
 }
@@ -158,28 +159,28 @@ func sameIdentity(a, b *flow.Identity) bool {
 
 // changeIdentity has the application look at what the provider says now, as
 // its roles may hang on it, and then keeps it. What fails is done at the next check.
-func (g *Gate) changeIdentity(ctx context.Context, s *session.Session, v *visit, identity *flow.Identity) error {
-	call, ok := g.State.caller(v)
+func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *sessionRuntime, identity *flow.Identity) error {
+	call, ok := h.config.Gate.caller(v)
 	if !ok {
 		return nil
 	}
-	former := s.Record().Application
+	former := s.Record().UpstreamSession
 	var err error
 	for mine := false; !mine; { // a sign-in that is under way knows less: it must not come out last
 		if ctx.Err() != nil {
 			return ctx.Err() //nolint:wrapcheck // only logged
 		}
-		_, err, _ = g.State.calls.Do("broker "+s.ID().String(), func() (any, error) {
+		_, err, _ = h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
 			mine = true
-			return nil, g.signInAgain(ctx, call, s, v, identity, func(record *session.Record) { record.Identity = *identity })
+			return nil, h.signInAgain(ctx, call, s, v, identity, func(record *session.Record) { record.Identity = *identity })
 		})
 	}
-	if refusal, ok := errors.AsType[*Problem](err); ok && refusal.Status == http.StatusForbidden {
-		g.end(ctx, s, refusal.Code)
+	if refusal, ok := errors.AsType[*problem.Problem](err); ok && refusal.Status == http.StatusForbidden {
+		h.end(ctx, s, refusal.Code)
 		return nil
 	}
-	if s.Record().Application != former {
-		g.State.signOutLate(v, former)
+	if s.Record().UpstreamSession != former {
+		h.config.Gate.signOutLate(v, former)
 	}
 	return err //nolint:wrapcheck // the application's own problem
 }

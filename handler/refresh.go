@@ -9,6 +9,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 const (
@@ -23,35 +24,35 @@ const (
 // if another node did so meanwhile, its tokens are taken and the provider is
 // asked nothing. Two refreshes at once would kill them all. An error says that
 // the provider or storage was away; tokens that ended make s unproven.
-func (g *Gate) refresh(ctx context.Context, s *session.Session, seen flow.Tokens) error {
+func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tokens) error {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
 	var failed error
 	var fresh flow.Tokens
-	err := g.State.Sessions.UpdateLocked(ctx, s, func(record *session.Record) {
+	err := h.config.Gate.Sessions.UpdateLocked(ctx, s, func(record *session.Record) {
 		if unproven(record) || record.Tokens.Refresh != seen.Refresh || record.Tokens.Access != seen.Access {
 			return
 		}
-		tokens, err := g.RelyingParty.Refresh(ctx, record.Tokens, record.Identity)
+		tokens, err := h.config.RelyingParty.Refresh(ctx, record.Tokens, record.Identity)
 		switch {
 		case errors.Is(err, flow.ErrTokensEnded):
-			g.noteUnproven(s, record, err)
+			h.noteUnproven(s, record, err)
 		case err != nil:
 			failed = err
 		default:
 			record.Tokens, fresh = *tokens, *tokens
-			g.Observe("refreshed", "ok")
+			h.config.Observe("refreshed", "ok")
 		}
 	})
 	if failed != nil {
-		g.Observe("refreshed", problemOf(failed).Code)
-		g.Logger.Warn("refreshing tokens", zap.Stringer("session", s.ID()), zap.Error(failed))
+		h.config.Observe("refreshed", problem.Of(failed).Code)
+		h.config.Logger.Warn("refreshing tokens", zap.Stringer("session", s.ID()), zap.Error(failed))
 		return failed
 	}
 	if errors.Is(err, session.ErrEnded) && fresh.Access != "" { // whoever ended it revoked those before
 		record := *s.Record()
 		record.Tokens = fresh
-		g.State.afterEnd(func(ctx context.Context) { g.State.revoke(ctx, &record) })
+		h.config.Gate.afterEnd(func(ctx context.Context) { h.config.Gate.revoke(ctx, &record) })
 	}
 	if err != nil && fresh.Access != "" {
 		return nil // storage failed after the refresh: memory has the tokens
@@ -60,10 +61,10 @@ func (g *Gate) refresh(ctx context.Context, s *session.Session, seen flow.Tokens
 }
 
 // loseProof makes s unproven unless its tokens are no longer those that were seen to end.
-func (g *Gate) loseProof(ctx context.Context, s *session.Session, seen flow.Tokens) error {
-	err := g.State.Sessions.Update(ctx, s, func(record *session.Record) {
+func (h *Handler) loseProof(ctx context.Context, s *session.Session, seen flow.Tokens) error {
+	err := h.config.Gate.Sessions.Update(ctx, s, func(record *session.Record) {
 		if !unproven(record) && record.Tokens.Access == seen.Access {
-			g.noteUnproven(s, record, flow.ErrTokensEnded)
+			h.noteUnproven(s, record, flow.ErrTokensEnded)
 		}
 	})
 	if err != nil && !unproven(s.Record()) {
@@ -72,9 +73,9 @@ func (g *Gate) loseProof(ctx context.Context, s *session.Session, seen flow.Toke
 	return nil
 }
 
-func (g *Gate) noteUnproven(s *session.Session, record *session.Record, cause error) {
-	record.UnprovenSince = g.now().UTC().Truncate(time.Second)
-	g.Observe("refreshed", reasonUnproven)
-	g.Logger.Info("session is unproven until its user comes by", zap.String("user", record.Identity.Username),
+func (h *Handler) noteUnproven(s *session.Session, record *session.Record, cause error) {
+	record.UnprovenSince = h.now().UTC().Truncate(time.Second)
+	h.config.Observe("refreshed", reasonUnproven)
+	h.config.Logger.Info("session is unproven until its user comes by", zap.String("user", record.Identity.Username),
 		zap.Stringer("session", s.ID()), zap.NamedError("cause", cause))
 }

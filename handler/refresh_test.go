@@ -9,12 +9,14 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 // crowd sends n requests with a ticket at once, and fails unless all are answered.
-func (s *site) crowd(gate *Gate, ticket string, n int) {
+func (s *site) crowd(gate *Handler, ticket string, n int) {
 	s.Helper()
 	var wg sync.WaitGroup
 	for range n {
@@ -48,7 +50,7 @@ func TestExpiryUnderLoad(t *testing.T) {
 		if unproven(record) || time.Until(record.Tokens.Expires) < 50*time.Minute {
 			s.Errorf("expires in %s, unproven since %s", time.Until(record.Tokens.Expires), record.UnprovenSince)
 		}
-		if _, err := s.gate.RelyingParty.Recheck(s.Context(), record.Tokens, record.Identity); err != nil {
+		if _, err := s.gate.config.RelyingParty.Recheck(s.Context(), record.Tokens, record.Identity); err != nil {
 			s.Errorf("the family is dead: %v", err)
 		}
 	})
@@ -61,10 +63,10 @@ func TestExpiryOnTwoNodes(t *testing.T) {
 		ticket := s.as("alice")
 		store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})
 		store.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
-		cfg := s.gate.Config
-		cfg.State = NewState(store)
-		go cfg.State.Run(s.Context())
-		cfg.RelyingParty = s.party(s.gate.RelyingParty.Scopes, store)
+		cfg := s.gate.config
+		cfg.Gate = NewGate(store)
+		go cfg.Gate.Run(s.Context())
+		cfg.RelyingParty = flow.New(s.partyConfig(s.party.Scopes, store))
 		other := New(cfg)
 		s.after(30 * time.Minute)
 		s.crowd(other, ticket, 1)
@@ -72,7 +74,7 @@ func TestExpiryOnTwoNodes(t *testing.T) {
 		s.after(30*time.Minute - 20*time.Second)
 		s.op.ForgetRequests()
 		var wg sync.WaitGroup
-		for _, gate := range []*Gate{s.gate, other} {
+		for _, gate := range []*Handler{s.gate, other} {
 			wg.Go(func() { s.crowd(gate, ticket, 50) })
 		}
 		wg.Wait()
@@ -115,7 +117,7 @@ func TestRefreshIsInNobodysWay(t *testing.T) {
 // is asked again when it is back.
 func TestProviderAwayForADay(t *testing.T) {
 	inBubble(t, refreshingClient, func(c *Config) {
-		c.State.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
+		c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
 	}, func(s *site) {
 		s.op.SetLifespans(authelia.Lifespans{RefreshToken: 30 * 24 * time.Hour})
 		ticket := s.as("alice")
@@ -149,7 +151,7 @@ func TestNoRefreshWithoutStorage(t *testing.T) {
 		s.after(30 * time.Minute)
 		s.save(ticket)
 		s.after(29 * time.Minute)
-		s.storage.fail(errAborted)
+		s.storage.fail(application.ErrAborted)
 		s.op.ForgetRequests()
 		s.save(ticket)
 		s.settle()
@@ -180,7 +182,7 @@ func TestSocketIsRefreshedByTimer(t *testing.T) {
 		began := time.Now()
 		s.op.DisableUser("alice")
 		<-socket
-		if took := time.Since(began); took > s.gate.Recheck+5*time.Second {
+		if took := time.Since(began); took > s.gate.config.Recheck+5*time.Second {
 			s.Errorf("closed after %s", took)
 		}
 		s.settle()

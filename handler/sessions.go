@@ -9,11 +9,14 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 const (
 	// sessionsPath is where users see and end their own sessions.
-	sessionsPath = Base + "/session"
+	sessionsPath = request.Base + "/session"
 	// endOthers is what the form sends in place of an id to end all but its own.
 	endOthers = "others"
 	// endFormLimit bounds that form, in bytes.
@@ -24,66 +27,66 @@ const (
 
 // serveSessions shows a user's own sessions with GET and ends one of them, or
 // all others, with POST. Nothing that it shows opens a session.
-func (g *Gate) serveSessions(w http.ResponseWriter, r *http.Request, chain Chain) error {
-	k := g.kindOf(r, "/") // a page, though its path is one of an API
-	if k == kindPrefetch {
-		return g.fail(w, r, chain, k, errPrefetch)
+func (h *Handler) serveSessions(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
+	k := h.class(r, "/") // a page, though its path is one of an API
+	if k == request.Prefetch {
+		return h.refuse(w, r, chain, k, problem.Prefetch)
 	}
-	s, err := g.session(r)
+	s, err := h.session(r)
 	switch {
 	case err != nil:
-		return g.fail(w, r, chain, k, errStorageUnavailable.Because(err))
-	case s == nil && k == kindNavigation:
-		return g.startLogin(w, r, chain, sessionsPath, false)
+		return h.refuse(w, r, chain, k, problem.StorageUnavailable.Because(err))
+	case s == nil && k == request.Navigation:
+		return h.startLogin(w, r, chain, sessionsPath, false)
 	case s == nil:
-		return g.fail(w, r, chain, k, errNotSignedIn)
-	case crossOrigin(r, g.origin, false):
-		return g.fail(w, r, chain, k, errCrossOrigin)
+		return h.refuse(w, r, chain, k, problem.NotSignedIn)
+	case request.CrossOrigin(r, h.origin, false):
+		return h.refuse(w, r, chain, k, problem.CrossOrigin)
 	}
 	identity := &s.Record().Identity
 	chain.Identify(identity)
-	if !g.Policy.Permits(identity) {
-		return g.fail(w, r, chain, k, errNotAllowed.Because(Unfit(identity)))
+	if !h.config.Policy.Permits(identity) {
+		return h.refuse(w, r, chain, k, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
 	}
 	if r.Method == http.MethodPost {
-		return g.endOwn(w, r, chain, k, s)
+		return h.endOwn(w, r, chain, k, s)
 	}
-	entries, err := g.sessionsOf(r.Context(), identity)
+	entries, err := h.sessionsOf(r.Context(), identity)
 	if err != nil {
-		return g.fail(w, r, chain, k, errStorageUnavailable.Because(err))
+		return h.refuse(w, r, chain, k, problem.StorageUnavailable.Because(err))
 	}
-	if k == kindNavigation {
-		sessionsPage(identity, entries, s.ID()).write(w, r)
+	if k == request.Navigation {
+		sessionsPage(identity, entries, s.ID()).Write(w, r)
 		return nil
 	}
-	writeJSON(w, r, http.StatusOK, sessionsAnswer(identity, entries, s.ID()), 0)
+	problem.WriteJSON(w, r, http.StatusOK, sessionsAnswer(identity, entries, s.ID()), 0)
 	return nil
 }
 
 // sessionsOf lists the sessions of identity, once for all who ask at the same time.
-func (g *Gate) sessionsOf(ctx context.Context, identity *flow.Identity) ([]session.Entry, error) {
+func (h *Handler) sessionsOf(ctx context.Context, identity *flow.Identity) ([]session.Entry, error) {
 	key := session.UserKey(identity.Issuer, identity.Subject)
-	entries, err, _ := g.State.calls.Do("sessions "+key, func() (any, error) {
+	entries, err, _ := h.config.Gate.calls.Do("sessions "+key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sessionsTimeout)
 		defer cancel()
-		return g.State.Sessions.ListUser(ctx, key)
+		return h.config.Gate.Sessions.ListUser(ctx, key)
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // errStorageUnavailable says what happened
+		return nil, err //nolint:wrapcheck // StorageUnavailable says what happened
 	}
 	return entries.([]session.Entry), nil //nolint:errcheck // the function above returns nothing else
 }
 
 // endOwn ends the session that the form names, or all but s.
-func (g *Gate) endOwn(w http.ResponseWriter, r *http.Request, chain Chain, k kind, s *session.Session) error {
+func (h *Handler) endOwn(w http.ResponseWriter, r *http.Request, chain application.Chain, k request.Class, s *session.Session) error {
 	r.Body = http.MaxBytesReader(w, r.Body, endFormLimit)
 	_ = r.ParseForm() // what cannot be read names no session
 	identity := &s.Record().Identity
 	var ids []session.ID
 	if which := r.PostForm.Get("end"); which == endOthers {
-		entries, err := g.sessionsOf(r.Context(), identity)
+		entries, err := h.sessionsOf(r.Context(), identity)
 		if err != nil {
-			return g.fail(w, r, chain, k, errStorageUnavailable.Because(err))
+			return h.refuse(w, r, chain, k, problem.StorageUnavailable.Because(err))
 		}
 		for _, entry := range entries {
 			if entry.ID != s.ID() {
@@ -93,36 +96,36 @@ func (g *Gate) endOwn(w http.ResponseWriter, r *http.Request, chain Chain, k kin
 	} else {
 		id, err := session.ParseID(which)
 		if err != nil {
-			return g.fail(w, r, chain, k, errSessionUnknown)
+			return h.refuse(w, r, chain, k, problem.SessionUnknown)
 		}
 		if id == s.ID() {
-			return g.signOutByBrowser(w, r, chain)
+			return h.signOutByBrowser(w, r, chain)
 		}
-		head, err := g.State.Sessions.Find(r.Context(), id)
+		head, err := h.config.Gate.Sessions.Find(r.Context(), id)
 		if err != nil {
-			return g.fail(w, r, chain, k, errStorageUnavailable.Because(err))
+			return h.refuse(w, r, chain, k, problem.StorageUnavailable.Because(err))
 		}
 		if head == nil || head.UserKey != session.UserKey(identity.Issuer, identity.Subject) {
-			return g.fail(w, r, chain, k, errSessionUnknown) // nor does it say that there is one
+			return h.refuse(w, r, chain, k, problem.SessionUnknown) // nor does it say that there is one
 		}
 		ids = append(ids, id)
 	}
-	g.endByUser(r, chain, identity, ids)
-	redirect(w, http.StatusSeeOther, sessionsPath)
+	h.endByUser(r, chain, identity, ids)
+	problem.Redirect(w, http.StatusSeeOther, sessionsPath)
 	return nil
 }
 
 // endByUser ends sessions of identity that they do not use now.
-func (g *Gate) endByUser(r *http.Request, chain Chain, identity *flow.Identity, ids []session.ID) {
+func (h *Handler) endByUser(r *http.Request, chain application.Chain, identity *flow.Identity, ids []session.ID) {
 	const reason = "ended_by_user"
 	ctx := context.WithoutCancel(r.Context())
 	for _, id := range ids {
-		if err := g.State.Sessions.End(ctx, id, reason); err != nil {
-			g.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
+		if err := h.config.Gate.Sessions.End(ctx, id, reason); err != nil {
+			h.config.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
 		}
-		g.Logger.Info("signed out", zap.String("user", identity.Username), zap.String("reason", reason),
+		h.config.Logger.Info("signed out", zap.String("user", identity.Username), zap.String("reason", reason),
 			zap.Stringer("session", id), zap.String("client_ip", chain.ClientIP()))
-		g.Observe("signed_out", reason)
+		h.config.Observe("signed_out", reason)
 	}
 }
 
@@ -157,23 +160,23 @@ func sessionsAnswer(identity *flow.Identity, entries []session.Entry, this sessi
 	return answer
 }
 
-func sessionsPage(identity *flow.Identity, entries []session.Entry, this session.ID) *page {
-	p := &page{
+func sessionsPage(identity *flow.Identity, entries []session.Entry, this session.ID) *problem.Page {
+	p := &problem.Page{
 		Status: http.StatusOK, Title: "Where you are signed in",
 		Text:     "You are signed in as " + identity.Username + " (" + identity.Email + "). If you do not know one of these, end it.",
-		Sessions: make([]sessionRow, 0, len(entries)),
-		Links:    []link{{ID: "home", Label: "Back to the site", Href: "/"}},
+		Sessions: make([]problem.SessionRow, 0, len(entries)),
+		Links:    []problem.Link{{ID: "home", Label: "Back to the site", Href: "/"}},
 	}
 	for _, e := range entries {
-		row := sessionRow{e.ID.String(), e.ID == this, moment(e.Created), moment(e.LastSeen), e.Node}
+		row := problem.SessionRow{ID: e.ID.String(), This: e.ID == this, Created: moment(e.Created), Seen: moment(e.LastSeen), Node: e.Node}
 		if row.This { // first, whatever was signed in since
-			p.Sessions = append([]sessionRow{row}, p.Sessions...)
+			p.Sessions = append([]problem.SessionRow{row}, p.Sessions...)
 		} else {
 			p.Sessions = append(p.Sessions, row)
 		}
 	}
 	if len(entries) > 1 {
-		p.Button = &link{ID: "end-others", Label: "End all others", Href: sessionsPath, End: endOthers}
+		p.Button = &problem.Link{ID: "end-others", Label: "End all others", Href: sessionsPath, End: endOthers}
 	}
 	return p
 }

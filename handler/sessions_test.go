@@ -12,6 +12,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 var bob = flow.Identity{Issuer: alice.Issuer, Subject: "2", Username: "bob", Email: "bob@example.com"}
@@ -19,8 +20,8 @@ var bob = flow.Identity{Issuer: alice.Issuer, Subject: "2", Username: "bob", Ema
 // open signs identity in past the provider and returns the cookie and the session.
 func (f *fixture) open(tb testing.TB, identity flow.Identity) (string, *session.Session) {
 	tb.Helper()
-	ticket, s, err := f.gate.State.Sessions.Create(tb.Context(), session.Record{
-		Identity: identity, Application: "app-0", Created: time.Now(),
+	ticket, s, err := f.gate.config.Gate.Sessions.Create(tb.Context(), session.Record{
+		Identity: identity, UpstreamSession: "app-0", Created: time.Now(),
 		Tokens: flow.Tokens{Access: "authelia_at_x", Refresh: "authelia_rt_x", ID: "eyJx"},
 	})
 	if err != nil {
@@ -192,7 +193,7 @@ func TestEndOwnSessions(t *testing.T) {
 		t.Error("there are no others")
 	}
 	w := f.end(t, url.Values{"end": {this.ID().String()}}.Encode(), same...)
-	if w.Code != http.StatusSeeOther || !strings.HasSuffix(w.Header().Get("Location"), Base+"/signed-out") || lives(cookie) ||
+	if w.Code != http.StatusSeeOther || !strings.HasSuffix(w.Header().Get("Location"), request.Base+"/signed-out") || lives(cookie) ||
 		w.Header().Get("Clear-Site-Data") != `"cache"` || len(f.app.ended) == 0 {
 		t.Errorf("this one: %d %v", w.Code, w.Header())
 	}
@@ -203,8 +204,8 @@ func TestReturnToOwnSessions(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	for target, want := range map[string]string{
-		sessionsPath: sessionsPath, sessionsPath + "?x": "/", sessionsPath + "/": "/", Base + "/login": "/", Base: "/",
-		Base + "/session/../login": "/", Base + "/%73ession": "/",
+		sessionsPath: sessionsPath, sessionsPath + "?x": "/", sessionsPath + "/": "/", request.Base + "/login": "/", request.Base: "/",
+		request.Base + "/session/../login": "/", request.Base + "/%73ession": "/",
 	} {
 		if got := f.gate.localTarget(target); got != want {
 			t.Errorf("%s: %s, want %s", target, got, want)

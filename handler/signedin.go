@@ -9,76 +9,79 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // serveSession answers a request of somebody who is signed in.
-func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, chain Chain, s *session.Session, p string, plain bool) error {
-	v := visitOf(s)
-	v.see(r)
+func (h *Handler) serveSession(w http.ResponseWriter, r *http.Request, chain application.Chain, s *session.Session, p string, plain bool) error {
+	v := runtimeOf(s)
+	v.rememberClient(r)
 	record := s.Record()
-	if g.outlived(record) {
-		g.end(r.Context(), s, reasonUnproven)
-		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
-		return g.serveAnonymous(w, r, chain, p, plain)
+	if h.outlived(record) {
+		h.end(r.Context(), s, reasonUnproven)
+		http.SetCookie(w, h.cookies.Unset(h.cookies.Ticket))
+		return h.serveAnonymous(w, r, chain, p, plain)
 	}
 	chain.Identify(&record.Identity)
-	if !v.permitted(record, &g.Policy) {
-		g.end(r.Context(), s, errNotAllowed.Code)
-		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
-		return g.fail(w, r, chain, g.kindOf(r, p), errNotAllowed.Because(Unfit(&record.Identity)))
+	if !v.permitted(record, &h.config.Policy) {
+		h.end(r.Context(), s, problem.NotAllowed.Code)
+		http.SetCookie(w, h.cookies.Unset(h.cookies.Ticket))
+		return h.refuse(w, r, chain, h.class(r, p), problem.NotAllowed.Because(problem.NoEntryFits(&record.Identity)))
 	}
-	g.attend(s, v)
-	socket := isSocket(r) || g.Application.Socket(p)
-	access := g.Application.Access(r, p, plain)
-	if misused(r, g.origin, socket, access == Open) {
-		return g.fail(w, r, chain, kindScript, errCrossOrigin)
+	h.recheckIfDue(s, v)
+	socket := request.IsSocket(r) || h.config.Application.Socket(p)
+	access := h.config.Application.Access(r, p, plain)
+	if request.Misused(r, h.origin, socket, access == application.Open) {
+		return h.refuse(w, r, chain, request.Script, problem.CrossOrigin)
 	}
 	switch access {
-	case SignIn:
-		if k := g.kindOf(r, p); k == kindNavigation {
+	case application.SignIn:
+		if k := h.class(r, p); k == request.Navigation {
 			// The application's page comes here when it was told that nobody
 			// is signed in. Sent back unseen, it would come again and again.
-			if err := g.ensureConfirmed(r, chain, s, v); err != nil {
-				return g.fail(w, r, chain, k, err)
+			if err := h.ensureConfirmed(r, chain, s, v); err != nil {
+				return h.refuse(w, r, chain, k, err)
 			}
-			redirect(w, http.StatusFound, g.localTarget(g.Application.SignInTarget(r, p, g.Origin)))
+			problem.Redirect(w, http.StatusFound, h.localTarget(h.config.Application.SignInTarget(r, p, h.config.Origin)))
 			return nil
 		}
-	case SignOut:
+	case application.SignOut:
 		if r.Method == http.MethodPost {
-			return g.signOutByScript(w, r, s)
+			return h.signOutByScript(w, r, s)
 		}
-	case Protected, Open, Credential, Bearer, Exchange:
+	case application.Protected, application.Open, application.Credential, application.Bearer, application.Exchange:
 	}
-	if answered, err := g.proveByNavigation(w, r, chain, s, p); answered {
+	if answered, err := h.proveByNavigation(w, r, chain, s, p); answered {
 		return err
 	}
 	record = s.Record()
-	call := callerFor(chain, r, g.Origin)
-	if err := g.Application.Guard(r.Context(), call, r, p, record.Identity, record.Application); err != nil {
-		return g.fail(w, r, chain, g.kindOf(r, p), err)
+	call := application.NewCaller(chain, r, h.config.Origin)
+	if err := h.config.Application.Guard(r.Context(), call, r, p, record.Identity, record.UpstreamSession); err != nil {
+		return h.refuse(w, r, chain, h.class(r, p), err)
 	}
-	if socket || !isSafe(r.Method) {
+	if socket || !request.IsSafe(r.Method) {
 		// What cannot be asked again must not meet a dead session.
-		if err := g.ensureConfirmed(r, chain, s, v); err != nil {
-			return g.fail(w, r, chain, g.kindOf(r, p), err)
+		if err := h.ensureConfirmed(r, chain, s, v); err != nil {
+			return h.refuse(w, r, chain, h.class(r, p), err)
 		}
 	}
-	return g.passStamped(w, r, chain, call, s, p, plain)
+	return h.passStamped(w, r, chain, call, s, p, plain)
 }
 
 // passStamped stamps r and passes it on. A request that may be asked again is,
 // once, if the application turns out to have forgotten the session.
-func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, call Caller, s *session.Session, p string, plain bool) error {
-	v := visitOf(s)
-	answer := &answerWriter{ResponseWriter: w, gate: g, visit: v}
+func (h *Handler) passStamped(w http.ResponseWriter, r *http.Request, chain application.Chain, call application.Caller, s *session.Session, p string, plain bool) error {
+	v := runtimeOf(s)
+	answer := &answerWriter{ResponseWriter: w, gate: h, runtime: v}
 	if mayRepeat(r) {
 		answer.repeats = answer.before.remember(w, r)
 	}
 	record := s.Record()
-	v.stampOf(record, g.private).put(r, g.private, g.IdentityHeaders)
+	v.stampOf(record, h.private).put(r, h.private, h.config.IdentityHeaders)
 
-	if isSocket(r) {
+	if request.IsSocket(r) {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		upgrade := &socketHold{cancel}
@@ -95,33 +98,33 @@ func (g *Gate) passStamped(w http.ResponseWriter, r *http.Request, chain Chain, 
 	}
 	defer func(ctx context.Context) { // the chain panics where the browser goes away
 		if !answer.mute {
-			g.Application.Answered(ctx, call, r, p, answer.status, record.Application)
+			h.config.Application.AfterResponse(ctx, call, r, p, answer.status, record.UpstreamSession)
 		}
 	}(r.Context())
-	if err := g.serve(chain, answer, r); err != nil || !answer.mute {
+	if err := h.serve(chain, answer, r); err != nil || !answer.mute {
 		return err
 	}
 
-	err := g.rebroker(r, chain, s, v)
-	if err != nil && g.Application.Access(r, p, plain) != Open {
-		return g.fail(w, r, chain, g.kindOf(r, p), err)
+	err := h.rebroker(r, chain, s, v)
+	if err != nil && h.config.Application.Access(r, p, plain) != application.Open {
+		return h.refuse(w, r, chain, h.class(r, p), err)
 	}
 	again := chain.Fresh(w, answer.before.request(r), r)
 	if err != nil {
 		// What anybody may ask is not refused: the application's page would
 		// ask its heartbeat again at once, and never stop.
-		strip(again)
-		return g.passUnstamped(w, again, chain)
+		request.Strip(again)
+		return h.passUnstamped(w, again, chain)
 	}
-	v.stampOf(s.Record(), g.private).put(again, g.private, g.IdentityHeaders)
-	return g.serve(chain, &answerWriter{ResponseWriter: w, gate: g, visit: v}, again)
+	v.stampOf(s.Record(), h.private).put(again, h.private, h.config.IdentityHeaders)
+	return h.serve(chain, &answerWriter{ResponseWriter: w, gate: h, runtime: v}, again)
 }
 
 // mayRepeat reports whether r can be asked a second time without anybody
 // noticing: a GET or HEAD without body that is no upgrade.
 func mayRepeat(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !isSocket(r)
+		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !request.IsSocket(r)
 }
 
 // socketHold ends an upgraded connection by its context; reverse_proxy then
@@ -134,46 +137,46 @@ func (h *socketHold) Abort() { h.cancel() }
 // ensureConfirmed asks the application whether the session still lives, unless
 // that is known, and signs in again if it does not. That the application does
 // not answer is for the request itself to find out.
-func (g *Gate) ensureConfirmed(r *http.Request, chain Chain, s *session.Session, v *visit) error {
-	if v.confirmed(g.now(), g.State.failedAt.Load()) {
+func (h *Handler) ensureConfirmed(r *http.Request, chain application.Chain, s *session.Session, v *sessionRuntime) error {
+	if v.confirmed(h.now(), h.config.Gate.failedAt.Load()) {
 		return nil
 	}
-	ctx, call := r.Context(), callerFor(chain, r, g.Origin)
-	alive, err, _ := g.State.calls.Do("confirm "+s.ID().String(), func() (any, error) {
-		asked := g.now()
-		alive, err := g.Application.Confirm(ctx, call, s.Record().Application)
+	ctx, call := r.Context(), application.NewCaller(chain, r, h.config.Origin)
+	alive, err, _ := h.config.Gate.calls.Do("confirm "+s.ID().String(), func() (any, error) {
+		asked := h.now()
+		alive, err := h.config.Application.Confirm(ctx, call, s.Record().UpstreamSession)
 		if err == nil && alive {
 			v.confirm(asked)
 		}
 		return alive, err //nolint:wrapcheck // only logged, by the line below
 	})
 	if err != nil {
-		g.Logger.Debug("confirming the application's session", zap.Error(err))
+		h.config.Logger.Debug("confirming the application's session", zap.Error(err))
 		return nil
 	}
 	if alive == true {
 		return nil
 	}
-	return g.rebroker(r, chain, s, v)
+	return h.rebroker(r, chain, s, v)
 }
 
 // rebroker signs s in to the application again, at most once in ten seconds,
 // and once for all who ask at the same time.
-func (g *Gate) rebroker(r *http.Request, chain Chain, s *session.Session, v *visit) error {
-	ctx, call := r.Context(), callerFor(chain, r, g.Origin)
-	_, err, _ := g.State.calls.Do("broker "+s.ID().String(), func() (any, error) {
-		if last := v.brokered.Load(); last != nil && g.now().Sub(last.at) < brokerPause {
+func (h *Handler) rebroker(r *http.Request, chain application.Chain, s *session.Session, v *sessionRuntime) error {
+	ctx, call := r.Context(), application.NewCaller(chain, r, h.config.Origin)
+	_, err, _ := h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
+		if last := v.brokered.Load(); last != nil && h.now().Sub(last.at) < brokerPause {
 			return nil, last.err
 		}
 		identity := s.Record().Identity
-		err := g.signInAgain(ctx, call, s, v, &identity, nil)
+		err := h.signInAgain(ctx, call, s, v, &identity, nil)
 		if known := s.Record().Identity; err == nil && !sameIdentity(&known, &identity) {
 			// Another node knew more, and what is no longer true has just been said.
-			err = g.signInAgain(ctx, call, s, v, &known, nil)
+			err = h.signInAgain(ctx, call, s, v, &known, nil)
 		}
-		v.brokered.Store(&brokering{at: g.now(), err: err})
+		v.brokered.Store(&brokering{at: h.now(), err: err})
 		if err == nil {
-			g.Logger.Debug("signed in to the upstream again", zap.String("user", identity.Username))
+			h.config.Logger.Debug("signed in to the upstream again", zap.String("user", identity.Username))
 		}
 		return nil, err
 	})
@@ -183,35 +186,35 @@ func (g *Gate) rebroker(r *http.Request, chain Chain, s *session.Session, v *vis
 // signInAgain signs s in to the application as identity and keeps its new
 // session, and what else change does to the record. It is called in the single
 // flight "broker": of two at once the one that knows less could come out last.
-func (g *Gate) signInAgain(ctx context.Context, call Caller, s *session.Session, v *visit, identity *flow.Identity, change func(*session.Record)) error {
-	upstream, err := g.Application.SignIn(ctx, call, *identity)
+func (h *Handler) signInAgain(ctx context.Context, call application.Caller, s *session.Session, v *sessionRuntime, identity *flow.Identity, change func(*session.Record)) error {
+	upstream, err := h.config.Application.SignIn(ctx, call, *identity)
 	if err != nil {
-		g.Observe("brokered", problemOf(err).Code)
+		h.config.Observe("brokered", problem.Of(err).Code)
 		return err //nolint:wrapcheck // the application's own problem
 	}
-	g.Observe("brokered", "ok")
-	v.signedIn(g)
+	h.config.Observe("brokered", "ok")
+	v.signedIn(h)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
-	err = g.State.Sessions.Update(ctx, s, func(record *session.Record) {
-		record.Application = upstream
+	err = h.config.Gate.Sessions.Update(ctx, s, func(record *session.Record) {
+		record.UpstreamSession = upstream
 		if change != nil {
 			change(record)
 		}
 	})
 	if err != nil {
-		g.Logger.Warn("storing the application's new session", zap.Error(err)) // memory has it
+		h.config.Logger.Warn("storing the application's new session", zap.Error(err)) // memory has it
 	}
 	return nil
 }
 
 // localTarget returns target if it is a path of this site to come back to, else "/".
-func (g *Gate) localTarget(target string) string {
+func (h *Handler) localTarget(target string) string {
 	if !flow.LocalPath(target) {
 		return "/"
 	}
 	u, err := url.Parse(target)
-	if err != nil || under(u.Path, Base) && target != sessionsPath {
+	if err != nil || request.Under(u.Path, request.Base) && target != sessionsPath {
 		return "/"
 	}
 	return target

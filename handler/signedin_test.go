@@ -15,6 +15,9 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // forgetful makes the chain behave as an application whose sessions are gone
@@ -22,7 +25,7 @@ import (
 func (f *fixture) forgetful(hits *atomic.Int64) {
 	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
 		hits.Add(1)
-		session := cookieValue(r, "app_session")
+		session := request.CookieValue(r, "app_session")
 		if f.app.lives(session) {
 			w.Header().Set("X-Session", "alive")
 			w.Header().Set("Etag", "fresh")
@@ -106,7 +109,7 @@ func TestRefusedBrokeringEndsOnAPage(t *testing.T) {
 	f := newFixture(t, nil)
 	ticket := f.ticket(t, alice)
 	delete(f.app.alive, "app-0")
-	f.app.err = errNotAllowed
+	f.app.err = problem.NotAllowed
 	var hits atomic.Int64
 	f.forgetful(&hits)
 	for range 3 {
@@ -127,7 +130,7 @@ func TestRefusedSignInDoesNotLoop(t *testing.T) {
 	f := newFixture(t, nil)
 	ticket := f.ticket(t, alice)
 	delete(f.app.alive, "app-0")
-	f.app.err = errNotAllowed
+	f.app.err = problem.NotAllowed
 	for range 3 {
 		w := f.do(t, "/signin?next=/rom/7", append(fields(navigation), "Cookie", ticket)...)
 		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") {
@@ -141,8 +144,8 @@ func TestPanicInACall(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	f.chain.serve = func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }
-	call := callerFor(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.gate.Origin)
-	if _, err := call(t.Context(), Call{Method: "GET", Target: "/x"}); !errors.Is(err, errAborted) {
+	call := application.NewCaller(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.gate.config.Origin)
+	if _, err := call(t.Context(), application.Call{Method: "GET", Target: "/x"}); !errors.Is(err, application.ErrAborted) {
 		t.Errorf("%v", err)
 	}
 }
@@ -169,11 +172,11 @@ func TestCallCarriesTheVisitorNotTheirCredentials(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		w.WriteHeader(http.StatusTeapot)
-		_, err := w.Write(make([]byte, answerLimit+1))
+		_, err := w.Write(make([]byte, application.AnswerLimit+1))
 		return err
 	}
-	answer, err := callerFor(f.chain, visitor, f.gate.Origin)(t.Context(), Call{Method: "GET", Target: "/y?z", Cookie: "a=b"})
-	if err != nil || answer.Status != http.StatusTeapot || len(answer.Body) != answerLimit {
+	answer, err := application.NewCaller(f.chain, visitor, f.gate.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y?z", Cookie: "a=b"})
+	if err != nil || answer.Status != http.StatusTeapot || len(answer.Body) != application.AnswerLimit {
 		t.Errorf("%v", err)
 	}
 }
@@ -186,7 +189,7 @@ func TestCallForOthersTooCarriesNoHeader(t *testing.T) {
 	visitor := httptest.NewRequest(http.MethodGet, "/x", nil)
 	visitor.Header.Set("X-Junk", strings.Repeat("a", 17<<10))
 	visitor.Header.Set("User-Agent", "x")
-	_, err := callerFor(f.chain, visitor, f.gate.Origin)(t.Context(), Call{Method: "GET", Target: "/y", Header: http.Header{"Accept": {"x"}}, Bare: true})
+	_, err := application.NewCaller(f.chain, visitor, f.gate.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y", Header: http.Header{"Accept": {"x"}}, Bare: true})
 	if err != nil || len(f.seen) != 1 || len(f.seen[0].Header) != 1 || f.seen[0].Header.Get("Accept") != "x" {
 		t.Errorf("%v, %v", f.seen, err)
 	}
@@ -199,7 +202,7 @@ func TestCallOutlivesItsVisitor(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	f.chain.serve = func(_ http.ResponseWriter, r *http.Request) error { return r.Context().Err() }
-	if _, err := callerFor(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.gate.Origin)(ctx, Call{Method: "GET", Target: "/x"}); err != nil {
+	if _, err := application.NewCaller(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.gate.config.Origin)(ctx, application.Call{Method: "GET", Target: "/x"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -269,10 +272,10 @@ func TestNoSignInByItselfAfterSignOut(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	w := f.do(t, "/signin", append(fields(navigation), "Cookie", "__Host-romm_oidc_signed_out=1")...)
-	if w.Code != http.StatusFound || w.Header().Get("Location") != "https://romm.example.com"+Base+"/signed-out" {
+	if w.Code != http.StatusFound || w.Header().Get("Location") != "https://romm.example.com"+request.Base+"/signed-out" {
 		t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
 	}
-	w = f.do(t, Base+"/signed-out", "Cookie", "__Host-romm_oidc_signed_out=1")
+	w = f.do(t, request.Base+"/signed-out", "Cookie", "__Host-romm_oidc_signed_out=1")
 	if w.Header().Get("Clear-Site-Data") != `"cache"` {
 		t.Error("Back leads to a page of the application's")
 	}
@@ -319,8 +322,8 @@ func TestSignOutLinkOfAnotherSite(t *testing.T) {
 			if !ok {
 				method, path = "GET", c.target
 			}
-			w := f.do(t, method+" "+Base+path, append(fields(c.fields), "Cookie", ticket)...)
-			s, err := f.gate.State.Sessions.Lookup(t.Context(), id)
+			w := f.do(t, method+" "+request.Base+path, append(fields(c.fields), "Cookie", ticket)...)
+			s, err := f.gate.config.Gate.Sessions.Lookup(t.Context(), id)
 			if err != nil || w.Code != c.status || (s == nil) != c.ends {
 				t.Errorf("%d, session %v, %v", w.Code, s, err)
 			}
@@ -332,25 +335,27 @@ func TestSignOutLinkOfAnotherSite(t *testing.T) {
 }
 
 // perUser is an application that signs everybody in under their own name.
-type perUser struct{ *application }
+type perUser struct{ *fakeApplication }
 
-func (a perUser) SignIn(_ context.Context, _ Caller, identity flow.Identity) (string, error) {
+func (a perUser) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (string, error) {
 	return identity.Username, nil
 }
 
-func (a perUser) Confirm(context.Context, Caller, string) (bool, error) { return false, nil }
+func (a perUser) Confirm(context.Context, application.Caller, string) (bool, error) {
+	return false, nil
+}
 
 // CVE-2026-71326: a key of a single-flight that two users share gives one the
 // other's identity. Two whose sessions the application keeps forgetting are
 // brokered at the same time, again and again, and never crossed.
 func TestTwoUsersAreNeverCrossed(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.Application = perUser{c.Application.(*application)} })
+	f := newFixture(t, func(c *Config) { c.Application = perUser{c.Application.(*fakeApplication)} })
 	var wg sync.WaitGroup
 	for _, name := range []string{"alice", "bob"} {
 		ticket := f.ticket(t, flow.Identity{Subject: name, Username: name, Email: name + "@example.com"})
 		serve := func(w http.ResponseWriter, r *http.Request) error {
-			if got := cookieValue(r, "app_session"); got != name && got != "app-0" {
+			if got := request.CookieValue(r, "app_session"); got != name && got != "app-0" {
 				t.Errorf("%s got the session of %s", name, got)
 			}
 			w.Header().Set("X-Session", "forgotten")
@@ -381,11 +386,11 @@ func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, name := range []string{"alice", "bob"} {
 		_, text, _ := strings.Cut(f.ticket(t, flow.Identity{Subject: name, Username: name}), "=")
-		s, err := f.gate.State.Sessions.Lookup(t.Context(), text)
+		s, err := f.gate.config.Gate.Sessions.Lookup(t.Context(), text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := visitOf(s)
+		v := runtimeOf(s)
 		r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/", nil)
 		wg.Go(func() {
 			for range 500_000 {
@@ -407,7 +412,7 @@ func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
 	f := newFixture(t, func(cfg *Config) { cfg.IdentityHeaders = true })
 	ticket := f.ticket(t, alice)
 	delete(f.app.alive, "app-0")
-	f.app.err = errNotAllowed
+	f.app.err = problem.NotAllowed
 	var hits atomic.Int64
 	f.forgetful(&hits)
 	var last http.Header
@@ -442,11 +447,11 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, nil)
-			f.app.credentials, f.app.answered = map[string]Recognition{"good": Recognized}, []string{}
+			f.app.credentials, f.app.answered = map[string]application.Recognition{"good": application.Recognized}, []string{}
 			ticket := f.ticket(t, alice)
-			known := &bearer{visit: new(visit), record: &session.Record{Identity: alice, Application: "app-0"}, until: time.Now().Add(time.Hour)}
-			known.visit.confirm(time.Now())
-			f.gate.State.bearers.put(sha256.Sum256([]byte("access")), known, time.Now())
+			known := &bearer{runtime: new(sessionRuntime), record: &session.Record{Identity: alice, UpstreamSession: "app-0"}, until: time.Now().Add(time.Hour)}
+			known.runtime.confirm(time.Now())
+			f.gate.config.Gate.bearers.put(sha256.Sum256([]byte("access")), known, time.Now())
 			f.chain.serve = c.serve
 			for _, fields := range [][]string{
 				{"/a", "Cookie", ticket}, {"/token", "Authorization", "good"}, {"/bearer", "Authorization", "Bearer access"},

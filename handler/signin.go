@@ -12,6 +12,10 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // responseLimit bounds the query of an authorization response, in bytes.
@@ -24,186 +28,186 @@ const redemptionAge = flow.LoginLifetime
 // the session: token request, userinfo, the application's own sign-in.
 const redemptionTimeout = 90 * time.Second
 
-// startLogin sends the browser to the provider, to come back to returnTo.
-func (g *Gate) startLogin(w http.ResponseWriter, r *http.Request, chain Chain, returnTo string, restarted bool) error {
-	returnTo = g.localTarget(returnTo)
+// startLogin sends the browser to the provider, to come back to ReturnTo.
+func (h *Handler) startLogin(w http.ResponseWriter, r *http.Request, chain application.Chain, returnTo string, restarted bool) error {
+	returnTo = h.localTarget(returnTo)
 	fail := func(err error) error {
-		refusal := *problemOf(err)
-		refusal.returnTo = returnTo
-		return g.fail(w, r, chain, kindNavigation, &refusal)
+		refusal := *problem.Of(err)
+		refusal.ReturnTo = returnTo
+		return h.refuse(w, r, chain, request.Navigation, &refusal)
 	}
-	login, location, err := g.RelyingParty.Begin(r.Context(), returnTo, restarted)
+	login, location, err := h.config.RelyingParty.Begin(r.Context(), returnTo, restarted)
 	if err != nil {
 		return fail(err)
 	}
-	name, value, err := g.RelyingParty.LoginCookie(r.Context(), g.cookies.prefix, login)
+	name, value, err := h.config.RelyingParty.LoginCookie(r.Context(), h.cookies.Prefix, login)
 	if err != nil {
-		return fail(errStorageUnavailable.Because(err))
+		return fail(problem.StorageUnavailable.Because(err))
 	}
-	underWay := flow.LoginCookies(g.cookies.prefix, r.Cookies())
+	underWay := flow.LoginCookies(h.cookies.Prefix, r.Cookies())
 	for len(underWay) >= flow.MaxLogins {
-		http.SetCookie(w, g.cookies.unset(underWay[0]))
+		http.SetCookie(w, h.cookies.Unset(underWay[0]))
 		underWay = underWay[1:]
 	}
-	http.SetCookie(w, g.cookies.set(name, value, login.Expires.Sub(g.now())))
-	if cookieValue(r, g.cookies.signedOut) != "" {
-		http.SetCookie(w, g.cookies.unset(g.cookies.signedOut))
+	http.SetCookie(w, h.cookies.Set(name, value, login.Expires.Sub(h.now())))
+	if request.CookieValue(r, h.cookies.SignedOut) != "" {
+		http.SetCookie(w, h.cookies.Unset(h.cookies.SignedOut))
 	}
-	g.Logger.Debug("sign-in started", zap.String("client_ip", chain.ClientIP()), zap.Bool("restarted", restarted))
-	redirect(w, http.StatusFound, location)
+	h.config.Logger.Debug("sign-in started", zap.String("client_ip", chain.ClientIP()), zap.Bool("restarted", restarted))
+	problem.Redirect(w, http.StatusFound, location)
 	return nil
 }
 
 // callback answers the authorization response (OpenID Connect Core 1.0 section
 // 3.1.2.5). Whatever is late, spent, bookmarked or foreign ends at home for
 // who is signed in, else in one new sign-in, else on a page.
-func (g *Gate) callback(w http.ResponseWriter, r *http.Request, chain Chain) error {
+func (h *Handler) callback(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || len(r.URL.RawQuery) > responseLimit {
-		return g.fail(w, r, chain, kindNavigation, errResponseInvalid.Because(err))
+		return h.refuse(w, r, chain, request.Navigation, problem.ResponseInvalid.Because(err))
 	}
 	state := query.Get("state")
-	login, cookie, err := g.RelyingParty.FindLogin(r.Context(), g.cookies.prefix, r.Cookies(), state)
+	login, cookie, err := h.config.RelyingParty.FindLogin(r.Context(), h.cookies.Prefix, r.Cookies(), state)
 	switch {
 	case errors.Is(err, flow.ErrLoginUnknown) || errors.Is(err, flow.ErrLoginExpired):
-		return g.strayCallback(w, r, chain, state, err)
+		return h.strayCallback(w, r, chain, state, err)
 	case err != nil:
-		return g.fail(w, r, chain, kindNavigation, errStorageUnavailable.Because(err))
+		return h.refuse(w, r, chain, request.Navigation, problem.StorageUnavailable.Because(err))
 	}
-	code, err := g.RelyingParty.CheckResponse(r.Context(), login, query)
+	code, err := h.config.RelyingParty.CheckResponse(r.Context(), login, query)
 	if err != nil {
-		return g.signInFailed(w, r, chain, cookie, login.ReturnTo, err)
+		return h.signInFailed(w, r, chain, cookie, login.ReturnTo, err)
 	}
-	result, err := g.State.spent.do(r.Context(), state, g.now(), func() outcome {
-		return g.signIn(r, chain, login, code)
+	result, err := h.config.Gate.redeemed.Do(r.Context(), state, h.now(), func() outcome {
+		return h.signIn(r, chain, login, code)
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // the visitor has gone; the server's own handling is right
 	}
 	if result.err != nil {
-		return g.signInFailed(w, r, chain, cookie, login.ReturnTo, result.err)
+		return h.signInFailed(w, r, chain, cookie, login.ReturnTo, result.err)
 	}
-	http.SetCookie(w, g.cookies.unset(cookie))
-	http.SetCookie(w, g.cookies.set(g.cookies.ticket, result.ticket, g.Lifetime))
-	g.dropBrowserCookies(w)
-	redirect(w, http.StatusSeeOther, g.localTarget(result.returnTo))
+	http.SetCookie(w, h.cookies.Unset(cookie))
+	http.SetCookie(w, h.cookies.Set(h.cookies.Ticket, result.ticket, h.config.Lifetime))
+	h.dropBrowserCookies(w)
+	problem.Redirect(w, http.StatusSeeOther, h.localTarget(result.returnTo))
 	return nil
 }
 
 // strayCallback answers a callback whose sign-in this browser knows nothing of.
-func (g *Gate) strayCallback(w http.ResponseWriter, r *http.Request, chain Chain, state string, cause error) error {
-	s, err := g.session(r)
+func (h *Handler) strayCallback(w http.ResponseWriter, r *http.Request, chain application.Chain, state string, cause error) error {
+	s, err := h.session(r)
 	switch {
 	case err != nil:
-		return g.fail(w, r, chain, kindNavigation, errStorageUnavailable.Because(err))
+		return h.refuse(w, r, chain, request.Navigation, problem.StorageUnavailable.Because(err))
 	case s != nil:
-		redirect(w, http.StatusSeeOther, "/")
+		problem.Redirect(w, http.StatusSeeOther, "/")
 		return nil
 	case errors.Is(cause, flow.ErrLoginExpired):
-		return g.fail(w, r, chain, kindNavigation, cause)
+		return h.refuse(w, r, chain, request.Navigation, cause)
 	case strings.HasPrefix(state, "r."):
 		// A second try, and its cookie is missing as well.
-		return g.fail(w, r, chain, kindNavigation, errCookiesMissing.Because(cause))
+		return h.refuse(w, r, chain, request.Navigation, problem.CookiesMissing.Because(cause))
 	}
-	return g.startLogin(w, r, chain, "/", true)
+	return h.startLogin(w, r, chain, "/", true)
 }
 
-// signInFailed ends a sign-in on a page whose way forward leads to returnTo.
-func (g *Gate) signInFailed(w http.ResponseWriter, r *http.Request, chain Chain, cookie, returnTo string, err error) error {
-	refusal := *problemOf(err)
-	refusal.returnTo = returnTo
-	http.SetCookie(w, g.cookies.unset(cookie))
-	g.Observe("signed_in", refusal.Code)
-	if g.goesOn(r, err) {
-		redirect(w, http.StatusSeeOther, g.localTarget(returnTo))
+// signInFailed ends a sign-in on a page whose way forward leads to ReturnTo.
+func (h *Handler) signInFailed(w http.ResponseWriter, r *http.Request, chain application.Chain, cookie, returnTo string, err error) error {
+	refusal := *problem.Of(err)
+	refusal.ReturnTo = returnTo
+	http.SetCookie(w, h.cookies.Unset(cookie))
+	h.config.Observe("signed_in", refusal.Code)
+	if h.keepsSession(r, err) {
+		problem.Redirect(w, http.StatusSeeOther, h.localTarget(returnTo))
 		return nil
 	}
-	return g.fail(w, r, chain, kindNavigation, &refusal)
+	return h.refuse(w, r, chain, request.Navigation, &refusal)
 }
 
 // signIn turns a code into a session: tokens, claims, policy, the
 // application's own sign-in, and only then the session.
-func (g *Gate) signIn(r *http.Request, chain Chain, login *flow.Login, code string) outcome {
+func (h *Handler) signIn(r *http.Request, chain application.Chain, login *flow.Login, code string) outcome {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), redemptionTimeout)
 	defer cancel()
-	began := g.now()
-	result, err := g.exchange(ctx, login, code, chain.ClientIP())
+	began := h.now()
+	result, err := h.redeemCode(ctx, login, code, chain.ClientIP())
 	if err != nil {
 		return outcome{err: err}
 	}
 	identity := &result.Identity
-	if !g.Policy.Permits(identity) {
-		return outcome{err: errNotAllowed.Because(Unfit(identity))}
+	if !h.config.Policy.Permits(identity) {
+		return outcome{err: problem.NotAllowed.Because(problem.NoEntryFits(identity))}
 	}
-	old, _ := g.session(r)
+	old, _ := h.session(r)
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
-	upstream, err := g.signInToApplication(ctx, r, chain, old, identity)
+	upstream, err := h.signInToApplication(ctx, r, chain, old, identity)
 	if err != nil {
 		return outcome{err: err}
 	}
-	ticket, s, err := g.State.Sessions.Create(ctx, session.Record{
-		Identity: *identity, Tokens: result.Tokens, Application: upstream, Created: g.now(),
+	ticket, s, err := h.config.Gate.Sessions.Create(ctx, session.Record{
+		Identity: *identity, Tokens: result.Tokens, UpstreamSession: upstream, Created: h.now(),
 	})
 	if err != nil {
-		return outcome{err: errStorageUnavailable.Because(err)}
+		return outcome{err: problem.StorageUnavailable.Because(err)}
 	}
 	if old != nil && !renews {
-		g.end(ctx, old, reasonSignedInAs) // nobody goes on with somebody else's session
+		h.end(ctx, old, reasonSignedInAs) // nobody goes on with somebody else's session
 	}
-	if meant, err := g.State.Sessions.EndMeant(ctx, s, began); meant {
+	if meant, err := h.config.Gate.Sessions.EndIfRevokedSince(ctx, s, began); meant {
 		if err != nil {
-			g.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
+			h.config.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
 		}
-		return outcome{err: errSignedOutMeanwhile}
+		return outcome{err: problem.SignedOutMeanwhile}
 	}
-	v := visitOf(s)
-	v.see(r)
-	v.signedIn(g)
-	if renews && upstream == old.Record().Application {
-		v.confirmedAt.Store(visitOf(old).confirmedAt.Load())
+	v := runtimeOf(s)
+	v.rememberClient(r)
+	v.signedIn(h)
+	if renews && upstream == old.Record().UpstreamSession {
+		v.confirmedAt.Store(runtimeOf(old).confirmedAt.Load())
 	}
-	v.checked(g.now(), g.nextCheck(s.Record()))
+	v.checked(h.now(), h.nextCheck(s.Record()))
 	if renews {
-		v.renewAt.Store(g.now().Add(renewPause).UnixNano())
-		g.replace(ctx, old, s)
+		v.renewAt.Store(h.now().Add(renewPause).UnixNano())
+		h.replace(ctx, old, s)
 	}
 	chain.Identify(identity)
-	g.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session", s.ID()),
+	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session", s.ID()),
 		zap.String("client_ip", chain.ClientIP()))
-	g.Observe("signed_in", "ok")
+	h.config.Observe("signed_in", "ok")
 	return outcome{ticket: ticket.String(), returnTo: login.ReturnTo}
 }
 
-// exchange redeems code, unless too many of the last ones were none.
-func (g *Gate) exchange(ctx context.Context, login *flow.Login, code, client string) (result *flow.Result, err error) {
-	network := networkOf(client)
-	if err := g.State.exchanges.begin(ctx, network, g.now); err != nil {
+// redeemCode redeems code, unless too many of the last ones were none.
+func (h *Handler) redeemCode(ctx context.Context, login *flow.Login, code, client string) (result *flow.Result, err error) {
+	network := limit.NetworkOf(client)
+	if err := h.config.Gate.tokenBudget.Begin(ctx, network, h.now); err != nil {
 		return nil, err
 	}
-	defer func() { g.State.exchanges.end(network, err, g.now()) }()
-	return g.RelyingParty.Exchange(ctx, login, code) //nolint:wrapcheck // one of flow's own
+	defer func() { h.config.Gate.tokenBudget.End(network, err, h.now()) }()
+	return h.config.RelyingParty.Exchange(ctx, login, code) //nolint:wrapcheck // one of flow's own
 }
 
 // signInToApplication returns the application's session for identity. A
 // sign-in that only proves old again keeps old's: nothing that is under way,
 // nor its user, has to notice.
-func (g *Gate) signInToApplication(ctx context.Context, r *http.Request, chain Chain, old *session.Session, identity *flow.Identity) (string, error) {
+func (h *Handler) signInToApplication(ctx context.Context, r *http.Request, chain application.Chain, old *session.Session, identity *flow.Identity) (string, error) {
 	if old != nil {
 		record := old.Record()
-		if unproven(record) && sameIdentity(&record.Identity, identity) && visitOf(old).gate.Load() == g.number {
-			return record.Application, nil
+		if unproven(record) && sameIdentity(&record.Identity, identity) && runtimeOf(old).gate.Load() == h.number {
+			return record.UpstreamSession, nil
 		}
 	}
-	return g.Application.SignIn(ctx, callerFor(chain, r, g.Origin), *identity) //nolint:wrapcheck // the application's own refusal
+	return h.config.Application.SignIn(ctx, application.NewCaller(chain, r, h.config.Origin), *identity) //nolint:wrapcheck // the application's own refusal
 }
 
 // replace ends old in favour of s, of the same user, in the same browser: a
 // sign-in never goes on with an old ticket (CVE-2026-34454).
-func (g *Gate) replace(ctx context.Context, old, s *session.Session) {
+func (h *Handler) replace(ctx context.Context, old, s *session.Session) {
 	underWay := old.HandOver(s)
-	g.end(ctx, old, reasonRenewed)
-	if former := old.Record().Application; former != s.Record().Application {
-		g.State.forsake(visitOf(old), former, underWay)
+	h.end(ctx, old, reasonRenewed)
+	if former := old.Record().UpstreamSession; former != s.Record().UpstreamSession {
+		h.config.Gate.signOutReplaced(runtimeOf(old), former, underWay)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // The provider signs alice out everywhere while she signs in here. She is not
@@ -16,7 +17,7 @@ func TestSignedOutWhileSigningIn(t *testing.T) {
 	inBubble(t, refreshingClient, nil, func(s *site) {
 		s.app.during = func(int) {
 			key := session.UserKey("https://auth.example.com", s.op.Subject("alice"))
-			if _, err := s.gate.State.Sessions.EndUser(s.Context(), key, "backchannel_logout"); err != nil {
+			if _, err := s.gate.config.Gate.Sessions.EndUser(s.Context(), key, "backchannel_logout"); err != nil {
 				s.Error(err)
 			}
 		}
@@ -49,7 +50,7 @@ func TestSignInWithoutStorageEndsNothing(t *testing.T) {
 				ticket := s.as("alice")
 				s.newPortal()
 				s.app.during = func(int) { s.storage.fail(errors.New("away")) }
-				begun := s.open(Base+"/login", ticket)
+				begun := s.open(request.Base+"/login", ticket)
 				back := s.through(begun, user, ticket)
 				if back.Code != http.StatusServiceUnavailable || hasTicket(back.Header()) {
 					s.Errorf("%d %v", back.Code, back.Header())
@@ -76,13 +77,13 @@ func TestForeignLinkToSignIn(t *testing.T) {
 	inBubble(t, refreshingClient, nil, func(s *site) {
 		ticket := s.as("alice")
 		for origin, signsIn := range map[string]bool{"cross-site": false, "same-site": false, "same-origin": true, "none": true} {
-			for next, want := range map[string]string{"": "/", "/rom/7": "/rom/7", "//evil.com": "/", Base + "/logout": "/"} {
-				w := s.do(s, Base+"/login?next="+next, append(fields(navigation), "Cookie", ticket, "Sec-Fetch-Site", origin)...)
+			for next, want := range map[string]string{"": "/", "/rom/7": "/rom/7", "//evil.com": "/", request.Base + "/logout": "/"} {
+				w := s.do(s, request.Base+"/login?next="+next, append(fields(navigation), "Cookie", ticket, "Sec-Fetch-Site", origin)...)
 				if location := w.Header().Get("Location"); w.Code != http.StatusFound || (location == want) == signsIn {
 					s.Errorf("%s, next=%s: %d %s", origin, next, w.Code, location)
 				}
 			}
-			w := s.do(s, Base+"/login", append(fields(navigation), "Sec-Fetch-Site", origin)...)
+			w := s.do(s, request.Base+"/login", append(fields(navigation), "Sec-Fetch-Site", origin)...)
 			if !strings.HasPrefix(w.Header().Get("Location"), "https://auth.example.com/") {
 				s.Errorf("%s, nobody signed in: %d %s", origin, w.Code, w.Header().Get("Location"))
 			}
@@ -102,7 +103,7 @@ func TestForeignImageOfTheSignedOutPage(t *testing.T) {
 		navigation:                                                                true,
 		"":                                                                        true, // a browser that does not say
 	} {
-		w := f.do(t, Base+"/signed-out", append(fields(headers), "Cookie", "__Host-romm_oidc_signed_out=1")...)
+		w := f.do(t, request.Base+"/signed-out", append(fields(headers), "Cookie", "__Host-romm_oidc_signed_out=1")...)
 		if got := w.Header().Get("Clear-Site-Data") != ""; w.Code != http.StatusOK || got != cleared || (w.Header().Get("Set-Cookie") != "") != cleared {
 			t.Errorf("%s: %d %v", headers, w.Code, w.Header())
 		}

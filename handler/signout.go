@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // signedOutFor is how long the application's page must not sign in again by
@@ -16,72 +19,72 @@ const signedOutFor = time.Minute
 
 // signOutByScript answers the application's own sign-out button: the session
 // ends, and the page is told where to go next. s is nil if there was none.
-func (g *Gate) signOutByScript(w http.ResponseWriter, r *http.Request, s *session.Session) error {
-	idToken := g.forget(w, r, s)
-	http.SetCookie(w, g.cookies.set(g.cookies.signedOut, "1", signedOutFor))
-	writeJSON(w, r, http.StatusOK, g.Application.SignOutAnswer(g.leaveURL(r, idToken)), 0)
+func (h *Handler) signOutByScript(w http.ResponseWriter, r *http.Request, s *session.Session) error {
+	idToken := h.endSession(w, r, s)
+	http.SetCookie(w, h.cookies.Set(h.cookies.SignedOut, "1", signedOutFor))
+	problem.WriteJSON(w, r, http.StatusOK, h.config.Application.SignOutAnswer(h.leaveURL(r, idToken)), 0)
 	return nil
 }
 
 // signOutByPost ends the session of a form on one of our own pages.
-func (g *Gate) signOutByPost(w http.ResponseWriter, r *http.Request, chain Chain) error {
-	if crossOrigin(r, g.origin, false) {
-		return g.fail(w, r, chain, kindNavigation, errCrossOrigin)
+func (h *Handler) signOutByPost(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
+	if request.CrossOrigin(r, h.origin, false) {
+		return h.refuse(w, r, chain, request.Navigation, problem.CrossOrigin)
 	}
-	return g.signOutByBrowser(w, r, chain)
+	return h.signOutByBrowser(w, r, chain)
 }
 
 // signOutByLink ends the session for a link of our own, or an address that was
 // typed. A link of another site gets a button, so that it cannot end anything.
-func (g *Gate) signOutByLink(w http.ResponseWriter, r *http.Request, chain Chain) error {
+func (h *Handler) signOutByLink(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
 		if r.Header.Get("Sec-Fetch-Dest") == "document" {
-			return g.signOutByBrowser(w, r, chain)
+			return h.signOutByBrowser(w, r, chain)
 		}
 	}
-	(&page{
+	(&problem.Page{
 		Status: http.StatusOK, Title: "Sign out?", Text: "You are about to sign out of this site.",
-		Button: &link{ID: "sign-out", Label: "Sign out", Href: Base + "/logout"},
-		Links:  []link{{ID: "home", Label: "Stay", Href: g.origin + "/"}},
-	}).write(w, r)
+		Button: &problem.Link{ID: "sign-out", Label: "Sign out", Href: request.Base + "/logout"},
+		Links:  []problem.Link{{ID: "home", Label: "Stay", Href: h.origin + "/"}},
+	}).Write(w, r)
 	return nil
 }
 
-func (g *Gate) signOutByBrowser(w http.ResponseWriter, r *http.Request, chain Chain) error {
-	s, err := g.session(r)
+func (h *Handler) signOutByBrowser(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
+	s, err := h.session(r)
 	if err != nil {
-		return g.fail(w, r, chain, kindNavigation, errStorageUnavailable.Because(err))
+		return h.refuse(w, r, chain, request.Navigation, problem.StorageUnavailable.Because(err))
 	}
-	redirect(w, http.StatusSeeOther, g.leaveURL(r, g.forget(w, r, s)))
+	problem.Redirect(w, http.StatusSeeOther, h.leaveURL(r, h.endSession(w, r, s)))
 	return nil
 }
 
 // leave sends on who was signed out by an application that does not do it itself.
-func (g *Gate) leave(w http.ResponseWriter, r *http.Request) error {
-	redirect(w, http.StatusFound, g.leaveURL(r, ""))
+func (h *Handler) leave(w http.ResponseWriter, r *http.Request) error {
+	problem.Redirect(w, http.StatusFound, h.leaveURL(r, ""))
 	return nil
 }
 
-// forget ends s, if any, and takes from the browser what belonged to it. It
+// endSession ends s, if any, and takes from the browser what belonged to it. It
 // returns the ID token of the session, for the provider.
-func (g *Gate) forget(w http.ResponseWriter, r *http.Request, s *session.Session) (idToken string) {
+func (h *Handler) endSession(w http.ResponseWriter, r *http.Request, s *session.Session) (idToken string) {
 	if s != nil {
 		idToken = s.Record().Tokens.ID
-		g.end(r.Context(), s, reasonSignedOut)
-		g.Observe("signed_out", "ok")
+		h.end(r.Context(), s, reasonSignedOut)
+		h.config.Observe("signed_out", "ok")
 	}
-	http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
-	g.dropBrowserCookies(w)
+	http.SetCookie(w, h.cookies.Unset(h.cookies.Ticket))
+	h.dropBrowserCookies(w)
 	clearCache(w)
 	return idToken
 }
 
 // dropBrowserCookies takes from the browser the application's own cookies,
 // which are bound to who was signed in, or to nobody.
-func (g *Gate) dropBrowserCookies(w http.ResponseWriter) {
-	for _, name := range g.Application.BrowserCookies() {
-		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: g.cookies.secure}) //nolint:gosec // a script may read it as long as it lives: it is RomM's CSRF token
+func (h *Handler) dropBrowserCookies(w http.ResponseWriter) {
+	for _, name := range h.config.Application.BrowserCookies() {
+		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: h.cookies.Secure}) //nolint:gosec // a script may read it as long as it lives: it is RomM's CSRF token
 	}
 }
 
@@ -93,13 +96,13 @@ func clearCache(w http.ResponseWriter) { w.Header().Set("Clear-Site-Data", `"cac
 // leaveURL is where a browser goes to be signed out at the provider, too, and
 // come back to our page: the provider's end-session endpoint (OpenID Connect
 // RP-Initiated Logout 1.0), or Authelia's portal, or our page at once.
-func (g *Gate) leaveURL(r *http.Request, idToken string) string {
-	here := g.origin + Base + "/signed-out"
-	provider, err := g.RelyingParty.Provider(r.Context())
+func (h *Handler) leaveURL(r *http.Request, idToken string) string {
+	here := h.origin + request.Base + "/signed-out"
+	provider, err := h.config.RelyingParty.Provider(r.Context())
 	if err != nil {
 		return here
 	}
-	if location, ok := g.RelyingParty.EndSessionURL(r.Context(), idToken, here, ""); ok {
+	if location, ok := h.config.RelyingParty.EndSessionURL(r.Context(), idToken, here, ""); ok {
 		return location
 	}
 	if issuer, ok := strings.CutSuffix(provider.AuthorizationEndpoint, autheliaAuthorization); ok {
@@ -112,16 +115,16 @@ func (g *Gate) leaveURL(r *http.Request, idToken string) string {
 // providers: it has no end-session endpoint, but a portal with a logout page.
 const autheliaAuthorization = "/api/oidc/authorization"
 
-// signedOut is the page after a sign-out. It starts nothing by itself, and
+// SignedOut is the page after a sign-out. It starts nothing by itself, and
 // takes nothing from a browser that was only made to load it as an image.
-func (g *Gate) signedOut(w http.ResponseWriter, r *http.Request, k kind) error {
-	if k == kindNavigation || r.Header.Get("Sec-Fetch-Mode") == "" {
-		http.SetCookie(w, g.cookies.unset(g.cookies.signedOut))
+func (h *Handler) signedOut(w http.ResponseWriter, r *http.Request, k request.Class) error {
+	if k == request.Navigation || r.Header.Get("Sec-Fetch-Mode") == "" {
+		http.SetCookie(w, h.cookies.Unset(h.cookies.SignedOut))
 		clearCache(w) // again: the page that signed out was still shown the first time
 	}
-	(&page{
+	(&problem.Page{
 		Status: http.StatusOK, Title: "You are signed out", Text: "See you soon.",
-		Links: []link{{ID: "sign-in", Label: "Sign in again", Href: Base + "/login"}},
-	}).write(w, r)
+		Links: []problem.Link{{ID: "sign-in", Label: "Sign in again", Href: request.Base + "/login"}},
+	}).Write(w, r)
 	return nil
 }

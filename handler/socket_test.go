@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // A WebSocket is told by what the server makes of it, over each HTTP.
@@ -27,7 +29,7 @@ func TestIsSocket(t *testing.T) {
 			t.Parallel()
 			r := httptest.NewRequest(c.method, "/ws/socket.io/", nil)
 			r.Proto, r.ProtoMajor, r.Header = c.proto, c.major, c.header
-			if got := isSocket(r); got != c.want {
+			if got := request.IsSocket(r); got != c.want {
 				t.Errorf("isSocket = %v", got)
 			}
 		})

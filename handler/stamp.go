@@ -5,13 +5,14 @@ import (
 	"strings"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 func newStamp(record *session.Record, cookieName string) *stamp {
 	identity := &record.Identity
 	return &stamp{
 		record: record,
-		cookie: cookieName + "=" + record.Application,
+		cookie: cookieName + "=" + record.UpstreamSession,
 		user:   fieldValue(identity.Username),
 		email:  fieldValue(identity.Email),
 		name:   fieldValue(identity.Name),
@@ -33,7 +34,7 @@ func fieldValue(s string) []string {
 func (s *stamp) put(r *http.Request, private string, identityHeaders bool) {
 	delete(r.Header, "Authorization") // beside a session it would switch off RomM's CSRF check
 	delete(r.Header, "Proxy-Authorization")
-	forwardCookies(r, private, s.cookie)
+	request.ForwardCookies(r, private, s.cookie)
 	if identityHeaders {
 		for name, values := range map[string][]string{
 			"Remote-User": s.user, "Remote-Email": s.email, "Remote-Name": s.name, "Remote-Groups": s.groups,

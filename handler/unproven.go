@@ -8,6 +8,9 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 const (
@@ -25,14 +28,14 @@ const (
 func unproven(record *session.Record) bool { return !record.UnprovenSince.IsZero() }
 
 // outlived reports whether a session was unproven for as long as it may be.
-func (g *Gate) outlived(record *session.Record) bool {
-	return unproven(record) && g.now().Sub(record.UnprovenSince) >= g.Unproven
+func (h *Handler) outlived(record *session.Record) bool {
+	return unproven(record) && h.now().Sub(record.UnprovenSince) >= h.config.Unproven
 }
 
 // awaited returns the check that a navigation has to wait for, if any.
-func (g *Gate) awaited(v *visit) *check {
+func (h *Handler) awaited(v *sessionRuntime) *check {
 	c := v.check.Load()
-	if c == nil || c.began.UnixNano()-v.checkedAt.Load() < int64(max(longIdle, g.Recheck)) {
+	if c == nil || c.began.UnixNano()-v.checkedAt.Load() < int64(max(longIdle, h.config.Recheck)) {
 		return nil
 	}
 	select {
@@ -47,14 +50,14 @@ func (g *Gate) awaited(v *visit) *check {
 // navigation of theirs: it passes through the provider, which knows them in
 // most cases and shows them nothing. It returns false if r is to be answered
 // all the same: whoever uses the site does not notice that the provider is away.
-func (g *Gate) proveByNavigation(w http.ResponseWriter, r *http.Request, chain Chain, s *session.Session, p string) (bool, error) {
-	v := visitOf(s)
-	c := g.awaited(v)
-	if c == nil && !unproven(s.Record()) || r.Method != http.MethodGet || g.kindOf(r, p) != kindNavigation {
+func (h *Handler) proveByNavigation(w http.ResponseWriter, r *http.Request, chain application.Chain, s *session.Session, p string) (bool, error) {
+	v := runtimeOf(s)
+	c := h.awaited(v)
+	if c == nil && !unproven(s.Record()) || r.Method != http.MethodGet || h.class(r, p) != request.Navigation {
 		return false, nil
 	}
 	if c != nil {
-		timer := time.NewTimer(provenWait - g.now().Sub(c.began))
+		timer := time.NewTimer(provenWait - h.now().Sub(c.began))
 		defer timer.Stop()
 		select {
 		case <-c.done:
@@ -64,36 +67,36 @@ func (g *Gate) proveByNavigation(w http.ResponseWriter, r *http.Request, chain C
 	}
 	target := chain.OriginalURI()
 	if s.Ended() {
-		http.SetCookie(w, g.cookies.unset(g.cookies.ticket))
-		return true, g.startLogin(w, r, chain, target, false)
+		http.SetCookie(w, h.cookies.Unset(h.cookies.Ticket))
+		return true, h.startLogin(w, r, chain, target, false)
 	}
-	if !unproven(s.Record()) || g.localTarget(target) != target { // it must come back to exactly this page
+	if !unproven(s.Record()) || h.localTarget(target) != target { // it must come back to exactly this page
 		return false, nil
 	}
-	now, next := g.now(), v.renewAt.Load()
+	now, next := h.now(), v.renewAt.Load()
 	if now.UnixNano() < next || !v.renewAt.CompareAndSwap(next, now.Add(renewPause).UnixNano()) {
 		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), provenWait)
 	defer cancel()
-	if !g.RelyingParty.Answers(ctx) {
+	if !h.config.RelyingParty.Answers(ctx) {
 		return false, nil
 	}
-	return true, g.startLogin(w, r, chain, target, false)
+	return true, h.startLogin(w, r, chain, target, false)
 }
 
-// goesOn reports whether a sign-in that failed because the provider broke down,
+// keepsSession reports whether a sign-in that failed because the provider broke down,
 // or was not asked for what others did, may end at the page that it was to
 // prove all the same: there is a session still. What the provider said of its
 // user is no breakdown.
-func (g *Gate) goesOn(r *http.Request, err error) bool {
-	if !errors.Is(err, flow.ErrProviderUnavailable) && !errors.Is(err, errTooManySignIns) {
+func (h *Handler) keepsSession(r *http.Request, err error) bool {
+	if !errors.Is(err, flow.ErrProviderUnavailable) && !errors.Is(err, problem.TooManySignIns) {
 		return false
 	}
-	s, _ := g.session(r)
-	if s == nil || !unproven(s.Record()) || g.outlived(s.Record()) {
+	s, _ := h.session(r)
+	if s == nil || !unproven(s.Record()) || h.outlived(s.Record()) {
 		return false
 	}
-	visitOf(s).renewAt.Store(g.now().Add(renewPause).UnixNano())
+	runtimeOf(s).renewAt.Store(h.now().Add(renewPause).UnixNano())
 	return true
 }

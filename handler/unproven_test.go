@@ -9,12 +9,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 // longLife lets a session go unused for longer than the fixture's hour.
 func longLife(c *Config) {
-	c.State.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
+	c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
 }
 
 // A night without use: in the morning the refresh token is dead. The game that
@@ -50,15 +51,15 @@ func TestNight(t *testing.T) {
 					s.Error("the old ticket lives")
 				}
 				record := s.session(renewed).Record()
-				if unproven(record) || record.Application != "app-i" || s.app.signIns != 1 {
-					s.Errorf("unproven %v, application's session %s, signed in there %d times", unproven(record), record.Application, s.app.signIns)
+				if unproven(record) || record.UpstreamSession != "app-i" || s.app.signIns != 1 {
+					s.Errorf("unproven %v, application's session %s, signed in there %d times", unproven(record), record.UpstreamSession, s.app.signIns)
 				}
 				s.upstream(s.open("/rom/7/ejs?a=b%20c", renewed))
 				s.after(time.Minute)
 				if !isOpen(socket) || len(s.endedInApplication(s, 0)) != 0 {
 					s.Error("what was under way was ended")
 				}
-				_ = s.gate.State.Sessions.End(s.Context(), s.session(renewed).ID(), "x")
+				_ = s.gate.config.Gate.Sessions.End(s.Context(), s.session(renewed).ID(), "x")
 				<-socket
 			})
 		})
@@ -167,7 +168,7 @@ func TestSomebodyElseComesBack(t *testing.T) {
 		if isOpen(socket) {
 			s.Error("alice's socket is open")
 		}
-		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" || s.session(renewed).Record().Application != "app-ii" {
+		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" || s.session(renewed).Record().UpstreamSession != "app-ii" {
 			s.Errorf("ended in the application: %v", ended)
 		}
 		if ended := s.ended(); len(ended) != 1 || ended[0] != reasonSignedInAs {
@@ -184,7 +185,7 @@ func TestChangedOvernight(t *testing.T) {
 		s.op.SetGroups("alice", "b")
 		s.op.DropSessions() // or it would tell what it remembers
 		renewed := s.ticketOf(s.through(s.open("/library", ticket), "alice", ticket))
-		if record := s.session(renewed).Record(); record.Application != "app-ii" || record.Identity.Groups[0] != "b" {
+		if record := s.session(renewed).Record(); record.UpstreamSession != "app-ii" || record.Identity.Groups[0] != "b" {
 			s.Errorf("%+v", record)
 		}
 		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" {
@@ -207,7 +208,7 @@ func TestFailedProofDoesNotLoop(t *testing.T) {
 		if err != nil {
 			s.Fatal(err)
 		}
-		if w := s.callback(w, callback, ticket); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), errDenied.Code) {
+		if w := s.callback(w, callback, ticket); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), problem.SignInDenied.Code) {
 			s.Errorf("got %d %s", w.Code, w.Body)
 		}
 		if s.session(ticket) == nil {
@@ -312,7 +313,7 @@ func TestFirstNavigationAfterLongIdle(t *testing.T) {
 func TestUnprovenOutlivesARestart(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *site) {
 		limits := session.Limits{Idle: 12 * time.Hour, Lifetime: 24 * time.Hour}
-		s.gate.State.Sessions.Configure(s.storage, limits)
+		s.gate.config.Gate.Sessions.Configure(s.storage, limits)
 		ticket := s.as("alice")
 		s.after(2 * time.Hour)
 		s.save(ticket)

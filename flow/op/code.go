@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const (
@@ -84,7 +84,7 @@ func (p *Provider) Code(ctx context.Context, claims Claims, nonce string) (strin
 
 // openCode returns what Code sealed for this client, whether expired or not,
 // and false for anything else.
-func (p *Provider) openCode(keyring *flow.Keyring, code string) (grant, bool) {
+func (p *Provider) openCode(keyring *keyring.Keyring, code string) (grant, bool) {
 	// Go's base64 decoder skips CR and LF: with them one code would have many
 	// spellings, and each would be redeemed once.
 	if len(code) > codeSize || strings.ContainsAny(code, "\r\n") {
@@ -106,14 +106,14 @@ func (p *Provider) openCode(keyring *flow.Keyring, code string) (grant, bool) {
 // was refused. Codes that this gate never made are not remembered, and others
 // for about a minute. With several nodes behind RomM's address of us, the
 // request may have arrived at another one.
-func (s *State) Outcome(code string) Outcome {
+func (s *Keys) Outcome(code string) Outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.codes[sha256.Sum256([]byte(code))].Outcome
 }
 
 // redeem marks a genuine code as redeemed, which succeeds once.
-func (s *State) redeem(code string, opened grant) error {
+func (s *Keys) redeem(code string, opened grant) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
@@ -138,7 +138,7 @@ func (s *State) redeem(code string, opened grant) error {
 
 // refuse remembers why a genuine code was not redeemed. The code stays good:
 // otherwise whoever guesses at the secret would spend it.
-func (s *State) refuse(code string, opened grant, reason string) {
+func (s *Keys) refuse(code string, opened grant, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forgetCodes(s.now())
@@ -148,7 +148,7 @@ func (s *State) refuse(code string, opened grant, reason string) {
 
 // remember needs s.mu. A code that was never redeemed is not worth the room of
 // one that was.
-func (s *State) remember(key [sha256.Size]byte, opened grant, outcome Outcome) {
+func (s *Keys) remember(key [sha256.Size]byte, opened grant, outcome Outcome) {
 	if _, known := s.codes[key]; !known && len(s.codes) >= codesKept {
 		return
 	}
@@ -161,7 +161,7 @@ func (s *State) remember(key [sha256.Size]byte, opened grant, outcome Outcome) {
 
 // forgetCodes needs s.mu. It looks through the codes now and then only, or
 // when there are too many.
-func (s *State) forgetCodes(now time.Time) {
+func (s *Keys) forgetCodes(now time.Time) {
 	if now.Before(s.sweep) && len(s.codes) < codesKept {
 		return
 	}

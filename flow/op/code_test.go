@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 func TestCodeFitsAQuery(t *testing.T) {
@@ -87,7 +87,7 @@ func TestForeignCodes(t *testing.T) {
 		})
 	}
 	t.Run("another purpose", func(t *testing.T) {
-		keyring, err := flow.LoadKeyring(t.Context(), storage, testGate, time.Now())
+		keyring, err := keyring.Load(t.Context(), storage, testGate, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

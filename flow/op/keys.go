@@ -17,7 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const (
@@ -58,14 +58,14 @@ type signingKey struct {
 // keySet is what the endpoints work with: everything that comes from storage,
 // read at one time, never changed.
 type keySet struct {
-	keyring *flow.Keyring
+	keyring *keyring.Keyring
 	signing []signingKey
 	public  json.RawMessage // the JWK Set document
 	read    time.Time
 }
 
 // newKeySet encodes the public halves once for all requests.
-func newKeySet(ring *flow.Keyring, signing []signingKey, read time.Time) (*keySet, error) {
+func newKeySet(ring *keyring.Keyring, signing []signingKey, read time.Time) (*keySet, error) {
 	document := jose.JSONWebKeySet{}
 	for _, key := range signing {
 		document.Keys = append(document.Keys, jose.JSONWebKey{
@@ -105,10 +105,10 @@ func (k *keySet) current(algorithm string, now time.Time) (signingKey, bool) {
 // loadSigningKeys reads the signing keys, makes those that are missing, and
 // changes what r says, under a storage lock, so that all nodes agree on them.
 // It returns keys beside an error if those that are stored will do.
-func loadSigningKeys(ctx context.Context, storage flow.Storage, gate string, ring *flow.Keyring, r flow.Rotation,
+func loadSigningKeys(ctx context.Context, storage keyring.Storage, gate string, ring *keyring.Keyring, r keyring.Rotation,
 	now func() time.Time,
 ) ([]signingKey, error) {
-	name := flow.StoragePrefix(gate) + "/signing_keys.json"
+	name := keyring.StoragePrefix(gate) + "/signing_keys.json"
 	document, err := readSigningKeys(ctx, storage, name)
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func loadSigningKeys(ctx context.Context, storage flow.Storage, gate string, rin
 
 // changeSigningKeys does what is to be done to the document under its lock,
 // unless another node just did it.
-func changeSigningKeys(ctx context.Context, storage flow.Storage, name string, ring *flow.Keyring, r flow.Rotation,
+func changeSigningKeys(ctx context.Context, storage keyring.Storage, name string, ring *keyring.Keyring, r keyring.Rotation,
 	now func() time.Time,
 ) ([]signingKey, error) {
 	if err := storage.Lock(ctx, name); err != nil {
@@ -158,7 +158,7 @@ func changeSigningKeys(ctx context.Context, storage flow.Storage, name string, r
 }
 
 // readSigningKeys returns an empty document when there is none.
-func readSigningKeys(ctx context.Context, storage flow.Storage, name string) (storedKeys, error) {
+func readSigningKeys(ctx context.Context, storage keyring.Storage, name string) (storedKeys, error) {
 	var document storedKeys
 	encoded, err := storage.Load(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -178,7 +178,7 @@ func readSigningKeys(ctx context.Context, storage flow.Storage, name string) (st
 
 // openSigningKeys returns the keys that open under the keyring and are what
 // their name says.
-func openSigningKeys(ring *flow.Keyring, document storedKeys) []signingKey {
+func openSigningKeys(ring *keyring.Keyring, document storedKeys) []signingKey {
 	var keys []signingKey
 	for _, stored := range document.Keys {
 		plaintext, ok := ring.Open(signingKeyPurpose, stored.Sealed, stored.KeyID, stored.Algorithm)
@@ -211,7 +211,7 @@ func missing(keys []signingKey) []string {
 }
 
 // newSigningKey makes a key that signs from a time on.
-func newSigningKey(ring *flow.Keyring, algorithm string, now, from time.Time) (signingKey, error) {
+func newSigningKey(ring *keyring.Keyring, algorithm string, now, from time.Time) (signingKey, error) {
 	private, err := generate(algorithm)
 	if err != nil {
 		return signingKey{}, fmt.Errorf("making a signing key: %w", err)
@@ -230,7 +230,7 @@ func newSigningKey(ring *flow.Keyring, algorithm string, now, from time.Time) (s
 }
 
 // seal seals the private half under the secret that seals now.
-func (k *signingKey) seal(ring *flow.Keyring) error {
+func (k *signingKey) seal(ring *keyring.Keyring) error {
 	plaintext, err := x509.MarshalPKCS8PrivateKey(k.private)
 	if err != nil {
 		return fmt.Errorf("encoding a signing key: %w", err)

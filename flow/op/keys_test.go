@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const keysName = "romm_oidc/" + testGate + "/signing_keys.json"
@@ -49,7 +49,7 @@ func signs(t *testing.T, provider *Provider) string {
 	return kid
 }
 
-func ready(t *testing.T, storage flow.Storage, now func() time.Time) *Provider {
+func ready(t *testing.T, storage keyring.Storage, now func() time.Time) *Provider {
 	t.Helper()
 	provider := New(node(testGate, storage, now), testConfig)
 	if err := provider.Prepare(t.Context()); err != nil {
@@ -136,7 +136,7 @@ func TestKeysAtRestAreSealed(t *testing.T) {
 			t.Errorf("%d bits", rsaKey.N.BitLen())
 		}
 	}
-	other, err := flow.NewKeyring(testGate, bytes.Repeat([]byte{1}, 32))
+	other, err := keyring.New(testGate, bytes.Repeat([]byte{1}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestRotationOverlaps(t *testing.T) {
 func TestCurrentKey(t *testing.T) {
 	_, clock := prepared(t, testConfig)
 	now := clock.Now()
-	ring, err := flow.NewKeyring(testGate, make([]byte, 32))
+	ring, err := keyring.New(testGate, make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}

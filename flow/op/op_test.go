@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const testGate = "gate"
@@ -141,10 +141,10 @@ func (c *clock) add(d time.Duration) {
 }
 
 // node is one process: a state over a storage that others may share.
-func node(gate string, storage flow.Storage, now func() time.Time) *State {
-	return NewState(gate, func(ctx context.Context) (*flow.Keyring, error) {
-		return flow.LoadKeyring(ctx, storage, gate, now())
-	}, func() flow.Storage { return storage }, now)
+func node(gate string, storage keyring.Storage, now func() time.Time) *Keys {
+	return NewKeys(gate, func(ctx context.Context) (*keyring.Keyring, error) {
+		return keyring.Load(ctx, storage, gate, now())
+	}, func() keyring.Storage { return storage }, now)
 }
 
 // keysOnce is a storage after a gate's first start: RSA keys take their time.

@@ -57,7 +57,7 @@ const (
 // Provider is the OpenID Provider of one handler instance. All instances of a
 // gate, and all nodes that share its storage, are one provider to RomM.
 type Provider struct {
-	state        *State
+	state        *Keys
 	config       Config
 	clientID     [sha256.Size]byte
 	clientSecret [sha256.Size]byte
@@ -65,7 +65,7 @@ type Provider struct {
 
 // New returns a provider over the state that it shares with every other
 // instance of the gate. It neither dials nor reads; Prepare does.
-func New(state *State, cfg Config) *Provider {
+func New(state *Keys, cfg Config) *Provider {
 	if cfg.Algorithm == "" {
 		cfg.Algorithm = ES256
 	}

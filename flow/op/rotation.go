@@ -5,17 +5,17 @@ import (
 	"slices"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 // Configure sets how old a signing key gets before there is another; never if
 // it is 0. Every instance of the gate calls it; the last call wins.
-func (s *State) Configure(rotate time.Duration) { s.rotate.Store(int64(rotate)) }
+func (s *Keys) Configure(rotate time.Duration) { s.rotate.Store(int64(rotate)) }
 
 // Run reads the keys anew each minute until ctx ends, so that a node at which
 // nobody signs in learns of the others' keys, and makes and drops them when it
 // is time. report hears of EventKeys.
-func (s *State) Run(ctx context.Context, report func(string, error)) {
+func (s *Keys) Run(ctx context.Context, report func(string, error)) {
 	ticker := time.NewTicker(keysFresh)
 	defer ticker.Stop()
 	for {
@@ -36,13 +36,13 @@ func (s *State) Run(ctx context.Context, report func(string, error)) {
 // Rotate makes a new signing key of each algorithm. It is published at once and
 // signs from an hour on, when every node knows it; until then a second call
 // makes no other.
-func (s *State) Rotate(ctx context.Context) error { return s.tend(ctx, true) }
+func (s *Keys) Rotate(ctx context.Context) error { return s.tend(ctx, true) }
 
 // tend reads the keys and changes them if it is time, or in any case if rotate.
-func (s *State) tend(ctx context.Context, rotate bool) error {
+func (s *Keys) tend(ctx context.Context, rotate bool) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	keys, err := s.read(ctx, flow.Rotation{Every: time.Duration(s.rotate.Load()), Keep: keysKept, Now: rotate})
+	keys, err := s.read(ctx, keyring.Rotation{Every: time.Duration(s.rotate.Load()), Keep: keysKept, Now: rotate})
 	if keys != nil {
 		s.loaded.Store(keys)
 	}
@@ -51,7 +51,7 @@ func (s *State) tend(ctx context.Context, rotate bool) error {
 
 // settled reports whether nothing is to be done to the document, of which keys
 // were opened.
-func (d *storedKeys) settled(ring *flow.Keyring, keys []signingKey, r flow.Rotation, now time.Time) bool {
+func (d *storedKeys) settled(ring *keyring.Keyring, keys []signingKey, r keyring.Rotation, now time.Time) bool {
 	return len(wanted(keys, r, now)) == 0 &&
 		!slices.ContainsFunc(d.Keys, func(stored storedKey) bool { return stored.done(keys, r, now) }) &&
 		!slices.ContainsFunc(keys, func(key signingKey) bool { return key.fading(ring, r) })
@@ -60,7 +60,7 @@ func (d *storedKeys) settled(ring *flow.Keyring, keys []signingKey, r flow.Rotat
 // change makes the keys that are wanted, drops those whose work is done, and
 // seals anew those that an old secret seals. What does not open it keeps until
 // there are newer ones: another node may have the keyring for it.
-func (d *storedKeys) change(ring *flow.Keyring, keys []signingKey, r flow.Rotation, now time.Time) error {
+func (d *storedKeys) change(ring *keyring.Keyring, keys []signingKey, r keyring.Rotation, now time.Time) error {
 	d.Keys = slices.DeleteFunc(d.Keys, func(stored storedKey) bool { return stored.done(keys, r, now) })
 	for _, key := range keys {
 		if !key.fading(ring, r) {
@@ -88,7 +88,7 @@ func (d *storedKeys) change(ring *flow.Keyring, keys []signingKey, r flow.Rotati
 
 // wanted returns the algorithms that want a key, and when it is to sign: at
 // once where there is none, else when every node and RomM can know it.
-func wanted(keys []signingKey, r flow.Rotation, now time.Time) map[string]time.Time {
+func wanted(keys []signingKey, r keyring.Rotation, now time.Time) map[string]time.Time {
 	from := map[string]time.Time{}
 	for _, algorithm := range missing(keys) {
 		from[algorithm] = now
@@ -101,7 +101,7 @@ func wanted(keys []signingKey, r flow.Rotation, now time.Time) map[string]time.T
 	}
 	for algorithm, key := range newest {
 		if r.Due(key.Created, key.ActiveFrom, now) {
-			from[algorithm] = now.Add(flow.KeyLead)
+			from[algorithm] = now.Add(keyring.Lead)
 		}
 	}
 	return from
@@ -109,7 +109,7 @@ func wanted(keys []signingKey, r flow.Rotation, now time.Time) map[string]time.T
 
 // done reports whether a newer one of keys has signed for so long that nothing
 // that this one signed can still be looked at.
-func (k *storedKey) done(keys []signingKey, r flow.Rotation, now time.Time) bool {
+func (k *storedKey) done(keys []signingKey, r keyring.Rotation, now time.Time) bool {
 	return r.Keep > 0 && slices.ContainsFunc(keys, func(key signingKey) bool {
 		return key.Algorithm == k.Algorithm && key.ActiveFrom.After(k.ActiveFrom) && now.Sub(key.ActiveFrom) >= r.Keep
 	})
@@ -117,6 +117,6 @@ func (k *storedKey) done(keys []signingKey, r flow.Rotation, now time.Time) bool
 
 // fading reports whether a secret seals the key that will be dropped some day:
 // a newer one seals now.
-func (k *signingKey) fading(ring *flow.Keyring, r flow.Rotation) bool {
+func (k *signingKey) fading(ring *keyring.Keyring, r keyring.Rotation) bool {
 	return r.Keep > 0 && !ring.Current(signingKeyPurpose, k.Sealed, k.KeyID, k.Algorithm)
 }

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const rotateEvery = 90 * 24 * time.Hour
@@ -41,7 +41,7 @@ func TestSigningKeysRotate(t *testing.T) {
 	if !maps.Equal(published(t, a), published(t, b)) {
 		t.Error("two nodes made keys")
 	}
-	clock.add(flow.KeyLead)
+	clock.add(keyring.Lead)
 	tended(t, a)
 	next := signs(t, a)
 	if _, known := published(t, b)[next]; next == old || !known { // b read the keys before
@@ -96,12 +96,12 @@ func TestSigningKeysOutliveTheirSecret(t *testing.T) {
 	storage, clock := newMemory(), newClock()
 	provider := ready(t, storage, clock.Now)
 	before := published(t, provider)
-	ring, err := flow.RotateKeyring(t.Context(), storage, testGate, flow.Rotation{Now: true}, clock.Now())
+	ring, err := keyring.Rotate(t.Context(), storage, testGate, keyring.Rotation{Now: true}, clock.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	first := ring // seals with the first secret
-	clock.add(flow.KeyLead)
+	clock.add(keyring.Lead)
 	tended(t, provider)
 	var document storedKeys
 	if err := json.Unmarshal(storage.values[keysName], &document); err != nil {

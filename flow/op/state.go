@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const (
@@ -18,12 +18,12 @@ const (
 	loadAgain   = time.Second      // after a load that went wrong, so that strangers cannot hammer storage
 )
 
-// State is what all handler instances of a gate share: its signing keys and
+// Keys is what all handler instances of a gate share: its signing keys and
 // the codes that were redeemed. It outlives every configuration.
-type State struct {
+type Keys struct {
 	gate    string
-	keyring func(context.Context) (*flow.Keyring, error)
-	storage func() flow.Storage
+	keyring func(context.Context) (*keyring.Keyring, error)
+	storage func() keyring.Storage
 	now     func() time.Time
 	rotate  atomic.Int64 // flow.Rotation.Every, in nanoseconds
 
@@ -43,12 +43,12 @@ type flight struct {
 	again time.Time // when another load may start; needs State.mu
 }
 
-// NewState returns the state of gate. The keyring and the storage are asked
+// NewKeys returns the state of gate. The keyring and the storage are asked
 // for at each load, never by a request; now is the clock.
-func NewState(gate string, keyring func(context.Context) (*flow.Keyring, error), storage func() flow.Storage,
+func NewKeys(gate string, keyring func(context.Context) (*keyring.Keyring, error), storage func() keyring.Storage,
 	now func() time.Time,
-) *State {
-	return &State{
+) *Keys {
+	return &Keys{
 		gate:    gate,
 		keyring: keyring,
 		storage: storage,
@@ -59,7 +59,7 @@ func NewState(gate string, keyring func(context.Context) (*flow.Keyring, error),
 
 // keys returns the keys in memory, or nil, without waiting. If there are none,
 // or none fresh, it also returns the load that will change this.
-func (s *State) keys(ctx context.Context, report func(string, error)) (*keySet, *flight) {
+func (s *Keys) keys(ctx context.Context, report func(string, error)) (*keySet, *flight) {
 	keys := s.loaded.Load()
 	if keys != nil && s.now().Sub(keys.read) < keysFresh {
 		return keys, nil
@@ -68,7 +68,7 @@ func (s *State) keys(ctx context.Context, report func(string, error)) (*keySet, 
 }
 
 // await is keys that waits for a first load.
-func (s *State) await(ctx context.Context, report func(string, error)) (*keySet, error) {
+func (s *Keys) await(ctx context.Context, report func(string, error)) (*keySet, error) {
 	keys, flight := s.keys(ctx, report)
 	if keys != nil {
 		return keys, nil
@@ -84,7 +84,7 @@ func (s *State) await(ctx context.Context, report func(string, error)) (*keySet,
 // soon is await for the endpoints: RomM may ask a node that nobody signed in at
 // yet, and only storage knows the keys that the others made. It returns nil if
 // storage takes too long.
-func (s *State) soon(ctx context.Context, report func(string, error)) *keySet {
+func (s *Keys) soon(ctx context.Context, report func(string, error)) *keySet {
 	ctx, cancel := context.WithTimeout(ctx, loadSoon)
 	defer cancel()
 	keys, err := s.await(ctx, report)
@@ -97,7 +97,7 @@ func (s *State) soon(ctx context.Context, report func(string, error)) *keySet {
 // load starts a load, or returns the one under way. It does not die with the
 // request that asked first, since others wait for it too; it ends by itself
 // after at most loadTimeout.
-func (s *State) load(ctx context.Context, report func(string, error)) *flight {
+func (s *Keys) load(ctx context.Context, report func(string, error)) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flight != nil && s.now().Before(s.flight.again) {
@@ -108,7 +108,7 @@ func (s *State) load(ctx context.Context, report func(string, error)) *flight {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
-		flight.keys, flight.err = s.read(ctx, flow.Rotation{})
+		flight.keys, flight.err = s.read(ctx, keyring.Rotation{})
 		s.mu.Lock()
 		flight.again = s.now().Add(loadAgain)
 		if flight.err == nil {
@@ -129,7 +129,7 @@ func (s *State) load(ctx context.Context, report func(string, error)) *flight {
 // read reads the keyring and the signing keys, makes those that are missing,
 // and changes what r says. It returns keys beside an error if only the change
 // went wrong. A storage plugin that panics must not end the process.
-func (s *State) read(ctx context.Context, r flow.Rotation) (keys *keySet, err error) {
+func (s *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			keys, err = nil, fmt.Errorf("reading the signing keys: panic: %v", problem)

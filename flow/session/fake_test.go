@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 var errAway = errors.New("storage is away")
@@ -37,7 +38,7 @@ type fakeStorage struct {
 	locks  map[string]chan struct{}
 }
 
-var _ flow.Storage = (*fakeStorage)(nil)
+var _ keyring.Storage = (*fakeStorage)(nil)
 
 func newFakeStorage() *fakeStorage {
 	return &fakeStorage{values: map[string][]byte{}, counts: map[string]int{}, locks: map[string]chan struct{}{}, strict: true}
@@ -184,7 +185,7 @@ func (f *fakeStorage) count(operation string) int {
 const testGate = "0123456789abcdef"
 
 // newTestStore is a node of the test gate over storage.
-func newTestStore(storage flow.Storage, change ...func(*Options)) *Store {
+func newTestStore(storage keyring.Storage, change ...func(*Options)) *Store {
 	o := Options{Gate: testGate, Node: "a", Logger: zap.NewNop()}
 	for _, c := range change {
 		c(&o)
@@ -212,7 +213,7 @@ func recordOf(name string) Record {
 			Access: "authelia_at_" + name, Refresh: "authelia_rt_" + name, ID: "eyJ" + name,
 			Expires: time.Now().Add(time.Hour), SID: "sid-" + name,
 		},
-		Application: "romm-" + name,
+		UpstreamSession: "romm-" + name,
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/caddyserver/certmagic"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 // The storage that most will have: certmagic's directory of files. Two nodes
@@ -59,7 +59,7 @@ func TestFileStorage(t *testing.T) {
 	mustNot(t, node(), bob)
 
 	var left []string
-	err := filepath.WalkDir(filepath.Join(dir, flow.StoragePrefix(testGate)), func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(dir, keyring.StoragePrefix(testGate)), func(path string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			left = append(left, path)
 		}

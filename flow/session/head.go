@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const (
@@ -84,7 +84,7 @@ func until(created, expires int64, limits Limits) int64 {
 	return min(expires, created+int64(limits.Lifetime/time.Second))
 }
 
-func sealHead(ring *flow.Keyring, id ID, h *Head) ([]byte, error) {
+func sealHead(ring *keyring.Keyring, id ID, h *Head) ([]byte, error) {
 	plain, err := json.Marshal(h)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a head: %w", err)
@@ -94,7 +94,7 @@ func sealHead(ring *flow.Keyring, id ID, h *Head) ([]byte, error) {
 
 // openHead returns errNewer or errUnreadable for what sealHead did not make
 // for this gate and id.
-func openHead(ring *flow.Keyring, id ID, value []byte) (*Head, error) {
+func openHead(ring *keyring.Keyring, id ID, value []byte) (*Head, error) {
 	sealed, err := unwrap(value)
 	if err != nil {
 		return nil, err
@@ -110,13 +110,13 @@ func openHead(ring *flow.Keyring, id ID, value []byte) (*Head, error) {
 	return &h, nil
 }
 
-func sealSeen(ring *flow.Keyring, id ID, used int64) []byte {
+func sealSeen(ring *keyring.Keyring, id ID, used int64) []byte {
 	return wrap(ring.Seal(purposeSeen, strconv.AppendInt(nil, used, 10), id.String()))
 }
 
 // openSeen returns the last use in Unix seconds, and 0 for what sealSeen did
 // not make: then the session counts as unused since sign-in, which can only end it.
-func openSeen(ring *flow.Keyring, id ID, value []byte) int64 {
+func openSeen(ring *keyring.Keyring, id ID, value []byte) int64 {
 	sealed, err := unwrap(value)
 	if err != nil {
 		return 0

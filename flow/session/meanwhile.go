@@ -7,35 +7,35 @@ import (
 )
 
 const (
-	// endsRemembered is for how long a sign-in can ask EndMeant; it takes no longer.
+	// endsRemembered is for how long a sign-in can ask EndIfRevokedSince; it takes no longer.
 	endsRemembered = 2 * time.Minute
 	// endsKept bounds how many ends are remembered.
 	endsKept = 10_000
 )
 
-// ends are the ends of many sessions that were asked for lately, in their
+// revocations are the ends of many sessions that were asked for lately, in their
 // order: one that is being made meanwhile is in no list yet.
-type ends struct {
+type revocations struct {
 	mu     sync.Mutex
-	recent []recentEnd
+	recent []revocation
 }
 
-type recentEnd struct {
+type revocation struct {
 	at        time.Time
 	selection *selection
 }
 
-func (e *ends) add(now time.Time, sel *selection) {
+func (e *revocations) add(now time.Time, sel *selection) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for len(e.recent) > 0 && (len(e.recent) >= endsKept || now.Sub(e.recent[0].at) > endsRemembered) {
 		e.recent = e.recent[1:]
 	}
-	e.recent = append(e.recent, recentEnd{now, sel})
+	e.recent = append(e.recent, revocation{now, sel})
 }
 
 // since returns the first selection since began that covers head, nil if none.
-func (e *ends) since(began time.Time, head *Head) *selection {
+func (e *revocations) since(began time.Time, head *Head) *selection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, end := range e.recent {
@@ -46,12 +46,12 @@ func (e *ends) since(began time.Time, head *Head) *selection {
 	return nil
 }
 
-// EndMeant ends a session that Create just made, and returns true, if since
+// EndIfRevokedSince ends a session that Create just made, and returns true, if since
 // the sign-in began (at most two minutes ago) this node was asked to end all
 // sessions of its user, of its session at the provider, or of the gate: whoever
 // asked could not know of it yet. An error is End's.
-func (s *Store) EndMeant(ctx context.Context, session *Session, began time.Time) (bool, error) {
-	sel := s.asked.since(began, session.head.Load())
+func (s *Store) EndIfRevokedSince(ctx context.Context, session *Session, began time.Time) (bool, error) {
+	sel := s.revoked.since(began, session.head.Load())
 	if sel == nil {
 		return false, nil
 	}

@@ -27,7 +27,7 @@ const (
 type memory struct {
 	capacity int
 	table    []atomic.Pointer[Session] // a power of two, no fewer than capacity
-	gone     gone
+	absent   absentIDs
 
 	mu   sync.Mutex
 	ring []*Session // every session of the table, in no order
@@ -38,7 +38,7 @@ func newMemory(capacity int) memory {
 	return memory{
 		capacity: capacity,
 		table:    make([]atomic.Pointer[Session], 1<<bits.Len(uint(capacity))),
-		gone:     gone{capacity: max(goneCapacity, 2*capacity)},
+		absent:   absentIDs{capacity: max(goneCapacity, 2*capacity)},
 	}
 }
 
@@ -77,7 +77,7 @@ func (m *memory) insert(s *Session) *Session {
 	if there := m.get(s.id); there != nil {
 		return there
 	}
-	if s.ended.Load() || m.gone.has(s.id, s.store.unix()) {
+	if s.ended.Load() || m.absent.has(s.id, s.store.unix()) {
 		return nil
 	}
 	s.slot = len(m.ring)
@@ -163,11 +163,11 @@ func (m *memory) size() int {
 	return len(m.ring)
 }
 
-// gone remembers ids that open nothing, so that a browser with an old ticket
+// absentIDs remembers ids that open nothing, so that a browser with an old ticket
 // costs no storage call each time. Ids are never used again, so forgetting
 // one costs a call, and remembering one can hide no other session. It holds
 // two generations and drops the older one when the younger is full.
-type gone struct {
+type absentIDs struct {
 	capacity     int // per generation
 	mu           sync.Mutex
 	young, older map[ID]int64 // until when, Unix seconds
@@ -175,7 +175,7 @@ type gone struct {
 
 const forGood = math.MaxInt64
 
-func (g *gone) add(id ID, until int64) {
+func (g *absentIDs) add(id ID, until int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.young) >= g.capacity || g.young == nil {
@@ -184,7 +184,7 @@ func (g *gone) add(id ID, until int64) {
 	g.young[id] = max(until, g.young[id], g.older[id])
 }
 
-func (g *gone) has(id ID, now int64) bool {
+func (g *absentIDs) has(id ID, now int64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return now < max(g.young[id], g.older[id])

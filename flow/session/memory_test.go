@@ -98,10 +98,10 @@ func TestHoldOfAnEvictedSession(t *testing.T) {
 		}
 		cancelled := false
 		hold(session, func() { cancelled = true })
-		if err := s.Update(t.Context(), session, func(r *Record) { r.Application = "x" }); err != nil {
+		if err := s.Update(t.Context(), session, func(r *Record) { r.UpstreamSession = "x" }); err != nil {
 			t.Fatal(err)
 		}
-		if current.Record().Application != "x" || session.Record().Application != "x" {
+		if current.Record().UpstreamSession != "x" || session.Record().UpstreamSession != "x" {
 			t.Error("the update reached one of two only")
 		}
 		_ = s.End(t.Context(), session.ID(), "x")
@@ -158,7 +158,7 @@ func TestHoldRacesWithEverything(t *testing.T) {
 }
 
 func TestGoneIsBounded(t *testing.T) {
-	g := gone{capacity: 100}
+	g := absentIDs{capacity: 100}
 	for i := range 10_000 {
 		id := ID{byte(i), byte(i >> 8)}
 		g.add(id, forGood)

@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 // Record is what a ticket opens. At rest it is sealed under a key that only
 // the ticket gives.
 type Record struct {
-	Identity    flow.Identity `json:"identity"`              // who signed in
-	Tokens      flow.Tokens   `json:"tokens"`                // what the provider gave for them
-	Application string        `json:"application,omitempty"` // the application's own session id, opaque here
-	Created     time.Time     `json:"created"`               // set by Create, kept by Update
+	Identity        flow.Identity `json:"identity"`              // who signed in
+	Tokens          flow.Tokens   `json:"tokens"`                // what the provider gave for them
+	UpstreamSession string        `json:"application,omitempty"` // the application's own session id, opaque here
+	Created         time.Time     `json:"created"`               // set by Create, kept by Update
 
 	// UnprovenSince is when the tokens ended, so that they no longer speak for
 	// the session; zero while they do.
@@ -30,8 +31,8 @@ func (r Record) clone() Record {
 	return r
 }
 
-// equal reports whether two records are stored alike.
-func equal(a, b *Record) bool {
+// sameStored reports whether two records are stored alike.
+func sameStored(a, b *Record) bool {
 	left, leftErr := json.Marshal(a)
 	right, rightErr := json.Marshal(b)
 	return leftErr == nil && rightErr == nil && bytes.Equal(left, right)
@@ -83,7 +84,7 @@ func sealRecord(key [32]byte, gate string, id ID, s *snapshot) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding a record: %w", err)
 	}
-	sealed := flow.NewAEAD(key[:]).Seal(nil, nil, plain, bound(gate, id)) //nolint:gosec // G407: this AEAD makes its own nonce
+	sealed := keyring.NewAEAD(key[:]).Seal(nil, nil, plain, bound(gate, id)) //nolint:gosec // G407: this AEAD makes its own nonce
 	return wrap(sealed), nil
 }
 
@@ -94,7 +95,7 @@ func openRecord(key [32]byte, gate string, id ID, value []byte) (*snapshot, erro
 	if err != nil {
 		return nil, err
 	}
-	plain, err := flow.NewAEAD(key[:]).Open(nil, nil, sealed, bound(gate, id))
+	plain, err := keyring.NewAEAD(key[:]).Open(nil, nil, sealed, bound(gate, id))
 	if err != nil {
 		return nil, errUnreadable
 	}

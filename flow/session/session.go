@@ -56,7 +56,7 @@ func (s *Session) Ended() bool {
 		return true
 	}
 	// What memory let go is not told when its session ends.
-	return s.evicted.Load() && s.store.memory.gone.has(s.id, s.store.unix())
+	return s.evicted.Load() && s.store.memory.absent.has(s.id, s.store.unix())
 }
 
 // Reason returns why the session ended, and "" while it has not or nobody said.

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const (
@@ -63,10 +63,10 @@ type Store struct {
 	loads    singleflight.Group // by the whole ticket's sum
 	rings    singleflight.Group
 	tries    singleflight.Group
-	turns    turns         // one Update of a session at a time
+	locks    keyLock       // one Update of a session at a time
 	seen     chan *Session // whose last use is to be written
-	due      due           // what storage could not take yet
-	asked    ends          // what was asked for lately
+	retries  retryQueue    // what storage could not take yet
+	revoked  revocations   // what was asked for lately
 	away     atomic.Bool
 	polled   int64 // Unix seconds of the last tombstones read; only poll uses it
 
@@ -78,7 +78,7 @@ type Store struct {
 
 // settings change at every reload.
 type settings struct {
-	storage flow.Storage
+	storage keyring.Storage
 	limits  Limits
 	grain   int64 // seconds between two writes of one session's last use
 }
@@ -101,7 +101,7 @@ func New(o Options) *Store {
 
 // Configure sets where sessions are stored and how long they live. Every
 // instance of the gate calls it; the last call wins, for live sessions too.
-func (s *Store) Configure(storage flow.Storage, limits Limits) {
+func (s *Store) Configure(storage keyring.Storage, limits Limits) {
 	if limits.Idle <= 0 {
 		limits.Idle = DefaultIdle
 	}
@@ -109,7 +109,7 @@ func (s *Store) Configure(storage flow.Storage, limits Limits) {
 		limits.Lifetime = DefaultLifetime
 	}
 	if limits.Rotate <= 0 {
-		limits.Rotate = flow.DefaultRotate
+		limits.Rotate = keyring.DefaultRotate
 	}
 	grain := max(1, int64(limits.Idle/20/time.Second))
 	s.settings.Store(&settings{storage: storage, limits: limits, grain: grain})
@@ -216,7 +216,7 @@ func (s *Store) Lookup(ctx context.Context, text string) (*Session, error) {
 	case session.ended.Load():
 		return nil, nil
 	case session.expired(now, cfg.limits):
-		s.endHere(id, ReasonLifetime)
+		s.endLocal(id, ReasonLifetime)
 		return nil, nil
 	case session.idle(now, cfg.limits): // here; it may be in use on another node
 		s.memory.release(session)

@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 func TestCreateIsDurableAndAlwaysNew(t *testing.T) {
@@ -32,7 +32,7 @@ func TestCreateIsDurableAndAlwaysNew(t *testing.T) {
 	}
 	restarted := newTestStore(storage)
 	for _, ticket := range []string{first, second} {
-		if r := mustOpen(t, restarted, ticket).Record(); r.Tokens.Refresh != "authelia_rt_ada" || r.Application != "romm-ada" || r.Created.IsZero() {
+		if r := mustOpen(t, restarted, ticket).Record(); r.Tokens.Refresh != "authelia_rt_ada" || r.UpstreamSession != "romm-ada" || r.Created.IsZero() {
 			t.Errorf("after a restart the record is %+v", r)
 		}
 	}
@@ -164,13 +164,13 @@ func TestTwoUsersRacingAreNeverCrossed(t *testing.T) {
 					return
 				}
 				if i%200 == 0 {
-					if err := s.Update(t.Context(), session, func(r *Record) { r.Application = name + fmt.Sprint(i) }); err != nil {
+					if err := s.Update(t.Context(), session, func(r *Record) { r.UpstreamSession = name + fmt.Sprint(i) }); err != nil {
 						t.Errorf("Update: %v", err)
 						return
 					}
 				}
-				if !strings.HasPrefix(session.Record().Application, name) && !strings.HasSuffix(session.Record().Application, name) {
-					t.Errorf("%s got %s", name, session.Record().Application)
+				if !strings.HasPrefix(session.Record().UpstreamSession, name) && !strings.HasSuffix(session.Record().UpstreamSession, name) {
+					t.Errorf("%s got %s", name, session.Record().UpstreamSession)
 				}
 			}
 		})
@@ -252,7 +252,7 @@ func TestKeyringIsSharedAndFailureIsNot(t *testing.T) {
 		if waited := time.Since(began); waited > 10*time.Millisecond {
 			t.Errorf("it waited %v", waited)
 		}
-		rings := make([]*flow.Keyring, 50)
+		rings := make([]*keyring.Keyring, 50)
 		var wait sync.WaitGroup
 		for i := range rings {
 			wait.Go(func() { rings[i], _ = s.Keyring(t.Context()) })
@@ -278,7 +278,7 @@ func TestKeyringFollowsAReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	second, _ := s.Keyring(t.Context())
-	if first == second || other.get(flow.StoragePrefix(testGate)+"/keyring.json") == nil {
+	if first == second || other.get(keyring.StoragePrefix(testGate)+"/keyring.json") == nil {
 		t.Error("the keyring is still that of the storage before")
 	}
 }
@@ -371,9 +371,9 @@ func TestStolenStorageOpensNothing(t *testing.T) {
 		"ticket": []byte(ticket), "ticket bytes": raw[:], "random part": raw[:randomSize], "record key": session.key[:],
 		"base64 of random part": []byte(base64.StdEncoding.EncodeToString(raw[:randomSize])),
 		"access token":          []byte(record.Tokens.Access), "refresh token": []byte(record.Tokens.Refresh),
-		"ID token": []byte(record.Tokens.ID), "application": []byte(record.Application), "subject": []byte(record.Identity.Subject),
+		"ID token": []byte(record.Tokens.ID), "application": []byte(record.UpstreamSession), "subject": []byte(record.Identity.Subject),
 	}
-	ring, _ := flow.LoadKeyring(t.Context(), storage, testGate, time.Now())
+	ring, _ := keyring.Load(t.Context(), storage, testGate, time.Now())
 	plain := map[string][]byte{}
 	for key, value := range storage.values {
 		plain[key] = append([]byte(key+" "), value...)

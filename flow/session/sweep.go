@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const (
@@ -111,7 +111,7 @@ func (s *Store) lockSweep(ctx context.Context, cfg *settings, key string) bool {
 
 // sweepHeads removes expired sessions. It reports whether it could list them,
 // and the errors of those that it could not remove; the others it did.
-func (s *Store) sweepHeads(ctx context.Context, cfg *settings, ring *flow.Keyring, marker *sweepMarker) (bool, error) {
+func (s *Store) sweepHeads(ctx context.Context, cfg *settings, ring *keyring.Keyring, marker *sweepMarker) (bool, error) {
 	ids, err := s.list(ctx, cfg, folderHeads)
 	if err != nil {
 		return false, err
@@ -121,7 +121,7 @@ func (s *Store) sweepHeads(ctx context.Context, cfg *settings, ring *flow.Keyrin
 		reason, err := s.over(ctx, cfg, ring, id)
 		if err == nil && reason != "" {
 			removed.Add(1)
-			s.endHere(id, reason)
+			s.endLocal(id, reason)
 			err = s.remove(ctx, cfg, id)
 		}
 		return err
@@ -178,7 +178,7 @@ func guarded(ctx context.Context, id ID, work func(context.Context, ID) error) (
 // over returns why a session expired, if it did so long ago that every node
 // agrees, else "". What it cannot read it leaves alone: a newer version may
 // need it.
-func (s *Store) over(ctx context.Context, cfg *settings, ring *flow.Keyring, id ID) (string, error) {
+func (s *Store) over(ctx context.Context, cfg *settings, ring *keyring.Keyring, id ID) (string, error) {
 	head, _, err := s.readHead(ctx, cfg, ring, id)
 	if head == nil {
 		return "", err

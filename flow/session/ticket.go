@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const (
@@ -29,7 +29,7 @@ type Ticket [32]byte
 func (t Ticket) String() string { return ticketEncoding.EncodeToString(t[:]) }
 
 // newTicket returns a ticket that nobody had before.
-func newTicket(ring *flow.Keyring) Ticket {
+func newTicket(ring *keyring.Keyring) Ticket {
 	var t Ticket
 	_, _ = rand.Read(t[:randomSize]) // never fails (crypto/rand)
 	copy(t[randomSize:], ring.MAC(purposeTicket, t[:randomSize]))
@@ -50,13 +50,13 @@ func parseTicket(text string) (t Ticket, ok bool) {
 }
 
 // genuine reports whether one of the gate's secrets made the ticket.
-func (t Ticket) genuine(ring *flow.Keyring) bool {
+func (t Ticket) genuine(ring *keyring.Keyring) bool {
 	return ring.CheckMAC(purposeTicket, t[:randomSize], t[randomSize:])
 }
 
 // key derives what seals the record that the ticket opens.
 func (t Ticket) key(gate string) (key [32]byte) {
-	copy(key[:], flow.DeriveKey(t[:randomSize], gate, "session record"))
+	copy(key[:], keyring.DeriveKey(t[:randomSize], gate, "session record"))
 	return key
 }
 

@@ -6,12 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
-func testRing(tb testing.TB, gate string, seed byte) *flow.Keyring {
+func testRing(tb testing.TB, gate string, seed byte) *keyring.Keyring {
 	tb.Helper()
-	ring, err := flow.NewKeyring(gate, bytes.Repeat([]byte{seed}, 32))
+	ring, err := keyring.New(gate, bytes.Repeat([]byte{seed}, 32))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -71,8 +71,8 @@ func TestTicketOfAnotherGateIsForged(t *testing.T) {
 
 func TestTicketSurvivesRotation(t *testing.T) {
 	old, young := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
-	before, _ := flow.NewKeyring(testGate, old)
-	after, _ := flow.NewKeyring(testGate, young, old)
+	before, _ := keyring.New(testGate, old)
+	after, _ := keyring.New(testGate, young, old)
 	if !newTicket(before).genuine(after) {
 		t.Error("a ticket made before the rotation is not genuine after it")
 	}

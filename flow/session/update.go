@@ -29,7 +29,7 @@ func (s *Store) UpdateLocked(ctx context.Context, session *Session, change func(
 }
 
 func (s *Store) update(ctx context.Context, session *Session, change func(*Record), locked bool) error {
-	free, err := s.turns.take(ctx, session.id)
+	free, err := s.locks.lock(ctx, session.id)
 	if err != nil {
 		return fmt.Errorf("updating a session: %w", err)
 	}
@@ -78,7 +78,7 @@ func (s *Store) reread(ctx context.Context, cfg *settings, session *Session) err
 		return fmt.Errorf("reading the end of session %s: %w", session.id, err)
 	}
 	if tombstone != nil {
-		s.endHere(session.id, reasonIn(tombstone))
+		s.endLocal(session.id, reasonIn(tombstone))
 		return nil
 	}
 	value, err := load(ctx, cfg, s.key(folderRecords, session.id))
@@ -86,7 +86,7 @@ func (s *Store) reread(ctx context.Context, cfg *settings, session *Session) err
 		return fmt.Errorf("reading the record of session %s: %w", session.id, err)
 	}
 	if value == nil {
-		s.endHere(session.id, ReasonRemoved)
+		s.endLocal(session.id, ReasonRemoved)
 		return nil
 	}
 	stored, err := openRecord(session.key, s.gate, session.id, value)
@@ -111,7 +111,7 @@ func (s *Store) apply(ctx context.Context, cfg *settings, session *Session, chan
 	change(&after.Record)
 	after.Record.Created = before.Record.Created
 	after.Record = after.Record.clone() // change may have kept a slice
-	if !before.unsaved && equal(&before.Record, &after.Record) {
+	if !before.unsaved && sameStored(&before.Record, &after.Record) {
 		return unreachable
 	}
 	if session.Ended() {
@@ -127,7 +127,7 @@ func (s *Store) apply(ctx context.Context, cfg *settings, session *Session, chan
 	after.unsaved = unreachable != nil
 	session.record.Store(after)
 	if after.unsaved {
-		s.due.record(session)
+		s.retries.record(session)
 		return fmt.Errorf("storing session %s, memory has it: %w", session.id, unreachable)
 	}
 	return s.recheck(ctx, cfg, session)
@@ -153,7 +153,7 @@ func (s *Store) save(ctx context.Context, cfg *settings, session *Session, recor
 func (s *Store) recheck(ctx context.Context, cfg *settings, session *Session) error {
 	tombstone, err := load(ctx, cfg, s.key(folderEnds, session.id))
 	if err == nil && tombstone != nil {
-		s.endHere(session.id, reasonIn(tombstone))
+		s.endLocal(session.id, reasonIn(tombstone))
 	}
 	if !session.Ended() {
 		return nil

@@ -19,17 +19,17 @@ func TestUpdateIsASnapshotAndDurable(t *testing.T) {
 	before := session.Record()
 	err := s.Update(t.Context(), session, func(r *Record) {
 		r.Identity.Groups[0] = "changed"
-		r.Application = "romm-2"
+		r.UpstreamSession = "romm-2"
 		r.Created = time.Time{}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before.Identity.Groups[0] != "users" || before.Application != "romm-ada" {
+	if before.Identity.Groups[0] != "users" || before.UpstreamSession != "romm-ada" {
 		t.Errorf("the snapshot of another request changed: %+v", before)
 	}
 	for _, r := range []*Record{session.Record(), mustOpen(t, newTestStore(storage), ticket).Record()} {
-		if r.Application != "romm-2" || r.Identity.Groups[0] != "changed" || !r.Created.Equal(before.Created) {
+		if r.UpstreamSession != "romm-2" || r.Identity.Groups[0] != "changed" || !r.Created.Equal(before.Created) {
 			t.Errorf("record %+v", r)
 		}
 	}
@@ -112,7 +112,7 @@ func TestUpdateWaitsNoLongerThanItsContext(t *testing.T) {
 				return func() { _ = storage.Unlock(t.Context(), key) }
 			},
 			"this process": func() func() {
-				free, _ := s.turns.take(t.Context(), session.ID())
+				free, _ := s.locks.lock(t.Context(), session.ID())
 				return free
 			},
 		} {
@@ -125,7 +125,7 @@ func TestUpdateWaitsNoLongerThanItsContext(t *testing.T) {
 			cancel()
 			free()
 		}
-		if len(s.turns.taken) != 0 {
+		if len(s.locks.taken) != 0 {
 			t.Error("turns are left")
 		}
 	})
@@ -191,7 +191,7 @@ func TestUpdateWithStorageAway(t *testing.T) {
 		if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.Tokens.Refresh != "newer" {
 			t.Errorf("storage has %q after it came back", r.Tokens.Refresh)
 		}
-		if len(s.due.records) != 0 || session.pinned() {
+		if len(s.retries.records) != 0 || session.pinned() {
 			t.Error("the record is still due")
 		}
 	})
@@ -248,7 +248,7 @@ func TestUpdateOfAnEndedSession(t *testing.T) {
 		s := newTestStore(storage)
 		_, session := create(t, s, "ada")
 		err := s.Update(t.Context(), session, func(r *Record) {
-			r.Application = "x"
+			r.UpstreamSession = "x"
 			_ = s.End(t.Context(), session.ID(), "x")
 		})
 		if !errors.Is(err, ErrEnded) || len(storage.under(folderRecords)) != 0 {
@@ -261,7 +261,7 @@ func TestUpdateOfAnEndedSession(t *testing.T) {
 		ticket, session := create(t, a, "ada")
 		there := mustOpen(t, b, ticket)
 		err := b.Update(t.Context(), there, func(r *Record) {
-			r.Application = "x"
+			r.UpstreamSession = "x"
 			_ = a.End(t.Context(), session.ID(), "sign_out")
 		})
 		if !errors.Is(err, ErrEnded) || len(storage.under(folderRecords)) != 0 || !there.Ended() {
@@ -276,10 +276,10 @@ func TestUpdateHealsABrokenRecordAndSparesANewerOne(t *testing.T) {
 	ticket, session := create(t, s, "ada")
 	key := s.key(folderRecords, session.ID())
 	storage.put(key, []byte("romm"))
-	if err := s.Update(t.Context(), session, func(r *Record) { r.Application = "healed" }); err != nil {
+	if err := s.Update(t.Context(), session, func(r *Record) { r.UpstreamSession = "healed" }); err != nil {
 		t.Fatal(err)
 	}
-	if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.Application != "healed" {
+	if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.UpstreamSession != "healed" {
 		t.Errorf("record %+v", r)
 	}
 	newer := slices.Clone(storage.get(key))
@@ -306,7 +306,7 @@ func TestUpdateAndEndRace(t *testing.T) {
 					mine = there
 				}
 				for range 3 {
-					err := s.Update(t.Context(), mine, func(r *Record) { r.Application += "+" })
+					err := s.Update(t.Context(), mine, func(r *Record) { r.UpstreamSession += "+" })
 					if err != nil && !errors.Is(err, ErrEnded) {
 						t.Error(err)
 					}

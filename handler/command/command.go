@@ -75,7 +75,7 @@ func takes(words ...string) cobra.PositionalArgs {
 	}
 }
 
-// answerLimit bounds what is read of an answer, in bytes.
+// AnswerLimit bounds what is read of an answer, in bytes.
 const answerLimit = 64 << 20
 
 // ask asks the admin API and decodes its answer into v. query may be nil.

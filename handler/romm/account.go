@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // account is the part of RomM's user that matters here.
@@ -28,13 +28,13 @@ const (
 )
 
 // whoIs asks RomM whose session it is, or, if it is empty, whose credential call brings.
-func (a *App) whoIs(ctx context.Context, call handler.Caller, session string) (*account, error) {
+func (a *App) whoIs(ctx context.Context, call application.Caller, session string) (*account, error) {
 	return a.account(ctx, call, "/api/users/me", session)
 }
 
 // account asks RomM for the user at path, under session.
-func (a *App) account(ctx context.Context, call handler.Caller, path, session string) (*account, error) {
-	asked := handler.Call{Method: http.MethodGet, Target: path, Limit: accountLimit}
+func (a *App) account(ctx context.Context, call application.Caller, path, session string) (*account, error) {
+	asked := application.Call{Method: http.MethodGet, Target: path, Limit: accountLimit}
 	if session != "" {
 		asked.Cookie = sessionCookie + "=" + session
 	}
@@ -53,9 +53,9 @@ func (a *App) account(ctx context.Context, call handler.Caller, path, session st
 }
 
 // otherAdmins reports whether RomM has an enabled administrator beside user.
-func (a *App) otherAdmins(ctx context.Context, call handler.Caller, session string, user *account) (bool, error) {
+func (a *App) otherAdmins(ctx context.Context, call application.Caller, session string, user *account) (bool, error) {
 	const what = "GET /api/users"
-	answer, err := call(ctx, handler.Call{
+	answer, err := call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/users", Cookie: sessionCookie + "=" + session, Limit: accountsLimit,
 	})
 	if err != nil {
@@ -78,19 +78,19 @@ func (a *App) otherAdmins(ctx context.Context, call handler.Caller, session stri
 
 // Confirm asks RomM whether session lives. The status does not tell: in kiosk
 // mode a dead session is answered 200 too.
-func (a *App) Confirm(ctx context.Context, call handler.Caller, session string) (bool, error) {
-	answer, err := call(ctx, handler.Call{
+func (a *App) Confirm(ctx context.Context, call application.Caller, session string) (bool, error) {
+	answer, err := call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session,
 	})
 	if err != nil {
 		return false, err
 	}
 	switch a.Filter(answer.Header, true) {
-	case handler.Alive:
+	case application.Alive:
 		return true, nil
-	case handler.Forgotten:
+	case application.Forgotten:
 		return false, nil
-	case handler.Unknown:
+	case application.Unknown:
 		if denies(answer) {
 			return false, nil
 		}
@@ -101,7 +101,7 @@ func (a *App) Confirm(ctx context.Context, call handler.Caller, session string) 
 // denies reports whether RomM itself refused. RomM before 4.5 says no word of
 // a session that it signed with another key, as it does after a restart if it
 // was given none.
-func denies(answer *handler.Answer) bool {
+func denies(answer *application.Answer) bool {
 	return (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden) &&
 		strings.Contains(string(answer.Body), `"detail"`)
 }
@@ -116,11 +116,11 @@ const noCredentials = "Basic Og==" //nolint:gosec // it is none
 func (a *App) Unforgeable(r *http.Request) { r.Header["Authorization"] = []string{noCredentials} }
 
 // SignOut ends session in RomM.
-func (a *App) SignOut(ctx context.Context, call handler.Caller, session string) error {
+func (a *App) SignOut(ctx context.Context, call application.Caller, session string) error {
 	if session == "" {
 		return nil
 	}
-	signOut := handler.Call{
+	signOut := application.Call{
 		Method: http.MethodPost, Target: "/api/logout", Cookie: sessionCookie + "=" + session,
 		Header: http.Header{"Authorization": {noCredentials}},
 	}
@@ -129,7 +129,7 @@ func (a *App) SignOut(ctx context.Context, call handler.Caller, session string) 
 		return err
 	}
 	// RomM after 5.2 checks all the same where a session comes along.
-	answer, err = call(ctx, handler.Call{Method: http.MethodGet, Target: "/api/heartbeat", Cookie: signOut.Cookie})
+	answer, err = call(ctx, application.Call{Method: http.MethodGet, Target: "/api/heartbeat", Cookie: signOut.Cookie})
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (a *App) SignOut(ctx context.Context, call handler.Caller, session string) 
 // sessionOf returns the last session that an answer sets, empty if none lives.
 // RomM before 4.5 keeps its state in the cookie itself, so that only the
 // newest is worth anything.
-func sessionOf(answer *handler.Answer) string {
+func sessionOf(answer *application.Answer) string {
 	session := cookieOf(answer, sessionCookie)
 	if session == "null" {
 		return ""
@@ -152,7 +152,7 @@ func sessionOf(answer *handler.Answer) string {
 }
 
 // cookieOf returns the last value that an answer sets for a cookie.
-func cookieOf(answer *handler.Answer, name string) string {
+func cookieOf(answer *application.Answer, name string) string {
 	value := ""
 	for _, line := range answer.Header["Set-Cookie"] {
 		if cookie, err := http.ParseSetCookie(line); err == nil && cookie.Name == name {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // Config is what one handler instance knows of RomM.
@@ -19,48 +19,48 @@ type Config struct {
 	Roles       *Roles       // nil: RomM's own roles are left alone
 	Clients     Clients      // without a browser that are let in; nil: those with a client token only
 	Links       *Links
-	State       *State
+	Known       *Known
 	Now         func() time.Time // nil: time.Now
 }
 
 // App is RomM behind a gate. It implements handler.Application.
 type App struct {
-	Config
-	open []route // what passes without a session
+	config Config
+	open   []route // what passes without a session
 }
 
-var _ handler.Application = (*App)(nil)
+var _ application.Application = (*App)(nil)
 
 // New returns the application of cfg.
 func New(cfg Config) *App {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &App{Config: cfg, open: routesOf(cfg.Clients)}
+	return &App{config: cfg, open: routesOf(cfg.Clients)}
 }
 
-func (a *App) now() time.Time { return a.Now() }
+func (a *App) now() time.Time { return a.config.Now() }
 
-// State is what one gate knows of RomM. All handler instances of the gate
+// Known is what one gate knows of RomM. All handler instances of the gate
 // share one, and it outlives reloads.
-type State struct {
+type Known struct {
 	calls     singleflight.Group
 	heartbeat atomic.Pointer[heartbeat]
 	doubted   atomic.Bool // RomM was away: its version may be another
 }
 
-// NewState returns the state of a gate that has not seen its RomM yet.
-func NewState() *State { return new(State) }
+// NewKeys returns the state of a gate that has not seen its RomM yet.
+func NewKnown() *Known { return new(Known) }
 
 // ServeProvider answers what RomM's own OpenID Connect client asks.
 func (a *App) ServeProvider(w http.ResponseWriter, r *http.Request, path string) bool {
 	switch path {
 	case op.MetadataPath:
-		a.Provider.ServeMetadata(w, r)
+		a.config.Provider.ServeMetadata(w, r)
 	case op.TokenPath:
-		a.Provider.ServeToken(w, r)
+		a.config.Provider.ServeToken(w, r)
 	case op.JWKSPath:
-		a.Provider.ServeJWKS(w, r)
+		a.config.Provider.ServeJWKS(w, r)
 	default:
 		return false
 	}

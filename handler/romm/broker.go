@@ -9,12 +9,14 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // SignIn signs identity in to RomM and returns RomM's session. Its errors are
 // Problems wherever a person can do something about it.
-func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Identity) (string, error) {
+func (a *App) SignIn(ctx context.Context, call application.Caller, identity flow.Identity) (string, error) {
 	beat, err := a.askHeartbeat(ctx, call)
 	if err != nil {
 		return "", err
@@ -25,7 +27,7 @@ func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Ide
 	role, err := a.roleFor(beat, &identity)
 	if err != nil {
 		if errors.Is(err, errNoRole) {
-			_ = a.Gone(ctx, identity) // best effort, like all that follows from an end
+			_ = a.Shut(ctx, identity) // best effort, like all that follows from an end
 		}
 		return "", err
 	}
@@ -41,13 +43,13 @@ func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Ide
 	// Whose account RomM found is settled before any role is given to it: its
 	// users choose their addresses themselves, and may have chosen this one.
 	pinned := linkTo(user, identity.Issuer, identity.Subject)
-	if err := a.Links.pin(ctx, pinned); err != nil {
+	if err := a.config.Links.pin(ctx, pinned); err != nil {
 		_ = a.SignOut(ctx, call, session)
 		return "", storageProblem(err)
 	}
 	session, err = a.inRole(ctx, call, claimsOf(&identity, &pinned), role, session, user)
 	if errors.Is(err, errLastAdmin) {
-		err = errLastAdmin.Because(handler.Unfit(&identity))
+		err = errLastAdmin.Because(problem.NoEntryFits(&identity))
 	}
 	return session, err
 }
@@ -56,16 +58,16 @@ func (a *App) SignIn(ctx context.Context, call handler.Caller, identity flow.Ide
 // own roles are left alone.
 func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) {
 	role := ""
-	if a.Roles != nil {
+	if a.config.Roles != nil {
 		if v, ok := parseVersion(beat.System.Version); ok && v.before(4, 8, 0) {
 			return "", errRolesVersion.Because(errors.New("RomM says that it is " + beat.System.Version))
 		}
-		if role = a.Roles.Of(identity); role == "" {
-			return "", errNoRole.Because(handler.Unfit(identity))
+		if role = a.config.Roles.Of(identity); role == "" {
+			return "", errNoRole.Because(problem.NoEntryFits(identity))
 		}
 	}
 	if beat.System.ShowSetupWizard && role != RoleAdmin {
-		return "", errNoAdministrator.Because(handler.Unfit(identity))
+		return "", errNoAdministrator.Because(problem.NoEntryFits(identity))
 	}
 	return role, nil
 }
@@ -73,14 +75,14 @@ func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) 
 // linkFor returns the link of identity, nil for a newcomer whose e-mail
 // address nobody else holds.
 func (a *App) linkFor(ctx context.Context, identity *flow.Identity) (*Link, error) {
-	link, err := a.Links.of(ctx, identity)
+	link, err := a.config.Links.of(ctx, identity)
 	if err != nil {
 		return nil, storageProblem(err)
 	}
 	if link != nil {
 		return link, nil
 	}
-	holder, err := a.Links.ofEmail(ctx, identity.Email)
+	holder, err := a.config.Links.ofEmail(ctx, identity.Email)
 	if err != nil {
 		return nil, storageProblem(err)
 	}
@@ -123,7 +125,7 @@ func usernameFor(name string) string {
 // role. RomM is told a role only where that changes something, so that nobody
 // loses what RomM's administrator gave them; and whoever is to lose the
 // administrator's role is looked at first, since RomM itself would demote its last one.
-func (a *App) inRole(ctx context.Context, call handler.Caller, claims op.Claims, role, session string, user *account) (string, error) {
+func (a *App) inRole(ctx context.Context, call application.Caller, claims op.Claims, role, session string, user *account) (string, error) {
 	if role == "" || (role == RoleAdmin) == (user.Role == RoleAdmin) {
 		return session, nil
 	}
@@ -155,7 +157,7 @@ func (a *App) inRole(ctx context.Context, call handler.Caller, claims op.Claims,
 }
 
 // walk walks RomM's sign-in once and asks who came out of it.
-func (a *App) walk(ctx context.Context, call handler.Caller, claims op.Claims) (string, *account, error) {
+func (a *App) walk(ctx context.Context, call application.Caller, claims op.Claims) (string, *account, error) {
 	start, session, err := a.startSignIn(ctx, call)
 	if err == nil {
 		err = a.keepsRoles(start)
@@ -178,7 +180,7 @@ func (a *App) walk(ctx context.Context, call handler.Caller, claims op.Claims) (
 // role: from 4.3.1 until 4.8 it does so at every sign-in whose claims name
 // none, if it reads roles at all, which it tells by a scope of that name.
 func (a *App) keepsRoles(start url.Values) error {
-	beat := a.State.heartbeat.Load()
+	beat := a.config.Known.heartbeat.Load()
 	if beat == nil || len(strings.Fields(start.Get("scope"))) <= len(strings.Fields(rommScope)) {
 		return nil
 	}
@@ -192,8 +194,8 @@ func (a *App) keepsRoles(start url.Values) error {
 const rommScope = "openid profile email"
 
 // redeem brings RomM a code for claims and returns the session that it becomes.
-func (a *App) redeem(ctx context.Context, call handler.Caller, claims op.Claims, start url.Values, session string) (string, error) {
-	code, err := a.Provider.Code(ctx, claims, start.Get("nonce"))
+func (a *App) redeem(ctx context.Context, call application.Caller, claims op.Claims, start url.Values, session string) (string, error) {
+	code, err := a.config.Provider.Code(ctx, claims, start.Get("nonce"))
 	if err != nil {
 		return session, storageProblem(err)
 	}
@@ -203,9 +205,9 @@ func (a *App) redeem(ctx context.Context, call handler.Caller, claims op.Claims,
 // startSignIn has RomM start a sign-in, without cookies: two in one session
 // of RomM's would spoil each other. It returns RomM's authorization request,
 // and its session, if any, with an error too.
-func (a *App) startSignIn(ctx context.Context, call handler.Caller) (url.Values, string, error) {
+func (a *App) startSignIn(ctx context.Context, call application.Caller) (url.Values, string, error) {
 	const what = "GET /api/login/openid"
-	answer, err := call(ctx, handler.Call{Method: http.MethodGet, Target: "/api/login/openid"})
+	answer, err := call(ctx, application.Call{Method: http.MethodGet, Target: "/api/login/openid"})
 	if err != nil {
 		return nil, "", errUnreachable.Because(err)
 	}
@@ -221,8 +223,8 @@ func (a *App) startSignIn(ctx context.Context, call handler.Caller) (url.Values,
 	}
 	query := location.Query()
 	switch {
-	case !strings.HasSuffix(location.Path, handler.Base+op.AuthorizationPath),
-		query.Get("client_id") != a.ClientID, query.Get("redirect_uri") != a.RedirectURI:
+	case !strings.HasSuffix(location.Path, request.Base+op.AuthorizationPath),
+		query.Get("client_id") != a.config.ClientID, query.Get("redirect_uri") != a.config.RedirectURI:
 		return nil, session, errElsewhere.Because(seen(what, answer))
 	case query.Get("state") == "" || query.Get("nonce") == "":
 		return nil, session, unexpected(what, answer)
@@ -231,11 +233,11 @@ func (a *App) startSignIn(ctx context.Context, call handler.Caller) (url.Values,
 }
 
 // finishSignIn brings RomM its code and returns the session that it answers with.
-func (a *App) finishSignIn(ctx context.Context, call handler.Caller, session, code, state string) (string, error) {
+func (a *App) finishSignIn(ctx context.Context, call application.Caller, session, code, state string) (string, error) {
 	const what = "GET /api/oauth/openid"
-	answer, err := call(ctx, handler.Call{
+	answer, err := call(ctx, application.Call{
 		Method: http.MethodGet,
-		Target: handler.Base + "?" + url.Values{"code": {code}, "state": {state}}.Encode(),
+		Target: request.Base + "?" + url.Values{"code": {code}, "state": {state}}.Encode(),
 		Cookie: sessionCookie + "=" + session,
 	})
 	if err != nil {
@@ -252,7 +254,7 @@ func (a *App) finishSignIn(ctx context.Context, call handler.Caller, session, co
 
 // refusal tells from RomM's answer, and from what RomM asked our token
 // endpoint before, why it refused.
-func (a *App) refusal(what string, answer *handler.Answer, code string) error {
+func (a *App) refusal(what string, answer *application.Answer, code string) error {
 	cause := seen(what, answer)
 	body := string(answer.Body)
 	switch answer.Status {
@@ -270,7 +272,7 @@ func (a *App) refusal(what string, answer *handler.Answer, code string) error {
 	case http.StatusBadRequest:
 		return errRefused.Because(cause)
 	case http.StatusInternalServerError:
-		switch outcome := a.Provider.Outcome(code); {
+		switch outcome := a.config.Provider.Outcome(code); {
 		case outcome.Refusal != "":
 			return errSecret.Because(errors.Join(cause, errors.New("our token endpoint refused RomM: "+outcome.Refusal)))
 		case !outcome.Requested:
@@ -285,7 +287,7 @@ func (a *App) refusal(what string, answer *handler.Answer, code string) error {
 // changed says account_changed where RomM refuses a user whom it knew: the
 // account was renamed or given another address in RomM.
 func changed(link *Link, err error) error {
-	problem, ok := errors.AsType[*handler.Problem](err)
+	problem, ok := errors.AsType[*problem.Problem](err)
 	if link != nil && ok && (problem.Code == errRefused.Code || problem.Code == errRegistration.Code) {
 		return errAccountChanged.Because(err)
 	}
@@ -294,8 +296,8 @@ func changed(link *Link, err error) error {
 
 // storageProblem is err, or, if it is no Problem yet, that storage is away.
 func storageProblem(err error) error {
-	if _, ok := errors.AsType[*handler.Problem](err); ok {
+	if _, ok := errors.AsType[*problem.Problem](err); ok {
 		return err
 	}
-	return handler.StorageProblem(err)
+	return problem.StorageProblem(err)
 }

@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 const (
@@ -31,12 +32,12 @@ func appOf(tb testing.TB, release string, presets ...string) *App {
 		tb.Fatal(err)
 	}
 	storage := newMemory()
-	links := NewLinks(testGate, func() flow.Storage { return storage })
-	app := New(Config{State: NewState(), Clients: clients, Links: links})
+	links := NewLinks(testGate, func() keyring.Storage { return storage })
+	app := New(Config{Known: NewKnown(), Clients: clients, Links: links})
 	if release != "" {
 		beat := &heartbeat{at: time.Now()}
 		beat.System.Version = release
-		app.State.heartbeat.Store(beat)
+		app.config.Known.heartbeat.Store(beat)
 	}
 	return app
 }
@@ -105,9 +106,9 @@ func TestPresets(t *testing.T) {
 				default:
 					app = appOf(t, known, preset)
 				}
-				want := handler.Protected
+				want := application.Protected
 				if preset == c.preset && slices.Contains(strings.Fields(c.releases), release) {
-					want = handler.Open
+					want = application.Open
 				}
 				method, at, _ := strings.Cut(target, " ")
 				r := httptest.NewRequest(method, at, nil)
@@ -131,9 +132,9 @@ func TestEnrolment(t *testing.T) {
 		"POST /api/auth/device/token":           "5.2.0 ",
 	} {
 		for _, release := range []string{"3.9.0", "4.8.0", "5.2.0", ""} {
-			want := handler.Protected
+			want := application.Protected
 			if strings.Contains(releases, release+" ") {
-				want = handler.Open
+				want = application.Open
 			}
 			method, at, _ := strings.Cut(target, " ")
 			if got := appOf(t, release).Access(httptest.NewRequest(method, at, nil), at, true); got != want {
@@ -148,20 +149,20 @@ func TestEnrolment(t *testing.T) {
 func TestReleaseInDoubt(t *testing.T) {
 	t.Parallel()
 	const at = "/api/auth/device/init"
-	access := func(app *App) handler.Access {
+	access := func(app *App) application.Access {
 		return app.Access(httptest.NewRequest(http.MethodPost, at, nil), at, true)
 	}
 	app := appOf(t, "4.8.0")
-	if access(app) != handler.Protected {
+	if access(app) != application.Protected {
 		t.Fatal("open in RomM 4.8")
 	}
 	app.Failed()
-	if access(app) != handler.Open {
+	if access(app) != application.Open {
 		t.Error("shut although RomM was away")
 	}
 	app = appOf(t, "4.8.0")
-	app.Now = func() time.Time { return time.Now().Add(heartbeatAge) }
-	if access(app) != handler.Open {
+	app.config.Now = func() time.Time { return time.Now().Add(heartbeatAge) }
+	if access(app) != application.Open {
 		t.Error("shut although that was long ago")
 	}
 }
@@ -171,56 +172,56 @@ func TestCredentials(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		target, authorization, presets string
-		want                           handler.Access
+		want                           application.Access
 	}{
-		"token":                               {"GET /api/roms", someToken, "", handler.Credential},
-		"token, writing":                      {"POST /api/saves", someToken, "", handler.Credential},
-		"token beside a feed":                 {"GET /api/feeds/tinfoil", someToken, "feeds", handler.Credential},
-		"token, feed not opened":              {"GET /api/feeds/tinfoil", someToken, "", handler.Protected},
-		"token beside a download":             {"GET /api/roms/7/content/a.zip", someToken, "downloads", handler.Credential},
-		"password":                            {"GET /api/roms", somePassword, "password", handler.Credential},
-		"password, any case":                  {"GET /api/roms", "bASIC YWxpY2U6c2VjcmV0", "password", handler.Credential},
-		"password, not opened":                {"GET /api/roms", somePassword, "feeds downloads covers", handler.Protected},
-		"password for a feed":                 {"GET /api/feeds/tinfoil", somePassword, "feeds", handler.Credential},
-		"password for a download":             {"GET /api/roms/7/content/a.zip", somePassword, "downloads", handler.Open},
-		"password for a download, opened":     {"GET /api/roms/7/content/a.zip", somePassword, "password downloads", handler.Credential},
-		"password where nobody may":           {"POST /api/users", somePassword, "password", handler.Protected},
-		"password for the sign-in form":       {"POST /api/login", somePassword, "password", handler.Protected},
-		"password for a page":                 {"GET /library", somePassword, "password", handler.Protected},
-		"password for a socket":               {"GET /ws/socket.io", somePassword, "password", handler.Protected},
-		"no base64":                           {"GET /api/roms", "Basic a:b", "password", handler.Protected},
-		"no colon":                            {"GET /api/roms", "Basic YWxpY2U=", "password", handler.Protected},
-		"no UTF-8":                            {"GET /api/roms", "Basic /zr/", "password", handler.Protected},
-		"password with more behind":           {"GET /api/roms", somePassword + " x", "password", handler.Protected},
-		"password grant":                      {"POST /api/token", "", "password", handler.Exchange},
-		"password grant, not opened":          {"POST /api/token", "", "feeds downloads covers", handler.Protected},
-		"password grant with a token":         {"POST /api/token", someToken, "", handler.Protected},
-		"password grant, GET":                 {"GET /api/token", "", "password", handler.Protected},
-		"what the grant gave":                 {"GET /api/roms", someJWT, "password", handler.Credential},
-		"what the grant gave, not opened":     {"GET /api/roms", someJWT, "feeds", handler.Protected},
-		"another's JWT":                       {"GET /api/roms", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.AA", "password", handler.Protected},
-		"unsigned JWT":                        {"GET /api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.", "password", handler.Protected},
-		"two segments":                        {"GET /api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30", "password", handler.Protected},
-		"junk":                                {"GET /api/roms", "Bearer junk", "password", handler.Protected},
-		"junk for a feed":                     {"GET /api/feeds/tinfoil", "Bearer junk", "feeds", handler.Open},
-		"access token":                        {"GET /api/roms", "Bearer authelia_at_a-b.c~d+e/f==", "bearer", handler.Bearer},
-		"access token, writing":               {"POST /api/saves", "bearer x", "bearer", handler.Bearer},
-		"access token that is a JWT":          {"GET /api/roms", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.AA", "bearer", handler.Bearer},
-		"access token, not opened":            {"GET /api/roms", "Bearer x", "password feeds", handler.Protected},
-		"access token where nobody may":       {"POST /api/users", "Bearer x", "bearer", handler.Protected},
-		"access token for a page":             {"GET /library", "Bearer x", "bearer", handler.Protected},
-		"access token for a socket":           {"GET /ws/socket.io", "Bearer x", "bearer", handler.Protected},
-		"access token, heartbeat":             {"GET /api/heartbeat", "Bearer x", "bearer", handler.Open},
-		"a client token is none":              {"GET /api/roms", someToken, "bearer", handler.Credential},
-		"a broken client token is none":       {"GET /api/roms", someToken + "0", "bearer", handler.Protected},
-		"RomM's JWT is none":                  {"GET /api/roms", someJWT, "bearer", handler.Protected},
-		"a password is none":                  {"GET /api/roms", somePassword, "bearer", handler.Protected},
-		"no b64token":                         {"GET /api/roms", "Bearer a b", "bearer", handler.Protected},
-		"nothing but padding":                 {"GET /api/roms", "Bearer =", "bearer", handler.Protected},
-		"too long":                            {"GET /api/roms", "Bearer " + strings.Repeat("a", 16<<10+1), "bearer", handler.Protected},
-		"preflight of a feed":                 {"OPTIONS /api/feeds/webrcade", "", "feeds", handler.Open},
-		"preflight of a download":             {"OPTIONS /api/roms/7/content/a(b).zip", "", "downloads", handler.Open},
-		"preflight of a download, not opened": {"OPTIONS /api/roms/7/content/a(b).zip", "", "feeds", handler.Protected},
+		"token":                               {"GET /api/roms", someToken, "", application.Credential},
+		"token, writing":                      {"POST /api/saves", someToken, "", application.Credential},
+		"token beside a feed":                 {"GET /api/feeds/tinfoil", someToken, "feeds", application.Credential},
+		"token, feed not opened":              {"GET /api/feeds/tinfoil", someToken, "", application.Protected},
+		"token beside a download":             {"GET /api/roms/7/content/a.zip", someToken, "downloads", application.Credential},
+		"password":                            {"GET /api/roms", somePassword, "password", application.Credential},
+		"password, any case":                  {"GET /api/roms", "bASIC YWxpY2U6c2VjcmV0", "password", application.Credential},
+		"password, not opened":                {"GET /api/roms", somePassword, "feeds downloads covers", application.Protected},
+		"password for a feed":                 {"GET /api/feeds/tinfoil", somePassword, "feeds", application.Credential},
+		"password for a download":             {"GET /api/roms/7/content/a.zip", somePassword, "downloads", application.Open},
+		"password for a download, opened":     {"GET /api/roms/7/content/a.zip", somePassword, "password downloads", application.Credential},
+		"password where nobody may":           {"POST /api/users", somePassword, "password", application.Protected},
+		"password for the sign-in form":       {"POST /api/login", somePassword, "password", application.Protected},
+		"password for a page":                 {"GET /library", somePassword, "password", application.Protected},
+		"password for a socket":               {"GET /ws/socket.io", somePassword, "password", application.Protected},
+		"no base64":                           {"GET /api/roms", "Basic a:b", "password", application.Protected},
+		"no colon":                            {"GET /api/roms", "Basic YWxpY2U=", "password", application.Protected},
+		"no UTF-8":                            {"GET /api/roms", "Basic /zr/", "password", application.Protected},
+		"password with more behind":           {"GET /api/roms", somePassword + " x", "password", application.Protected},
+		"password grant":                      {"POST /api/token", "", "password", application.Exchange},
+		"password grant, not opened":          {"POST /api/token", "", "feeds downloads covers", application.Protected},
+		"password grant with a token":         {"POST /api/token", someToken, "", application.Protected},
+		"password grant, GET":                 {"GET /api/token", "", "password", application.Protected},
+		"what the grant gave":                 {"GET /api/roms", someJWT, "password", application.Credential},
+		"what the grant gave, not opened":     {"GET /api/roms", someJWT, "feeds", application.Protected},
+		"another's JWT":                       {"GET /api/roms", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.AA", "password", application.Protected},
+		"unsigned JWT":                        {"GET /api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.", "password", application.Protected},
+		"two segments":                        {"GET /api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30", "password", application.Protected},
+		"junk":                                {"GET /api/roms", "Bearer junk", "password", application.Protected},
+		"junk for a feed":                     {"GET /api/feeds/tinfoil", "Bearer junk", "feeds", application.Open},
+		"access token":                        {"GET /api/roms", "Bearer authelia_at_a-b.c~d+e/f==", "bearer", application.Bearer},
+		"access token, writing":               {"POST /api/saves", "bearer x", "bearer", application.Bearer},
+		"access token that is a JWT":          {"GET /api/roms", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.AA", "bearer", application.Bearer},
+		"access token, not opened":            {"GET /api/roms", "Bearer x", "password feeds", application.Protected},
+		"access token where nobody may":       {"POST /api/users", "Bearer x", "bearer", application.Protected},
+		"access token for a page":             {"GET /library", "Bearer x", "bearer", application.Protected},
+		"access token for a socket":           {"GET /ws/socket.io", "Bearer x", "bearer", application.Protected},
+		"access token, heartbeat":             {"GET /api/heartbeat", "Bearer x", "bearer", application.Open},
+		"a client token is none":              {"GET /api/roms", someToken, "bearer", application.Credential},
+		"a broken client token is none":       {"GET /api/roms", someToken + "0", "bearer", application.Protected},
+		"RomM's JWT is none":                  {"GET /api/roms", someJWT, "bearer", application.Protected},
+		"a password is none":                  {"GET /api/roms", somePassword, "bearer", application.Protected},
+		"no b64token":                         {"GET /api/roms", "Bearer a b", "bearer", application.Protected},
+		"nothing but padding":                 {"GET /api/roms", "Bearer =", "bearer", application.Protected},
+		"too long":                            {"GET /api/roms", "Bearer " + strings.Repeat("a", 16<<10+1), "bearer", application.Protected},
+		"preflight of a feed":                 {"OPTIONS /api/feeds/webrcade", "", "feeds", application.Open},
+		"preflight of a download":             {"OPTIONS /api/roms/7/content/a(b).zip", "", "downloads", application.Open},
+		"preflight of a download, not opened": {"OPTIONS /api/roms/7/content/a(b).zip", "", "feeds", application.Protected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -240,11 +241,11 @@ func TestCredentials(t *testing.T) {
 	}
 	r := httptest.NewRequest(http.MethodGet, "/api/roms", nil)
 	r.Header.Set("Authorization", someToken)
-	if got := appOf(t, "4.7.0").Access(r, "/api/roms", true); got != handler.Protected {
+	if got := appOf(t, "4.7.0").Access(r, "/api/roms", true); got != application.Protected {
 		t.Errorf("a client token before there were any: %v", got)
 	}
 	r.Header["Authorization"] = []string{someToken, someToken}
-	if got := appOf(t, "").Access(r, "/api/roms", true); got != handler.Protected {
+	if got := appOf(t, "").Access(r, "/api/roms", true); got != application.Protected {
 		t.Errorf("two credentials: %v", got)
 	}
 }
@@ -252,29 +253,29 @@ func TestCredentials(t *testing.T) {
 // The name of a file is written as its owner likes. It opens no other path.
 func TestFileNames(t *testing.T) {
 	t.Parallel()
-	for written, want := range map[string]handler.Access{
-		"/api/roms/7/content/Game%20%28USA%29.zip":    handler.Open,
-		"/api/roms/7/content/Game%20(USA).zip":        handler.Open,
-		"/api/roms/7/content/Pok%C3%A9mon.gb":         handler.Open,
-		"/api/roms/7/content/Pok%C3%A9mon.gb/":        handler.Open,
-		"/api/roms/7/content/a%3Bb%3F%23.zip":         handler.Open,
-		"/api/roms/7/files/content/a%5Bb%5D.nsp":      handler.Open,
-		"/api/roms/%37/content/a.zip":                 handler.Protected,
-		"/api/%72oms/7/content/a.zip":                 handler.Protected,
-		"/api/roms/7/content/100%25.zip":              handler.Protected,
-		"/api/roms/7/content/%2e%2e%2fusers":          handler.Protected,
-		"/api/roms/7/content/%252e%252e%252fusers":    handler.Protected,
-		"/api/roms/7/content/a%2Fb":                   handler.Protected,
-		"/api/roms/7/content/a%2F":                    handler.Protected,
-		"/api/roms/7/content/a%5Cb":                   handler.Protected,
-		"/api/roms/7/content/..%5C..%5Cusers":         handler.Protected,
-		"/api/roms/7/content/%2e%2e":                  handler.Protected,
-		"/api/roms/7/content/":                        handler.Protected,
-		"/api/roms//7/content/a(.zip":                 handler.Protected,
-		"/api/users/../roms/7/content/a(.zip":         handler.Protected,
-		"/api/feeds/kekatsu/n%64s":                    handler.Protected,
-		"/assets/romm/resources/roms/1/c%6Fver.png":   handler.Protected,
-		"/assets/romm/resources/%2e%2e/%2e%2e/secret": handler.Protected,
+	for written, want := range map[string]application.Access{
+		"/api/roms/7/content/Game%20%28USA%29.zip":    application.Open,
+		"/api/roms/7/content/Game%20(USA).zip":        application.Open,
+		"/api/roms/7/content/Pok%C3%A9mon.gb":         application.Open,
+		"/api/roms/7/content/Pok%C3%A9mon.gb/":        application.Open,
+		"/api/roms/7/content/a%3Bb%3F%23.zip":         application.Open,
+		"/api/roms/7/files/content/a%5Bb%5D.nsp":      application.Open,
+		"/api/roms/%37/content/a.zip":                 application.Protected,
+		"/api/%72oms/7/content/a.zip":                 application.Protected,
+		"/api/roms/7/content/100%25.zip":              application.Protected,
+		"/api/roms/7/content/%2e%2e%2fusers":          application.Protected,
+		"/api/roms/7/content/%252e%252e%252fusers":    application.Protected,
+		"/api/roms/7/content/a%2Fb":                   application.Protected,
+		"/api/roms/7/content/a%2F":                    application.Protected,
+		"/api/roms/7/content/a%5Cb":                   application.Protected,
+		"/api/roms/7/content/..%5C..%5Cusers":         application.Protected,
+		"/api/roms/7/content/%2e%2e":                  application.Protected,
+		"/api/roms/7/content/":                        application.Protected,
+		"/api/roms//7/content/a(.zip":                 application.Protected,
+		"/api/users/../roms/7/content/a(.zip":         application.Protected,
+		"/api/feeds/kekatsu/n%64s":                    application.Protected,
+		"/assets/romm/resources/roms/1/c%6Fver.png":   application.Protected,
+		"/assets/romm/resources/%2e%2e/%2e%2e/secret": application.Protected,
 	} {
 		r := httptest.NewRequest(http.MethodGet, written, nil)
 		normal, plain := normal(r.URL)
@@ -285,7 +286,7 @@ func TestFileNames(t *testing.T) {
 	}
 }
 
-// normal is a path in the form that the gate hands on (package handler, normalPath).
+// normal is a path in the form that the gate hands on (package handler, NormalPath).
 func normal(u *url.URL) (normal string, plain bool) {
 	p := u.Path
 	normal = path.Clean(strings.ReplaceAll(p, `\`, "/"))
@@ -318,7 +319,7 @@ func FuzzAccess(f *testing.F) {
 		p, plain := normal(u)
 		r := &http.Request{Method: method, URL: u, Header: http.Header{"Authorization": {authorization}, "Access-Control-Request-Method": {preflight}}}
 		switch app.Access(r, p, plain) {
-		case handler.Open:
+		case application.Open:
 			listed := p == "/api/heartbeat" || strings.HasPrefix(p, "/api/client-tokens/") || strings.HasPrefix(p, "/api/auth/device/") ||
 				strings.HasPrefix(p, "/api/feeds/") || p == "/api/tinfoil/feed" || p == "/api/webrcade/feed" ||
 				strings.Contains(p, "/content/") || strings.HasPrefix(p, resources) || method == http.MethodOptions && strings.HasPrefix(p, "/api/")
@@ -328,22 +329,22 @@ func FuzzAccess(f *testing.F) {
 			if shut(method, p) && !strings.Contains(p, "/feed") {
 				t.Errorf("%s %s is open, and to be shut", method, at)
 			}
-		case handler.Credential:
+		case application.Credential:
 			if !strings.HasPrefix(p, "/api/") || shut(method, p) && !strings.Contains(p, "/feed") {
 				t.Errorf("%s %s with %q passes", method, at, authorization)
 			}
-			if kind := credentialIn(authorization); kind == noCredential || kind != clientToken && credential.Access(r, p, plain) == handler.Credential {
+			if kind := credentialIn(authorization); kind == noCredential || kind != clientToken && credential.Access(r, p, plain) == application.Credential {
 				t.Errorf("%q passes", authorization)
 			}
-		case handler.Bearer:
+		case application.Bearer:
 			if !plain || !strings.HasPrefix(p, "/api/") || shut(method, p) || !strings.EqualFold(authorization[:min(7, len(authorization))], "bearer ") {
 				t.Errorf("%s %s with %q passes", method, at, authorization)
 			}
-		case handler.Exchange:
+		case application.Exchange:
 			if method != http.MethodPost || p != "/api/token" || !plain {
 				t.Errorf("%s %s exchanges", method, at)
 			}
-		case handler.Protected, handler.SignIn, handler.SignOut:
+		case application.Protected, application.SignIn, application.SignOut:
 		}
 	})
 }
@@ -373,41 +374,41 @@ func TestRecognize(t *testing.T) {
 		release, authorization string
 		status                 int
 		body                   string
-		want                   handler.Recognition
+		want                   application.Recognition
 		problem                string
 	}{
-		"token":                          {"5.2.0", someToken, 200, me, handler.Recognized, ""},
-		"token of nobody":                {"5.2.0", someToken, 401, "", handler.Unrecognized, ""},
-		"token that may not read":        {"5.2.0", someToken, 403, "", handler.Recognized, ""},
-		"token that may not read, 5.1.1": {"5.1.1-beta.1", someToken, 403, "", handler.Recognized, ""},
-		"token, RomM 5.1":                {"5.1.0", someToken, 200, me, handler.Recognized, ""},
-		"token of nobody, RomM 5.1":      {"5.1.0", someToken, 403, "", handler.Undecided, ""},
-		"token, release unknown":         {"development", someToken, 403, "", handler.Undecided, ""},
-		"token, RomM crashed":            {"5.2.0", someToken, 500, "", handler.Undecided, "romm_busy"},
-		"token, RomM away":               {"5.2.0", someToken, 502, "", handler.Undecided, "romm_busy"},
-		"token, no answer":               {"5.2.0", someToken, 0, "", handler.Undecided, "romm_busy"},
-		"token, no answer, 5.1.1":        {"5.1.1-beta.1", someToken, 0, "", handler.Undecided, "romm_busy"},
-		"token, no answer, unknown":      {"development", someToken, 0, "", handler.Undecided, "romm_busy"},
-		"token, no answer, RomM 5.1":     {"5.1.0", someToken, 0, "", handler.Undecided, ""},
-		"token, kiosk's user":            {"5.2.0", someToken, 200, `{"id":-1,"username":"kiosk"}`, handler.Undecided, ""},
-		"token, somebody else's page":    {"5.2.0", someToken, 200, "<html>", handler.Undecided, ""},
-		"password":                       {"5.2.0", somePassword, 200, me, handler.Recognized, ""},
-		"wrong password":                 {"5.2.0", somePassword, 401, "", handler.Unrecognized, ""},
-		"wrong password, RomM 5.1":       {"5.1.0", somePassword, 403, "", handler.Unrecognized, ""},
-		"forbidden password":             {"5.2.0", somePassword, 403, "", handler.Unrecognized, ""},
-		"password of an OIDC account":    {"5.2.0", somePassword, 500, "", handler.Unrecognized, ""},
-		"password, RomM away":            {"5.2.0", somePassword, 502, "", handler.Undecided, "romm_busy"},
-		"password, no answer":            {"5.2.0", somePassword, 0, "", handler.Undecided, "romm_busy"},
-		"access token":                   {"5.2.0", someJWT, 200, me, handler.Recognized, ""},
-		"expired access token":           {"5.2.0", someJWT, 500, "", handler.Unrecognized, ""},
-		"access token that may not read": {"5.2.0", someJWT, 403, "", handler.Recognized, ""},
-		"access token, no answer":        {"5.2.0", someJWT, 0, "", handler.Undecided, "romm_busy"},
-		"access token, RomM 5.1":         {"5.1.0", someJWT, 403, "", handler.Undecided, ""},
+		"token":                          {"5.2.0", someToken, 200, me, application.Recognized, ""},
+		"token of nobody":                {"5.2.0", someToken, 401, "", application.Unrecognized, ""},
+		"token that may not read":        {"5.2.0", someToken, 403, "", application.Recognized, ""},
+		"token that may not read, 5.1.1": {"5.1.1-beta.1", someToken, 403, "", application.Recognized, ""},
+		"token, RomM 5.1":                {"5.1.0", someToken, 200, me, application.Recognized, ""},
+		"token of nobody, RomM 5.1":      {"5.1.0", someToken, 403, "", application.Undecided, ""},
+		"token, release unknown":         {"development", someToken, 403, "", application.Undecided, ""},
+		"token, RomM crashed":            {"5.2.0", someToken, 500, "", application.Undecided, "romm_busy"},
+		"token, RomM away":               {"5.2.0", someToken, 502, "", application.Undecided, "romm_busy"},
+		"token, no answer":               {"5.2.0", someToken, 0, "", application.Undecided, "romm_busy"},
+		"token, no answer, 5.1.1":        {"5.1.1-beta.1", someToken, 0, "", application.Undecided, "romm_busy"},
+		"token, no answer, unknown":      {"development", someToken, 0, "", application.Undecided, "romm_busy"},
+		"token, no answer, RomM 5.1":     {"5.1.0", someToken, 0, "", application.Undecided, ""},
+		"token, kiosk's user":            {"5.2.0", someToken, 200, `{"id":-1,"username":"kiosk"}`, application.Undecided, ""},
+		"token, somebody else's page":    {"5.2.0", someToken, 200, "<html>", application.Undecided, ""},
+		"password":                       {"5.2.0", somePassword, 200, me, application.Recognized, ""},
+		"wrong password":                 {"5.2.0", somePassword, 401, "", application.Unrecognized, ""},
+		"wrong password, RomM 5.1":       {"5.1.0", somePassword, 403, "", application.Unrecognized, ""},
+		"forbidden password":             {"5.2.0", somePassword, 403, "", application.Unrecognized, ""},
+		"password of an OIDC account":    {"5.2.0", somePassword, 500, "", application.Unrecognized, ""},
+		"password, RomM away":            {"5.2.0", somePassword, 502, "", application.Undecided, "romm_busy"},
+		"password, no answer":            {"5.2.0", somePassword, 0, "", application.Undecided, "romm_busy"},
+		"access token":                   {"5.2.0", someJWT, 200, me, application.Recognized, ""},
+		"expired access token":           {"5.2.0", someJWT, 500, "", application.Unrecognized, ""},
+		"access token that may not read": {"5.2.0", someJWT, 403, "", application.Recognized, ""},
+		"access token, no answer":        {"5.2.0", someJWT, 0, "", application.Undecided, "romm_busy"},
+		"access token, RomM 5.1":         {"5.1.0", someJWT, 403, "", application.Undecided, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			app := appOf(t, c.release)
-			got, err := app.Recognize(t.Context(), func(_ context.Context, call handler.Call) (*handler.Answer, error) {
+			got, err := app.Recognize(t.Context(), func(_ context.Context, call application.Call) (*application.Answer, error) {
 				if call.Target == "/api/heartbeat" {
 					return nil, errors.New("away")
 				}
@@ -417,10 +418,10 @@ func TestRecognize(t *testing.T) {
 				if c.status == 0 {
 					return nil, errors.New("away")
 				}
-				return &handler.Answer{Status: c.status, Header: http.Header{}, Body: []byte(c.body)}, nil
+				return &application.Answer{Status: c.status, Header: http.Header{}, Body: []byte(c.body)}, nil
 			}, c.authorization)
 			code := ""
-			if p, ok := errors.AsType[*handler.Problem](err); ok {
+			if p, ok := errors.AsType[*problem.Problem](err); ok {
 				code = p.Code
 			}
 			if got != c.want || code != c.problem {
@@ -438,37 +439,39 @@ func TestShutAccount(t *testing.T) {
 	const made = `"created_at":"2026-01-02T15:04:05Z"`
 	ada := Link{Issuer: testIssuer, Subject: "ada-1", ID: 7, Username: "ada", Email: "ada@example.com", Created: "2026-01-02T15:04:05"}
 	for name, c := range map[string]struct {
-		then func(ctx context.Context, app *App, call handler.Caller)
+		then func(ctx context.Context, app *App, call application.Caller)
 		me   string // what RomM says of the token's owner; empty: Ada
-		want handler.Recognition
+		want application.Recognition
 	}{
-		"shut":                   {want: handler.Unrecognized},
-		"somebody else's token":  {me: `{"id":8,"username":"bob"}`, want: handler.Recognized},
-		"another account by now": {me: `{"id":7,"username":"new","created_at":"2026-02-02T15:04:05Z"}`, want: handler.Recognized},
-		"signed in again":        {then: func(ctx context.Context, app *App, _ handler.Caller) { _ = app.Links.pin(ctx, ada) }, want: handler.Recognized},
-		"profile changed": {then: func(ctx context.Context, app *App, call handler.Caller) {
-			app.Answered(ctx, call, httptest.NewRequest(http.MethodPut, "/api/users/7", nil), "/api/users/7", 200, "")
-		}, want: handler.Unrecognized},
-		"given to another subject": {then: func(ctx context.Context, app *App, _ handler.Caller) { _, _, _ = app.Links.Move(ctx, "ada", "ada-2") }, want: handler.Recognized},
-		"shut twice":               {then: func(ctx context.Context, app *App, _ handler.Caller) { _ = app.Gone(ctx, *identityOf("ada-1", "")) }, want: handler.Unrecognized},
+		"shut":                   {want: application.Unrecognized},
+		"somebody else's token":  {me: `{"id":8,"username":"bob"}`, want: application.Recognized},
+		"another account by now": {me: `{"id":7,"username":"new","created_at":"2026-02-02T15:04:05Z"}`, want: application.Recognized},
+		"signed in again":        {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.config.Links.pin(ctx, ada) }, want: application.Recognized},
+		"profile changed": {then: func(ctx context.Context, app *App, call application.Caller) {
+			app.AfterResponse(ctx, call, httptest.NewRequest(http.MethodPut, "/api/users/7", nil), "/api/users/7", 200, "")
+		}, want: application.Unrecognized},
+		"given to another subject": {then: func(ctx context.Context, app *App, _ application.Caller) {
+			_, _, _ = app.config.Links.Move(ctx, "ada", "ada-2")
+		}, want: application.Recognized},
+		"shut twice": {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.Shut(ctx, *identityOf("ada-1", "")) }, want: application.Unrecognized},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			app := appOf(t, "5.2.0")
-			call := func(context.Context, handler.Call) (*handler.Answer, error) {
+			call := func(context.Context, application.Call) (*application.Answer, error) {
 				me := c.me
 				if me == "" {
 					me = `{"id":7,"username":"ada","email":"ada@new.example",` + made + `}`
 				}
-				return &handler.Answer{Status: http.StatusOK, Body: []byte(me)}, nil
+				return &application.Answer{Status: http.StatusOK, Body: []byte(me)}, nil
 			}
-			if err := app.Links.pin(t.Context(), ada); err != nil {
+			if err := app.config.Links.pin(t.Context(), ada); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := app.Recognize(t.Context(), call, someToken); c.me == "" && (got != handler.Recognized || err != nil) {
+			if got, err := app.Recognize(t.Context(), call, someToken); c.me == "" && (got != application.Recognized || err != nil) {
 				t.Fatalf("before: %v, %v", got, err)
 			}
-			if err := app.Gone(t.Context(), *identityOf("ada-1", "ada@example.com")); err != nil {
+			if err := app.Shut(t.Context(), *identityOf("ada-1", "ada@example.com")); err != nil {
 				t.Fatal(err)
 			}
 			if c.then != nil {
@@ -485,12 +488,12 @@ func TestShutAccount(t *testing.T) {
 func TestNoRoleShuts(t *testing.T) {
 	t.Parallel()
 	links, _ := linked(t)
-	app := New(Config{State: NewState(), Links: links, Roles: &Roles{Admin: []string{"bob@example.com"}}})
-	_, err := app.SignIn(t.Context(), func(context.Context, handler.Call) (*handler.Answer, error) {
-		return &handler.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"5.2.0"},"OIDC":{"ENABLED":true}}`)}, nil
+	app := New(Config{Known: NewKnown(), Links: links, Roles: &Roles{Admin: []string{"bob@example.com"}}})
+	_, err := app.SignIn(t.Context(), func(context.Context, application.Call) (*application.Answer, error) {
+		return &application.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"5.2.0"},"OIDC":{"ENABLED":true}}`)}, nil
 	}, *identityOf("ada-1", "ada@example.com"))
 	link, _ := links.ofAccount(t.Context(), 7)
-	if problem, ok := errors.AsType[*handler.Problem](err); !ok || problem.Code != "no_role" || !link.Shut {
+	if problem, ok := errors.AsType[*problem.Problem](err); !ok || problem.Code != "no_role" || !link.Shut {
 		t.Errorf("%v, %+v", err, link)
 	}
 }

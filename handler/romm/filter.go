@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 const (
@@ -31,8 +31,8 @@ func (a *App) SignOutAnswer(url string) any {
 // and "null" for one that it does not know, whatever the status. It
 // makes caching private, and takes away RomM's CORS, which reflects any
 // origin with credentials.
-func (a *App) Filter(header http.Header, stamped bool) handler.Liveness {
-	liveness := handler.Unknown
+func (a *App) Filter(header http.Header, stamped bool) application.Liveness {
+	liveness := application.Unknown
 	if lines := header["Set-Cookie"]; len(lines) > 0 {
 		kept := lines[:0]
 		for _, line := range lines {
@@ -41,9 +41,9 @@ func (a *App) Filter(header http.Header, stamped bool) handler.Liveness {
 			case !ok:
 				kept = append(kept, line)
 			case strings.HasPrefix(value, "null;") || strings.HasPrefix(value, ";") || value == "null" || value == "":
-				liveness = handler.Forgotten
+				liveness = application.Forgotten
 			default:
-				liveness = handler.Alive
+				liveness = application.Alive
 			}
 		}
 		if len(kept) == 0 {

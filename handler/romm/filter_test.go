@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 func TestFilter(t *testing.T) {
@@ -15,25 +15,25 @@ func TestFilter(t *testing.T) {
 		header  http.Header
 		stamped bool
 		left    http.Header
-		want    handler.Liveness
+		want    application.Liveness
 	}{
 		"RomM's session stays here": {
 			http.Header{"Set-Cookie": {"romm_session=abc; path=/; HttpOnly", "romm_csrftoken=x; Path=/"}},
 			true,
 			http.Header{"Set-Cookie": {"romm_csrftoken=x; Path=/"}},
-			handler.Alive,
+			application.Alive,
 		},
 		"RomM forgot the session": {
 			http.Header{"Set-Cookie": {"romm_session=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT"}},
 			true,
 			http.Header{},
-			handler.Forgotten,
+			application.Forgotten,
 		},
-		"no word of it":          {http.Header{"Etag": {"x"}}, true, http.Header{"Etag": {"x"}}, handler.Unknown},
-		"another cookie's name":  {http.Header{"Set-Cookie": {"xromm_session=1"}}, true, http.Header{"Set-Cookie": {"xromm_session=1"}}, handler.Unknown},
-		"a page without caching": {http.Header{"Content-Type": {"text/html"}}, true, http.Header{"Content-Type": {"text/html"}, "Cache-Control": {"private, no-cache"}}, handler.Unknown},
-		"CORS beside a stamp":    {http.Header{"Access-Control-Allow-Origin": {"https://evil.com"}, "Access-Control-Allow-Credentials": {"true"}}, true, http.Header{}, handler.Unknown},
-		"CORS for an app":        {http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Allow-Credentials": {"true"}}, false, http.Header{"Access-Control-Allow-Origin": {"*"}}, handler.Unknown},
+		"no word of it":          {http.Header{"Etag": {"x"}}, true, http.Header{"Etag": {"x"}}, application.Unknown},
+		"another cookie's name":  {http.Header{"Set-Cookie": {"xromm_session=1"}}, true, http.Header{"Set-Cookie": {"xromm_session=1"}}, application.Unknown},
+		"a page without caching": {http.Header{"Content-Type": {"text/html"}}, true, http.Header{"Content-Type": {"text/html"}, "Cache-Control": {"private, no-cache"}}, application.Unknown},
+		"CORS beside a stamp":    {http.Header{"Access-Control-Allow-Origin": {"https://evil.com"}, "Access-Control-Allow-Credentials": {"true"}}, true, http.Header{}, application.Unknown},
+		"CORS for an app":        {http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Allow-Credentials": {"true"}}, false, http.Header{"Access-Control-Allow-Origin": {"*"}}, application.Unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

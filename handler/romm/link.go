@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 // Link pins a user of the provider, by issuer and subject, to a RomM account.
@@ -63,14 +64,14 @@ func taken(holder *Link, subject string) error {
 // gate share one value.
 type Links struct {
 	folder  string
-	storage func() flow.Storage
+	storage func() keyring.Storage
 	turn    chan struct{} // holds one token: whose turn it is to take the storage lock
 }
 
 // NewLinks returns the links of a gate. storage is asked each time, as a
 // reload may bring another.
-func NewLinks(gate string, storage func() flow.Storage) *Links {
-	return &Links{folder: flow.StoragePrefix(gate) + "/links", storage: storage, turn: make(chan struct{}, 1)}
+func NewLinks(gate string, storage func() keyring.Storage) *Links {
+	return &Links{folder: keyring.StoragePrefix(gate) + "/links", storage: storage, turn: make(chan struct{}, 1)}
 }
 
 func (l *Links) path(kind string, parts ...string) string {

@@ -10,7 +10,8 @@ import (
 	"testing"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 const (
@@ -75,7 +76,7 @@ func (m *memory) List(_ context.Context, path string, _ bool) ([]string, error) 
 func linked(t *testing.T) (*Links, *memory) {
 	t.Helper()
 	storage := newMemory()
-	links := NewLinks(testGate, func() flow.Storage { return storage })
+	links := NewLinks(testGate, func() keyring.Storage { return storage })
 	for _, link := range []Link{
 		{Issuer: testIssuer, Subject: "ada-1", ID: 7, Username: "ada", Email: "ada@example.com"},
 		{Issuer: testIssuer, Subject: "bob-1", ID: 8, Username: "bob", Email: "bob@example.com"},
@@ -93,7 +94,7 @@ func identityOf(subject, email string) *flow.Identity {
 
 // isTaken reports whether err is link_taken, whatever its cause.
 func isTaken(err error) bool {
-	problem, ok := errors.AsType[*handler.Problem](err)
+	problem, ok := errors.AsType[*problem.Problem](err)
 	return ok && problem.Code == errLinkTaken.Code
 }
 
@@ -239,7 +240,7 @@ func TestLinkTakenNamesBothSubjects(t *testing.T) {
 	t.Parallel()
 	links, _ := linked(t)
 	_, err := New(Config{Links: links}).linkFor(t.Context(), identityOf("ada-2", "ada@example.com"))
-	problem, ok := errors.AsType[*handler.Problem](err)
+	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok || problem.Code != "link_taken" || !strings.Contains(problem.Cause.Error(), "ada-1") || !strings.Contains(problem.Cause.Error(), "ada-2") {
 		t.Errorf("%v", err)
 	}

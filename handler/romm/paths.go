@@ -5,39 +5,40 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // Access says what r may do without a session. Everything that RomM itself
 // leaves open is shut, but for what browsers and handhelds need before anybody
 // can be signed in, and for the clients that the operator lets in.
-func (a *App) Access(r *http.Request, path string, plain bool) handler.Access {
+func (a *App) Access(r *http.Request, path string, plain bool) application.Access {
 	switch path {
 	case "/login", "/api/login/openid":
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			return handler.SignIn
+			return application.SignIn
 		}
-		return handler.Protected
+		return application.Protected
 	case "/api/logout":
-		return handler.SignOut
+		return application.SignOut
 	case "/api/token":
-		if plain && r.Method == http.MethodPost && a.Clients[ClientsPassword] {
-			return handler.Exchange
+		if plain && r.Method == http.MethodPost && a.config.Clients[ClientsPassword] {
+			return application.Exchange
 		}
-		return handler.Protected
+		return application.Protected
 	}
 	known := a.routeOf(r, path, plain)
 	switch {
 	case known != nil && known.clients == "":
-		return handler.Open
+		return application.Open
 	case a.accepts(r, path, plain, known):
-		return handler.Credential
-	case a.Clients[ClientsBearer] && credentialOf(r) == providersToken && isAPI(r, path, plain):
-		return handler.Bearer
+		return application.Credential
+	case a.config.Clients[ClientsBearer] && credentialOf(r) == accessToken && isAPI(r, path, plain):
+		return application.Bearer
 	case known != nil || isPreflight(r, path, plain) || plain && a.isCover(r, path):
-		return handler.Open
+		return application.Open
 	}
-	return handler.Protected
+	return application.Protected
 }
 
 // isAPI reports whether r is for RomM's API, and not for what RomM leaves open.
@@ -53,7 +54,7 @@ func isPreflight(r *http.Request, path string, plain bool) bool {
 
 // isCover reports whether r fetches an image or a manual that the operator opened.
 func (a *App) isCover(r *http.Request, path string) bool {
-	return a.Clients[ClientsCovers] && (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+	return a.config.Clients[ClientsCovers] && (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		strings.HasPrefix(path, resources)
 }
 
@@ -93,7 +94,7 @@ func (a *App) Socket(path string) bool {
 // SignInTarget returns what stands in next: in the query of RomM's login
 // route, or, since RomM does not pass it on to /api/login/openid, in that of
 // the route that the browser came from.
-func (a *App) SignInTarget(r *http.Request, path string, origin handler.Origin) string {
+func (a *App) SignInTarget(r *http.Request, path string, origin request.Origin) string {
 	from := r.URL
 	if path != "/login" {
 		referer, err := url.Parse(r.Header.Get("Referer"))

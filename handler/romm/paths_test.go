@@ -6,57 +6,58 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	token := "Bearer rmm_" + strings.Repeat("0a", 32)
-	app := New(Config{State: NewState()})
+	app := New(Config{Known: NewKnown()})
 	for name, c := range map[string]struct {
 		method, path, authorization string
 		unusual                     bool
 		preflight                   bool
-		want                        handler.Access
+		want                        application.Access
 	}{
-		"heartbeat":                      {"GET", "/api/heartbeat", "", false, false, handler.Open},
-		"heartbeat, spelled unusually":   {"GET", "/api/heartbeat", "", true, false, handler.Protected},
-		"heartbeat is read only":         {"POST", "/api/heartbeat", "", false, false, handler.Protected},
-		"heartbeat of a metadata source": {"GET", "/api/heartbeat/metadata/igdb", "", false, false, handler.Protected},
-		"pairing":                        {"POST", "/api/client-tokens/exchange", "", false, false, handler.Open},
-		"pairing status":                 {"GET", "/api/client-tokens/pair/ABC/status", "", false, false, handler.Open},
-		"pairing status of nothing":      {"GET", "/api/client-tokens/pair//status", "", false, false, handler.Protected},
-		"pairing status, deeper":         {"GET", "/api/client-tokens/pair/a/b/status", "", false, false, handler.Protected},
-		"device init":                    {"POST", "/api/auth/device/init", "", false, false, handler.Open},
-		"device token":                   {"POST", "/api/auth/device/token", "", false, false, handler.Open},
-		"preflight":                      {"OPTIONS", "/api/roms", "", false, true, handler.Open},
-		"OPTIONS that is no preflight":   {"OPTIONS", "/api/roms", "", false, false, handler.Protected},
-		"login route":                    {"GET", "/login", "", false, false, handler.SignIn},
-		"RomM's own start":               {"GET", "/api/login/openid", "", true, false, handler.SignIn},
-		"manifest":                       {"GET", "/site.webmanifest", "", false, false, handler.Open},
-		"icon":                           {"HEAD", "/favicon.ico", "", false, false, handler.Open},
-		"icon, spelled unusually":        {"GET", "/favicon.ico", "", true, false, handler.Protected},
-		"what only begins like an icon":  {"GET", "/favicon.ico/x", "", false, false, handler.Protected},
-		"manifests are read only":        {"POST", "/site.webmanifest", "", false, false, handler.Protected},
-		"sign-out":                       {"POST", "/api/logout", "", false, false, handler.SignOut},
-		"page":                           {"GET", "/", "", false, false, handler.Protected},
-		"covers":                         {"GET", "/assets/romm/resources/1.png", "", false, false, handler.Protected},
-		"sockets":                        {"GET", "/ws/socket.io", "", false, false, handler.Protected},
-		"sockets, with a token":          {"GET", "/ws/socket.io", token, false, false, handler.Protected},
-		"API with a token":               {"GET", "/api/roms", token, false, false, handler.Credential},
-		"heartbeat with a token":         {"GET", "/api/heartbeat", token, false, false, handler.Open},
-		"users, with a token":            {"GET", "/api/users", token, false, false, handler.Credential},
-		"API with a token, unusual path": {"GET", "/api/roms", token, true, false, handler.Protected},
-		"page with a token":              {"GET", "/library", token, false, false, handler.Protected},
-		"token in upper case":            {"GET", "/api/roms", "Bearer rmm_" + strings.Repeat("0A", 32), false, false, handler.Protected},
-		"short token":                    {"GET", "/api/roms", "Bearer rmm_x", false, false, handler.Protected},
-		"long token":                     {"GET", "/api/roms", token + "0", false, false, handler.Protected},
-		"token with more behind it":      {"GET", "/api/roms", token + " x", false, false, handler.Protected},
-		"another scheme":                 {"GET", "/api/roms", "Basic rmm_" + strings.Repeat("0a", 32), false, false, handler.Protected},
-		"password":                       {"GET", "/api/roms", "Basic YTpi", false, false, handler.Protected},
-		"feed with a password":           {"GET", "/api/feeds/tinfoil", "Basic YTpi", false, false, handler.Protected},
-		"JWT of RomM's":                  {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.AA", false, false, handler.Protected},
-		"JWT":                            {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", false, false, handler.Protected},
+		"heartbeat":                      {"GET", "/api/heartbeat", "", false, false, application.Open},
+		"heartbeat, spelled unusually":   {"GET", "/api/heartbeat", "", true, false, application.Protected},
+		"heartbeat is read only":         {"POST", "/api/heartbeat", "", false, false, application.Protected},
+		"heartbeat of a metadata source": {"GET", "/api/heartbeat/metadata/igdb", "", false, false, application.Protected},
+		"pairing":                        {"POST", "/api/client-tokens/exchange", "", false, false, application.Open},
+		"pairing status":                 {"GET", "/api/client-tokens/pair/ABC/status", "", false, false, application.Open},
+		"pairing status of nothing":      {"GET", "/api/client-tokens/pair//status", "", false, false, application.Protected},
+		"pairing status, deeper":         {"GET", "/api/client-tokens/pair/a/b/status", "", false, false, application.Protected},
+		"device init":                    {"POST", "/api/auth/device/init", "", false, false, application.Open},
+		"device token":                   {"POST", "/api/auth/device/token", "", false, false, application.Open},
+		"preflight":                      {"OPTIONS", "/api/roms", "", false, true, application.Open},
+		"OPTIONS that is no preflight":   {"OPTIONS", "/api/roms", "", false, false, application.Protected},
+		"login route":                    {"GET", "/login", "", false, false, application.SignIn},
+		"RomM's own start":               {"GET", "/api/login/openid", "", true, false, application.SignIn},
+		"manifest":                       {"GET", "/site.webmanifest", "", false, false, application.Open},
+		"icon":                           {"HEAD", "/favicon.ico", "", false, false, application.Open},
+		"icon, spelled unusually":        {"GET", "/favicon.ico", "", true, false, application.Protected},
+		"what only begins like an icon":  {"GET", "/favicon.ico/x", "", false, false, application.Protected},
+		"manifests are read only":        {"POST", "/site.webmanifest", "", false, false, application.Protected},
+		"sign-out":                       {"POST", "/api/logout", "", false, false, application.SignOut},
+		"page":                           {"GET", "/", "", false, false, application.Protected},
+		"covers":                         {"GET", "/assets/romm/resources/1.png", "", false, false, application.Protected},
+		"sockets":                        {"GET", "/ws/socket.io", "", false, false, application.Protected},
+		"sockets, with a token":          {"GET", "/ws/socket.io", token, false, false, application.Protected},
+		"API with a token":               {"GET", "/api/roms", token, false, false, application.Credential},
+		"heartbeat with a token":         {"GET", "/api/heartbeat", token, false, false, application.Open},
+		"users, with a token":            {"GET", "/api/users", token, false, false, application.Credential},
+		"API with a token, unusual path": {"GET", "/api/roms", token, true, false, application.Protected},
+		"page with a token":              {"GET", "/library", token, false, false, application.Protected},
+		"token in upper case":            {"GET", "/api/roms", "Bearer rmm_" + strings.Repeat("0A", 32), false, false, application.Protected},
+		"short token":                    {"GET", "/api/roms", "Bearer rmm_x", false, false, application.Protected},
+		"long token":                     {"GET", "/api/roms", token + "0", false, false, application.Protected},
+		"token with more behind it":      {"GET", "/api/roms", token + " x", false, false, application.Protected},
+		"another scheme":                 {"GET", "/api/roms", "Basic rmm_" + strings.Repeat("0a", 32), false, false, application.Protected},
+		"password":                       {"GET", "/api/roms", "Basic YTpi", false, false, application.Protected},
+		"feed with a password":           {"GET", "/api/feeds/tinfoil", "Basic YTpi", false, false, application.Protected},
+		"JWT of RomM's":                  {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.AA", false, false, application.Protected},
+		"JWT":                            {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", false, false, application.Protected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,7 +80,7 @@ func TestAccess(t *testing.T) {
 // any 64 digits.
 func TestAnonymousEndpointsStayShut(t *testing.T) {
 	t.Parallel()
-	app := New(Config{State: NewState()})
+	app := New(Config{Known: NewKnown()})
 	for _, authorization := range []string{"", "Bearer rmm_" + strings.Repeat("0", 64)} {
 		for _, target := range []string{
 			"POST /api/users", "POST /api/users/invite-link", "POST /api/users/register",
@@ -94,7 +95,7 @@ func TestAnonymousEndpointsStayShut(t *testing.T) {
 			if authorization != "" {
 				r.Header.Set("Authorization", authorization)
 			}
-			if got := app.Access(r, path, true); got != handler.Protected {
+			if got := app.Access(r, path, true); got != application.Protected {
 				t.Errorf("%s with %q: %v", target, authorization, got)
 			}
 		}
@@ -103,8 +104,8 @@ func TestAnonymousEndpointsStayShut(t *testing.T) {
 
 func TestSignInTarget(t *testing.T) {
 	t.Parallel()
-	app := New(Config{State: NewState()})
-	origin, err := handler.OriginOf("https://romm.example.com")
+	app := New(Config{Known: NewKnown()})
+	origin, err := request.OriginOf("https://romm.example.com")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func (a *App) routeOf(r *http.Request, path string, plain bool) *route {
 // later, and before until; zero is no bound. It may be of any while it is not
 // certain which RomM that is.
 func (a *App) isWithin(from, until version) bool {
-	beat := a.State.heartbeat.Load()
+	beat := a.config.Known.heartbeat.Load()
 	if !a.certain(beat) {
 		return true
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // heartbeatAge is how long RomM's version is taken for granted.
@@ -65,15 +65,15 @@ func (v version) before(major, minor, patch int) bool {
 
 // askHeartbeat asks RomM. A sign-in asks for itself: whoever asks with it
 // could spoil the answer.
-func (a *App) askHeartbeat(ctx context.Context, call handler.Caller) (*heartbeat, error) {
-	return a.readHeartbeat(ctx, call, handler.Call{Method: http.MethodGet, Target: "/api/heartbeat"})
+func (a *App) askHeartbeat(ctx context.Context, call application.Caller) (*heartbeat, error) {
+	return a.readHeartbeat(ctx, call, application.Call{Method: http.MethodGet, Target: "/api/heartbeat"})
 }
 
 // shareHeartbeat asks RomM once for all who want to know at the same time,
 // strangers among them.
-func (a *App) shareHeartbeat(ctx context.Context, call handler.Caller) (*heartbeat, error) {
-	asked, err, _ := a.State.calls.Do("heartbeat", func() (any, error) {
-		return a.readHeartbeat(ctx, call, handler.Call{Method: http.MethodGet, Target: "/api/heartbeat", Bare: true})
+func (a *App) shareHeartbeat(ctx context.Context, call application.Caller) (*heartbeat, error) {
+	asked, err, _ := a.config.Known.calls.Do("heartbeat", func() (any, error) {
+		return a.readHeartbeat(ctx, call, application.Call{Method: http.MethodGet, Target: "/api/heartbeat", Bare: true})
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // a Problem already
@@ -81,7 +81,7 @@ func (a *App) shareHeartbeat(ctx context.Context, call handler.Caller) (*heartbe
 	return asked.(*heartbeat), nil //nolint:errcheck // the function above returns nothing else
 }
 
-func (a *App) readHeartbeat(ctx context.Context, call handler.Caller, question handler.Call) (*heartbeat, error) {
+func (a *App) readHeartbeat(ctx context.Context, call application.Caller, question application.Call) (*heartbeat, error) {
 	answer, err := call(ctx, question)
 	if err != nil {
 		return nil, errUnreachable.Because(err)
@@ -91,18 +91,18 @@ func (a *App) readHeartbeat(ctx context.Context, call handler.Caller, question h
 		return nil, unexpected("GET /api/heartbeat", answer)
 	}
 	beat.at = a.now()
-	a.State.heartbeat.Store(&beat)
+	a.config.Known.heartbeat.Store(&beat)
 	return &beat, nil
 }
 
-// unauthorized reports whether the release answers 401 to nobody, and its page
+// answers401 reports whether the release answers 401 to nobody, and its page
 // understands that: all up to 5.1.0 answer 403, to those who may not as well.
-func (v version) unauthorized() bool { return (version{5, 1, 0}).before(v[0], v[1], v[2]) }
+func (v version) answers401() bool { return (version{5, 1, 0}).before(v[0], v[1], v[2]) }
 
 // DeniedStatus is 403 up to RomM 5.1.0, whose page understands only that, and
 // 401 later and where the version cannot be read.
-func (a *App) DeniedStatus(ctx context.Context, call handler.Caller) int {
-	if release, ok := a.release(ctx, call); ok && !release.unauthorized() {
+func (a *App) DeniedStatus(ctx context.Context, call application.Caller) int {
+	if release, ok := a.release(ctx, call); ok && !release.answers401() {
 		return http.StatusForbidden
 	}
 	return http.StatusUnauthorized
@@ -110,13 +110,13 @@ func (a *App) DeniedStatus(ctx context.Context, call handler.Caller) int {
 
 // release is RomM's version, asked for if the last answer is old or RomM was
 // away since; false if it cannot be read.
-func (a *App) release(ctx context.Context, call handler.Caller) (version, bool) {
-	known := a.State.heartbeat.Load()
+func (a *App) release(ctx context.Context, call application.Caller) (version, bool) {
+	known := a.config.Known.heartbeat.Load()
 	if !a.certain(known) {
 		ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 		defer cancel()
 		if beat, err := a.shareHeartbeat(ctx, call); err == nil {
-			a.State.doubted.Store(false)
+			a.config.Known.doubted.Store(false)
 			known = beat
 		}
 	}
@@ -128,15 +128,15 @@ func (a *App) release(ctx context.Context, call handler.Caller) (version, bool) 
 
 // certain reports whether RomM is surely still the one that answered beat.
 func (a *App) certain(beat *heartbeat) bool {
-	return beat != nil && a.now().Sub(beat.at) < heartbeatAge && !a.State.doubted.Load()
+	return beat != nil && a.now().Sub(beat.at) < heartbeatAge && !a.config.Known.doubted.Load()
 }
 
 // Failed is told that RomM was away: it may be another version when it returns.
-func (a *App) Failed() { a.State.doubted.Store(true) }
+func (a *App) Failed() { a.config.Known.doubted.Store(true) }
 
 // Version returns the version that RomM last said it is, and when; "" if
 // nobody has asked it yet.
-func (s *State) Version() (string, time.Time) {
+func (s *Known) Version() (string, time.Time) {
 	if beat := s.heartbeat.Load(); beat != nil {
 		return beat.System.Version, beat.at
 	}
@@ -144,7 +144,7 @@ func (s *State) Version() (string, time.Time) {
 }
 
 // seen says what an answer was, for a problem's cause.
-func seen(what string, answer *handler.Answer) error {
+func seen(what string, answer *application.Answer) error {
 	if answer.Status == 0 {
 		return fmt.Errorf("nothing behind romm_oidc answered %s: is there a reverse_proxy?", what)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // An upgraded RomM is noticed: at the next refusal after it was away, else
@@ -17,10 +17,10 @@ import (
 func TestDeniedStatusFollowsAnUpgrade(t *testing.T) {
 	t.Parallel()
 	now, running, asked := time.Unix(1_800_000_000, 0), "5.1.0", 0
-	app := New(Config{State: NewState(), Now: func() time.Time { return now }})
-	call := func(context.Context, handler.Call) (*handler.Answer, error) {
+	app := New(Config{Known: NewKnown(), Now: func() time.Time { return now }})
+	call := func(context.Context, application.Call) (*application.Answer, error) {
 		asked++
-		return &handler.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"` + running + `"}}`)}, nil
+		return &application.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"` + running + `"}}`)}, nil
 	}
 	for _, step := range []struct {
 		name   string
@@ -50,8 +50,8 @@ func TestDeniedStatusFollowsAnUpgrade(t *testing.T) {
 func TestStrangerSpoilsNoSignIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		app := New(Config{State: NewState()})
-		go app.DeniedStatus(t.Context(), func(ctx context.Context, call handler.Call) (*handler.Answer, error) {
+		app := New(Config{Known: NewKnown()})
+		go app.DeniedStatus(t.Context(), func(ctx context.Context, call application.Call) (*application.Answer, error) {
 			if !call.Bare {
 				t.Error("others get an answer to the stranger's own header")
 			}
@@ -59,9 +59,9 @@ func TestStrangerSpoilsNoSignIn(t *testing.T) {
 			return nil, ctx.Err()
 		})
 		synctest.Wait()
-		_, err := app.SignIn(t.Context(), func(context.Context, handler.Call) (*handler.Answer, error) {
+		_, err := app.SignIn(t.Context(), func(context.Context, application.Call) (*application.Answer, error) {
 			time.Sleep(2 * heartbeatTimeout)
-			return &handler.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"5.2.0"},"OIDC":{"ENABLED":false}}`)}, nil
+			return &application.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"5.2.0"},"OIDC":{"ENABLED":false}}`)}, nil
 		}, flow.Identity{})
 		if !errors.Is(err, errDisabled) { // by its own answer
 			t.Error(err)

@@ -9,27 +9,28 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
 // Check explains what is wrong, or returns the public origin. It asks nobody.
-func (s *Settings) Check() (handler.Origin, error) {
+func (s *Settings) Check() (request.Origin, error) {
 	for _, required := range []struct{ word, value, variable, example string }{
 		{"issuer", s.Issuer, "OIDC_SERVER_APPLICATION_URL", "issuer https://auth.example.com"},
 		{"client_id", s.ClientID, "OIDC_CLIENT_ID", "client_id romm"},
 		{"client_secret", s.ClientSecret, "OIDC_CLIENT_SECRET", "client_secret {env.OIDC_CLIENT_SECRET}"},
-		{"redirect_uri", s.RedirectURI, "OIDC_REDIRECT_URI", "redirect_uri https://romm.example.com" + handler.Base},
+		{"redirect_uri", s.RedirectURI, "OIDC_REDIRECT_URI", "redirect_uri https://romm.example.com" + request.Base},
 	} {
 		if required.value == "" {
-			return handler.Origin{}, fmt.Errorf("%s is missing: write %q, or set the environment variable %s",
+			return request.Origin{}, fmt.Errorf("%s is missing: write %q, or set the environment variable %s",
 				required.word, required.example, required.variable)
 		}
 	}
 	if err := s.checkValues(); err != nil {
-		return handler.Origin{}, err
+		return request.Origin{}, err
 	}
 	origin, err := checkOrigin(s.RedirectURI)
 	if err != nil {
@@ -38,8 +39,8 @@ func (s *Settings) Check() (handler.Origin, error) {
 	return origin, errors.Join(s.checkIssuer(origin), s.checkWords(), s.checkEntries(), s.checkGroups(), s.checkSession())
 }
 
-func (s *Settings) checkIssuer(origin handler.Origin) error {
-	if strings.HasSuffix(strings.TrimSuffix(s.Issuer, "/"), handler.Base) {
+func (s *Settings) checkIssuer(origin request.Origin) error {
+	if strings.HasSuffix(strings.TrimSuffix(s.Issuer, "/"), request.Base) {
 		return fmt.Errorf("issuer: %q is this handler's own endpoint. OIDC_SERVER_APPLICATION_URL is the provider, for instance "+
 			"https://auth.example.com, in Caddy's environment, and Caddy in RomM's: set it for each, not in a file that both read", s.Issuer)
 	}
@@ -126,7 +127,7 @@ func (s *Settings) checkSession() error {
 		{"session: lifetime", s.Lifetime, time.Minute},
 		{"session: recheck", s.Recheck, 10 * time.Millisecond}, // a bare number in JSON is nanoseconds
 		{"session: unproven", s.Unproven, 10 * time.Millisecond},
-		{"rotate", s.Rotate, flow.MinRotate}, // as every key is kept for as long as a session lasts
+		{"rotate", s.Rotate, keyring.MinRotate}, // as every key is kept for as long as a session lasts
 	} {
 		if d.value < d.least {
 			return fmt.Errorf("%s: %s is too short: write %s or more, or leave it out", d.word, spelled(d.value), spelled(d.least))

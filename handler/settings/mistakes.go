@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/net/idna"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // mistake is what a value looks like that is not what it should be, and what to write instead.
@@ -117,21 +117,21 @@ func (s *Settings) checkEntries() error {
 }
 
 // checkOrigin explains what is wrong with redirect_uri, and returns its origin.
-func checkOrigin(redirectURI string) (handler.Origin, error) {
-	const example = `write it like "https://romm.example.com` + handler.Base + `"`
+func checkOrigin(redirectURI string) (request.Origin, error) {
+	const example = `write it like "https://romm.example.com` + request.Base + `"`
 	u, err := url.Parse(redirectURI)
 	if err != nil { // which repeats the value, and says it in Go's words
-		return handler.Origin{}, fmt.Errorf("redirect_uri: %q is no URL: %s", redirectURI, example)
+		return request.Origin{}, fmt.Errorf("redirect_uri: %q is no URL: %s", redirectURI, example)
 	}
 	if ascii, err := idna.Lookup.ToASCII(u.Hostname()); err == nil && notASCII.looks.MatchString(u.Hostname()) {
-		return handler.Origin{}, fmt.Errorf("redirect_uri: browsers call the host %q: write that", ascii)
+		return request.Origin{}, fmt.Errorf("redirect_uri: browsers call the host %q: write that", ascii)
 	}
-	origin, err := handler.OriginOf(redirectURI)
+	origin, err := request.OriginOf(redirectURI)
 	if err != nil {
-		return handler.Origin{}, fmt.Errorf("redirect_uri: %w: %s", err, example)
+		return request.Origin{}, fmt.Errorf("redirect_uri: %w: %s", err, example)
 	}
-	if want := origin.String() + handler.Base; redirectURI != want {
-		return handler.Origin{}, fmt.Errorf("redirect_uri: write %q: RomM's callback has exactly this path, and the host is in lower case", want)
+	if want := origin.String() + request.Base; redirectURI != want {
+		return request.Origin{}, fmt.Errorf("redirect_uri: write %q: RomM's callback has exactly this path, and the host is in lower case", want)
 	}
 	return origin, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
@@ -85,7 +86,7 @@ func (s *Settings) Fill() {
 		{&s.Lifetime, session.DefaultLifetime},
 		{&s.Recheck, defaultRecheck},
 		{&s.Unproven, defaultUnproven},
-		{&s.Rotate, flow.DefaultRotate},
+		{&s.Rotate, keyring.DefaultRotate},
 	} {
 		if *duration.setting == 0 {
 			*duration.setting = duration.missing

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 )
 
@@ -22,18 +22,18 @@ const gate = "gate"
 // steps that the gate takes.
 type gateway struct {
 	config  op.Config
-	keyring *flow.Keyring
+	keyring *keyring.Keyring
 	offset  atomic.Int64 // of the clock, in nanoseconds
 
 	mu       sync.Mutex
-	state    *op.State
+	state    *op.Keys
 	provider *op.Provider
 	seen     []string // method and path of each request
 }
 
 func newGateway(t *testing.T, config op.Config) *gateway {
 	t.Helper()
-	keyring, err := flow.NewKeyring(gate, make([]byte, 32))
+	keyring, err := keyring.New(gate, make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,11 +47,11 @@ func newGateway(t *testing.T, config op.Config) *gateway {
 
 // use puts another state behind the same address, as a restart with another
 // storage would.
-func (g *gateway) use(storage flow.Storage) {
+func (g *gateway) use(storage keyring.Storage) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state = op.NewState(gate, func(context.Context) (*flow.Keyring, error) { return g.keyring, nil },
-		func() flow.Storage { return storage }, func() time.Time { return time.Now().Add(time.Duration(g.offset.Load())) })
+	g.state = op.NewKeys(gate, func(context.Context) (*keyring.Keyring, error) { return g.keyring, nil },
+		func() keyring.Storage { return storage }, func() time.Time { return time.Now().Add(time.Duration(g.offset.Load())) })
 	g.provider = op.New(g.state, g.config)
 }
 

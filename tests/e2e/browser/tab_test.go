@@ -182,7 +182,7 @@ func (b *tab) problem(code string) {
 	b.await(`document.querySelector("footer")?.textContent.startsWith(` + quote(code+" · reference ") + `)`)
 }
 
-// signedOut waits for our page after a sign-out.
+// SignedOut waits for our page after a sign-out.
 func (b *tab) signedOut() {
 	b.t.Helper()
 	b.await(`location.href === ` + quote(b.site+base+"/signed-out") + ` && document.title === "You are signed out"`)

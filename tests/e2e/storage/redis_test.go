@@ -49,7 +49,7 @@ func startRedis(t *testing.T) string {
 	return address
 }
 
-// redisStorage is flow.Storage over Redis, as a storage plugin for Caddy would
+// redisStorage is keyring.Storage over Redis, as a storage plugin for Caddy would
 // be: no folders, no order, locks that expire.
 type redisStorage struct {
 	client *redis.Client

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/certmagic"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
@@ -20,7 +21,7 @@ const gate = "0123456789abcdef"
 // cluster gives nodes that share a storage. Each has a connection of its own.
 type cluster struct {
 	*testing.T
-	connect func() flow.Storage
+	connect func() keyring.Storage
 	ahead   atomic.Int64 // nanoseconds by which the nodes' clocks are ahead
 }
 
@@ -91,16 +92,16 @@ var contract = map[string]func(*cluster){
 }
 
 func TestContract(t *testing.T) {
-	for backend, connect := range map[string]func(*testing.T) func() flow.Storage{
-		"files": func(t *testing.T) func() flow.Storage {
+	for backend, connect := range map[string]func(*testing.T) func() keyring.Storage{
+		"files": func(t *testing.T) func() keyring.Storage {
 			t.Helper()
 			dir := t.TempDir()
-			return func() flow.Storage { return &certmagic.FileStorage{Path: dir} }
+			return func() keyring.Storage { return &certmagic.FileStorage{Path: dir} }
 		},
-		"Redis": func(t *testing.T) func() flow.Storage {
+		"Redis": func(t *testing.T) func() keyring.Storage {
 			t.Helper()
 			address := startRedis(t)
-			return func() flow.Storage { return newRedisStorage(t, address) }
+			return func() keyring.Storage { return newRedisStorage(t, address) }
 		},
 	} {
 		t.Run(backend, func(t *testing.T) {
@@ -194,7 +195,7 @@ func sweep(c *cluster) {
 		}
 	}
 	for folder, want := range map[string]int{"heads": 1, "records": 1} {
-		keys, err := c.connect().List(c.Context(), flow.StoragePrefix(gate)+"/sessions/"+folder, false)
+		keys, err := c.connect().List(c.Context(), keyring.StoragePrefix(gate)+"/sessions/"+folder, false)
 		if err != nil || len(keys) != want {
 			c.Errorf("%d %s are left, %v", len(keys), folder, err)
 		}
@@ -234,7 +235,7 @@ func oneRotation(c *cluster) {
 		})
 	}
 	wg.Wait()
-	c.ahead.Store(int64(flow.KeyLead + time.Minute))
+	c.ahead.Store(int64(keyring.Lead + time.Minute))
 	late, _ := c.create(c.node("d", false), "bob") // under the new secret
 	for _, s := range nodes {
 		if err := s.Rotate(c.Context()); err != nil { // reads the keyring anew

@@ -1,0 +1,167 @@
+package keyring
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// secretSize is the size of a gate's secret and of every key derived from it, in bytes.
+const secretSize = 32
+
+// Keyring holds the secrets of one gate and derives one key a purpose from
+// them, so that a value sealed for one purpose, or at one gate, opens nothing
+// at another. It seals with its first secret and opens with any of them, which
+// is what makes a rotation harmless.
+type Keyring struct {
+	gate    string
+	secrets [][]byte
+	derived sync.Map // derivedKey -> []byte or cipher.AEAD
+}
+
+type derivedKey struct {
+	secret  int
+	kind    string
+	purpose string
+}
+
+// New returns a keyring of gate with at least one secret of 32 bytes,
+// the one that seals first.
+func New(gate string, secrets ...[]byte) (*Keyring, error) {
+	if len(secrets) == 0 {
+		return nil, errors.New("a keyring needs a secret")
+	}
+	for _, secret := range secrets {
+		if len(secret) != secretSize {
+			return nil, fmt.Errorf("a secret has %d bytes, this one has %d", secretSize, len(secret))
+		}
+	}
+	return &Keyring{gate: gate, secrets: secrets}, nil
+}
+
+// Gate returns the id of the gate whose secrets these are.
+func (k *Keyring) Gate() string { return k.gate }
+
+// Seal encrypts and authenticates plaintext for purpose. What stands in bound
+// (a cookie's name, a record's id) must be given to Open again, word for word.
+func (k *Keyring) Seal(purpose string, plaintext []byte, bound ...string) []byte {
+	return k.aead(0, purpose).Seal(nil, nil, plaintext, k.additional(purpose, bound)) //nolint:gosec // NewAEAD chooses the nonce
+}
+
+// Open returns what Seal sealed, and false for anything else.
+func (k *Keyring) Open(purpose string, sealed []byte, bound ...string) ([]byte, bool) {
+	additional := k.additional(purpose, bound)
+	for i := range k.secrets {
+		if plaintext, err := k.aead(i, purpose).Open(nil, nil, sealed, additional); err == nil {
+			return plaintext, true
+		}
+	}
+	return nil, false
+}
+
+// Current reports whether sealed was sealed under the secret that seals now.
+// What is not, and is to outlive a rotation, must be sealed anew.
+func (k *Keyring) Current(purpose string, sealed []byte, bound ...string) bool {
+	_, err := k.aead(0, purpose).Open(nil, nil, sealed, k.additional(purpose, bound))
+	return err == nil
+}
+
+// SealText is Seal in the unpadded URL-safe base64 alphabet, fit for a cookie or a query.
+func (k *Keyring) SealText(purpose string, plaintext []byte, bound ...string) string {
+	return base64.RawURLEncoding.EncodeToString(k.Seal(purpose, plaintext, bound...))
+}
+
+// OpenText opens what SealText sealed, and returns false for anything else.
+func (k *Keyring) OpenText(purpose, sealed string, bound ...string) ([]byte, bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
+	if err != nil || len(sealed) != base64.RawURLEncoding.EncodedLen(len(raw)) { // the decoder passes over line breaks
+		return nil, false
+	}
+	return k.Open(purpose, raw, bound...)
+}
+
+// MAC returns the HMAC-SHA256 of data under the secret that seals.
+func (k *Keyring) MAC(purpose string, data []byte) []byte { return k.mac(0, purpose, data) }
+
+// CheckMAC reports whether mac is a prefix, at least 8 bytes long, of the MAC
+// of data under one of the secrets. It takes the same time whatever mac is.
+func (k *Keyring) CheckMAC(purpose string, data, mac []byte) bool {
+	if len(mac) < 8 || len(mac) > sha256.Size {
+		return false
+	}
+	found := false
+	for i := range k.secrets {
+		found = hmac.Equal(k.mac(i, purpose, data)[:len(mac)], mac) || found
+	}
+	return found
+}
+
+func (k *Keyring) mac(secret int, purpose string, data []byte) []byte {
+	hash := hmac.New(sha256.New, k.derive(derivedKey{secret, "mac", purpose}))
+	hash.Write(data)
+	return hash.Sum(nil)
+}
+
+func (k *Keyring) aead(secret int, purpose string) cipher.AEAD {
+	id := derivedKey{secret, "aead", purpose}
+	if aead, ok := k.derived.Load(id); ok {
+		return aead.(cipher.AEAD) //nolint:errcheck // only this function stores under "aead"
+	}
+	aead := NewAEAD(k.key(id))
+	k.derived.Store(id, aead)
+	return aead
+}
+
+func (k *Keyring) derive(id derivedKey) []byte {
+	if key, ok := k.derived.Load(id); ok {
+		return key.([]byte) //nolint:errcheck // only this function stores under "mac"
+	}
+	key := k.key(id)
+	k.derived.Store(id, key)
+	return key
+}
+
+func (k *Keyring) key(id derivedKey) []byte {
+	return DeriveKey(k.secrets[id.secret], k.gate, id.kind+" "+id.purpose)
+}
+
+// additional is the additional authenticated data of a sealed value: every
+// part with its length before it, so that no two lists read the same.
+func (k *Keyring) additional(purpose string, bound []string) []byte {
+	var b strings.Builder
+	for _, part := range append([]string{k.gate, purpose}, bound...) {
+		fmt.Fprintf(&b, "%d:%s", len(part), part)
+	}
+	return []byte(b.String())
+}
+
+// DeriveKey derives a key of 32 bytes for purpose from a secret of high
+// entropy with HKDF-SHA256 (RFC 5869), apart for every gate.
+func DeriveKey(secret []byte, gate, purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, secret, []byte(gate), "romm_oidc "+purpose, secretSize)
+	if err != nil {
+		panic(err) // only for lengths that HKDF cannot give, and this one is constant
+	}
+	return key
+}
+
+// NewAEAD returns AES-256-GCM under key, which has 32 bytes, with a random
+// nonce put before each ciphertext.
+func NewAEAD(key []byte) cipher.AEAD {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // only for a key of another size
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // never for AES (crypto/cipher)
+	}
+	return aead
+}

@@ -1,0 +1,186 @@
+package session
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+)
+
+// watchKeyring counts how often the keyring is written.
+func watchKeyring(storage *fakeStorage) (writes func() int) {
+	n := 0
+	storage.before = func(operation, key string) error {
+		if operation == "store" && strings.HasSuffix(key, "/keyring.json") {
+			storage.mu.Lock()
+			n++
+			storage.mu.Unlock()
+		}
+		return nil
+	}
+	return func() int {
+		storage.mu.Lock()
+		defer storage.mu.Unlock()
+		return n
+	}
+}
+
+// Two nodes over a year: the keyring rotates by itself, once each time, and no
+// session is lost before its lifetime, whichever node it is used at.
+func TestRotationLosesNoSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		writes := watchKeyring(storage)
+		nodes := []*Store{newTestStore(storage), newTestStore(storage)}
+		limits := Limits{Idle: 30 * 24 * time.Hour, Lifetime: 30 * 24 * time.Hour, Rotate: 10 * 24 * time.Hour}
+		for _, s := range nodes {
+			s.Configure(storage, limits)
+			if _, err := s.Keyring(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		type signedIn struct {
+			ticket string
+			ends   time.Time
+		}
+		all := make([]signedIn, 0, 240)
+		const step = 12 * time.Hour
+		for i := range 2 * 120 { // half a day each; Run itself would poll 5 million times
+			maker := nodes[i%2]
+			ticket, _ := create(t, maker, "ada")
+			all = append(all, signedIn{ticket, time.Now().Add(limits.Lifetime)})
+			for range 3 { // the hour in which a new secret waits, at its ends
+				time.Sleep(keyring.Lead / 2)
+				for _, s := range nodes {
+					if err := s.tendKeyring(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			fresh := newTestStore(storage) // has nothing in memory
+			fresh.Configure(storage, limits)
+			for j := 0; j < len(all); j += 1 + len(all)/8 {
+				if time.Now().Before(all[j].ends) {
+					mustOpen(t, fresh, all[j].ticket)
+				}
+			}
+			mustOpen(t, nodes[(i+1)%2], ticket)
+			time.Sleep(step - 3*keyring.Lead/2)
+		}
+		// 120 days: one at the start, one every ten days and what was dropped.
+		if n := writes(); n < 12 || n > 24 {
+			t.Errorf("the keyring was written %d times", n)
+		}
+	})
+}
+
+// The operator's command: every node knows the new secret before it seals, and
+// a node that has not read the keyring for so long says so, and denies nobody.
+func TestOutdatedNodeDeniesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		a, b := newTestStore(storage), newTestStore(storage)
+		old, _ := create(t, a, "ada")
+		mustOpen(t, b, old)
+		forged := Ticket{1}.String()
+		mustNot(t, b, forged)
+		for range 2 { // the second finds one waiting
+			if err := a.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(keyring.Lead)
+		if err := a.tendKeyring(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		late, _ := create(t, a, "bob")
+		if session, err := b.Lookup(t.Context(), late); session != nil || !errors.Is(err, ErrOutdated) {
+			t.Errorf("a node with an old keyring: %v, %v", session, err)
+		}
+		mustOpen(t, b, old)
+		if err := b.tendKeyring(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		mustOpen(t, b, late)
+		mustNot(t, b, forged)
+	})
+}
+
+// Nodes learn of a new secret by themselves.
+func TestRunReadsTheKeyring(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		a, b := newTestStore(storage), newTestStore(storage)
+		old, _ := create(t, a, "ada")
+		mustOpen(t, b, old)
+		start(t, b)
+		if err := a.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(ringEvery + time.Second)
+		synctest.Wait()
+		time.Sleep(keyring.Lead)
+		if err := a.tendKeyring(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		late, _ := create(t, a, "bob")
+		mustOpen(t, b, late)
+	})
+}
+
+// A keyring that is gone, broken, or of a later version while Caddy runs ends
+// nothing that lives, and is not written over.
+func TestKeyringSpoiledWhileServing(t *testing.T) {
+	for name, document := range map[string][]byte{
+		"gone": nil, "broken": []byte("{"), "of a later version": []byte(`{"version":9,"secrets":[]}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			storage := newFakeStorage()
+			s := newTestStore(storage)
+			ticket, session := create(t, s, "ada")
+			key := keyring.StoragePrefix(testGate) + "/keyring.json"
+			if document == nil {
+				_ = storage.Delete(t.Context(), key)
+			} else {
+				storage.put(key, document)
+			}
+			if err := s.tendKeyring(t.Context()); err == nil {
+				t.Error("it is not told")
+			}
+			s.memory.release(session)
+			mustOpen(t, s, ticket)
+			create(t, s, "bob")
+			if string(storage.get(key)) != string(document) {
+				t.Error("it was written over")
+			}
+		})
+	}
+}
+
+// A rotation that storage does not take is tried again, and nothing changes meanwhile.
+func TestRotationWithStorageAway(t *testing.T) {
+	storage := newFakeStorage()
+	s := newTestStore(storage)
+	ticket, session := create(t, s, "ada")
+	for _, failing := range []string{"lock", "store", "load"} {
+		storage.before = func(operation, key string) error {
+			if operation == failing && strings.HasSuffix(key, "/keyring.json") {
+				return errAway
+			}
+			return nil
+		}
+		if err := s.Rotate(t.Context()); !errors.Is(err, errAway) {
+			t.Errorf("%s: %v", failing, err)
+		}
+		s.memory.release(session)
+		session = mustOpen(t, s, ticket)
+	}
+	storage.before = nil
+	if err := s.Rotate(t.Context()); err != nil {
+		t.Error(err)
+	}
+	mustOpen(t, newTestStore(storage), ticket)
+}

@@ -1,0 +1,138 @@
+package application
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
+)
+
+// Access is what a request may do without a session at the gate.
+type Access int
+
+// The zero value is the strict one.
+const (
+	// Protected passes with a session only.
+	Protected Access = iota
+	// Open is answered by the application for anybody, unstamped.
+	Open
+	// Credential carries a credential that the application itself checks, in
+	// its Authorization header field. It passes unstamped and keeps that, unless
+	// the application does not recognize it.
+	Credential
+	// Bearer carries an access token of the provider's. It passes stamped, if
+	// the provider vouches for it.
+	Bearer
+	// Exchange carries a credential in its body and wants another one for it.
+	Exchange
+	// SignIn is a way of the application's to start a sign-in; the gate takes it over.
+	SignIn
+	// SignOut is the application's way to sign out; the gate takes it over.
+	SignOut
+)
+
+// Liveness is what an answer says of the application's own session.
+type Liveness int
+
+// The zero value says nothing.
+const (
+	Unknown Liveness = iota
+	Alive
+	Forgotten
+)
+
+// Recognition is what the application makes of a credential.
+type Recognition int
+
+// The zero value says nothing.
+const (
+	// Undecided: the application cannot say. The request passes, and the
+	// application answers it as it would without a gate.
+	Undecided Recognition = iota
+	// Recognized is somebody's.
+	Recognized
+	// Unrecognized is nobody's.
+	Unrecognized
+)
+
+// Application is what stands behind the gate, in its own dialect. Paths are
+// normal paths: decoded, slashes merged, no trailing slash.
+type Application interface {
+	// Access says what r may do. plain is false where the path was written in
+	// an unusual way, which opens nothing that the application reads by its path.
+	Access(r *http.Request, path string, plain bool) Access
+	// Document reports whether a GET of path may be answered with a page.
+	Document(path string) bool
+	// Socket reports whether path belongs to the application's sockets.
+	Socket(path string) bool
+	// SignInTarget returns the local path that a request classified SignIn
+	// wants to come back to, "/" if it names none. The gate checks it.
+	SignInTarget(r *http.Request, path string, origin request.Origin) string
+	// SignOutAnswer returns the body that tells the application's own page to go to url next.
+	SignOutAnswer(url string) any
+
+	// DeniedStatus is the status by which the application's own scripts
+	// understand that nobody is signed in: 401 or 403.
+	DeniedStatus(ctx context.Context, call Caller) int
+	// Recognize asks the application about the Authorization header field of a
+	// request classified Credential. With an error, which says that it cannot be
+	// asked now, the request passes only if it said Recognized within the hour.
+	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
+	// SessionCookie is the name of the cookie that holds the application's own session.
+	SessionCookie() string
+	// BrowserCookies are the application's cookies that a browser must lose at
+	// sign-in and at sign-out.
+	BrowserCookies() []string
+
+	// SignIn signs identity in to the application and returns the
+	// application's own session. Its errors are Problems where a person can do something.
+	SignIn(ctx context.Context, call Caller, identity flow.Identity) (session string, err error)
+	// Confirm asks the application whether session still lives.
+	Confirm(ctx context.Context, call Caller, session string) (alive bool, err error)
+	// SignOut ends session in the application.
+	SignOut(ctx context.Context, call Caller, session string) error
+	// Unforgeable tells the application that nobody can have been made to send
+	// r, which is stamped, so that it needs no CSRF token.
+	Unforgeable(r *http.Request)
+	// Shut is told that the provider or the policy no longer lets identity in:
+	// what else opens its account does not either, until its next sign-in.
+	Shut(ctx context.Context, identity flow.Identity) error
+	// Guard refuses with a Problem what even identity, whose session in the
+	// application is session, may not do now.
+	Guard(ctx context.Context, call Caller, r *http.Request, path string, identity flow.Identity, session string) error
+
+	// Filter rewrites the header of the application's answer before it goes
+	// to a browser, and reads from it what became of the session that a
+	// stamped request carried.
+	Filter(header http.Header, stamped bool) Liveness
+	// AfterResponse is told of the answer to a stamped request, or to one with a
+	// credential, after it went out: of status 0 if nobody waited for it. session
+	// is empty where call brings the credential.
+	AfterResponse(ctx context.Context, call Caller, r *http.Request, path string, status int, session string)
+	// Failed is told that the application, or what stands before it, answered 502 to 504.
+	Failed()
+
+	// ServeProvider answers the requests that the application itself makes
+	// of the gate below /api/oauth/openid, and reports whether path is one of them.
+	ServeProvider(w http.ResponseWriter, r *http.Request, path string) bool
+}
+
+// Chain is the rest of the server's handler chain, as one request sees it.
+type Chain interface {
+	// Serve passes r on.
+	Serve(w http.ResponseWriter, r *http.Request) error
+	// Fresh readies r, which the gate made itself on behalf of visitor, to be
+	// served as a request of its own.
+	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request
+	// Keep returns a chain that outlives the request, for calls that no request asks for.
+	Keep() Chain
+	// Identify tells the server whose request this is: placeholders and the access log.
+	Identify(identity *flow.Identity)
+	// OriginalURI is the path and query that the client asked for, before any rewrite.
+	OriginalURI() string
+	// ClientIP is the visitor's address, as the server determined it.
+	ClientIP() string
+	// TrustedProxy reports whether the request came through a proxy that the operator trusts.
+	TrustedProxy() bool
+}

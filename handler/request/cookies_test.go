@@ -1,0 +1,99 @@
+package request
+
+import (
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestForwardCookies(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lines []string
+		stamp string
+		want  string
+	}{
+		"nothing":                 {nil, "", ""},
+		"only the stamp":          {nil, "romm_session=S", "romm_session=S"},
+		"ours go":                 {[]string{"__Host-romm_oidc=T; romm_csrftoken=C; romm_oidc_login_1_2=L"}, "", "romm_csrftoken=C"},
+		"Authelia's goes":         {[]string{"authelia_session=A; a=1"}, "romm_session=S", "a=1; romm_session=S"},
+		"the browser's own goes":  {[]string{"romm_session=evil; a=1"}, "romm_session=S", "a=1; romm_session=S"},
+		"in another case":         {[]string{"a=1; romm_session =evil"}, "romm_session=S", "a=1; romm_session=S"},
+		"behind a no-break space": {[]string{"\u00a0romm_session=evil; \xa0romm_session=evil; \x85romm_session=evil"}, "romm_session=S", "romm_session=S"},
+		"inside a value, where SimpleCookie splits": {[]string{"a=1 romm_session=evil; b=2,romm_session=evil"}, "romm_session=S", "romm_session=S"},
+		"inside quotes":            {[]string{`a="x; romm_session=evil; y"`}, "romm_session=S", `a="x; romm_session=S`},
+		"several lines become one": {[]string{"a=1", "romm_session=evil", "b=2"}, "romm_session=S", "a=1; b=2; romm_session=S"},
+		"pairs without a name":     {[]string{"evil; =x; a=1"}, "", "a=1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &http.Request{Header: http.Header{}}
+			if c.lines != nil {
+				r.Header["Cookie"] = c.lines
+			}
+			ForwardCookies(r, "romm_session", c.stamp)
+			if got := strings.Join(r.Header["Cookie"], "|"); got != c.want {
+				t.Errorf("Cookie is %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// CVE-2023-28625: an odd Cookie header field crashes the proxy.
+func FuzzForwardCookies(f *testing.F) {
+	for _, seed := range []string{"", ";", "=", "a", "a=;;b", "romm_session=x", "a=\"romm_session=x", "\xff=\xfe"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		r := &http.Request{Header: http.Header{"Cookie": {line}}}
+		ForwardCookies(r, "romm_session", "romm_session=S")
+		got := r.Header["Cookie"]
+		if len(got) != 1 || strings.Count(got[0], "romm_session") != 1 || !strings.HasSuffix(got[0], "romm_session=S") {
+			t.Errorf("%q became %q", line, got)
+		}
+	})
+}
+
+func TestTicketCookie(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ origin, want string }{
+		{"https://romm.example.com", "__Host-romm_oidc=T; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax"},
+		{"http://romm.host.local", "romm_oidc=T; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"},
+	} {
+		origin, err := OriginOf(c.origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := CookieNamesFor(origin)
+		if got := names.Set(names.Ticket, "T", time.Hour).String(); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+		// A browser must accept it, and lose it again.
+		jar, _ := cookiejar.New(nil)
+		u, _ := url.Parse(c.origin)
+		jar.SetCookies(u, []*http.Cookie{names.Set(names.Ticket, "T", time.Hour)})
+		if len(jar.Cookies(u)) != 1 {
+			t.Errorf("%s: the jar refused the cookie", c.origin)
+		}
+		jar.SetCookies(u, []*http.Cookie{names.Unset(names.Ticket)})
+		if len(jar.Cookies(u)) != 0 {
+			t.Errorf("%s: the cookie is still there", c.origin)
+		}
+	}
+}
+
+func TestCookieValue(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header["Cookie"] = []string{"xromm_oidc=0; romm_oidcx=1", "a=2; romm_oidc=3=4; romm_oidc=5"}
+	if got := CookieValue(r, "romm_oidc"); got != "3=4" {
+		t.Errorf("got %q", got)
+	}
+	if got := CookieValue(r, "none"); got != "" {
+		t.Errorf("got %q", got)
+	}
+}

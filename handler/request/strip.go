@@ -1,0 +1,116 @@
+package request
+
+import (
+	"net/http"
+	"strings"
+)
+
+// identityFields are the request header fields by which proxies tell an
+// application who the user is. Nobody may send one through the gate, in any
+// spelling: "-", "_" and "." are the same to some server downstream
+// (CVE-2025-64484, CVE-2026-39858, CVE-2026-30851).
+var identityFields = fieldSet(
+	"Remote-User", "Remote-Email", "Remote-Name", "Remote-Groups", "Remote-Username",
+	"X-Remote-User", "X-Remote-Email", "X-Remote-Name", "X-Remote-Group", "X-Remote-Groups",
+	"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Name", "X-Forwarded-Groups",
+	"X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token", "X-Forwarded-Id-Token",
+	"X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Groups",
+	"X-Auth-Request-Preferred-Username", "X-Auth-Request-Access-Token", "X-Auth-Request-Redirect",
+	"X-Authenticated-User", "X-User", "X-Email", "X-Username", "X-Userinfo", "X-Id-Token", "X-Access-Token",
+	"X-Webauth-User", "X-Webauth-Email", "X-Webauth-Name", "X-Token-User-Name", "X-Token-User-Email",
+	"X-Token-User-Roles", "X-Token-Subject", "Auth-User", "Auth-Request-User", "User",
+)
+
+func fieldSet(names ...string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[strings.ToLower(name)] = true
+	}
+	return set
+}
+
+// The lengths of the shortest and the longest identity field, in bytes.
+const (
+	shortestIdentityField = len("User")
+	longestIdentityField  = len("X-Auth-Request-Preferred-Username")
+)
+
+// IsIdentityField reports whether name is an identity field in some spelling.
+func IsIdentityField(name string) bool {
+	if len(name) < shortestIdentityField || len(name) > longestIdentityField {
+		return false
+	}
+	switch name[0] | 0x20 { // all of them begin like one of these; most header fields do not
+	case 'x':
+	case 'r':
+		if name[2]|0x20 != 'm' { // Remote-, not Referer
+			return false
+		}
+	case 'a':
+		if name[1]|0x20 != 'u' { // Auth-, not Accept
+			return false
+		}
+	case 'u':
+		if len(name) > shortestIdentityField { // User, not User-Agent
+			return false
+		}
+	default:
+		return false
+	}
+	var spelled [longestIdentityField]byte
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c == '_' || c == '.':
+			c = '-'
+		case 'A' <= c && c <= 'Z':
+			c |= 0x20
+		}
+		spelled[i] = c
+	}
+	return identityFields[string(spelled[:len(name)])]
+}
+
+// Strip takes from r whatever could speak for a user beside our stamp, and
+// whatever could take our stamp away again. It runs first, on every path.
+func Strip(r *http.Request) {
+	for name := range r.Header {
+		if name == "" || IsIdentityField(name) {
+			delete(r.Header, name)
+		}
+	}
+	// A client that names "Cookie" in Connection would have reverse_proxy
+	// delete our stamp as hop-by-hop (CVE-2024-45410, CVE-2026-29054).
+	if connection := r.Header["Connection"]; len(connection) > 0 {
+		if isUpgrade(r) {
+			r.Header["Connection"] = []string{"Upgrade"}
+		} else {
+			delete(r.Header, "Connection")
+			delete(r.Header, "Upgrade")
+		}
+	}
+	r.Trailer = nil
+}
+
+// isUpgrade reports whether r asks for another protocol, as RFC 9110 section 7.8 has it.
+func isUpgrade(r *http.Request) bool {
+	if len(r.Header["Upgrade"]) == 0 {
+		return false
+	}
+	for _, line := range r.Header["Connection"] {
+		for option := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// IsSocket reports whether r opens a WebSocket, over HTTP/1.1 (RFC 6455) or as
+// extended CONNECT (RFC 8441, RFC 9220), whose protocol the servers for HTTP/2
+// and HTTP/3 put in different places.
+func IsSocket(r *http.Request) bool {
+	return isUpgrade(r) || r.Method == http.MethodConnect &&
+		(r.Header.Get(":protocol") == "websocket" || r.ProtoMajor == 3 && r.Proto == "websocket")
+}

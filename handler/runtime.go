@@ -1,0 +1,91 @@
+package handler
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+)
+
+// confirmedFor is how long the application's session is taken to live after it was last seen alive.
+const confirmedFor = time.Minute
+
+// brokerPause is the least time between two brokered sign-ins of one session.
+const brokerPause = 10 * time.Second
+
+// sessionRuntime is what the gate knows of a live session beside its record. It is not
+// stored: after a restart it begins anew.
+type sessionRuntime struct {
+	confirmedAt atomic.Int64 // when the application's session was last seen alive, Unix nanoseconds; 0: never
+	client      atomic.Pointer[clientHint]
+	gate        atomic.Int64 // the number of the configuration that the application's session is of
+	checkAt     atomic.Int64 // when the provider is to be asked again, Unix nanoseconds
+	checkedAt   atomic.Int64 // when it last answered, Unix nanoseconds; 0: never
+	check       atomic.Pointer[check]
+	failed      atomic.Int32 // checks since checkedAt
+	renewAt     atomic.Int64 // before when a navigation is not sent to the provider again, Unix nanoseconds
+	brokered    atomic.Pointer[brokering]
+	stamp       atomic.Pointer[stamp]
+	verdict     atomic.Pointer[verdict]
+}
+
+// brokering is the last attempt to sign a session in to the application again.
+type brokering struct {
+	at  time.Time
+	err error
+}
+
+// verdict is what a policy said of a record; it holds until either changes.
+type verdict struct {
+	record  *session.Record
+	policy  *Policy
+	permits bool
+}
+
+// runtimeOf returns what the gate knows of s.
+func runtimeOf(s *session.Session) *sessionRuntime {
+	return s.Attachment(newRuntime).(*sessionRuntime) //nolint:errcheck // the gate attaches nothing else
+}
+
+func newRuntime() any { return new(sessionRuntime) }
+
+func (v *sessionRuntime) confirm(now time.Time) { v.confirmedAt.Store(now.UnixNano()) }
+
+// signedIn notes that g has just signed the session in to the application.
+func (v *sessionRuntime) signedIn(g *Handler) {
+	v.gate.Store(g.number)
+	v.confirm(g.now())
+}
+
+// confirmed reports whether the application's session was seen alive lately,
+// and after the application last failed.
+func (v *sessionRuntime) confirmed(now time.Time, failedAt int64) bool {
+	at := v.confirmedAt.Load()
+	return at != 0 && at > failedAt && now.UnixNano()-at < int64(confirmedFor)
+}
+
+func (v *sessionRuntime) permitted(record *session.Record, policy *Policy) bool {
+	known := v.verdict.Load()
+	if known == nil || known.record != record || known.policy != policy {
+		known = &verdict{record: record, policy: policy, permits: policy.Permits(&record.Identity)}
+		v.verdict.Store(known)
+	}
+	return known.permits
+}
+
+// stamp is a record's identity in the form in which it goes upstream, made
+// once a record.
+type stamp struct {
+	record                    *session.Record
+	cookie                    string
+	user, email, name, groups []string
+}
+
+func (v *sessionRuntime) stampOf(record *session.Record, cookieName string) *stamp {
+	known := v.stamp.Load()
+	if known == nil || known.record != record {
+		known = newStamp(record, cookieName)
+		v.stamp.Store(known)
+	}
+	return known
+}

@@ -1,0 +1,156 @@
+package handler
+
+import (
+	"context"
+	"fmt"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// answerWriter is the one writer through which everything that comes from the
+// application goes to the browser. It lets the application rewrite the header
+// once, buffers nothing, and steps aside for what lies below it (Unwrap).
+//
+// An answer that says the session was forgotten, to a request that may be
+// asked again, makes it mute: nothing of it reaches the browser, and the gate
+// asks again with a new session.
+type answerWriter struct {
+	http.ResponseWriter
+	gate    *Handler
+	runtime *sessionRuntime // nil for an unstamped request
+	repeats bool            // the request may be asked again
+	mute    bool
+	status  int // 0 until the final header
+
+	cancel context.CancelFunc // of the request; nil where the deadlines below do that
+	before before
+}
+
+// before is what a request and the header of its answer were before the chain
+// ran, so that a mute answer leaves no trace, and the chain's rewrites neither.
+// Few header fields are set that early.
+type before struct {
+	names  [4]string
+	values [4][]string
+	n      int
+
+	target     url.URL
+	requestURI string
+}
+
+func (b *before) remember(w http.ResponseWriter, r *http.Request) (complete bool) {
+	for name, values := range w.Header() {
+		if b.n == len(b.names) {
+			return false
+		}
+		b.names[b.n], b.values[b.n] = name, values
+		b.n++
+	}
+	b.target, b.requestURI = *r.URL, r.RequestURI
+	return true
+}
+
+// restore puts header back.
+func (b *before) restore(header http.Header) {
+	clear(header)
+	for i := range b.n {
+		header[b.names[i]] = b.values[i]
+	}
+}
+
+// request returns a copy of r with the address that it had.
+func (b *before) request(r *http.Request) *http.Request {
+	again := r.Clone(r.Context())
+	again.URL, again.RequestURI = &b.target, b.requestURI
+	return again
+}
+
+// Unwrap lets http.ResponseController reach the server's own writer.
+func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader passes the header on, rewritten; informational ones too.
+func (w *answerWriter) WriteHeader(status int) {
+	if w.status != 0 {
+		return
+	}
+	liveness := w.gate.config.Application.Filter(w.Header(), w.runtime != nil)
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.status = status
+	}
+	if w.runtime != nil {
+		switch liveness {
+		case application.Alive:
+			w.runtime.confirm(w.gate.now())
+		case application.Forgotten:
+			if w.runtime.confirmed(w.gate.now(), w.gate.config.Gate.failedAt.Load()) {
+				// It lived a moment ago: the application may have lost all
+				// of them, and the next write of anybody must not meet that.
+				w.gate.applicationFailed()
+			}
+			if w.repeats && w.status != 0 {
+				w.mute = true
+				w.before.restore(w.Header())
+				return
+			}
+		case application.Unknown:
+		}
+		w.Header().Add("Content-Security-Policy", request.FrameAncestors) // beside the application's own
+	}
+	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout {
+		w.gate.applicationFailed()
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *answerWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.mute {
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p) //nolint:wrapcheck // a writer passes its own errors on
+}
+
+// ReadFrom keeps the way open for sendfile.
+func (w *answerWriter) ReadFrom(from io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	to := io.Writer(w.ResponseWriter)
+	if w.mute {
+		to = io.Discard
+	}
+	n, err := io.Copy(to, from)
+	if err != nil {
+		return n, fmt.Errorf("copying the answer: %w", err)
+	}
+	return n, nil
+}
+
+// FlushError implements what http.ResponseController looks for.
+func (w *answerWriter) FlushError() error {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.mute {
+		return nil
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush() //nolint:wrapcheck // a writer passes its own errors on
+}
+
+// Abort ends the transfer at once, in both directions: what is still to be
+// read or written fails. It is called when the session ends.
+func (w *answerWriter) Abort() {
+	control := http.NewResponseController(w.ResponseWriter)
+	past := time.Unix(1, 0)
+	_ = control.SetReadDeadline(past)  // a writer that has no deadlines has no transfer to end either
+	_ = control.SetWriteDeadline(past) // the same
+	if w.cancel != nil {
+		w.cancel()
+	}
+}
