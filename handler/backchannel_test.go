@@ -55,7 +55,7 @@ func newBackchannelAt(tb testing.TB, now func() time.Time, change func(*Config))
 // from signs identity in from a session at the provider and returns the cookie.
 func (b *backchannel) from(tb testing.TB, identity flow.Identity, sid string) string {
 	tb.Helper()
-	ticket, _, err := b.gate.config.Gate.Sessions.Create(tb.Context(), session.Record{Identity: identity, Tokens: flow.Tokens{SID: sid}})
+	ticket, _, err := b.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{Identity: identity, Tokens: flow.Tokens{SID: sid}})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func (b *backchannel) ask(tb testing.TB, body string, change ...func(*http.Reque
 		c(r)
 	}
 	w := httptest.NewRecorder()
-	if err := b.gate.ServeHTTP(w, r, b.chain); err != nil {
+	if err := b.handler.ServeHTTP(w, r, b.chain); err != nil {
 		tb.Fatal(err)
 	}
 	if w.Header().Get("Cache-Control") != "no-store" {
@@ -273,7 +273,7 @@ func TestBackchannelLogoutWithoutStorage(t *testing.T) {
 		b := newBackchannel(t, nil)
 		cookie, token := b.from(t, alice, "s1"), form(b.token("sub", "1"))
 		hung := &hangingStorage{memory: b.storage, released: make(chan struct{})}
-		b.gate.config.Gate.Sessions.Configure(hung, session.Limits{})
+		b.handler.config.Gate.Sessions.Configure(hung, session.Limits{})
 		began := time.Now()
 		w := b.ask(t, token)
 		if took := time.Since(began); w.Code != http.StatusOK || took != logoutAnswer {

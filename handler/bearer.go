@@ -103,7 +103,7 @@ func (h *Handler) serveBearer(w http.ResponseWriter, r *http.Request, chain appl
 	delete(r.Header, "Cookie")
 	b.runtime.stampOf(b.record, h.private).put(r, h.private, h.config.IdentityHeaders)
 	h.config.Application.Unforgeable(r)
-	answer := &answerWriter{ResponseWriter: w, gate: h, runtime: b.runtime}
+	answer := &answerWriter{ResponseWriter: w, handler: h, runtime: b.runtime}
 	defer func(ctx context.Context) {
 		h.config.Application.AfterResponse(ctx, call, r, p, answer.status, b.record.UpstreamSession)
 	}(r.Context())

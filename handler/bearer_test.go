@@ -144,9 +144,9 @@ func TestBearerAfterAReload(t *testing.T) {
 	t.Parallel()
 	f, _, _ := bearerFixture(t, Policy{})
 	f.do(t, "/bearer", "Authorization", "Bearer x")
-	stricter := f.gate.config
+	stricter := f.handler.config
 	stricter.Policy = Policy{Groups: []string{"b"}}
-	f.gate = New(stricter)
+	f.handler = New(stricter)
 	if w := f.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusForbidden {
 		t.Errorf("%d", w.Code)
 	}
@@ -156,7 +156,7 @@ func TestBearerAfterAReload(t *testing.T) {
 func TestBearerExpires(t *testing.T) {
 	t.Parallel()
 	f, p, pass := bearerFixture(t, Policy{})
-	p.introspection = fmt.Sprintf(`{"active":true,"client_id":"romm","sub":"1","exp":%d}`, f.gate.now().Unix()+10)
+	p.introspection = fmt.Sprintf(`{"active":true,"client_id":"romm","sub":"1","exp":%d}`, f.handler.now().Unix()+10)
 	f.do(t, "/bearer", "Authorization", "Bearer x")
 	pass(10 * time.Second)
 	if w := f.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusUnauthorized {
@@ -174,7 +174,7 @@ func TestBearerSignsInAgain(t *testing.T) {
 	pass(recognizedFor)
 	f.do(t, "/bearer", "Authorization", "Bearer x")
 	delete(f.app.alive, "app-ii")
-	f.gate.applicationFailed()
+	f.handler.applicationFailed()
 	pass(time.Second)
 	if w := f.do(t, "POST /bearer", "Authorization", "Bearer x"); w.Code != http.StatusOK {
 		t.Errorf("%d %s", w.Code, w.Body)

@@ -46,7 +46,7 @@ func BenchmarkSignedIn(b *testing.B) {
 			var ticket session.Ticket
 			for range c.sessions {
 				var err error
-				ticket, _, err = f.gate.config.Gate.Sessions.Create(b.Context(), session.Record{
+				ticket, _, err = f.handler.config.Gate.Sessions.Create(b.Context(), session.Record{
 					Identity: identity, UpstreamSession: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d", Created: time.Now(),
 					Tokens: flow.Tokens{ID: string(make([]byte, c.token))},
 				})
@@ -71,7 +71,7 @@ func BenchmarkSignedIn(b *testing.B) {
 				lines[0] = cookie
 				r.Header["Cookie"], r.Header["Connection"] = lines, keepAlive
 				delete(w.header, "Content-Security-Policy")
-				if err := f.gate.ServeHTTP(w, r, f.chain); err != nil {
+				if err := f.handler.ServeHTTP(w, r, f.chain); err != nil {
 					b.Fatal(err)
 				}
 			}

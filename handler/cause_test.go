@@ -58,7 +58,7 @@ func TestRewrittenCallbackIsNoLoop(t *testing.T) {
 		r.Header.Set("Sec-Fetch-Dest", "document")
 		f.chain.uri = original
 		w := httptest.NewRecorder()
-		if err := f.gate.ServeHTTP(w, r, f.chain); err != nil || strings.Contains(w.Body.String(), "rewritten · reference") != rewritten {
+		if err := f.handler.ServeHTTP(w, r, f.chain); err != nil || strings.Contains(w.Body.String(), "rewritten · reference") != rewritten {
 			t.Errorf("%s: %v\n%s", original, err, w.Body)
 		}
 	}

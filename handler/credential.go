@@ -3,15 +3,16 @@ package handler
 import (
 	"context"
 	"crypto/sha256"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"maps"
 	"net/http"
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // recognizedFor is how long a credential that the application knew is taken
@@ -66,7 +67,7 @@ func (h *Handler) serveCredential(w http.ResponseWriter, r *http.Request, chain 
 	}
 	delete(r.Header, "Cookie") // one credential is enough
 	call := authorized(application.NewCaller(chain, r, h.config.Origin), r.Header["Authorization"])
-	answer := &answerWriter{ResponseWriter: w, gate: h}
+	answer := &answerWriter{ResponseWriter: w, handler: h}
 	defer func(ctx context.Context) { h.config.Application.AfterResponse(ctx, call, r, p, answer.status, "") }(r.Context())
 	return h.serve(chain, answer, r)
 }

@@ -37,9 +37,9 @@ func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool
 		return
 	}
 	record := ended.Record()
-	last.gate.config.Logger.Info("session ended", zap.String("user", record.Identity.Username),
+	last.handler.config.Logger.Info("session ended", zap.String("user", record.Identity.Username),
 		zap.Stringer("session", ended.ID()), zap.String("reason", reason))
-	last.gate.config.Observe("ended", label(reason))
+	last.handler.config.Observe("ended", label(reason))
 	if reason == reasonRenewed {
 		return
 	}
@@ -89,14 +89,14 @@ func (g *Gate) signOut(ctx context.Context, v *sessionRuntime, upstream string) 
 	if !ok || upstream == "" {
 		return
 	}
-	if err := g.last.Load().gate.config.Application.SignOut(ctx, call, upstream); err != nil {
+	if err := g.last.Load().handler.config.Application.SignOut(ctx, call, upstream); err != nil {
 		g.logger().Debug("signing out of the application", zap.Error(err))
 	}
 }
 
 // shutAccount has the application shut what else opens the account of identity.
 func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
-	if err := g.last.Load().gate.config.Application.Shut(ctx, *identity); err != nil {
+	if err := g.last.Load().handler.config.Application.Shut(ctx, *identity); err != nil {
 		g.logger().Warn("shutting an account's other credentials", zap.String("user", identity.Username), zap.Error(err))
 	}
 }
@@ -106,7 +106,7 @@ func (g *Gate) revoke(ctx context.Context, record *session.Record) {
 	if record.Tokens.Access == "" || unproven(record) {
 		return
 	}
-	if err := g.last.Load().gate.config.RelyingParty.Revoke(ctx, record.Tokens, record.Identity); err != nil {
+	if err := g.last.Load().handler.config.RelyingParty.Revoke(ctx, record.Tokens, record.Identity); err != nil {
 		g.logger().Debug("revoking tokens", zap.Error(err))
 	}
 }

@@ -19,13 +19,13 @@ func TestEndByWhomever(t *testing.T) {
 	for name, end := range map[string]func(*site, string){
 		"by the button": func(s *site, ticket string) { s.do(s, "POST /signout", "Cookie", ticket) },
 		"one": func(s *site, ticket string) {
-			_ = s.gate.config.Gate.Sessions.End(s.Context(), s.session(ticket).ID(), "x")
+			_ = s.handler.config.Gate.Sessions.End(s.Context(), s.session(ticket).ID(), "x")
 		},
 		"all of a user": func(s *site, ticket string) {
 			identity := s.session(ticket).Record().Identity
-			_, _ = s.gate.config.Gate.Sessions.EndUser(s.Context(), session.UserKey(identity.Issuer, identity.Subject), "x")
+			_, _ = s.handler.config.Gate.Sessions.EndUser(s.Context(), session.UserKey(identity.Issuer, identity.Subject), "x")
 		},
-		"all": func(s *site, _ string) { _, _ = s.gate.config.Gate.Sessions.EndAll(s.Context(), "x") },
+		"all": func(s *site, _ string) { _, _ = s.handler.config.Gate.Sessions.EndAll(s.Context(), "x") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, refreshingClient, nil, func(s *site) {
@@ -39,7 +39,7 @@ func TestEndByWhomever(t *testing.T) {
 					s.Errorf("ended in the application: %v", ended)
 				}
 				s.calls(authelia.EndpointRevocation, 1)
-				if _, err := s.gate.config.RelyingParty.Refresh(s.Context(), tokens, identity); err == nil {
+				if _, err := s.handler.config.RelyingParty.Refresh(s.Context(), tokens, identity); err == nil {
 					s.Error("the provider takes the tokens still")
 				}
 				if w := s.do(s, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
@@ -84,9 +84,9 @@ func TestEndIsInNobodysWay(t *testing.T) {
 			s.Errorf("waited %s", waited)
 		}
 		for range 2 * workQueueSize {
-			s.gate.config.Gate.signOutReplaced(new(sessionRuntime), "app-i", false)
+			s.handler.config.Gate.signOutReplaced(new(sessionRuntime), "app-i", false)
 		}
-		if n := len(s.gate.config.Gate.ends); n > workQueueSize {
+		if n := len(s.handler.config.Gate.ends); n > workQueueSize {
 			s.Errorf("%d wait", n)
 		}
 		s.op.Up()
@@ -101,9 +101,9 @@ func TestCallsBesideRequests(t *testing.T) {
 	f := newFixture(t, nil)
 	f.do(t, "/api/x", "Cookie", f.ticket(t, alice), "User-Agent", "Firefox", "X-Forwarded-For", "198.51.100.7")
 	var s *session.Session
-	f.gate.config.Gate.Sessions.OnEnd(func(ended *session.Session, _ string, _ bool) { s = ended })
-	_, _ = f.gate.config.Gate.Sessions.EndAll(t.Context(), "x")
-	call, ok := f.gate.config.Gate.caller(runtimeOf(s))
+	f.handler.config.Gate.Sessions.OnEnd(func(ended *session.Session, _ string, _ bool) { s = ended })
+	_, _ = f.handler.config.Gate.Sessions.EndAll(t.Context(), "x")
+	call, ok := f.handler.config.Gate.caller(runtimeOf(s))
 	if !ok {
 		t.Fatal("no chain was kept")
 	}
@@ -120,7 +120,7 @@ func TestCallsBesideRequests(t *testing.T) {
 		got.Header.Get("X-Forwarded-For") != "198.51.100.7" || got.Header.Get("Cookie") != "a=b" || len(got.Header) != 3 {
 		t.Errorf("%+v", got)
 	}
-	if r := (*clientHint)(nil).request(f.gate.config.Origin); r.Host != "romm.example.com" || r.TLS == nil {
+	if r := (*clientHint)(nil).request(f.handler.config.Origin); r.Host != "romm.example.com" || r.TLS == nil {
 		t.Errorf("nobody seen: %+v", r)
 	}
 }
@@ -130,10 +130,10 @@ func TestPanicBesideRequests(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	for range 2 * workers {
-		f.gate.config.Gate.ends.add(func(context.Context) { panic("x") })
+		f.handler.config.Gate.ends.add(func(context.Context) { panic("x") })
 	}
 	done := make(chan struct{})
-	f.gate.config.Gate.ends.add(func(context.Context) { close(done) })
+	f.handler.config.Gate.ends.add(func(context.Context) { close(done) })
 	<-done
 }
 
@@ -159,7 +159,7 @@ func TestGoneIsTold(t *testing.T) {
 			f := newFixture(t, nil)
 			ticket := f.ticket(t, alice)
 			f.do(t, "/a", "Cookie", ticket)
-			if _, err := f.gate.config.Gate.Sessions.EndAll(t.Context(), reason); err != nil {
+			if _, err := f.handler.config.Gate.Sessions.EndAll(t.Context(), reason); err != nil {
 				t.Fatal(err)
 			}
 			f.endedInApplication(t, 1)

@@ -1,12 +1,13 @@
 package handler
 
 import (
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // ownMethods are the methods that each of the gate's own endpoints answers, by

@@ -127,7 +127,7 @@ func TestSchemeIsThatOfTheOrigin(t *testing.T) {
 				r.Header.Set("X-Forwarded-Proto", c.proto)
 			}
 			w := httptest.NewRecorder()
-			if err := f.gate.ServeHTTP(w, r, f.chain); err != nil || w.Code != c.status {
+			if err := f.handler.ServeHTTP(w, r, f.chain); err != nil || w.Code != c.status {
 				t.Errorf("%d, %v", w.Code, err)
 			}
 		})
@@ -144,7 +144,7 @@ func TestEarlyDataChangesNothing(t *testing.T) {
 		r := httptest.NewRequest(method, "https://romm.example.com"+path, nil)
 		r.TLS.HandshakeComplete = false
 		w := httptest.NewRecorder()
-		if err := f.gate.ServeHTTP(w, r, f.chain); err != nil || w.Code != status {
+		if err := f.handler.ServeHTTP(w, r, f.chain); err != nil || w.Code != status {
 			t.Errorf("%s: %d, %v, want %d", target, w.Code, err, status)
 		}
 	}
@@ -263,7 +263,7 @@ func TestStorageAway(t *testing.T) {
 	f := newFixture(t, nil)
 	ticket := f.ticket(t, alice)
 	restarted := newFixture(t, nil) // the same gate with nothing in memory
-	restarted.gate.config.Gate.Sessions.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
+	restarted.handler.config.Gate.Sessions.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 	f.storage.fail(errors.New("away"))
 	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
 		t.Errorf("a session in memory: %d", w.Code)
@@ -284,7 +284,7 @@ func TestErrorsPass(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) { c.PassErrors = true })
 	w := httptest.NewRecorder()
-	err := f.gate.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://evil.com/", nil), f.chain)
+	err := f.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://evil.com/", nil), f.chain)
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok || problem.Code != "misdirected" || problem.Status != 421 || problem.Reference == "" {
 		t.Errorf("%v", err)

@@ -278,7 +278,7 @@ func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 
 // bench is a gate at https://romm.example.com with everything around it.
 type fixture struct {
-	gate    *Handler
+	handler *Handler
 	app     *fakeApplication
 	storage *memory
 	chain   *chainFunc
@@ -316,7 +316,7 @@ func newSizedFixture(tb testing.TB, capacity int, change func(*Config)) *fixture
 	if change != nil {
 		change(&cfg)
 	}
-	f.gate = New(cfg)
+	f.handler = New(cfg)
 	f.chain = &chainFunc{serve: func(w http.ResponseWriter, r *http.Request) error {
 		f.seen = append(f.seen, r)
 		w.Header().Set("X-Private", "secret")
@@ -339,7 +339,7 @@ func (f *fixture) ticket(tb testing.TB, identity flow.Identity) string {
 	f.app.mu.Lock()
 	f.app.alive["app-0"] = true
 	f.app.mu.Unlock()
-	ticket, _, err := f.gate.config.Gate.Sessions.Create(tb.Context(), session.Record{
+	ticket, _, err := f.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{
 		Identity: identity, UpstreamSession: "app-0", Created: time.Now(),
 	})
 	if err != nil {
@@ -368,7 +368,7 @@ func (f *fixture) do(tb testing.TB, target string, fields ...string) *httptest.R
 	}
 	f.chain.uri = path
 	w := httptest.NewRecorder()
-	if err := f.gate.ServeHTTP(w, r, f.chain); err != nil {
+	if err := f.handler.ServeHTTP(w, r, f.chain); err != nil {
 		tb.Fatalf("%s: %v", target, err)
 	}
 	return w

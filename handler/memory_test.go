@@ -20,7 +20,7 @@ func TestMemoryPerSession(t *testing.T) {
 	}
 	tickets := make([]string, n)
 	for i := range tickets {
-		ticket, _, err := f.gate.config.Gate.Sessions.Create(t.Context(), session.Record{
+		ticket, _, err := f.handler.config.Gate.Sessions.Create(t.Context(), session.Record{
 			Identity: alice, UpstreamSession: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d", Created: time.Now(),
 		})
 		if err != nil {

@@ -167,7 +167,7 @@ func (s *site) save(ticket string) {
 func (s *site) session(ticket string) *session.Session {
 	s.Helper()
 	_, text, _ := strings.Cut(ticket, "=")
-	found, err := s.gate.config.Gate.Sessions.Lookup(s.Context(), text)
+	found, err := s.handler.config.Gate.Sessions.Lookup(s.Context(), text)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func (s *site) socket(ticket string) <-chan error {
 		for name, value := range map[string]string{"Cookie": ticket, "Connection": "Upgrade", "Upgrade": "websocket"} {
 			r.Header.Set(name, value)
 		}
-		if err := s.gate.ServeHTTP(httptest.NewRecorder(), r, chain); err != nil && !errors.Is(err, context.Canceled) {
+		if err := s.handler.ServeHTTP(httptest.NewRecorder(), r, chain); err != nil && !errors.Is(err, context.Canceled) {
 			s.Error(err)
 		}
 	}()

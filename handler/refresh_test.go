@@ -40,9 +40,9 @@ func TestExpiryUnderLoad(t *testing.T) {
 		ticket := s.as("alice")
 		s.after(time.Hour - 30*time.Second)
 		s.op.ForgetRequests()
-		s.crowd(s.gate, ticket, 200)
+		s.crowd(s.handler, ticket, 200)
 		s.settle()
-		s.crowd(s.gate, ticket, 200)
+		s.crowd(s.handler, ticket, 200)
 		s.settle()
 		s.calls(authelia.EndpointToken, 1)
 		s.calls(authelia.EndpointUserinfo, 1)
@@ -50,7 +50,7 @@ func TestExpiryUnderLoad(t *testing.T) {
 		if unproven(record) || time.Until(record.Tokens.Expires) < 50*time.Minute {
 			s.Errorf("expires in %s, unproven since %s", time.Until(record.Tokens.Expires), record.UnprovenSince)
 		}
-		if _, err := s.gate.config.RelyingParty.Recheck(s.Context(), record.Tokens, record.Identity); err != nil {
+		if _, err := s.handler.config.RelyingParty.Recheck(s.Context(), record.Tokens, record.Identity); err != nil {
 			s.Errorf("the family is dead: %v", err)
 		}
 	})
@@ -63,24 +63,24 @@ func TestExpiryOnTwoNodes(t *testing.T) {
 		ticket := s.as("alice")
 		store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})
 		store.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
-		cfg := s.gate.config
+		cfg := s.handler.config
 		cfg.Gate = NewGate(store)
 		go cfg.Gate.Run(s.Context())
 		cfg.RelyingParty = flow.New(s.partyConfig(s.party.Scopes, store))
 		other := New(cfg)
 		s.after(30 * time.Minute)
 		s.crowd(other, ticket, 1)
-		s.crowd(s.gate, ticket, 1)
+		s.crowd(s.handler, ticket, 1)
 		s.after(30*time.Minute - 20*time.Second)
 		s.op.ForgetRequests()
 		var wg sync.WaitGroup
-		for _, gate := range []*Handler{s.gate, other} {
+		for _, gate := range []*Handler{s.handler, other} {
 			wg.Go(func() { s.crowd(gate, ticket, 50) })
 		}
 		wg.Wait()
 		s.settle()
 		s.calls(authelia.EndpointToken, 1)
-		s.crowd(s.gate, ticket, 1)
+		s.crowd(s.handler, ticket, 1)
 		s.crowd(other, ticket, 1)
 		if unproven(s.session(ticket).Record()) {
 			s.Error("the family is dead")
@@ -99,7 +99,7 @@ func TestRefreshIsInNobodysWay(t *testing.T) {
 		began := time.Now()
 		s.save(ticket)
 		s.upstream(s.open("/", ticket))
-		s.crowd(s.gate, ticket, 10)
+		s.crowd(s.handler, ticket, 10)
 		if waited := time.Since(began); waited != 0 {
 			s.Errorf("waited %s", waited)
 		}
@@ -182,7 +182,7 @@ func TestSocketIsRefreshedByTimer(t *testing.T) {
 		began := time.Now()
 		s.op.DisableUser("alice")
 		<-socket
-		if took := time.Since(began); took > s.gate.config.Recheck+5*time.Second {
+		if took := time.Since(began); took > s.handler.config.Recheck+5*time.Second {
 			s.Errorf("closed after %s", took)
 		}
 		s.settle()

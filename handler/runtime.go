@@ -1,10 +1,13 @@
 package handler
 
 import (
+	"crypto/tls"
+	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // confirmedFor is how long the application's session is taken to live after it was last seen alive.
@@ -16,17 +19,17 @@ const brokerPause = 10 * time.Second
 // sessionRuntime is what the gate knows of a live session beside its record. It is not
 // stored: after a restart it begins anew.
 type sessionRuntime struct {
-	confirmedAt atomic.Int64 // when the application's session was last seen alive, Unix nanoseconds; 0: never
-	client      atomic.Pointer[clientHint]
-	gate        atomic.Int64 // the number of the configuration that the application's session is of
-	checkAt     atomic.Int64 // when the provider is to be asked again, Unix nanoseconds
-	checkedAt   atomic.Int64 // when it last answered, Unix nanoseconds; 0: never
-	check       atomic.Pointer[check]
-	failed      atomic.Int32 // checks since checkedAt
-	renewAt     atomic.Int64 // before when a navigation is not sent to the provider again, Unix nanoseconds
-	brokered    atomic.Pointer[brokering]
-	stamp       atomic.Pointer[stamp]
-	verdict     atomic.Pointer[verdict]
+	confirmedAt   atomic.Int64 // when the application's session was last seen alive, Unix nanoseconds; 0: never
+	client        atomic.Pointer[clientHint]
+	configuration atomic.Int64 // the number of the configuration that the application's session is of
+	checkAt       atomic.Int64 // when the provider is to be asked again, Unix nanoseconds
+	checkedAt     atomic.Int64 // when it last answered, Unix nanoseconds; 0: never
+	check         atomic.Pointer[check]
+	failed        atomic.Int32 // checks since checkedAt
+	renewAt       atomic.Int64 // before when a navigation is not sent to the provider again, Unix nanoseconds
+	brokered      atomic.Pointer[brokering]
+	stamp         atomic.Pointer[stamp]
+	verdict       atomic.Pointer[verdict]
 }
 
 // brokering is the last attempt to sign a session in to the application again.
@@ -53,7 +56,7 @@ func (v *sessionRuntime) confirm(now time.Time) { v.confirmedAt.Store(now.UnixNa
 
 // signedIn notes that g has just signed the session in to the application.
 func (v *sessionRuntime) signedIn(g *Handler) {
-	v.gate.Store(g.number)
+	v.configuration.Store(g.number)
 	v.confirm(g.now())
 }
 
@@ -88,4 +91,39 @@ func (v *sessionRuntime) stampOf(record *session.Record, cookieName string) *sta
 		v.stamp.Store(known)
 	}
 	return known
+}
+
+// clientHint is how a browser shows itself to the application, which tells
+// devices apart by it.
+type clientHint struct {
+	address   string
+	agent     []string
+	forwarded []string
+}
+
+// rememberClient remembers who comes with a session, once in this process.
+func (v *sessionRuntime) rememberClient(r *http.Request) {
+	if v.client.Load() == nil {
+		v.client.Store(&clientHint{r.RemoteAddr, r.Header["User-Agent"], r.Header["X-Forwarded-For"]})
+	}
+}
+
+// request returns a request as the visitor could have sent it.
+func (v *clientHint) request(origin request.Origin) *http.Request {
+	r := &http.Request{
+		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: origin.Host, Header: make(http.Header),
+	}
+	if origin.Secure() {
+		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: origin.Host}
+	}
+	if v == nil { // nobody was seen yet
+		return r
+	}
+	r.RemoteAddr = v.address
+	for name, values := range map[string][]string{"User-Agent": v.agent, "X-Forwarded-For": v.forwarded} {
+		if len(values) > 0 {
+			r.Header[name] = values
+		}
+	}
+	return r
 }

@@ -20,7 +20,7 @@ var bob = flow.Identity{Issuer: alice.Issuer, Subject: "2", Username: "bob", Ema
 // open signs identity in past the provider and returns the cookie and the session.
 func (f *fixture) open(tb testing.TB, identity flow.Identity) (string, *session.Session) {
 	tb.Helper()
-	ticket, s, err := f.gate.config.Gate.Sessions.Create(tb.Context(), session.Record{
+	ticket, s, err := f.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{
 		Identity: identity, UpstreamSession: "app-0", Created: time.Now(),
 		Tokens: flow.Tokens{Access: "authelia_at_x", Refresh: "authelia_rt_x", ID: "eyJx"},
 	})
@@ -40,7 +40,7 @@ func (f *fixture) end(tb testing.TB, body string, more ...string) *httptest.Resp
 		r.Header.Set(more[i], more[i+1])
 	}
 	w := httptest.NewRecorder()
-	if err := f.gate.ServeHTTP(w, r, f.chain); err != nil {
+	if err := f.handler.ServeHTTP(w, r, f.chain); err != nil {
 		tb.Fatal(err)
 	}
 	return w
@@ -207,7 +207,7 @@ func TestReturnToOwnSessions(t *testing.T) {
 		sessionsPath: sessionsPath, sessionsPath + "?x": "/", sessionsPath + "/": "/", request.Base + "/login": "/", request.Base: "/",
 		request.Base + "/session/../login": "/", request.Base + "/%73ession": "/",
 	} {
-		if got := f.gate.localTarget(target); got != want {
+		if got := f.handler.localTarget(target); got != want {
 			t.Errorf("%s: %s, want %s", target, got, want)
 		}
 	}

@@ -74,7 +74,7 @@ func (h *Handler) serveSession(w http.ResponseWriter, r *http.Request, chain app
 // once, if the application turns out to have forgotten the session.
 func (h *Handler) passStamped(w http.ResponseWriter, r *http.Request, chain application.Chain, call application.Caller, s *session.Session, p string, plain bool) error {
 	v := runtimeOf(s)
-	answer := &answerWriter{ResponseWriter: w, gate: h, runtime: v}
+	answer := &answerWriter{ResponseWriter: w, handler: h, runtime: v}
 	if mayRepeat(r) {
 		answer.repeats = answer.before.remember(w, r)
 	}
@@ -117,7 +117,7 @@ func (h *Handler) passStamped(w http.ResponseWriter, r *http.Request, chain appl
 		return h.passUnstamped(w, again, chain)
 	}
 	v.stampOf(s.Record(), h.private).put(again, h.private, h.config.IdentityHeaders)
-	return h.serve(chain, &answerWriter{ResponseWriter: w, gate: h, runtime: v}, again)
+	return h.serve(chain, &answerWriter{ResponseWriter: w, handler: h, runtime: v}, again)
 }
 
 // mayRepeat reports whether r can be asked a second time without anybody

@@ -92,7 +92,7 @@ func TestBrokeringIsSingleFlight(t *testing.T) {
 			r.Header.Set("Cookie", ticket)
 			w := httptest.NewRecorder()
 			chain := &chainFunc{serve: f.chain.serve}
-			if err := f.gate.ServeHTTP(w, r, chain); err != nil || w.Body.String() != "for app-i" {
+			if err := f.handler.ServeHTTP(w, r, chain); err != nil || w.Body.String() != "for app-i" {
 				t.Errorf("%v %q", err, w.Body)
 			}
 		})
@@ -144,7 +144,7 @@ func TestPanicInACall(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	f.chain.serve = func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }
-	call := application.NewCaller(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.gate.config.Origin)
+	call := application.NewCaller(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.handler.config.Origin)
 	if _, err := call(t.Context(), application.Call{Method: "GET", Target: "/x"}); !errors.Is(err, application.ErrAborted) {
 		t.Errorf("%v", err)
 	}
@@ -175,7 +175,7 @@ func TestCallCarriesTheVisitorNotTheirCredentials(t *testing.T) {
 		_, err := w.Write(make([]byte, application.AnswerLimit+1))
 		return err
 	}
-	answer, err := application.NewCaller(f.chain, visitor, f.gate.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y?z", Cookie: "a=b"})
+	answer, err := application.NewCaller(f.chain, visitor, f.handler.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y?z", Cookie: "a=b"})
 	if err != nil || answer.Status != http.StatusTeapot || len(answer.Body) != application.AnswerLimit {
 		t.Errorf("%v", err)
 	}
@@ -189,7 +189,7 @@ func TestCallForOthersTooCarriesNoHeader(t *testing.T) {
 	visitor := httptest.NewRequest(http.MethodGet, "/x", nil)
 	visitor.Header.Set("X-Junk", strings.Repeat("a", 17<<10))
 	visitor.Header.Set("User-Agent", "x")
-	_, err := application.NewCaller(f.chain, visitor, f.gate.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y", Header: http.Header{"Accept": {"x"}}, Bare: true})
+	_, err := application.NewCaller(f.chain, visitor, f.handler.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y", Header: http.Header{"Accept": {"x"}}, Bare: true})
 	if err != nil || len(f.seen) != 1 || len(f.seen[0].Header) != 1 || f.seen[0].Header.Get("Accept") != "x" {
 		t.Errorf("%v, %v", f.seen, err)
 	}
@@ -202,7 +202,7 @@ func TestCallOutlivesItsVisitor(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	f.chain.serve = func(_ http.ResponseWriter, r *http.Request) error { return r.Context().Err() }
-	if _, err := application.NewCaller(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.gate.config.Origin)(ctx, application.Call{Method: "GET", Target: "/x"}); err != nil {
+	if _, err := application.NewCaller(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.handler.config.Origin)(ctx, application.Call{Method: "GET", Target: "/x"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -229,7 +229,7 @@ func TestEndClosesStreams(t *testing.T) {
 		r.Header.Set("Cookie", ticket)
 		r.Header.Set("Connection", "Upgrade")
 		r.Header.Set("Upgrade", "websocket")
-		_ = f.gate.ServeHTTP(httptest.NewRecorder(), r, socket)
+		_ = f.handler.ServeHTTP(httptest.NewRecorder(), r, socket)
 	}()
 	<-started
 	if w := f.do(t, "POST /signout", "Cookie", ticket); w.Code != http.StatusOK {
@@ -323,7 +323,7 @@ func TestSignOutLinkOfAnotherSite(t *testing.T) {
 				method, path = "GET", c.target
 			}
 			w := f.do(t, method+" "+request.Base+path, append(fields(c.fields), "Cookie", ticket)...)
-			s, err := f.gate.config.Gate.Sessions.Lookup(t.Context(), id)
+			s, err := f.handler.config.Gate.Sessions.Lookup(t.Context(), id)
 			if err != nil || w.Code != c.status || (s == nil) != c.ends {
 				t.Errorf("%d, session %v, %v", w.Code, s, err)
 			}
@@ -368,7 +368,7 @@ func TestTwoUsersAreNeverCrossed(t *testing.T) {
 					r := httptest.NewRequest(http.MethodPost, "https://romm.example.com/api/x", nil)
 					r.TLS.HandshakeComplete = true
 					r.Header.Set("Cookie", ticket)
-					if err := f.gate.ServeHTTP(httptest.NewRecorder(), r, &chainFunc{serve: serve}); err != nil {
+					if err := f.handler.ServeHTTP(httptest.NewRecorder(), r, &chainFunc{serve: serve}); err != nil {
 						t.Error(err)
 					}
 				}
@@ -386,7 +386,7 @@ func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, name := range []string{"alice", "bob"} {
 		_, text, _ := strings.Cut(f.ticket(t, flow.Identity{Subject: name, Username: name}), "=")
-		s, err := f.gate.config.Gate.Sessions.Lookup(t.Context(), text)
+		s, err := f.handler.config.Gate.Sessions.Lookup(t.Context(), text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -395,7 +395,7 @@ func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 		wg.Go(func() {
 			for range 500_000 {
 				v.confirmedAt.Store(0)
-				if err := f.gate.ensureConfirmed(r, f.chain, s, v); err != nil || v.confirmedAt.Load() == 0 {
+				if err := f.handler.ensureConfirmed(r, f.chain, s, v); err != nil || v.confirmedAt.Load() == 0 {
 					t.Errorf("%s was answered for somebody else, %v", name, err)
 					return
 				}
@@ -451,7 +451,7 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 			ticket := f.ticket(t, alice)
 			known := &bearer{runtime: new(sessionRuntime), record: &session.Record{Identity: alice, UpstreamSession: "app-0"}, until: time.Now().Add(time.Hour)}
 			known.runtime.confirm(time.Now())
-			f.gate.config.Gate.bearers.put(sha256.Sum256([]byte("access")), known, time.Now())
+			f.handler.config.Gate.bearers.put(sha256.Sum256([]byte("access")), known, time.Now())
 			f.chain.serve = c.serve
 			for _, fields := range [][]string{
 				{"/a", "Cookie", ticket}, {"/token", "Authorization", "good"}, {"/bearer", "Authorization", "Bearer access"},
@@ -461,7 +461,7 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 				r.Header.Set(fields[1], fields[2])
 				func() {
 					defer func() { _ = recover() }()
-					_ = f.gate.ServeHTTP(httptest.NewRecorder(), r, f.chain)
+					_ = f.handler.ServeHTTP(httptest.NewRecorder(), r, f.chain)
 				}()
 			}
 			if want := []string{"/a " + c.want + " app-0", "/token " + c.want, "/bearer " + c.want + " app-0"}; !slices.Equal(f.app.answered, want) {

@@ -17,7 +17,7 @@ func TestSignedOutWhileSigningIn(t *testing.T) {
 	inBubble(t, refreshingClient, nil, func(s *site) {
 		s.app.during = func(int) {
 			key := session.UserKey("https://auth.example.com", s.op.Subject("alice"))
-			if _, err := s.gate.config.Gate.Sessions.EndUser(s.Context(), key, "backchannel_logout"); err != nil {
+			if _, err := s.handler.config.Gate.Sessions.EndUser(s.Context(), key, "backchannel_logout"); err != nil {
 				s.Error(err)
 			}
 		}

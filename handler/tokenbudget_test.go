@@ -99,16 +99,16 @@ func TestMadeUpCodesEndNoSession(t *testing.T) {
 // and once it is right everybody gets in.
 func TestWrongSecretKeepsItsPage(t *testing.T) {
 	inBubble(t, rateLimited, nil, func(s *site) {
-		right := s.gate.config.RelyingParty
+		right := s.handler.config.RelyingParty
 		wrong := s.party
 		wrong.ClientSecret = "wrong"
-		s.gate.config.RelyingParty = flow.New(wrong)
+		s.handler.config.RelyingParty = flow.New(wrong)
 		for range 40 {
 			if w := s.through(s.open("/"), "alice"); w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), "client_refused · reference") {
 				s.Fatalf("%d %s", w.Code, w.Body)
 			}
 		}
-		s.gate.config.RelyingParty = right
+		s.handler.config.RelyingParty = right
 		s.after(time.Minute)
 		s.upstream(s.open("/", s.as("alice")))
 	})

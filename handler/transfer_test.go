@@ -60,7 +60,7 @@ func TestReadFromPassesThrough(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, mute := range []bool{false, true} {
 		below := &copied{ResponseRecorder: httptest.NewRecorder()}
-		w := &answerWriter{ResponseWriter: below, gate: f.gate, status: http.StatusOK, mute: mute}
+		w := &answerWriter{ResponseWriter: below, handler: f.handler, status: http.StatusOK, mute: mute}
 		n, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(make([]byte, 1000))})
 		if want := int64(1000); n != want || err != nil || (below.n == want) == mute {
 			t.Errorf("mute %v: %d copied, %d below, %v", mute, n, below.n, err)

@@ -59,7 +59,7 @@ func TestNight(t *testing.T) {
 				if !isOpen(socket) || len(s.endedInApplication(s, 0)) != 0 {
 					s.Error("what was under way was ended")
 				}
-				_ = s.gate.config.Gate.Sessions.End(s.Context(), s.session(renewed).ID(), "x")
+				_ = s.handler.config.Gate.Sessions.End(s.Context(), s.session(renewed).ID(), "x")
 				<-socket
 			})
 		})
@@ -270,7 +270,7 @@ func TestTokensDeadOnArrival(t *testing.T) {
 			back := s.through(s.open("/library", ticket), "alice", ticket)
 			ticket = s.ticketOf(back)
 			s.op.ExpireAccessTokens()
-			err := s.gate.loseProof(s.Context(), s.session(ticket), s.session(ticket).Record().Tokens)
+			err := s.handler.loseProof(s.Context(), s.session(ticket), s.session(ticket).Record().Tokens)
 			if err != nil || !unproven(s.session(ticket).Record()) {
 				s.Fatal(err)
 			}
@@ -313,7 +313,7 @@ func TestFirstNavigationAfterLongIdle(t *testing.T) {
 func TestUnprovenOutlivesARestart(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *site) {
 		limits := session.Limits{Idle: 12 * time.Hour, Lifetime: 24 * time.Hour}
-		s.gate.config.Gate.Sessions.Configure(s.storage, limits)
+		s.handler.config.Gate.Sessions.Configure(s.storage, limits)
 		ticket := s.as("alice")
 		s.after(2 * time.Hour)
 		s.save(ticket)

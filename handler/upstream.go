@@ -2,13 +2,16 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // answerWriter is the one writer through which everything that comes from the
@@ -20,7 +23,7 @@ import (
 // asks again with a new session.
 type answerWriter struct {
 	http.ResponseWriter
-	gate    *Handler
+	handler *Handler
 	runtime *sessionRuntime // nil for an unstamped request
 	repeats bool            // the request may be asked again
 	mute    bool
@@ -77,19 +80,19 @@ func (w *answerWriter) WriteHeader(status int) {
 	if w.status != 0 {
 		return
 	}
-	liveness := w.gate.config.Application.Filter(w.Header(), w.runtime != nil)
+	liveness := w.handler.config.Application.Filter(w.Header(), w.runtime != nil)
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		w.status = status
 	}
 	if w.runtime != nil {
 		switch liveness {
 		case application.Alive:
-			w.runtime.confirm(w.gate.now())
+			w.runtime.confirm(w.handler.now())
 		case application.Forgotten:
-			if w.runtime.confirmed(w.gate.now(), w.gate.config.Gate.failedAt.Load()) {
+			if w.runtime.confirmed(w.handler.now(), w.handler.config.Gate.failedAt.Load()) {
 				// It lived a moment ago: the application may have lost all
 				// of them, and the next write of anybody must not meet that.
-				w.gate.applicationFailed()
+				w.handler.applicationFailed()
 			}
 			if w.repeats && w.status != 0 {
 				w.mute = true
@@ -101,7 +104,7 @@ func (w *answerWriter) WriteHeader(status int) {
 		w.Header().Add("Content-Security-Policy", request.FrameAncestors) // beside the application's own
 	}
 	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout {
-		w.gate.applicationFailed()
+		w.handler.applicationFailed()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -153,4 +156,34 @@ func (w *answerWriter) Abort() {
 	if w.cancel != nil {
 		w.cancel()
 	}
+}
+
+// requestBody notes that a client's body could not be read: then the request
+// failed by the client, and says nothing of the application.
+type requestBody struct {
+	io.ReadCloser
+	broken atomic.Bool
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.broken.Store(true)
+	}
+	return n, err //nolint:wrapcheck // a reader passes its own errors on
+}
+
+// serve passes r to chain, and notes if the application could not be reached:
+// reverse_proxy says so with an error, not with an answer.
+func (h *Handler) serve(chain application.Chain, w http.ResponseWriter, r *http.Request) error {
+	var body *requestBody
+	if r.Body != nil && r.Body != http.NoBody {
+		body = &requestBody{ReadCloser: r.Body}
+		r.Body = body
+	}
+	err := chain.Serve(w, r)
+	if err != nil && !errors.Is(err, context.Canceled) && (body == nil || !body.broken.Load()) {
+		h.applicationFailed()
+	}
+	return err //nolint:wrapcheck // the chain's own
 }

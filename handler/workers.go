@@ -2,16 +2,12 @@ package handler
 
 import (
 	"context"
-	"crypto/tls"
-	"net/http"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 const (
@@ -84,71 +80,6 @@ func (g *Gate) Run(ctx context.Context) {
 // no request may come of them for hours.
 func (g *Gate) recheckHeld() {
 	if last := g.last.Load(); last != nil {
-		g.Sessions.Held(func(held *session.Session) { last.gate.recheckIfDue(held, runtimeOf(held)) })
+		g.Sessions.Held(func(held *session.Session) { last.handler.recheckIfDue(held, runtimeOf(held)) })
 	}
-}
-
-// lastChain is the last configuration that answered a request, and the chain that
-// it answered with. It changes with every reload.
-type lastChain struct {
-	gate  *Handler
-	chain application.Chain
-}
-
-func (h *Handler) keep(chain application.Chain) {
-	if last := h.config.Gate.last.Load(); last == nil || last.gate != h {
-		h.config.Gate.last.Store(&lastChain{h, chain.Keep()})
-	}
-}
-
-func (g *Gate) logger() *zap.Logger {
-	if last := g.last.Load(); last != nil {
-		return last.gate.config.Logger
-	}
-	return zap.NewNop()
-}
-
-// caller returns the Caller for what no request asks for, in the name of
-// whoever was seen with the session last.
-func (g *Gate) caller(v *sessionRuntime) (application.Caller, bool) {
-	last := g.last.Load()
-	if last == nil {
-		return nil, false
-	}
-	return application.NewCaller(last.chain, v.client.Load().request(last.gate.config.Origin), last.gate.config.Origin), true
-}
-
-// clientHint is how a browser shows itself to the application, which tells
-// devices apart by it.
-type clientHint struct {
-	address   string
-	agent     []string
-	forwarded []string
-}
-
-// rememberClient remembers who comes with a session, once in this process.
-func (v *sessionRuntime) rememberClient(r *http.Request) {
-	if v.client.Load() == nil {
-		v.client.Store(&clientHint{r.RemoteAddr, r.Header["User-Agent"], r.Header["X-Forwarded-For"]})
-	}
-}
-
-// request returns a request as the visitor could have sent it.
-func (v *clientHint) request(origin request.Origin) *http.Request {
-	r := &http.Request{
-		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: origin.Host, Header: make(http.Header),
-	}
-	if origin.Secure() {
-		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: origin.Host}
-	}
-	if v == nil { // nobody was seen yet
-		return r
-	}
-	r.RemoteAddr = v.address
-	for name, values := range map[string][]string{"User-Agent": v.agent, "X-Forwarded-For": v.forwarded} {
-		if len(values) > 0 {
-			r.Header[name] = values
-		}
-	}
-	return r
 }

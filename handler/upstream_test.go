@@ -45,10 +45,10 @@ func TestBrokenBodyIsNotTheApplications(t *testing.T) {
 				if signedIn {
 					r.Header.Set("Cookie", f.ticket(t, alice))
 				}
-				if err := f.gate.ServeHTTP(httptest.NewRecorder(), r, f.chain); err == nil {
+				if err := f.handler.ServeHTTP(httptest.NewRecorder(), r, f.chain); err == nil {
 					t.Error("the chain's error is lost")
 				}
-				if f.app.failed != row.failed || (f.gate.config.Gate.failedAt.Load() != 0) != (row.failed > 0) {
+				if f.app.failed != row.failed || (f.handler.config.Gate.failedAt.Load() != 0) != (row.failed > 0) {
 					t.Errorf("taken for failed %d times", f.app.failed)
 				}
 			})

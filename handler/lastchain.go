@@ -1,0 +1,36 @@
+package handler
+
+import (
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"go.uber.org/zap"
+)
+
+// lastChain is the last configuration that answered a request, and the chain that
+// it answered with. It changes with every reload.
+type lastChain struct {
+	handler *Handler
+	chain   application.Chain
+}
+
+func (h *Handler) keep(chain application.Chain) {
+	if last := h.config.Gate.last.Load(); last == nil || last.handler != h {
+		h.config.Gate.last.Store(&lastChain{h, chain.Keep()})
+	}
+}
+
+func (g *Gate) logger() *zap.Logger {
+	if last := g.last.Load(); last != nil {
+		return last.handler.config.Logger
+	}
+	return zap.NewNop()
+}
+
+// caller returns the Caller for what no request asks for, in the name of
+// whoever was seen with the session last.
+func (g *Gate) caller(v *sessionRuntime) (application.Caller, bool) {
+	last := g.last.Load()
+	if last == nil {
+		return nil, false
+	}
+	return application.NewCaller(last.chain, v.client.Load().request(last.handler.config.Origin), last.handler.config.Origin), true
+}
