@@ -42,7 +42,7 @@ var traps = [...]trap{
 	19: {text: "RomM's container asks through a proxy", readme: "If RomM's container has `HTTP_PROXY` set, name Caddy in its `NO_PROXY`."},
 	20: {text: "Basic credentials are form-decoded", tests: "TestClientAuthentication"},
 	21: {text: "another key under the same kid", tests: "TestKeysSurviveARestart TestRotationOverlaps TestNodesThatStartTogetherAgree"},
-	22: {text: "RomM keeps the provider's metadata for its life", tests: "TestIssuerIsWhatRomMDialled", readme: "RomM keeps what it has read: restart it whenever something of this changes."},
+	22: {text: "RomM keeps the provider's metadata for its life", tests: "TestIssuerIsWhatRomMDialled", readme: "RomM reads these settings and the gate's metadata once: restart RomM after every change to them."},
 	23: {text: "metadata with keys that RomM's client library trips over", tests: "TestMetadataWire"},
 	24: {text: "ID tokens without what RomM needs", tests: "TestTokenWire TestOptionalClaims TestCodeNeedsWhatRomMNeeds"},
 	25: {text: "roles as a string, or the provider's groups", tests: "TestTokenWire TestOptionalClaims"},
@@ -67,12 +67,12 @@ var traps = [...]trap{
 	44: {text: "a spent state is a dead end", tests: "TestVersions TestDoubleClick TestAttackCrookedCallback"},
 	45: {text: "a browser shows its page without asking", tests: "TestFilter TestVersions"},
 	46: {text: "bodies are buffered, or a writer hides what lies below", tests: "TestStreams TestUploadIsNotBuffered TestBigDownload TestSendfileReachesTheServer TestReadFromPassesThrough TestScanOverTheSocket"},
-	47: {text: "RomM's ports are reachable", readme: "RomM's port must be reachable for Caddy only."},
+	47: {text: "RomM's ports are reachable", readme: "RomM's port must be reachable from Caddy only."},
 	48: {text: "a Strict cookie is not there on the way back", tests: "TestLoginCookieComesBack TestTicketCookie"},
 	49: {text: "RomM's secret key is unset, padded, or read as hex", never: "the gate does not know the key"},
 	50: {text: "a stamp for a user that a fresh RomM does not have", tests: "TestFirstAdministrator", never: "a session is RomM's own answer to a sign-in"},
-	51: {text: "who signs in here has no password", readme: "An account that RomM made at a sign-in has no password: for apps and scripts its user makes a token in RomM."},
-	52: {text: "consoles that know plain http or old TLS only", readme: "A console that knows only plain http or old TLS cannot use this site."},
+	51: {text: "who signs in here has no password", readme: "An account that RomM created at a sign-in has no password. For apps and scripts, its user creates a token in RomM."},
+	52: {text: "consoles that know plain http or old TLS only", readme: "A console that supports only plain HTTP or old TLS cannot use this site."},
 }
 
 // TestTraps: each trap has its tests, and they exist; or its sentence, and it

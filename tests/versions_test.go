@@ -73,34 +73,34 @@ func withRoles(otherwise string) func(release) string {
 }
 
 var behaviours = []behaviour{
-	{name: "sign-in, and back to the page that was asked for", run: deepLink},
+	{name: "sign-in, and back to the requested page", run: deepLink},
 	{name: "RomM's own login page and button lead there too", run: loginRoute},
 	{name: "Back after a sign-in", run: backAfterSignIn},
-	{name: "what a script is told without a session", cell: func(v release) string { return itoa(v.denied) }, run: scriptDenied},
-	{name: "the heartbeat for everybody, unstamped", run: anonymousHeartbeat},
+	{name: "the status that a script gets without a session", cell: func(v release) string { return itoa(v.denied) }, run: scriptDenied},
+	{name: "an anonymous heartbeat, unstamped", run: anonymousHeartbeat},
 	{name: "manifest and icons without a cookie", run: brandFiles},
 	{name: "the first save after a sign-in passes RomM's CSRF check", run: firstSave},
-	{name: "the same when another user signs in", run: userSwitch},
+	{name: "the same after another user signs in", run: userSwitch},
 	{name: "a scan over WebSocket", run: scanOverWebSocket},
 	{name: "a scan over polling", run: scanOverPolling},
 	{name: "no socket without a session", run: noSocket},
 	{name: "sign-out by RomM's button", run: signOutByButton},
 	{name: "sign-out by hand", run: signOutByHand},
 	{name: "RomM restarts: no read and no save is lost", run: restarted},
-	{name: "RomM's session ends: nobody notices", run: expired},
-	{name: "RomM is upgraded from the column before: nobody notices", cell: func(v release) string {
+	{name: "RomM's session ends: the user does not notice", run: expired},
+	{name: "RomM is upgraded from the release to the left: the user does not notice", cell: func(v release) string {
 		if v.name == releases[0].name {
 			return "–"
 		}
 		return ""
 	}, run: upgraded},
-	{name: "a profile that is changed in RomM stays linked", run: changedProfile},
+	{name: "a profile changed in RomM stays linked", run: changedProfile},
 	{name: "`roles`", cell: withRoles("refused"), run: roles},
 	{name: "a demotion, but never of the last administrator", cell: withRoles("–"), run: demotion},
 	{name: "the first administrator of a fresh RomM", cell: withRoles("refused"), run: firstAdministrator},
-	{name: "who is disabled in RomM stays out", run: disabledInRomM},
-	{name: "who has no account stays out, if RomM says so", cell: from("5.0"), run: registrationOff},
-	{name: "RomM knows the visitor's browser as a device", cell: from("5.0"), run: webDevice},
+	{name: "a user disabled in RomM stays out", run: disabledInRomM},
+	{name: "a user without an account stays out, if RomM does not create accounts", cell: from("5.0"), run: registrationOff},
+	{name: "RomM knows the user's browser as a device", cell: from("5.0"), run: webDevice},
 	{name: "a handheld with a `rmm_` token", cell: from("4.8"), run: handheldToken},
 	{name: "a handheld is paired", cell: from("4.8"), run: handheldPaired},
 	{name: "a handheld signs in by device code", cell: from("5.0"), run: handheldDevice},
