@@ -1,3 +1,5 @@
+// Requests without a session.
+
 package handler
 
 import (
@@ -12,58 +14,61 @@ import (
 )
 
 // serveAnonymous answers a request without a session.
-func (h *Handler) serveAnonymous(w http.ResponseWriter, r *http.Request, chain application.Chain, p string, plain bool) error {
-	kind := h.class(r, p)
-	switch h.config.Application.Access(r, p, plain) {
+func (h *Handler) serveAnonymous(in *incoming) error {
+	switch in.access() {
 	case application.Open:
-		delete(r.Header, "Authorization") // RomM answers 500 to a token it cannot read, on public paths too
-		return h.passUnstamped(w, r, chain)
+		delete(in.r.Header, "Authorization") // RomM answers 500 to a token that it cannot read, on public paths too
+		return h.passUnstamped(in, in.r)
 	case application.Credential:
-		return h.serveCredential(w, r, chain, p)
+		return h.serveCredential(in)
 	case application.Bearer:
-		return h.serveBearer(w, r, chain, p)
+		return h.serveBearer(in)
 	case application.Exchange:
-		return h.serveExchange(w, r, chain)
+		return h.serveExchange(in)
 	case application.SignIn:
-		if kind == request.Navigation {
-			if request.CookieValue(r, h.cookies.SignedOut) != "" {
+		if in.class() == request.Navigation {
+			if request.CookieValue(in.r, h.cookies.SignedOut) != "" {
 				// The application's page starts a sign-in by itself right
-				// after its user signed out; that is not what they meant.
-				return h.leave(w, r)
+				// after its user signed out, which is not what the user meant.
+				return h.leave(in)
 			}
-			return h.startLogin(w, r, chain, h.config.Application.SignInTarget(r, p, h.config.Origin), false)
+			return h.startLogin(in, h.config.Application.SignInTarget(in.r, in.path, h.config.Origin), false)
 		}
 	case application.SignOut:
-		if r.Method == http.MethodPost {
-			if request.CrossOrigin(r, h.origin, false) { // it comes without the ticket, and would take it away
-				return h.refuse(w, r, chain, kind, problem.CrossOrigin)
+		if in.r.Method == http.MethodPost {
+			if request.CrossOrigin(in.r, h.origin, false) { // it comes without the ticket, and would take it away
+				return h.refuse(in, problem.CrossOrigin)
 			}
-			return h.signOutByScript(w, r, nil)
+			return h.signOutByScript(in)
 		}
 	case application.Protected:
 	}
-	switch kind {
-	case request.Navigation:
-		target := chain.OriginalURI()
-		if came, _, _ := strings.Cut(target, "?"); request.Under(path.Clean(came), request.Base) { // every sign-in would end in another
-			return h.refuse(w, r, chain, kind, problem.Rewritten.Because(fmt.Errorf("%s became %s before it came here", came, p)))
-		}
-		return h.startLogin(w, r, chain, target, false)
-	case request.Form:
-		return h.refuse(w, r, chain, kind, problem.NotSignedIn)
-	case request.Prefetch:
-		return h.refuse(w, r, chain, kind, problem.Prefetch)
-	case request.Script:
-		denied := *problem.NotSignedIn
-		denied.Status = h.config.Application.DeniedStatus(r.Context(), application.NewCaller(chain, r, h.config.Origin))
-		return h.refuse(w, r, chain, kind, &denied)
-	case request.Socket, request.Embedded:
-	}
-	return h.refuse(w, r, chain, kind, problem.NotSignedIn)
+	return h.denyAnonymous(in)
 }
 
-// passUnstamped passes r on for nobody in particular.
-func (h *Handler) passUnstamped(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
+// denyAnonymous sends a person to the provider, and tells everything else that
+// it is not signed in, in the form that it understands.
+func (h *Handler) denyAnonymous(in *incoming) error {
+	switch in.class() {
+	case request.Navigation:
+		target := in.chain.OriginalURI()
+		if came, _, _ := strings.Cut(target, "?"); request.Under(path.Clean(came), request.Base) { // every sign-in would end in another
+			return h.refuse(in, problem.Rewritten.Because(fmt.Errorf("%s became %s before it came here", came, in.path)))
+		}
+		return h.startLogin(in, target, false)
+	case request.Prefetch:
+		return h.refuse(in, problem.Prefetch)
+	case request.Script:
+		denied := *problem.NotSignedIn
+		denied.Status = h.config.Application.DeniedStatus(in.r.Context(), in.caller())
+		return h.refuse(in, &denied)
+	case request.Form, request.Socket, request.Embedded:
+	}
+	return h.refuse(in, problem.NotSignedIn)
+}
+
+// passUnstamped passes r on without a user.
+func (h *Handler) passUnstamped(in *incoming, r *http.Request) error {
 	request.ForwardCookies(r, h.private, "")
-	return h.serve(chain, &answerWriter{ResponseWriter: w, handler: h}, r)
+	return h.serve(in.chain, &answerWriter{ResponseWriter: in.w, handler: h}, r)
 }

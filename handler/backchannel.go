@@ -1,3 +1,5 @@
+// Back-channel logout: the provider says that a user was signed out there.
+
 package handler
 
 import (
@@ -11,7 +13,6 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
@@ -36,13 +37,13 @@ var (
 // backchannelLogout answers the provider, which says that somebody was signed
 // out there (OpenID Connect Back-Channel Logout 1.0 section 2.5). It looks at
 // no cookie: the token says it all, or nothing.
-func (h *Handler) backchannelLogout(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
-	client := chain.ClientIP()
+func (h *Handler) backchannelLogout(in *incoming) error {
+	w, r, client := in.w, in.r, in.chain.ClientIP()
 	// Until it succeeds, it has failed: so many at once are bounded, too.
 	attempt, wait := h.config.Gate.logoutAttempts.Take(limit.AddressOf(client), h.now())
 	if attempt == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
-		h.refuseLogout(w, r, client, http.StatusTooManyRequests, "rate_limited", errLogoutLimited)
+		h.refuseLogout(in, http.StatusTooManyRequests, "rate_limited", errLogoutLimited)
 		return nil
 	}
 	logout, err := h.logoutOf(w, r)
@@ -52,7 +53,7 @@ func (h *Handler) backchannelLogout(w http.ResponseWriter, r *http.Request, chai
 			code = problem.ProviderUnavailable.Code
 		}
 		// 400 for whatever it is (section 2.8): no provider is known to ask again.
-		h.refuseLogout(w, r, client, http.StatusBadRequest, code, err)
+		h.refuseLogout(in, http.StatusBadRequest, code, err)
 		return nil
 	}
 	h.config.Gate.logoutAttempts.GiveBack(attempt)
@@ -82,10 +83,10 @@ func (h *Handler) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout
 
 // refuseLogout answers a logout request that ended nothing (section 2.8), with
 // pages or without: a program reads it.
-func (h *Handler) refuseLogout(w http.ResponseWriter, r *http.Request, client string, status int, code string, cause error) {
-	h.config.Logger.Info("logout request refused", zap.String("code", code), zap.Int("status", status), zap.String("client_ip", client), zap.NamedError("cause", cause))
+func (h *Handler) refuseLogout(in *incoming, status int, code string, cause error) {
+	h.config.Logger.Info("logout request refused", zap.String("code", code), zap.Int("status", status), zap.String("client_ip", in.chain.ClientIP()), zap.NamedError("cause", cause))
 	h.config.Observe("backchannel_logout", code)
-	problem.WriteJSON(w, r, status, struct {
+	problem.WriteJSON(in.w, in.r, status, struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}{"invalid_request", code}, 0)

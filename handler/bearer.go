@@ -1,12 +1,12 @@
+// Requests with an access token of the provider.
+
 package handler
 
 import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"net/http"
 	"net/netip"
-	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -85,76 +85,86 @@ func (m *bearers) remove(key [sha256.Size]byte) *bearer {
 	return known
 }
 
-// serveBearer answers a request with an access token of the provider's: it is
-// stamped as one of its user's sessions is.
-func (h *Handler) serveBearer(w http.ResponseWriter, r *http.Request, chain application.Chain, p string) error {
-	b, err := h.bearerOf(r, chain)
-	if err != nil {
-		return h.refuse(w, r, chain, request.Script, err)
-	}
-	identity, call := &b.record.Identity, application.NewCaller(chain, r, h.config.Origin)
-	chain.Identify(identity)
-	if !b.runtime.permitted(b.record, &h.config.Policy) {
-		return h.refuse(w, r, chain, request.Script, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
-	}
-	if err := h.config.Application.Guard(r.Context(), call, r, p, *identity, b.record.UpstreamSession); err != nil {
-		return h.refuse(w, r, chain, request.Script, err)
-	}
-	delete(r.Header, "Cookie")
-	b.runtime.stampOf(b.record, h.private).put(r, h.private, h.config.IdentityHeaders)
-	h.config.Application.Unforgeable(r)
-	answer := &answerWriter{ResponseWriter: w, handler: h, runtime: b.runtime}
-	defer func(ctx context.Context) {
-		h.config.Application.AfterResponse(ctx, call, r, p, answer.status, b.record.UpstreamSession)
-	}(r.Context())
-	return h.serve(chain, answer, r)
+// bearerRequest is an access token as a client brought it.
+type bearerRequest struct {
+	raw     string
+	key     [sha256.Size]byte // the token's hash
+	address netip.Prefix      // of the client
+	call    application.Caller
 }
 
-// bearerOf returns what r's access token opens. The provider is asked once a
-// minute, and the application whether its session lives as for any other.
-func (h *Handler) bearerOf(r *http.Request, chain application.Chain) (*bearer, error) {
-	_, raw, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	key := sha256.Sum256([]byte(raw))
-	known := h.config.Gate.bearers.find(key)
+// serveBearer answers a request with an access token of the provider's: it is
+// stamped like a request of one of its user's sessions.
+func (h *Handler) serveBearer(in *incoming) error {
+	b, err := h.bearerOf(in)
+	if err != nil {
+		return h.refuseAs(in, request.Script, err)
+	}
+	identity, upstream := &b.record.Identity, b.record.UpstreamSession
+	in.chain.Identify(identity)
+	if !b.runtime.permitted(b.record, &h.config.Policy) {
+		return h.refuseAs(in, request.Script, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
+	}
+	if err := h.config.Application.Guard(in.r.Context(), in.caller(), in.r, in.path, *identity, upstream); err != nil {
+		return h.refuseAs(in, request.Script, err)
+	}
+	delete(in.r.Header, "Cookie")
+	b.runtime.stampOf(b.record, h.private).put(in.r, h.private, h.config.IdentityHeaders)
+	h.config.Application.Unforgeable(in.r)
+	answer := &answerWriter{ResponseWriter: in.w, handler: h, runtime: b.runtime}
+	defer func() {
+		h.config.Application.AfterResponse(in.r.Context(), in.caller(), in.r, in.path, answer.status, upstream)
+	}()
+	return h.serve(in.chain, answer, in.r)
+}
+
+// bearerOf returns what the request's access token opens. The provider is asked
+// once a minute, and the application confirms its session as any other.
+func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
+	_, raw, _ := strings.Cut(in.r.Header.Get("Authorization"), " ")
+	token := bearerRequest{raw: raw, key: sha256.Sum256([]byte(raw))}
+	known := h.config.Gate.bearers.find(token.key)
 	if known != nil && h.now().Before(known.until) && known.runtime.confirmed(h.now(), h.config.Gate.failedAt.Load()) {
 		return known, nil
 	}
-	ctx, call, address := context.WithoutCancel(r.Context()), application.NewCaller(chain, r, h.config.Origin), limit.AddressOf(chain.ClientIP())
-	result, err, _ := h.config.Gate.calls.Do("bearer "+string(key[:])+address.String(), func() (any, error) {
+	token.call, token.address = in.caller(), limit.AddressOf(in.chain.ClientIP())
+	ctx := context.WithoutCancel(in.r.Context())
+	result, err, _ := h.config.Gate.calls.Do("bearer "+string(token.key[:])+token.address.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, bearerTimeout)
 		defer cancel()
-		b, err := h.vouched(ctx, call, raw, key, address)
+		b, err := h.vouched(ctx, token)
 		if err != nil {
 			return nil, err
 		}
-		return h.alive(ctx, call, key, b)
+		return h.alive(ctx, token, b)
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a Problem, or what becomes one
+		return nil, err
 	}
-	return result.(*bearer), nil //nolint:errcheck // the function above returns nothing else
+	b, _ := result.(*bearer)
+	return b, nil
 }
 
 // vouched asks the provider about an access token, unless it did a moment ago.
 // What it no longer vouches for is signed out of the application.
-func (h *Handler) vouched(ctx context.Context, call application.Caller, raw string, key [sha256.Size]byte, address netip.Prefix) (*bearer, error) {
-	now, known := h.now(), h.config.Gate.bearers.find(key)
+func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, error) {
+	now, known := h.now(), h.config.Gate.bearers.find(token.key)
 	if known != nil && now.Before(known.until) {
 		return known, nil
 	}
-	attempt, wait := h.config.Gate.attempts.Take(address, now)
+	attempt, wait := h.config.Gate.attempts.Take(token.address, now)
 	if attempt == nil && known == nil {
 		return nil, problem.TooManyAttempts.After(wait)
 	}
-	identity, expires, err := h.config.RelyingParty.Bearer(ctx, raw)
+	identity, expires, err := h.config.RelyingParty.Bearer(ctx, token.raw)
 	switch {
 	case errors.Is(err, flow.ErrBearerInvalid) || errors.Is(err, flow.ErrUserinfoInvalid) || errors.Is(err, flow.ErrAccountGone):
-		h.endBearers(ctx, call, h.config.Gate.bearers.remove(key))
+		h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
 		unknown := problem.CredentialUnknown.Because(err)
-		unknown.Status = h.config.Application.DeniedStatus(ctx, call)
+		unknown.Status = h.config.Application.DeniedStatus(ctx, token.call)
 		return nil, unknown
 	case err == nil && !h.config.Policy.Permits(identity):
-		h.endBearers(ctx, call, h.config.Gate.bearers.remove(key))
+		h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
 		err = problem.NotAllowed.Because(problem.NoEntryFits(identity))
 	}
 	if attempt != nil && !errors.Is(err, flow.ErrKeyReads) {
@@ -168,22 +178,22 @@ func (h *Handler) vouched(ctx context.Context, call application.Caller, raw stri
 		until = expires
 	}
 	next := &bearer{until: until, expires: expires}
-	if known != nil && reflect.DeepEqual(*identity, known.record.Identity) {
+	if known != nil && sameIdentity(identity, &known.record.Identity) {
 		next.runtime, next.record = known.runtime, known.record
-		h.config.Gate.bearers.put(key, next, now)
+		h.config.Gate.bearers.put(token.key, next, now)
 		return next, nil
 	}
-	return h.signInBearer(ctx, call, key, next, *identity)
+	return h.signInBearer(ctx, token, next, identity)
 }
 
 // alive returns b with a session that lives in the application. That the
 // application does not answer is for the request itself to find out.
-func (h *Handler) alive(ctx context.Context, call application.Caller, key [sha256.Size]byte, b *bearer) (*bearer, error) {
+func (h *Handler) alive(ctx context.Context, token bearerRequest, b *bearer) (*bearer, error) {
 	asked := h.now()
 	if b.runtime.confirmed(asked, h.config.Gate.failedAt.Load()) {
 		return b, nil
 	}
-	alive, err := h.config.Application.Confirm(ctx, call, b.record.UpstreamSession)
+	alive, err := h.config.Application.Confirm(ctx, token.call, b.record.UpstreamSession)
 	switch {
 	case err != nil:
 		h.config.Logger.Debug("confirming the application's session", zap.Error(err))
@@ -192,23 +202,23 @@ func (h *Handler) alive(ctx context.Context, call application.Caller, key [sha25
 		b.runtime.confirm(asked)
 		return b, nil
 	}
-	return h.signInBearer(ctx, call, key, &bearer{until: b.until, expires: b.expires}, b.record.Identity)
+	return h.signInBearer(ctx, token, &bearer{until: b.until, expires: b.expires}, &b.record.Identity)
 }
 
 // signInBearer signs identity in to the application and remembers next with
 // what came of it.
-func (h *Handler) signInBearer(ctx context.Context, call application.Caller, key [sha256.Size]byte, next *bearer, identity flow.Identity) (*bearer, error) {
-	upstream, err := h.config.Application.SignIn(ctx, call, identity)
+func (h *Handler) signInBearer(ctx context.Context, token bearerRequest, next *bearer, identity *flow.Identity) (*bearer, error) {
+	upstream, err := h.config.Application.SignIn(ctx, token.call, *identity)
 	if err != nil {
 		h.config.Observe("brokered", problem.Of(err).Code)
 		return nil, err //nolint:wrapcheck // the application's own problem
 	}
 	h.config.Observe("brokered", "ok")
 	h.config.Logger.Info("signed in with an access token", zap.String("user", identity.Username))
-	next.runtime, next.record = new(sessionRuntime), &session.Record{Identity: identity, UpstreamSession: upstream, Created: h.now()}
+	next.runtime, next.record = new(sessionRuntime), &session.Record{Identity: *identity, UpstreamSession: upstream, Created: h.now()}
 	next.runtime.confirm(h.now())
-	h.endBearers(ctx, call, h.config.Gate.bearers.remove(key))
-	h.endBearers(ctx, call, h.config.Gate.bearers.put(key, next, h.now())...)
+	h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
+	h.endBearers(ctx, token.call, h.config.Gate.bearers.put(token.key, next, h.now())...)
 	return next, nil
 }
 

@@ -1,3 +1,5 @@
+// The callback: what the browser brings back from the provider.
+
 package handler
 
 import (
@@ -8,84 +10,88 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// responseLimit bounds the query of an authorization response, in bytes.
-const responseLimit = 8 << 10
-
-// redemptionAge is how long a spent state is remembered: as long as its cookie lives.
-const redemptionAge = flow.LoginLifetime
-
-// redemptionTimeout bounds what happens between an authorization response and
-// the session: token request, userinfo, the application's own sign-in.
-const redemptionTimeout = 90 * time.Second
+const (
+	// responseLimit bounds the query of an authorization response, in bytes.
+	responseLimit = 8 << 10
+	// redeemedFor is how long a redeemed state is remembered: as long as its cookie lives.
+	redeemedFor = flow.LoginLifetime
+	// signInTimeout bounds what happens between an authorization response and
+	// the session: token request, userinfo, the application's own sign-in.
+	signInTimeout = 90 * time.Second
+)
 
 // callback answers the authorization response (OpenID Connect Core 1.0 section
-// 3.1.2.5). Whatever is late, spent, bookmarked or foreign ends at home for
-// who is signed in, else in one new sign-in, else on a page.
-func (h *Handler) callback(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || len(r.URL.RawQuery) > responseLimit {
-		return h.refuse(w, r, chain, request.Navigation, problem.ResponseInvalid.Because(err))
+// 3.1.2.5). Late, reused, bookmarked or unknown responses redirect signed-in
+// users home; other users get one new sign-in, and after that a page.
+func (h *Handler) callback(in *incoming) error {
+	ctx := in.r.Context()
+	query, err := url.ParseQuery(in.r.URL.RawQuery)
+	if err != nil || len(in.r.URL.RawQuery) > responseLimit {
+		return h.refuseAs(in, request.Navigation, problem.ResponseInvalid.Because(err))
 	}
 	state := query.Get("state")
-	login, cookie, err := h.config.RelyingParty.FindLogin(r.Context(), h.cookies.Prefix, r.Cookies(), state)
+	login, cookie, err := h.config.RelyingParty.FindLogin(ctx, h.cookies.Prefix, in.r.Cookies(), state)
 	switch {
 	case errors.Is(err, flow.ErrLoginUnknown) || errors.Is(err, flow.ErrLoginExpired):
-		return h.strayCallback(w, r, chain, state, err)
+		return h.strayCallback(in, state, err)
 	case err != nil:
-		return h.refuse(w, r, chain, request.Navigation, problem.StorageUnavailable.Because(err))
+		return h.refuseAs(in, request.Navigation, problem.StorageUnavailable.Because(err))
 	}
-	code, err := h.config.RelyingParty.CheckResponse(r.Context(), login, query)
+	begun := startedLogin{login, cookie}
+	code, err := h.config.RelyingParty.CheckResponse(ctx, login, query)
 	if err != nil {
-		return h.signInFailed(w, r, chain, cookie, login.ReturnTo, err)
+		return h.signInFailed(in, begun, err)
 	}
-	result, err := h.config.Gate.redeemed.Do(r.Context(), state, h.now(), func() outcome {
-		return h.signIn(r, chain, login, code)
-	})
+	result, err := h.config.Gate.redeemed.Do(ctx, state, h.now(), func() outcome { return h.signIn(in, login, code) })
 	if err != nil {
-		return err //nolint:wrapcheck // the visitor has gone; the server's own handling is right
+		return err // the client has gone; the server's own handling is right
 	}
 	if result.err != nil {
-		return h.signInFailed(w, r, chain, cookie, login.ReturnTo, result.err)
+		return h.signInFailed(in, begun, result.err)
 	}
-	http.SetCookie(w, h.cookies.Unset(cookie))
-	http.SetCookie(w, h.cookies.Set(h.cookies.Ticket, result.ticket, h.config.Lifetime))
-	h.dropBrowserCookies(w)
-	problem.Redirect(w, http.StatusSeeOther, h.localTarget(result.returnTo))
+	http.SetCookie(in.w, h.cookies.Unset(cookie))
+	http.SetCookie(in.w, h.cookies.Set(h.cookies.Ticket, result.ticket, h.config.Lifetime))
+	h.dropBrowserCookies(in.w)
+	problem.Redirect(in.w, http.StatusSeeOther, h.localTarget(result.returnTo))
 	return nil
 }
 
-// strayCallback answers a callback whose sign-in this browser knows nothing of.
-func (h *Handler) strayCallback(w http.ResponseWriter, r *http.Request, chain application.Chain, state string, cause error) error {
-	s, err := h.session(r)
-	switch {
-	case err != nil:
-		return h.refuse(w, r, chain, request.Navigation, problem.StorageUnavailable.Because(err))
-	case s != nil:
-		problem.Redirect(w, http.StatusSeeOther, "/")
-		return nil
-	case errors.Is(cause, flow.ErrLoginExpired):
-		return h.refuse(w, r, chain, request.Navigation, cause)
-	case strings.HasPrefix(state, "r."):
-		// A second try, and its cookie is missing as well.
-		return h.refuse(w, r, chain, request.Navigation, problem.CookiesMissing.Because(cause))
-	}
-	return h.startLogin(w, r, chain, "/", true)
+// startedLogin is a login that the browser brought back, and its cookie's name.
+type startedLogin struct {
+	*flow.Login
+	cookie string
 }
 
-// signInFailed ends a sign-in on a page whose way forward leads to ReturnTo.
-func (h *Handler) signInFailed(w http.ResponseWriter, r *http.Request, chain application.Chain, cookie, returnTo string, err error) error {
+// strayCallback answers a callback that fits no login of this browser.
+func (h *Handler) strayCallback(in *incoming, state string, cause error) error {
+	s, err := in.lookup()
+	switch {
+	case err != nil:
+		return h.refuseAs(in, request.Navigation, err)
+	case s != nil:
+		problem.Redirect(in.w, http.StatusSeeOther, "/")
+		return nil
+	case errors.Is(cause, flow.ErrLoginExpired):
+		return h.refuseAs(in, request.Navigation, cause)
+	case strings.HasPrefix(state, "r."): // a second try whose cookie is missing as well
+		return h.refuseAs(in, request.Navigation, problem.CookiesMissing.Because(cause))
+	}
+	return h.startLogin(in, "/", true)
+}
+
+// signInFailed ends a sign-in on a page that leads back to where it was to end.
+func (h *Handler) signInFailed(in *incoming, login startedLogin, err error) error {
 	refusal := *problem.Of(err)
-	refusal.ReturnTo = returnTo
-	http.SetCookie(w, h.cookies.Unset(cookie))
+	refusal.ReturnTo = login.ReturnTo
+	http.SetCookie(in.w, h.cookies.Unset(login.cookie))
 	h.config.Observe("signed_in", refusal.Code)
-	if h.keepsSession(r, err) {
-		problem.Redirect(w, http.StatusSeeOther, h.localTarget(returnTo))
+	if h.keepsSession(in, err) {
+		problem.Redirect(in.w, http.StatusSeeOther, h.localTarget(login.ReturnTo))
 		return nil
 	}
-	return h.refuse(w, r, chain, request.Navigation, &refusal)
+	return h.refuseAs(in, request.Navigation, &refusal)
 }

@@ -1,3 +1,5 @@
+// Clients that bring a credential of the application.
+
 package handler
 
 import (
@@ -59,17 +61,19 @@ func (m *recognized) forget(key [sha256.Size]byte) {
 	delete(m.at, key)
 }
 
-// serveCredential passes r on with its credential, unless the application
-// says that it is none.
-func (h *Handler) serveCredential(w http.ResponseWriter, r *http.Request, chain application.Chain, p string) error {
-	if err := h.recognize(r, chain); err != nil {
-		return h.refuse(w, r, chain, request.Script, err)
+// serveCredential passes the request on with its credential, unless the
+// application does not recognize it.
+func (h *Handler) serveCredential(in *incoming) error {
+	if err := h.recognize(in); err != nil {
+		return h.refuseAs(in, request.Script, err)
 	}
-	delete(r.Header, "Cookie") // one credential is enough
-	call := authorized(application.NewCaller(chain, r, h.config.Origin), r.Header["Authorization"])
-	answer := &answerWriter{ResponseWriter: w, handler: h}
-	defer func(ctx context.Context) { h.config.Application.AfterResponse(ctx, call, r, p, answer.status, "") }(r.Context())
-	return h.serve(chain, answer, r)
+	delete(in.r.Header, "Cookie") // one credential is enough
+	call := authorized(in.caller(), in.r.Header["Authorization"])
+	answer := &answerWriter{ResponseWriter: in.w, handler: h}
+	defer func() {
+		h.config.Application.AfterResponse(in.r.Context(), call, in.r, in.path, answer.status, "")
+	}()
+	return h.serve(in.chain, answer, in.r)
 }
 
 // authorized returns call with the credential that a request came with.
@@ -80,28 +84,37 @@ func authorized(call application.Caller, authorization []string) application.Cal
 	}
 }
 
-// recognize returns the problem of r's credential, nil if there is none. The
-// application is asked once a minute, and once for all of an address who bring
-// the same credential at the same time.
-func (h *Handler) recognize(r *http.Request, chain application.Chain) error {
-	authorization := r.Header.Get("Authorization")
-	key := sha256.Sum256([]byte(authorization))
-	last := h.config.Gate.recognized.last(key)
+// credentialRequest is a credential as a client brought it.
+type credentialRequest struct {
+	authorization string
+	key           [sha256.Size]byte // its hash
+	address       netip.Prefix      // of the client
+	call          application.Caller
+}
+
+// recognize returns the problem of the request's credential, nil if it is
+// good. The application is asked once a minute, and once for all requests from
+// one address that bring the same credential at the same time.
+func (h *Handler) recognize(in *incoming) error {
+	authorization := in.r.Header.Get("Authorization")
+	credential := credentialRequest{authorization: authorization, key: sha256.Sum256([]byte(authorization))}
+	last := h.config.Gate.recognized.last(credential.key)
 	if now := h.now(); !last.IsZero() && now.Sub(last) < recognizedFor {
 		return nil
 	}
-	ctx, call, address := r.Context(), application.NewCaller(chain, r, h.config.Origin), limit.AddressOf(chain.ClientIP())
-	_, err, _ := h.config.Gate.calls.Do("recognize "+string(key[:])+address.String(), func() (any, error) {
-		return nil, h.ask(ctx, call, authorization, key, address)
+	ctx := in.r.Context()
+	credential.call, credential.address = in.caller(), limit.AddressOf(in.chain.ClientIP())
+	_, err, _ := h.config.Gate.calls.Do("recognize "+string(credential.key[:])+credential.address.String(), func() (any, error) {
+		return nil, h.ask(ctx, credential)
 	})
-	return err //nolint:wrapcheck // a Problem already
+	return err
 }
 
 // ask asks the application about a credential.
-func (h *Handler) ask(ctx context.Context, call application.Caller, authorization string, key [sha256.Size]byte, address netip.Prefix) error {
+func (h *Handler) ask(ctx context.Context, credential credentialRequest) error {
 	now := h.now()
-	last := h.config.Gate.recognized.last(key)
-	attempt, wait := h.config.Gate.attempts.Take(address, now)
+	last := h.config.Gate.recognized.last(credential.key)
+	attempt, wait := h.config.Gate.attempts.Take(credential.address, now)
 	if attempt == nil && last.IsZero() {
 		// One that was good a minute ago is not shut out by what others
 		// behind the same address bring.
@@ -109,15 +122,15 @@ func (h *Handler) ask(ctx context.Context, call application.Caller, authorizatio
 	}
 	asked, cancel := context.WithTimeout(ctx, recognizeTimeout)
 	defer cancel()
-	recognition, err := h.config.Application.Recognize(asked, call, authorization)
+	recognition, err := h.config.Application.Recognize(asked, credential.call, credential.authorization)
 	switch {
 	case err == nil && recognition == application.Unrecognized:
-		h.config.Gate.recognized.forget(key)
+		h.config.Gate.recognized.forget(credential.key)
 		unknown := *problem.CredentialUnknown
-		unknown.Status = h.config.Application.DeniedStatus(ctx, call)
+		unknown.Status = h.config.Application.DeniedStatus(ctx, credential.call)
 		return &unknown
 	case err == nil && recognition == application.Recognized:
-		h.config.Gate.recognized.remember(key, now)
+		h.config.Gate.recognized.remember(credential.key, now)
 	case err != nil && now.Sub(last) < standingFor:
 		err = nil // the application looks itself, when it comes to it
 	}
@@ -130,22 +143,22 @@ func (h *Handler) ask(ctx context.Context, call application.Caller, authorizatio
 // serveExchange passes a credential in r's body on, and counts a refusal. What
 // the application says to a wrong one differs by whose it might have been; the
 // gate's answer does not.
-func (h *Handler) serveExchange(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
-	attempt, wait := h.config.Gate.attempts.Take(limit.AddressOf(chain.ClientIP()), h.now())
+func (h *Handler) serveExchange(in *incoming) error {
+	attempt, wait := h.config.Gate.attempts.Take(limit.AddressOf(in.chain.ClientIP()), h.now())
 	if attempt == nil {
-		return h.refuse(w, r, chain, request.Script, problem.TooManyAttempts.After(wait))
+		return h.refuseAs(in, request.Script, problem.TooManyAttempts.After(wait))
 	}
-	delete(r.Header, "Authorization")
-	delete(r.Header, "Cookie")
+	delete(in.r.Header, "Authorization")
+	delete(in.r.Header, "Cookie")
 	recorded := application.NewRecorder(0)
-	if err := h.serve(chain, recorded, r); err != nil {
+	if err := h.serve(in.chain, recorded, in.r); err != nil {
 		h.config.Gate.attempts.GiveBack(attempt)
 		return err
 	}
 	answer := recorded.Answer()
 	switch {
 	case answer.Status == http.StatusUnauthorized || answer.Status == http.StatusInternalServerError:
-		return h.refuse(w, r, chain, request.Script, problem.CredentialUnknown)
+		return h.refuseAs(in, request.Script, problem.CredentialUnknown)
 	case answer.Status >= http.StatusBadGateway:
 		h.applicationFailed()
 		fallthrough
@@ -153,9 +166,9 @@ func (h *Handler) serveExchange(w http.ResponseWriter, r *http.Request, chain ap
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
 	h.config.Application.Filter(answer.Header, false)
-	maps.Copy(w.Header(), answer.Header)
-	w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
-	w.WriteHeader(max(answer.Status, http.StatusOK))
-	_, err := w.Write(answer.Body)
+	maps.Copy(in.w.Header(), answer.Header)
+	in.w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
+	in.w.WriteHeader(max(answer.Status, http.StatusOK))
+	_, err := in.w.Write(answer.Body)
 	return err //nolint:wrapcheck // the client has gone
 }

@@ -191,7 +191,7 @@ func TestCredentialIsAskedAboutOnceForAll(t *testing.T) {
 			wg.Go(func() {
 				r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/token", nil)
 				r.Header.Set("Authorization", "good")
-				if err := f.handler.recognize(r, f.chain); err != nil {
+				if err := f.handler.recognize(&incoming{handler: f.handler, r: r, chain: f.chain}); err != nil {
 					t.Error(err)
 				}
 			})

@@ -1,3 +1,5 @@
+// The gate's own endpoints, below request.Base.
+
 package handler
 
 import (
@@ -5,14 +7,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// ownMethods are the methods that each of the gate's own endpoints answers, by
-// what stands behind Base.
-var ownMethods = map[string]string{
+// endpointMethods are the methods that each of the gate's own endpoints
+// answers, by its name below request.Base. The callback has no name.
+var endpointMethods = map[string]string{
 	"":                   "GET, HEAD",
 	"login":              "GET, HEAD",
 	"logout":             "GET, HEAD, POST",
@@ -21,54 +22,55 @@ var ownMethods = map[string]string{
 	"backchannel-logout": "POST",
 }
 
-// serveOwn answers the gate's own endpoints. name is what stands behind Base.
-func (h *Handler) serveOwn(w http.ResponseWriter, r *http.Request, chain application.Chain, name string) error {
-	k := h.class(r, request.Base)
-	allow, known := ownMethods[name]
+// serveOwn answers the gate's own endpoint called name.
+func (h *Handler) serveOwn(in *incoming, name string) error {
+	allow, known := endpointMethods[name]
 	switch {
 	case !known:
-		return h.refuse(w, r, chain, k, problem.NotFound)
-	case !slices.Contains(strings.Split(allow, ", "), r.Method):
-		w.Header().Set("Allow", allow) // RFC 9110 section 15.5.6
-		return h.refuse(w, r, chain, k, problem.MethodNotAllowed)
-	case (name == "" || name == "login") && r.Header.Get("Sec-Fetch-Mode") != "" && k != request.Navigation:
-		return h.refuse(w, r, chain, k, problem.NotSignedIn) // an image, a frame or a script starts no sign-in
+		return h.refuse(in, problem.NotFound)
+	case !slices.Contains(strings.Split(allow, ", "), in.r.Method):
+		in.w.Header().Set("Allow", allow) // RFC 9110 section 15.5.6
+		return h.refuse(in, problem.MethodNotAllowed)
+	case (name == "" || name == "login") && in.r.Header.Get("Sec-Fetch-Mode") != "" && in.class() != request.Navigation:
+		return h.refuse(in, problem.NotSignedIn) // an image, a frame or a script starts no sign-in
 	}
 	switch name {
 	case "login":
-		return h.login(w, r, chain, r.URL.Query().Get("next"))
+		return h.login(in)
 	case "logout":
-		if r.Method == http.MethodPost {
-			return h.signOutByPost(w, r, chain)
+		if in.r.Method == http.MethodPost {
+			return h.signOutByPost(in)
 		}
-		return h.signOutByLink(w, r, chain)
+		return h.signOutByLink(in)
 	case "signed-out":
-		return h.signedOut(w, r, k)
+		return h.signedOut(in)
 	case "session":
-		return h.serveSessions(w, r, chain)
+		return h.serveSessions(in)
 	case "backchannel-logout":
-		return h.backchannelLogout(w, r, chain)
+		return h.backchannelLogout(in)
 	}
-	if r.URL.RawQuery == "" { // bookmarked, or typed
-		return h.strayCallback(w, r, chain, "", nil)
+	if in.r.URL.RawQuery == "" { // bookmarked, or typed
+		return h.strayCallback(in, "", nil)
 	}
-	return h.callback(w, r, chain)
+	return h.callback(in)
 }
 
-// login starts a sign-in, also of who is signed in and wants to be somebody
-// else. A link of another site takes them to their page instead: it would end
-// their session, unseen where the provider asks nothing.
-func (h *Handler) login(w http.ResponseWriter, r *http.Request, chain application.Chain, next string) error {
-	switch r.Header.Get("Sec-Fetch-Site") {
+// login starts a sign-in, also for a user who is signed in and wants to be
+// another. A link of another site takes a signed-in user to their page
+// instead: a sign-in would end their session, and they would not see it where
+// the provider asks nothing.
+func (h *Handler) login(in *incoming) error {
+	next := in.r.URL.Query().Get("next")
+	switch in.r.Header.Get("Sec-Fetch-Site") {
 	case "same-site", "cross-site":
-		s, err := h.session(r)
+		s, err := in.lookup()
 		if err != nil {
-			return h.refuse(w, r, chain, request.Navigation, problem.StorageUnavailable.Because(err))
+			return h.refuseAs(in, request.Navigation, err)
 		}
 		if s != nil {
-			problem.Redirect(w, http.StatusFound, h.localTarget(next))
+			problem.Redirect(in.w, http.StatusFound, h.localTarget(next))
 			return nil
 		}
 	}
-	return h.startLogin(w, r, chain, next, false)
+	return h.startLogin(in, next, false)
 }

@@ -40,19 +40,12 @@ type Gate struct {
 func NewGate(store *session.Store) *Gate {
 	s := &Gate{
 		Sessions:     store,
-		redeemed:     limit.Once[outcome]{Aborted: outcome{err: errSignInAborted}, Age: redemptionAge},
+		redeemed:     limit.Once[outcome]{Aborted: outcome{err: errSignInAborted}, Age: redeemedFor},
 		logoutTokens: limit.UsedIDs{Age: 2 * flow.LogoutTokenAge},
 		checks:       make(workQueue, workQueueSize), ends: make(workQueue, workQueueSize),
 	}
 	store.OnEnd(s.sessionEnded)
 	return s
-}
-
-// outcome is what came of a sign-in.
-type outcome struct {
-	ticket   string
-	returnTo string
-	err      error
 }
 
 // errSignInAborted is the outcome of a sign-in that panicked.

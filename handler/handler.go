@@ -1,15 +1,16 @@
+// The gate's front door: every request comes in here and is sent on its way.
+
 package handler
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -24,17 +25,17 @@ type Config struct {
 	Gate            *Gate // shared by all instances of the gate
 	Policy          Policy
 	Lifetime        time.Duration // of a ticket in the browser
-	Recheck         time.Duration // how often the provider is asked about a session in use; 0: never, and its tokens are not refreshed
+	Recheck         time.Duration // between two re-checks of a session in use; positive
 	Unproven        time.Duration // how long a session goes on after its tokens ended
 	IdentityHeaders bool          // stamp Remote-User and its kin too
 	PassErrors      bool          // return problems instead of writing pages
 	Logger          *zap.Logger
-	Observe         func(event, code string) // counts what happens; both from fixed lists; nil: nobody counts
+	Observe         func(event, code string) // counts events; both words come from fixed lists; nil: no counting
 	Now             func() time.Time         // nil: time.Now
 }
 
 // Handler answers every request of one site. It holds configuration only; what
-// outlives a reload is in its State.
+// outlives a reload is in its Gate.
 type Handler struct {
 	config  Config
 	origin  string
@@ -43,7 +44,7 @@ type Handler struct {
 	number  int64  // of the configuration
 }
 
-// New returns the gate of cfg.
+// New returns the handler of cfg.
 func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -60,43 +61,45 @@ func New(cfg Config) *Handler {
 func (h *Handler) now() time.Time { return h.config.Now() }
 
 // ServeHTTP answers r, or passes it to chain. An error is the chain's own, or
-// a *Problem where the configuration asks to pass them.
+// a *problem.Problem where the configuration asks to pass them.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
 	request.Strip(r)
-	p, plain, ok := request.NormalPath(r)
-	if !ok {
-		return h.refuse(w, r, chain, request.Script, problem.BadRequest)
+	path, plain, ok := request.NormalPath(r)
+	in := &incoming{handler: h, w: w, r: r, chain: chain, path: path, plain: plain}
+	switch {
+	case !ok:
+		return h.refuseAs(in, request.Script, problem.BadRequest)
+	case !knownMethod(r):
+		return h.refuseAs(in, request.Script, problem.MethodNotAllowed)
 	}
-	if !knownMethod(r) {
-		return h.refuse(w, r, chain, request.Script, problem.MethodNotAllowed)
-	}
-	own := request.Under(p, request.Base)
-	if own && h.config.Application.ServeProvider(w, r, p[len(request.Base):]) {
+	name, own := in.own()
+	if own && h.config.Application.ServeProvider(w, r, path[len(request.Base):]) {
 		return nil
 	}
-	if !h.reached(r, chain) {
-		return h.refuse(w, r, chain, h.class(r, p), h.misdirected(r))
+	if !h.reached(in) {
+		return h.refuse(in, h.misdirected(r))
 	}
 	if r.TLS != nil && !r.TLS.HandshakeComplete && (own || !request.IsSafe(r.Method)) {
-		// 0-RTT data can be replayed by whoever recorded it (RFC 8470 section 5.2).
-		return h.refuse(w, r, chain, request.Script, problem.TooEarly)
+		// An attacker who recorded 0-RTT data can replay it (RFC 8470 section 5.2).
+		return h.refuseAs(in, request.Script, problem.TooEarly)
 	}
 	h.keep(chain)
 	if own {
-		return h.serveOwn(w, r, chain, strings.TrimPrefix(p[len(request.Base):], "/"))
+		return h.serveOwn(in, name)
 	}
-	s, err := h.session(r)
-	switch {
-	case s != nil:
-		return h.serveSession(w, r, chain, s, p, plain)
-	case err != nil && h.config.Application.Access(r, p, plain) != application.Open:
-		return h.refuse(w, r, chain, h.class(r, p), problem.StorageUnavailable.Because(err))
+	switch err := in.findSession(); {
+	case errors.Is(err, problem.StorageUnavailable) && in.access() == application.Open:
+		return h.serveAnonymous(in) // storage is not needed for that
+	case err != nil:
+		return h.refuse(in, err)
+	case in.session != nil:
+		return h.serveSession(in)
 	default:
-		return h.serveAnonymous(w, r, chain, p, plain)
+		return h.serveAnonymous(in)
 	}
 }
 
-// knownMethod keeps out what no client of the application sends (CVE-2026-71324).
+// knownMethod refuses methods that no client of the application sends (CVE-2026-71324).
 func knownMethod(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -107,25 +110,20 @@ func knownMethod(r *http.Request) bool {
 	return false
 }
 
-// class tells the kind of r, whose normal path is p.
-func (h *Handler) class(r *http.Request, p string) request.Class {
-	return request.Classify(r, h.config.Application.Socket(p), h.config.Application.Document(p))
-}
-
-// reached reports whether r came to the public origin. The scheme is that of
+// reached reports whether the request came to the public origin. The scheme is that of
 // the connection, or what a trusted proxy says of its own.
-func (h *Handler) reached(r *http.Request, chain application.Chain) bool {
-	if !h.config.Origin.HasHost(r.Host) {
+func (h *Handler) reached(in *incoming) bool {
+	if !h.config.Origin.HasHost(in.r.Host) {
 		return false
 	}
-	secure := r.TLS != nil
-	if !secure && h.config.Origin.Secure() && chain.TrustedProxy() {
-		secure = r.Header.Get("X-Forwarded-Proto") == "https"
+	secure := in.r.TLS != nil
+	if !secure && h.config.Origin.Secure() && in.chain.TrustedProxy() {
+		secure = in.r.Header.Get("X-Forwarded-Proto") == "https"
 	}
 	return secure == h.config.Origin.Secure()
 }
 
-// misdirected is Misdirected with both sides.
+// misdirected is problem.Misdirected with the origin that was used and the right one.
 func (h *Handler) misdirected(r *http.Request) error {
 	came := request.Origin{Scheme: "http", Host: r.Host}
 	if r.TLS != nil {
@@ -134,16 +132,8 @@ func (h *Handler) misdirected(r *http.Request) error {
 	return problem.Misdirected.Because(fmt.Errorf("the request came to %s, and redirect_uri is at %s", came, h.config.Origin))
 }
 
-// session returns the session that r's ticket opens, nil if none, and an error
-// if storage could not tell.
-func (h *Handler) session(r *http.Request) (*session.Session, error) {
-	ticket := request.CookieValue(r, h.cookies.Ticket)
-	if ticket == "" {
-		return nil, nil //nolint:nilnil // no ticket is no error, and no session
-	}
-	return h.config.Gate.Sessions.Lookup(r.Context(), ticket) //nolint:wrapcheck // StorageUnavailable says what happened
-}
-
+// applicationFailed notes that the application failed: its sessions have to
+// be confirmed again, and it may be another release when it returns.
 func (h *Handler) applicationFailed() {
 	h.config.Gate.failedAt.Store(h.now().UnixNano())
 	h.config.Application.Failed()

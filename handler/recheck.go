@@ -172,7 +172,10 @@ func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *ses
 		}
 		_, err, _ = h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
 			mine = true
-			return nil, h.signInAgain(ctx, call, s, v, identity, func(record *session.Record) { record.Identity = *identity })
+			return nil, h.signInAgain(ctx, s, resignIn{
+				call: call, identity: identity,
+				change: func(record *session.Record) { record.Identity = *identity },
+			})
 		})
 	}
 	if refusal, ok := errors.AsType[*problem.Problem](err); ok && refusal.Status == http.StatusForbidden {

@@ -1,3 +1,5 @@
+// How the gate refuses: a page, JSON or a status, by the class of the request.
+
 package handler
 
 import (
@@ -6,56 +8,59 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"go.uber.org/zap"
+
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
-	"go.uber.org/zap"
 )
 
-// problemJSON is a refusal as scripts get it.
+// problemJSON is a problem as scripts get it.
 type problemJSON struct {
 	Detail    string `json:"detail"`
 	Code      string `json:"code"`
 	Reference string `json:"reference,omitempty"`
 }
 
-// refuse answers r with the refusal that err is, in the form that its kind
-// needs. Where problems are passed it returns the *Problem instead.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, chain application.Chain, k request.Class, err error) error {
+// refuse answers the request with the problem that err is, in the form that
+// its class needs. Where problems are passed it returns the *problem.Problem instead.
+func (h *Handler) refuse(in *incoming, err error) error { return h.refuseAs(in, in.class(), err) }
+
+// refuseAs is refuse for a request that is answered like one of another class.
+func (h *Handler) refuseAs(in *incoming, class request.Class, err error) error {
 	refusal := new(*problem.Of(err))
 	refusal.Reference = rand.Text()[:10]
-	h.log(r, chain, refusal)
+	h.logRefusal(in, refusal)
 	h.config.Observe("refused", refusal.Code)
-	if r.ProtoMajor == 1 && r.Header.Get("Expect") != "" {
-		// Who asks before it uploads is not to upload; a connection that goes
-		// on would have to read all of that first.
-		w.Header().Set("Connection", "close")
+	if in.r.ProtoMajor == 1 && in.r.Header.Get("Expect") != "" {
+		// A client that asks before it uploads is told not to; a connection
+		// that stays open would have to read the upload first.
+		in.w.Header().Set("Connection", "close")
 	}
 	if h.config.PassErrors {
 		return refusal
 	}
 	switch {
-	case !k.WantsJSON():
-		h.pageOf(refusal, r, chain).Write(w, r)
-	case k == request.Script:
+	case !class.WantsJSON():
+		h.pageOf(in, refusal).Write(in.w, in.r)
+	case class == request.Script:
 		if refusal.Status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", "Bearer") // never Basic: browsers would ask for a password
+			in.w.Header().Set("WWW-Authenticate", "Bearer") // never Basic: browsers would ask for a password
 		}
 		detail := problem.Named(refusal.Title, h.config.ProviderLabel)
 		if refusal.Code == problem.NotSignedIn.Code {
-			detail = "Not authenticated" // the application's own word for it
+			detail = "Not authenticated" // the application's own words
 		}
-		problem.WriteJSON(w, r, refusal.Status, problemJSON{Detail: detail, Code: refusal.Code, Reference: refusal.Reference}, refusal.Retry)
+		problem.WriteJSON(in.w, in.r, refusal.Status, problemJSON{Detail: detail, Code: refusal.Code, Reference: refusal.Reference}, refusal.Retry)
 	default:
-		problem.OwnHeader(w, "", refusal.Retry)
-		problem.Send(w, r, refusal.Status, nil)
+		problem.OwnHeader(in.w, "", refusal.Retry)
+		problem.Send(in.w, in.r, refusal.Status, nil)
 	}
 	return nil
 }
 
-// log writes the line of a refusal. What every visitor causes all day, being
-// signed out, is for debugging.
-func (h *Handler) log(r *http.Request, chain application.Chain, refusal *problem.Problem) {
+// logRefusal writes the line of a refusal. Requests without a session are
+// everyday, so that theirs are for debugging.
+func (h *Handler) logRefusal(in *incoming, refusal *problem.Problem) {
 	write := h.config.Logger.Info
 	switch {
 	case refusal.Code == problem.NotSignedIn.Code || refusal.Code == problem.Prefetch.Code:
@@ -64,12 +69,12 @@ func (h *Handler) log(r *http.Request, chain application.Chain, refusal *problem
 		write = h.config.Logger.Warn
 	}
 	write("request refused", zap.String("code", refusal.Code), zap.Int("status", refusal.Status),
-		zap.String("reference", refusal.Reference), zap.String("method", r.Method), zap.String("path", r.URL.Path),
-		zap.String("client_ip", chain.ClientIP()), zap.NamedError("cause", refusal.Cause))
+		zap.String("reference", refusal.Reference), zap.String("method", in.r.Method), zap.String("path", in.r.URL.Path),
+		zap.String("client_ip", in.chain.ClientIP()), zap.NamedError("cause", refusal.Cause))
 }
 
 // pageOf returns the page of refusal, with its way forward.
-func (h *Handler) pageOf(refusal *problem.Problem, r *http.Request, chain application.Chain) *problem.Page {
+func (h *Handler) pageOf(in *incoming, refusal *problem.Problem) *problem.Page {
 	p := &problem.Page{
 		Status: refusal.Status, Code: refusal.Code, Retry: refusal.Retry,
 		Title: problem.Named(refusal.Title, h.config.ProviderLabel), Text: problem.Named(refusal.Text, h.config.ProviderLabel),
@@ -78,7 +83,7 @@ func (h *Handler) pageOf(refusal *problem.Problem, r *http.Request, chain applic
 	home := problem.Link{ID: "home", Label: "Open the site", Href: h.origin + "/"}
 	switch refusal.Way {
 	case problem.WayRetry:
-		p.Links = []problem.Link{{ID: "retry", Label: "Try again", Href: h.retryHref(refusal, r, chain)}}
+		p.Links = []problem.Link{{ID: "retry", Label: "Try again", Href: retryHref(in, refusal)}}
 	case problem.WayProvider:
 		p.Button = &problem.Link{ID: "sign-out", Label: problem.Named("Sign out at {provider}", h.config.ProviderLabel), Href: request.Base + "/logout"}
 		p.Links = []problem.Link{home}
@@ -89,10 +94,10 @@ func (h *Handler) pageOf(refusal *problem.Problem, r *http.Request, chain applic
 }
 
 // retryHref starts a new sign-in to where the failed one was to end.
-func (h *Handler) retryHref(refusal *problem.Problem, r *http.Request, chain application.Chain) string {
+func retryHref(in *incoming, refusal *problem.Problem) string {
 	target := refusal.ReturnTo
-	if target == "" && r.Method == http.MethodGet && !request.Under(r.URL.Path, request.Base) {
-		target = chain.OriginalURI()
+	if target == "" && in.r.Method == http.MethodGet && !request.Under(in.r.URL.Path, request.Base) {
+		target = in.chain.OriginalURI()
 	}
 	href := request.Base + "/login"
 	if target != "" && target != "/" && !strings.HasPrefix(target, request.Base) {

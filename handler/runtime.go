@@ -13,9 +13,6 @@ import (
 // confirmedFor is how long the application's session is taken to live after it was last seen alive.
 const confirmedFor = time.Minute
 
-// brokerPause is the least time between two brokered sign-ins of one session.
-const brokerPause = 10 * time.Second
-
 // sessionRuntime is what the gate knows of a live session beside its record. It is not
 // stored: after a restart it begins anew.
 type sessionRuntime struct {
@@ -30,12 +27,6 @@ type sessionRuntime struct {
 	brokered      atomic.Pointer[brokering]
 	stamp         atomic.Pointer[stamp]
 	verdict       atomic.Pointer[verdict]
-}
-
-// brokering is the last attempt to sign a session in to the application again.
-type brokering struct {
-	at  time.Time
-	err error
 }
 
 // verdict is what a policy said of a record; it holds until either changes.

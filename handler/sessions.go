@@ -1,3 +1,5 @@
+// The page on which users see and end their own sessions.
+
 package handler
 
 import (
@@ -9,7 +11,6 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
@@ -27,39 +28,40 @@ const (
 
 // serveSessions shows a user's own sessions with GET and ends one of them, or
 // all others, with POST. Nothing that it shows opens a session.
-func (h *Handler) serveSessions(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
-	k := h.class(r, "/") // a page, though its path is one of an API
+func (h *Handler) serveSessions(in *incoming) error {
+	in.path = "/" // a page, though its path is one of an API
+	k := in.class()
 	if k == request.Prefetch {
-		return h.refuse(w, r, chain, k, problem.Prefetch)
+		return h.refuse(in, problem.Prefetch)
 	}
-	s, err := h.session(r)
+	s, err := in.lookup()
 	switch {
 	case err != nil:
-		return h.refuse(w, r, chain, k, problem.StorageUnavailable.Because(err))
+		return h.refuse(in, err)
 	case s == nil && k == request.Navigation:
-		return h.startLogin(w, r, chain, sessionsPath, false)
+		return h.startLogin(in, sessionsPath, false)
 	case s == nil:
-		return h.refuse(w, r, chain, k, problem.NotSignedIn)
-	case request.CrossOrigin(r, h.origin, false):
-		return h.refuse(w, r, chain, k, problem.CrossOrigin)
+		return h.refuse(in, problem.NotSignedIn)
+	case request.CrossOrigin(in.r, h.origin, false):
+		return h.refuse(in, problem.CrossOrigin)
 	}
 	identity := &s.Record().Identity
-	chain.Identify(identity)
+	in.chain.Identify(identity)
 	if !h.config.Policy.Permits(identity) {
-		return h.refuse(w, r, chain, k, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
+		return h.refuse(in, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
 	}
-	if r.Method == http.MethodPost {
-		return h.endOwn(w, r, chain, k, s)
+	if in.r.Method == http.MethodPost {
+		return h.endOwn(in, s)
 	}
-	entries, err := h.sessionsOf(r.Context(), identity)
+	entries, err := h.sessionsOf(in.r.Context(), identity)
 	if err != nil {
-		return h.refuse(w, r, chain, k, problem.StorageUnavailable.Because(err))
+		return h.refuse(in, problem.StorageUnavailable.Because(err))
 	}
 	if k == request.Navigation {
-		sessionsPage(identity, entries, s.ID()).Write(w, r)
+		sessionsPage(identity, entries, s.ID()).Write(in.w, in.r)
 		return nil
 	}
-	problem.WriteJSON(w, r, http.StatusOK, sessionsAnswer(identity, entries, s.ID()), 0)
+	problem.WriteJSON(in.w, in.r, http.StatusOK, sessionsAnswer(identity, entries, s.ID()), 0)
 	return nil
 }
 
@@ -78,15 +80,16 @@ func (h *Handler) sessionsOf(ctx context.Context, identity *flow.Identity) ([]se
 }
 
 // endOwn ends the session that the form names, or all but s.
-func (h *Handler) endOwn(w http.ResponseWriter, r *http.Request, chain application.Chain, k request.Class, s *session.Session) error {
-	r.Body = http.MaxBytesReader(w, r.Body, endFormLimit)
+func (h *Handler) endOwn(in *incoming, s *session.Session) error {
+	r := in.r
+	r.Body = http.MaxBytesReader(in.w, r.Body, endFormLimit)
 	_ = r.ParseForm() // what cannot be read names no session
 	identity := &s.Record().Identity
 	var ids []session.ID
 	if which := r.PostForm.Get("end"); which == endOthers {
 		entries, err := h.sessionsOf(r.Context(), identity)
 		if err != nil {
-			return h.refuse(w, r, chain, k, problem.StorageUnavailable.Because(err))
+			return h.refuse(in, problem.StorageUnavailable.Because(err))
 		}
 		for _, entry := range entries {
 			if entry.ID != s.ID() {
@@ -96,35 +99,35 @@ func (h *Handler) endOwn(w http.ResponseWriter, r *http.Request, chain applicati
 	} else {
 		id, err := session.ParseID(which)
 		if err != nil {
-			return h.refuse(w, r, chain, k, problem.SessionUnknown)
+			return h.refuse(in, problem.SessionUnknown)
 		}
 		if id == s.ID() {
-			return h.signOutByBrowser(w, r, chain)
+			return h.signOutByBrowser(in)
 		}
 		head, err := h.config.Gate.Sessions.Find(r.Context(), id)
 		if err != nil {
-			return h.refuse(w, r, chain, k, problem.StorageUnavailable.Because(err))
+			return h.refuse(in, problem.StorageUnavailable.Because(err))
 		}
 		if head == nil || head.UserKey != session.UserKey(identity.Issuer, identity.Subject) {
-			return h.refuse(w, r, chain, k, problem.SessionUnknown) // nor does it say that there is one
+			return h.refuse(in, problem.SessionUnknown) // nor does it say that there is one
 		}
 		ids = append(ids, id)
 	}
-	h.endByUser(r, chain, identity, ids)
-	problem.Redirect(w, http.StatusSeeOther, sessionsPath)
+	h.endByUser(in, identity, ids)
+	problem.Redirect(in.w, http.StatusSeeOther, sessionsPath)
 	return nil
 }
 
 // endByUser ends sessions of identity that they do not use now.
-func (h *Handler) endByUser(r *http.Request, chain application.Chain, identity *flow.Identity, ids []session.ID) {
+func (h *Handler) endByUser(in *incoming, identity *flow.Identity, ids []session.ID) {
 	const reason = "ended_by_user"
-	ctx := context.WithoutCancel(r.Context())
+	ctx := context.WithoutCancel(in.r.Context())
 	for _, id := range ids {
 		if err := h.config.Gate.Sessions.End(ctx, id, reason); err != nil {
-			h.config.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
+			h.config.Logger.Warn("session ended but not persisted, will retry", zap.Error(err))
 		}
 		h.config.Logger.Info("signed out", zap.String("user", identity.Username), zap.String("reason", reason),
-			zap.Stringer("session", id), zap.String("client_ip", chain.ClientIP()))
+			zap.Stringer("session_id", id), zap.String("client_ip", in.chain.ClientIP()))
 		h.config.Observe("signed_out", reason)
 	}
 }

@@ -391,11 +391,14 @@ func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := runtimeOf(s)
-		r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/", nil)
+		in := &incoming{
+			handler: f.handler, r: httptest.NewRequest(http.MethodGet, "https://romm.example.com/", nil), chain: f.chain,
+			session: s, runtime: v,
+		}
 		wg.Go(func() {
 			for range 500_000 {
 				v.confirmedAt.Store(0)
-				if err := f.handler.ensureConfirmed(r, f.chain, s, v); err != nil || v.confirmedAt.Load() == 0 {
+				if err := f.handler.ensureConfirmed(in); err != nil || v.confirmedAt.Load() == 0 {
 					t.Errorf("%s was answered for somebody else, %v", name, err)
 					return
 				}

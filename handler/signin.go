@@ -1,3 +1,5 @@
+// Signing in: from the authorization request to the session.
+
 package handler
 
 import (
@@ -8,49 +10,56 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// startLogin sends the browser to the provider, to come back to ReturnTo.
-func (h *Handler) startLogin(w http.ResponseWriter, r *http.Request, chain application.Chain, returnTo string, restarted bool) error {
+// startLogin sends the browser to the provider, to come back to returnTo.
+func (h *Handler) startLogin(in *incoming, returnTo string, restarted bool) error {
 	returnTo = h.localTarget(returnTo)
 	fail := func(err error) error {
 		refusal := *problem.Of(err)
 		refusal.ReturnTo = returnTo
-		return h.refuse(w, r, chain, request.Navigation, &refusal)
+		return h.refuseAs(in, request.Navigation, &refusal)
 	}
-	login, location, err := h.config.RelyingParty.Begin(r.Context(), returnTo, restarted)
+	ctx := in.r.Context()
+	login, location, err := h.config.RelyingParty.Begin(ctx, returnTo, restarted)
 	if err != nil {
 		return fail(err)
 	}
-	name, value, err := h.config.RelyingParty.LoginCookie(r.Context(), h.cookies.Prefix, login)
+	name, value, err := h.config.RelyingParty.LoginCookie(ctx, h.cookies.Prefix, login)
 	if err != nil {
 		return fail(problem.StorageUnavailable.Because(err))
 	}
-	underWay := flow.LoginCookies(h.cookies.Prefix, r.Cookies())
+	underWay := flow.LoginCookies(h.cookies.Prefix, in.r.Cookies())
 	for len(underWay) >= flow.MaxLogins {
-		http.SetCookie(w, h.cookies.Unset(underWay[0]))
+		http.SetCookie(in.w, h.cookies.Unset(underWay[0]))
 		underWay = underWay[1:]
 	}
-	http.SetCookie(w, h.cookies.Set(name, value, login.Expires.Sub(h.now())))
-	if request.CookieValue(r, h.cookies.SignedOut) != "" {
-		http.SetCookie(w, h.cookies.Unset(h.cookies.SignedOut))
+	http.SetCookie(in.w, h.cookies.Set(name, value, login.Expires.Sub(h.now())))
+	if request.CookieValue(in.r, h.cookies.SignedOut) != "" {
+		http.SetCookie(in.w, h.cookies.Unset(h.cookies.SignedOut))
 	}
-	h.config.Logger.Debug("sign-in started", zap.String("client_ip", chain.ClientIP()), zap.Bool("restarted", restarted))
-	problem.Redirect(w, http.StatusFound, location)
+	h.config.Logger.Debug("sign-in started", zap.String("client_ip", in.chain.ClientIP()), zap.Bool("restarted", restarted))
+	problem.Redirect(in.w, http.StatusFound, location)
 	return nil
+}
+
+// outcome is what came of a sign-in.
+type outcome struct {
+	ticket   string
+	returnTo string
+	err      error
 }
 
 // signIn turns a code into a session: tokens, claims, policy, the
 // application's own sign-in, and only then the session.
-func (h *Handler) signIn(r *http.Request, chain application.Chain, login *flow.Login, code string) outcome {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), redemptionTimeout)
+func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(in.r.Context()), signInTimeout)
 	defer cancel()
 	began := h.now()
-	result, err := h.redeemCode(ctx, login, code, chain.ClientIP())
+	result, err := h.redeemCode(ctx, login, code, in.chain.ClientIP())
 	if err != nil {
 		return outcome{err: err}
 	}
@@ -58,9 +67,9 @@ func (h *Handler) signIn(r *http.Request, chain application.Chain, login *flow.L
 	if !h.config.Policy.Permits(identity) {
 		return outcome{err: problem.NotAllowed.Because(problem.NoEntryFits(identity))}
 	}
-	old, _ := h.session(r)
+	old, _ := in.lookup()
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
-	upstream, err := h.signInToApplication(ctx, r, chain, old, identity)
+	upstream, err := h.signInToApplication(ctx, in, old, identity)
 	if err != nil {
 		return outcome{err: err}
 	}
@@ -71,16 +80,16 @@ func (h *Handler) signIn(r *http.Request, chain application.Chain, login *flow.L
 		return outcome{err: problem.StorageUnavailable.Because(err)}
 	}
 	if old != nil && !renews {
-		h.end(ctx, old, reasonSignedInAs) // nobody goes on with somebody else's session
+		h.end(ctx, old, reasonSignedInAs) // another user's session does not go on
 	}
-	if meant, err := h.config.Gate.Sessions.EndIfRevokedSince(ctx, s, began); meant {
+	if revoked, err := h.config.Gate.Sessions.EndIfRevokedSince(ctx, s, began); revoked {
 		if err != nil {
-			h.config.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
+			h.config.Logger.Warn("session ended but not persisted, will retry", zap.Error(err))
 		}
 		return outcome{err: problem.SignedOutMeanwhile}
 	}
 	v := runtimeOf(s)
-	v.rememberClient(r)
+	v.rememberClient(in.r)
 	v.signedIn(h)
 	if renews && upstream == old.Record().UpstreamSession {
 		v.confirmedAt.Store(runtimeOf(old).confirmedAt.Load())
@@ -90,34 +99,34 @@ func (h *Handler) signIn(r *http.Request, chain application.Chain, login *flow.L
 		v.renewAt.Store(h.now().Add(renewPause).UnixNano())
 		h.replace(ctx, old, s)
 	}
-	chain.Identify(identity)
-	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session", s.ID()),
-		zap.String("client_ip", chain.ClientIP()))
+	in.chain.Identify(identity)
+	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session_id", s.ID()),
+		zap.String("client_ip", in.chain.ClientIP()))
 	h.config.Observe("signed_in", "ok")
 	return outcome{ticket: ticket.String(), returnTo: login.ReturnTo}
 }
 
-// redeemCode redeems code, unless too many of the last ones were none.
-func (h *Handler) redeemCode(ctx context.Context, login *flow.Login, code, client string) (result *flow.Result, err error) {
-	network := limit.NetworkOf(client)
+// redeemCode redeems code at the provider, unless too many recent codes were invalid.
+func (h *Handler) redeemCode(ctx context.Context, login *flow.Login, code, clientIP string) (result *flow.Result, err error) {
+	network := limit.NetworkOf(clientIP)
 	if err := h.config.Gate.tokenBudget.Begin(ctx, network, h.now); err != nil {
 		return nil, err
 	}
 	defer func() { h.config.Gate.tokenBudget.End(network, err, h.now()) }()
-	return h.config.RelyingParty.Exchange(ctx, login, code) //nolint:wrapcheck // one of flow's own
+	return h.config.RelyingParty.Exchange(ctx, login, code)
 }
 
 // signInToApplication returns the application's session for identity. A
-// sign-in that only proves old again keeps old's: nothing that is under way,
-// nor its user, has to notice.
-func (h *Handler) signInToApplication(ctx context.Context, r *http.Request, chain application.Chain, old *session.Session, identity *flow.Identity) (string, error) {
+// sign-in that only proves old again keeps old's, so that neither the user nor
+// anything that is under way notices.
+func (h *Handler) signInToApplication(ctx context.Context, in *incoming, old *session.Session, identity *flow.Identity) (string, error) {
 	if old != nil {
 		record := old.Record()
 		if unproven(record) && sameIdentity(&record.Identity, identity) && runtimeOf(old).configuration.Load() == h.number {
 			return record.UpstreamSession, nil
 		}
 	}
-	return h.config.Application.SignIn(ctx, application.NewCaller(chain, r, h.config.Origin), *identity) //nolint:wrapcheck // the application's own refusal
+	return h.config.Application.SignIn(ctx, in.caller(), *identity)
 }
 
 // replace ends old in favour of s, of the same user, in the same browser: a

@@ -1,3 +1,5 @@
+// Sessions whose tokens have ended, and how their users prove them again.
+
 package handler
 
 import (
@@ -8,14 +10,13 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 const (
-	// longIdle is after what time without a check the first navigation waits
-	// for one: who was disabled in the night sees nothing in the morning.
+	// longIdle is the time without a check after which the first navigation
+	// waits for one: a user who was disabled at night sees nothing in the morning.
 	longIdle = time.Hour
 	// provenWait is how long it waits at most.
 	provenWait = 2 * time.Second
@@ -46,14 +47,14 @@ func (h *Handler) awaited(v *sessionRuntime) *check {
 	}
 }
 
-// proveByNavigation makes the user of an unproven session prove it, if r is a
-// navigation of theirs: it passes through the provider, which knows them in
-// most cases and shows them nothing. It returns false if r is to be answered
-// all the same: whoever uses the site does not notice that the provider is away.
-func (h *Handler) proveByNavigation(w http.ResponseWriter, r *http.Request, chain application.Chain, s *session.Session, p string) (bool, error) {
-	v := runtimeOf(s)
+// proveByNavigation makes the user of an unproven session prove it, if the
+// request is a navigation of theirs: it passes through the provider, which
+// knows the browser in most cases and shows nothing. It returns false if the
+// request is to be answered as usual; a user does not notice that the provider is away.
+func (h *Handler) proveByNavigation(in *incoming) (bool, error) {
+	s, v := in.session, in.runtime
 	c := h.awaited(v)
-	if c == nil && !unproven(s.Record()) || r.Method != http.MethodGet || h.class(r, p) != request.Navigation {
+	if c == nil && !unproven(s.Record()) || in.r.Method != http.MethodGet || in.class() != request.Navigation {
 		return false, nil
 	}
 	if c != nil {
@@ -62,13 +63,13 @@ func (h *Handler) proveByNavigation(w http.ResponseWriter, r *http.Request, chai
 		select {
 		case <-c.done:
 		case <-timer.C:
-		case <-r.Context().Done():
+		case <-in.r.Context().Done():
 		}
 	}
-	target := chain.OriginalURI()
+	target := in.chain.OriginalURI()
 	if s.Ended() {
-		http.SetCookie(w, h.cookies.Unset(h.cookies.Ticket))
-		return true, h.startLogin(w, r, chain, target, false)
+		http.SetCookie(in.w, h.cookies.Unset(h.cookies.Ticket))
+		return true, h.startLogin(in, target, false)
 	}
 	if !unproven(s.Record()) || h.localTarget(target) != target { // it must come back to exactly this page
 		return false, nil
@@ -77,23 +78,23 @@ func (h *Handler) proveByNavigation(w http.ResponseWriter, r *http.Request, chai
 	if now.UnixNano() < next || !v.renewAt.CompareAndSwap(next, now.Add(renewPause).UnixNano()) {
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), provenWait)
+	ctx, cancel := context.WithTimeout(in.r.Context(), provenWait)
 	defer cancel()
 	if !h.config.RelyingParty.Answers(ctx) {
 		return false, nil
 	}
-	return true, h.startLogin(w, r, chain, target, false)
+	return true, h.startLogin(in, target, false)
 }
 
-// keepsSession reports whether a sign-in that failed because the provider broke down,
-// or was not asked for what others did, may end at the page that it was to
-// prove all the same: there is a session still. What the provider said of its
-// user is no breakdown.
-func (h *Handler) keepsSession(r *http.Request, err error) bool {
+// keepsSession reports whether a sign-in that failed may end at the page that
+// was asked for: it was only to prove a session that is still there, and it
+// failed because the provider broke down or could not be asked. What the
+// provider says about the user is no breakdown.
+func (h *Handler) keepsSession(in *incoming, err error) bool {
 	if !errors.Is(err, flow.ErrProviderUnavailable) && !errors.Is(err, problem.TooManySignIns) {
 		return false
 	}
-	s, _ := h.session(r)
+	s, _ := in.lookup()
 	if s == nil || !unproven(s.Record()) || h.outlived(s.Record()) {
 		return false
 	}

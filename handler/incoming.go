@@ -1,0 +1,107 @@
+// One request on its way through the gate, and what is known of it so far.
+
+package handler
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
+)
+
+// incoming is one request, the way to answer it, and what the gate has found
+// out about it. It belongs to the request's goroutine.
+type incoming struct {
+	handler *Handler
+	w       http.ResponseWriter
+	r       *http.Request
+	chain   application.Chain
+	path    string // normal, see request.NormalPath
+	plain   bool   // the client wrote the path in its normal form
+
+	session *session.Session // nil while no session was found
+	runtime *sessionRuntime  // of session
+
+	call application.Caller // made at first need
+}
+
+// class says how a refusal of the request has to look.
+func (in *incoming) class() request.Class {
+	app := in.handler.config.Application
+	return request.Classify(in.r, app.Socket(in.path), app.Document(in.path))
+}
+
+// access says what the request may do without a session.
+func (in *incoming) access() application.Access {
+	return in.handler.config.Application.Access(in.r, in.path, in.plain)
+}
+
+// socket reports whether the request belongs to the application's sockets:
+// WebSockets, and the polling that stands in for them.
+func (in *incoming) socket() bool {
+	return request.IsSocket(in.r) || in.handler.config.Application.Socket(in.path)
+}
+
+// caller returns the way to call the application on behalf of this client.
+func (in *incoming) caller() application.Caller {
+	if in.call == nil {
+		in.call = application.NewCaller(in.chain, in.r, in.handler.config.Origin)
+	}
+	return in.call
+}
+
+// own returns the name of the gate's own endpoint that the request is for,
+// which is empty for the callback, and false if it is for the application.
+func (in *incoming) own() (name string, ok bool) {
+	if !request.Under(in.path, request.Base) {
+		return "", false
+	}
+	return strings.TrimPrefix(in.path[len(request.Base):], "/"), true
+}
+
+// lookup returns the session that the request's ticket opens, nil if there is
+// none. An error says that storage could not tell.
+func (in *incoming) lookup() (*session.Session, error) {
+	ticket := request.CookieValue(in.r, in.handler.cookies.Ticket)
+	if ticket == "" {
+		return nil, nil
+	}
+	s, err := in.handler.config.Gate.Sessions.Lookup(in.r.Context(), ticket)
+	if err != nil {
+		return nil, problem.StorageUnavailable.Because(err)
+	}
+	return s, nil
+}
+
+// findSession looks for the session of the request, and ends one that was
+// unproven for too long, which makes the request anonymous, or that the
+// policy no longer permits, which is an error.
+func (in *incoming) findSession() error {
+	s, err := in.lookup()
+	if s == nil {
+		return err
+	}
+	h, record := in.handler, s.Record()
+	if h.outlived(record) {
+		in.endSession(s, reasonUnproven)
+		return nil
+	}
+	in.chain.Identify(&record.Identity)
+	v := runtimeOf(s)
+	if !v.permitted(record, &h.config.Policy) {
+		in.endSession(s, problem.NotAllowed.Code)
+		return problem.NotAllowed.Because(problem.NoEntryFits(&record.Identity))
+	}
+	v.rememberClient(in.r)
+	in.session, in.runtime = s, v
+	return nil
+}
+
+// endSession ends s and takes its ticket from the browser.
+func (in *incoming) endSession(s *session.Session, reason string) {
+	in.handler.end(in.r.Context(), s, reason)
+	http.SetCookie(in.w, in.handler.cookies.Unset(in.handler.cookies.Ticket))
+}
