@@ -20,11 +20,11 @@ import (
 const (
 	// logoutFormLimit bounds a logout request, in bytes: a token of 16 KiB and its name.
 	logoutFormLimit = 17 << 10
-	// logoutAnswer is how long the provider waits for an answer at most. What
-	// memory has ends at once; storage may need longer.
+	// logoutAnswer is how long the provider waits for a response at most.
+	// Sessions in memory end at once; storage may take longer.
 	logoutAnswer = 5 * time.Second
-	// logoutWork bounds the end of sessions in storage. What it did not take
-	// until then the store tries again.
+	// logoutWork bounds the end of sessions in storage. The store retries what
+	// storage did not take until then.
 	logoutWork = 2 * time.Minute
 )
 
@@ -34,12 +34,13 @@ var (
 	errLogoutLimited = errors.New("too many logout requests of this client failed")
 )
 
-// backchannelLogout answers the provider, which says that somebody was signed
-// out there (OpenID Connect Back-Channel Logout 1.0 section 2.5). It looks at
-// no cookie: the token says it all, or nothing.
+// backchannelLogout answers the provider, which says that a user was signed
+// out there (OpenID Connect Back-Channel Logout 1.0 section 2.5,
+// https://openid.net/specs/openid-connect-backchannel-1_0.html#BCRequest). It
+// reads no cookie: the logout token says everything.
 func (h *Handler) backchannelLogout(in *incoming) error {
 	w, r, client := in.w, in.r, in.chain.ClientIP()
-	// Until it succeeds, it has failed: so many at once are bounded, too.
+	// A request counts as failed until it succeeds, which bounds parallel ones too.
 	attempt, wait := h.config.Gate.logoutAttempts.Take(limit.AddressOf(client), h.now())
 	if attempt == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
@@ -52,7 +53,7 @@ func (h *Handler) backchannelLogout(in *incoming) error {
 		if errors.Is(err, flow.ErrProviderUnavailable) {
 			code = problem.ProviderUnavailable.Code
 		}
-		// 400 for whatever it is (section 2.8): no provider is known to ask again.
+		// 400 in any case (section 2.8): no provider is known to retry.
 		h.refuseLogout(in, http.StatusBadRequest, code, err)
 		return nil
 	}
@@ -73,7 +74,7 @@ func (h *Handler) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout
 	}
 	logout, err := h.config.RelyingParty.VerifyLogout(r.Context(), r.PostForm["logout_token"][0])
 	if err != nil {
-		return nil, err //nolint:wrapcheck // one of flow's own
+		return nil, err
 	}
 	if !h.config.Gate.logoutTokens.First(logout.TokenID, h.now()) { // section 2.6 (7)
 		return nil, errTokenReplayed
@@ -81,8 +82,8 @@ func (h *Handler) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout
 	return logout, nil
 }
 
-// refuseLogout answers a logout request that ended nothing (section 2.8), with
-// pages or without: a program reads it.
+// refuseLogout answers a logout request that ended no session (section 2.8).
+// It is JSON even where errors are passed: a program reads it.
 func (h *Handler) refuseLogout(in *incoming, status int, code string, cause error) {
 	h.config.Logger.Info("logout request refused", zap.String("code", code), zap.Int("status", status), zap.String("client_ip", in.chain.ClientIP()), zap.NamedError("cause", cause))
 	h.config.Observe("backchannel_logout", code)
@@ -92,8 +93,8 @@ func (h *Handler) refuseLogout(in *incoming, status int, code string, cause erro
 	}{"invalid_request", code}, 0)
 }
 
-// endByProvider ends what logout asks for. It returns when that is stored, or
-// after logoutAnswer: then it goes on beside the answer.
+// endByProvider ends the sessions that the provider named. It returns when that is stored, or
+// after logoutAnswer: then it goes on in the background.
 func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client string) {
 	const reason = "backchannel_logout"
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutWork)
@@ -110,7 +111,7 @@ func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client
 				n, err = h.config.Gate.Sessions.EndUser(ctx, session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject), reason)
 			}
 			if err != nil {
-				h.config.Logger.Warn("storing the end of sessions", zap.Error(err)) // they have ended here, and it is tried again
+				h.config.Logger.Warn("sessions ended here but not persisted, will retry", zap.Error(err))
 			}
 			h.config.Logger.Info("signed out by the provider", zap.String("reason", reason), zap.Int("sessions", n), zap.String("client_ip", client))
 		})

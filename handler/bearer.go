@@ -21,7 +21,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// bearerTimeout bounds how long the provider and the application are asked
+// bearerTimeout bounds how long the gate asks the provider and the application
 // about an access token.
 const bearerTimeout = 30 * time.Second
 
@@ -29,17 +29,17 @@ const bearerTimeout = 30 * time.Second
 // application's sessions.
 const bearersKept = 1000
 
-// endedAtOnce bounds how many of them one request signs out of the application.
+// endedAtOnce bounds how many of those one request signs out of the application.
 const endedAtOnce = 8
 
-// bearer is what the gate knows of an access token of the provider's: a
-// session that lives in memory only and as long as its token. It never
-// changes; a newer one takes its place.
+// bearer is what the gate knows about an access token of the provider: a
+// session that lives in memory only, and as long as its token. It never
+// changes; a newer one replaces it.
 type bearer struct {
 	runtime *sessionRuntime
 	record  *session.Record
 	until   time.Time // when the provider is asked again
-	expires time.Time // the token; zero: nobody knows
+	expires time.Time // the token; zero: the provider did not say
 }
 
 // bearers are the access tokens that the provider vouched for, by their hash.
@@ -55,7 +55,7 @@ func (m *bearers) find(key [sha256.Size]byte) *bearer {
 	return m.known[key]
 }
 
-// put remembers b and returns what is to be ended in turn: a few whose tokens
+// put remembers b and returns bearers to be ended in turn: a few whose tokens
 // have expired, and if there are too many, any.
 func (m *bearers) put(key [sha256.Size]byte, b *bearer, now time.Time) (ended []*bearer) {
 	m.mu.Lock()
@@ -76,7 +76,7 @@ func (m *bearers) put(key [sha256.Size]byte, b *bearer, now time.Time) (ended []
 	return ended
 }
 
-// remove returns what was there, nil if nothing.
+// remove returns the removed bearer, nil if there was none.
 func (m *bearers) remove(key [sha256.Size]byte) *bearer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -145,8 +145,8 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 	return b, nil
 }
 
-// vouched asks the provider about an access token, unless it did a moment ago.
-// What it no longer vouches for is signed out of the application.
+// vouched asks the provider about an access token, unless it answered a moment
+// ago. A token that the provider rejects is signed out of the application.
 func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, error) {
 	now, known := h.now(), h.config.Gate.bearers.find(token.key)
 	if known != nil && now.Before(known.until) {
@@ -171,7 +171,7 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it becomes a Problem
+		return nil, err
 	}
 	until := now.Add(recognizedFor)
 	if !expires.IsZero() && expires.Before(until) {
@@ -186,8 +186,8 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 	return h.signInBearer(ctx, token, next, identity)
 }
 
-// alive returns b with a session that lives in the application. That the
-// application does not answer is for the request itself to find out.
+// alive returns b with a session that is alive in the application. If the
+// application does not answer, the request goes on and finds that out.
 func (h *Handler) alive(ctx context.Context, token bearerRequest, b *bearer) (*bearer, error) {
 	asked := h.now()
 	if b.runtime.confirmed(asked, h.config.Gate.failedAt.Load()) {
@@ -196,7 +196,7 @@ func (h *Handler) alive(ctx context.Context, token bearerRequest, b *bearer) (*b
 	alive, err := h.config.Application.Confirm(ctx, token.call, b.record.UpstreamSession)
 	switch {
 	case err != nil:
-		h.config.Logger.Debug("confirming the application's session", zap.Error(err))
+		h.config.Logger.Debug("application's session could not be confirmed", zap.Error(err))
 		return b, nil
 	case alive:
 		b.runtime.confirm(asked)
@@ -206,12 +206,12 @@ func (h *Handler) alive(ctx context.Context, token bearerRequest, b *bearer) (*b
 }
 
 // signInBearer signs identity in to the application and remembers next with
-// what came of it.
+// the application's session.
 func (h *Handler) signInBearer(ctx context.Context, token bearerRequest, next *bearer, identity *flow.Identity) (*bearer, error) {
 	upstream, err := h.config.Application.SignIn(ctx, token.call, *identity)
 	if err != nil {
 		h.config.Observe("brokered", problem.Of(err).Code)
-		return nil, err //nolint:wrapcheck // the application's own problem
+		return nil, err
 	}
 	h.config.Observe("brokered", "ok")
 	h.config.Logger.Info("signed in with an access token", zap.String("user", identity.Username))
@@ -229,7 +229,7 @@ func (h *Handler) endBearers(ctx context.Context, call application.Caller, ended
 			continue
 		}
 		if err := h.config.Application.SignOut(ctx, call, b.record.UpstreamSession); err != nil {
-			h.config.Logger.Debug("signing out of the application", zap.Error(err))
+			h.config.Logger.Debug("application's session not signed out, it will expire by itself", zap.Error(err))
 		}
 	}
 }

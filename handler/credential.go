@@ -17,29 +17,29 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// recognizedFor is how long a credential that the application knew is taken
-// for good: how long a revoked one still passes.
+// recognizedFor is how long a credential that the application recognized
+// passes without another question, and so how long a revoked one still passes.
 const recognizedFor = time.Minute
 
-// standingFor is how long a credential that the application knew passes while
-// the application cannot say: a handheld is not to lose a saved game by it.
+// standingFor is how long a credential that the application recognized passes
+// while the application cannot answer, so that a handheld loses no saved game.
 const standingFor = time.Hour
 
-// recognizeTimeout bounds how long a request waits for the question.
+// recognizeTimeout bounds how long a request waits for the application's answer.
 const recognizeTimeout = 3 * time.Second
 
 // recognizedKept bounds how many credentials are remembered.
 const recognizedKept = 10_000
 
-// recognized remembers the credentials that the application knew, by their
-// hash, and when. None that it did not know gets in, so that strangers cannot
-// fill it. The zero value is ready.
+// recognized remembers when the application recognized which credential, by
+// its hash. Credentials that the application did not recognize are left out, so
+// that attackers cannot fill it. The zero value is ready.
 type recognized struct {
 	mu sync.Mutex
 	at map[[sha256.Size]byte]time.Time
 }
 
-// last is when the credential was last known good; zero: never.
+// last is when the credential was last recognized; zero: never.
 func (m *recognized) last(key [sha256.Size]byte) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -49,7 +49,7 @@ func (m *recognized) last(key [sha256.Size]byte) time.Time {
 func (m *recognized) remember(key [sha256.Size]byte, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.at == nil || len(m.at) >= recognizedKept { // to forget costs a question each
+	if m.at == nil || len(m.at) >= recognizedKept { // a forgotten credential costs one question
 		m.at = make(map[[sha256.Size]byte]time.Time)
 	}
 	m.at[key] = now
@@ -76,7 +76,7 @@ func (h *Handler) serveCredential(in *incoming) error {
 	return h.serve(in.chain, answer, in.r)
 }
 
-// authorized returns call with the credential that a request came with.
+// authorized returns call with the credential of a request.
 func authorized(call application.Caller, authorization []string) application.Caller {
 	return func(ctx context.Context, c application.Call) (*application.Answer, error) {
 		c.Header = http.Header{"Authorization": authorization}
@@ -116,8 +116,8 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) error {
 	last := h.config.Gate.recognized.last(credential.key)
 	attempt, wait := h.config.Gate.attempts.Take(credential.address, now)
 	if attempt == nil && last.IsZero() {
-		// One that was good a minute ago is not shut out by what others
-		// behind the same address bring.
+		// A credential that was good a minute ago is not refused because of
+		// other clients behind the same address.
 		return problem.TooManyAttempts.After(wait)
 	}
 	asked, cancel := context.WithTimeout(ctx, recognizeTimeout)
@@ -132,17 +132,17 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) error {
 	case err == nil && recognition == application.Recognized:
 		h.config.Gate.recognized.remember(credential.key, now)
 	case err != nil && now.Sub(last) < standingFor:
-		err = nil // the application looks itself, when it comes to it
+		err = nil // the application checks it itself when the request arrives
 	}
 	if attempt != nil {
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
-	return err //nolint:wrapcheck // a Problem of the application's
+	return err
 }
 
-// serveExchange passes a credential in r's body on, and counts a refusal. What
-// the application says to a wrong one differs by whose it might have been; the
-// gate's answer does not.
+// serveExchange passes a credential in the request's body on, and counts a
+// refusal. The application's response to a wrong one tells which accounts
+// exist; the gate's response does not.
 func (h *Handler) serveExchange(in *incoming) error {
 	attempt, wait := h.config.Gate.attempts.Take(limit.AddressOf(in.chain.ClientIP()), h.now())
 	if attempt == nil {
@@ -170,5 +170,5 @@ func (h *Handler) serveExchange(in *incoming) error {
 	in.w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
 	in.w.WriteHeader(max(answer.Status, http.StatusOK))
 	_, err := in.w.Write(answer.Body)
-	return err //nolint:wrapcheck // the client has gone
+	return err
 }

@@ -1,3 +1,5 @@
+// What follows from the end of a session, in the application and at the provider.
+
 package handler
 
 import (
@@ -15,30 +17,31 @@ import (
 // the metrics.
 const (
 	reasonSignedOut   = "signed_out"
-	reasonSignedInAs  = "signed_in_again" // as somebody else
+	reasonSignedInAs  = "signed_in_again" // as another user
 	reasonRenewed     = "renewed"         // a new session of the same user goes on
 	reasonAccountGone = "account_gone"
-	reasonUnproven    = "unproven" // nobody came to prove it again
+	reasonUnproven    = "unproven" // its user did not prove it again in time
 )
 
 const (
 	// endTimeout bounds what is done for one ended session.
 	endTimeout = 20 * time.Second
-	// lateAnswer is after what time an answer is no longer waited for that was
-	// under way when its session ended.
+	// lateAnswer is how long a response that is under way when its session ends
+	// may still use the application's session.
 	lateAnswer = 30 * time.Second
 )
 
-// sessionEnded has the application and the provider told of the end of a
-// session, whoever ended it. Both is best effort: the session has ended.
+// sessionEnded follows up on the end of a session, on whatever grounds it
+// ended: it signs out of the application and revokes the tokens at the
+// provider. Both are best effort, since the session has ended already.
 func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool) {
 	last := g.last.Load()
-	if last == nil { // nobody was served yet
+	if last == nil { // no request was served yet
 		return
 	}
 	record := ended.Record()
 	last.handler.config.Logger.Info("session ended", zap.String("user", record.Identity.Username),
-		zap.Stringer("session", ended.ID()), zap.String("reason", reason))
+		zap.Stringer("session_id", ended.ID()), zap.String("reason", reason))
 	last.handler.config.Observe("ended", label(reason))
 	if reason == reasonRenewed {
 		return
@@ -56,8 +59,8 @@ func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool
 	}
 }
 
-// signOutReplaced signs out of a session of the application that another one took the
-// place of: where answers are under way that need it, later.
+// signOutReplaced signs a replaced session of the application out, delayed
+// while responses still use it.
 func (g *Gate) signOutReplaced(v *sessionRuntime, upstream string, underWay bool) {
 	if underWay {
 		g.signOutLate(v, upstream)
@@ -66,9 +69,9 @@ func (g *Gate) signOutReplaced(v *sessionRuntime, upstream string, underWay bool
 	g.afterEnd(func(ctx context.Context) { g.signOut(ctx, v, upstream) })
 }
 
-// signOutLate signs out of the application once the answers are over that were
-// under way: RomM writes a session anew with every answer, also one that
-// ended meanwhile.
+// signOutLate signs out of the application once responses that are under way
+// are over: with every response the application stores its session again, even
+// one that was signed out meanwhile.
 func (g *Gate) signOutLate(v *sessionRuntime, upstream string) {
 	time.AfterFunc(lateAnswer, func() { g.signOutReplaced(v, upstream, false) })
 }
@@ -80,7 +83,7 @@ func (g *Gate) afterEnd(do func(context.Context)) {
 		do(ctx)
 	}
 	if !g.ends.add(bounded) {
-		g.logger().Warn("too many sessions end at once: neither the upstream nor the provider is told of this one")
+		g.logger().Warn("session ended, but neither the application nor the provider was told: too many sessions ended at once")
 	}
 }
 
@@ -90,35 +93,35 @@ func (g *Gate) signOut(ctx context.Context, v *sessionRuntime, upstream string) 
 		return
 	}
 	if err := g.last.Load().handler.config.Application.SignOut(ctx, call, upstream); err != nil {
-		g.logger().Debug("signing out of the application", zap.Error(err))
+		g.logger().Debug("application's session not signed out, it will expire by itself", zap.Error(err))
 	}
 }
 
-// shutAccount has the application shut what else opens the account of identity.
+// shutAccount makes the account's other credentials stop working.
 func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
 	if err := g.last.Load().handler.config.Application.Shut(ctx, *identity); err != nil {
-		g.logger().Warn("shutting an account's other credentials", zap.String("user", identity.Username), zap.Error(err))
+		g.logger().Warn("account's tokens and password still work: shutting them failed", zap.String("user", identity.Username), zap.Error(err))
 	}
 }
 
-// revoke tells the provider that tokens which it still takes are needed no more.
+// revoke revokes the tokens of a session that the provider still accepts.
 func (g *Gate) revoke(ctx context.Context, record *session.Record) {
 	if record.Tokens.Access == "" || unproven(record) {
 		return
 	}
 	if err := g.last.Load().handler.config.RelyingParty.Revoke(ctx, record.Tokens, record.Identity); err != nil {
-		g.logger().Debug("revoking tokens", zap.Error(err))
+		g.logger().Debug("tokens not revoked, they will expire by themselves", zap.Error(err))
 	}
 }
 
-// end ends s here and in storage; what follows from it is done beside.
+// end ends s here and in storage. sessionEnded follows up in the background.
 func (h *Handler) end(ctx context.Context, s *session.Session, reason string) {
 	if err := h.config.Gate.Sessions.End(context.WithoutCancel(ctx), s.ID(), reason); err != nil {
-		h.config.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
+		h.config.Logger.Warn("session ended here but not persisted, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
 	}
 }
 
-// label returns reason as the metrics have it: what others make up is one.
+// label returns reason as the metrics have it: reasons that are not ours are "other".
 func label(reason string) string {
 	switch reason {
 	case "operator", "backchannel_logout", "ended_by_user",

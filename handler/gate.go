@@ -1,3 +1,5 @@
+// The state that all instances of a gate share.
+
 package handler
 
 import (
@@ -11,8 +13,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
-// Gate is what a gate keeps beside its configuration. All handler instances
-// of the gate share one, and it outlives reloads.
+// Gate is the state of one gate. All handler instances of the gate share it,
+// and it outlives reloads.
 type Gate struct {
 	Sessions *session.Store
 
@@ -30,22 +32,22 @@ type Gate struct {
 	attempts   limit.Attempts
 
 	configurations atomic.Int64              // how many configurations there were
-	last           atomic.Pointer[lastChain] // by which the gate does what no request asks for
+	last           atomic.Pointer[lastChain] // for calls that no request asks for
 	checks         workQueue                 // of sessions, at the provider
 	ends           workQueue                 // of sessions, at the application and the provider
 }
 
-// NewKeys returns the state of a gate whose sessions are in store, which
-// nobody uses yet. One goroutine calls Run.
+// NewGate returns the state of a gate that keeps its sessions in store, which
+// is not in use yet. One goroutine calls Run.
 func NewGate(store *session.Store) *Gate {
-	s := &Gate{
+	g := &Gate{
 		Sessions:     store,
 		redeemed:     limit.Once[outcome]{Aborted: outcome{err: errSignInAborted}, Age: redeemedFor},
 		logoutTokens: limit.UsedIDs{Age: 2 * flow.LogoutTokenAge},
 		checks:       make(workQueue, workQueueSize), ends: make(workQueue, workQueueSize),
 	}
-	store.OnEnd(s.sessionEnded)
-	return s
+	store.OnEnd(g.sessionEnded)
+	return g
 }
 
 // errSignInAborted is the outcome of a sign-in that panicked.

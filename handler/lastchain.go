@@ -1,3 +1,5 @@
+// The chain of the last configuration, for calls that no request asks for.
+
 package handler
 
 import (
@@ -5,8 +7,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// lastChain is the last configuration that answered a request, and the chain that
-// it answered with. It changes with every reload.
+// lastChain is the last configuration that answered a request, and a chain
+// that outlives that request. It changes with every reload.
 type lastChain struct {
 	handler *Handler
 	chain   application.Chain
@@ -25,8 +27,8 @@ func (g *Gate) logger() *zap.Logger {
 	return zap.NewNop()
 }
 
-// caller returns the Caller for what no request asks for, in the name of
-// whoever was seen with the session last.
+// caller returns the Caller for calls that no request asks for, on behalf of
+// the client that was seen with the session.
 func (g *Gate) caller(v *sessionRuntime) (application.Caller, bool) {
 	last := g.last.Load()
 	if last == nil {

@@ -1,3 +1,5 @@
+// Who may use the site.
+
 package handler
 
 import (
@@ -7,8 +9,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
-// Policy says who may use the site. The zero value lets in whoever the
-// provider lets through; a policy with entries lets in whom one of them fits.
+// Policy says who may use the site. The zero value permits every user whom the
+// provider lets through; with entries, users who match no entry are refused.
 type Policy struct {
 	Groups  []string // exact names
 	Emails  []string // compared without regard to ASCII case

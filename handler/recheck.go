@@ -1,3 +1,5 @@
+// Re-checks: whether the provider still vouches for the user of a session.
+
 package handler
 
 import (
@@ -18,7 +20,7 @@ const (
 	// checkTimeout bounds one check, with all that follows from it.
 	checkTimeout = time.Minute
 	// backoffLeast and backoffMost are the pauses after the first failed check
-	// and after many; up to half is added by chance.
+	// and after many, plus up to half at random.
 	backoffLeast = 10 * time.Second
 	backoffMost  = 5 * time.Minute
 )
@@ -29,14 +31,11 @@ type check struct {
 	done  chan struct{}
 }
 
-// recheckIfDue has the provider asked, beside the request and once for all requests
-// of s, whether its user is still who they were: somebody who was disabled, or
-// taken out of a group, is out within the interval. Tokens that are about to
-// expire are refreshed before. It takes no time when nothing is due.
+// recheckIfDue starts a background re-check of the session when one is due,
+// once for all its requests: a user who was disabled, or removed from a group,
+// is out within the interval. Tokens that are about to expire are refreshed
+// first. It takes no time when nothing is due.
 func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime) {
-	if h.config.Recheck <= 0 {
-		return
-	}
 	now, due := h.now(), v.checkAt.Load()
 	if now.UnixNano() < due || !v.checkAt.CompareAndSwap(due, now.Add(checkTimeout).UnixNano()) {
 		return
@@ -54,20 +53,20 @@ func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime) {
 	}
 }
 
-// checkNow checks s and says when that is due again.
+// checkNow checks s and schedules the next check.
 func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRuntime) {
 	if s.Ended() {
 		return
 	}
 	if err := h.prove(ctx, s, v); err != nil {
 		v.checkAt.Store(h.afterFailure(v))
-		h.config.Logger.Debug("re-checking a session", zap.Stringer("session", s.ID()), zap.Error(err))
+		h.config.Logger.Debug("session could not be re-checked, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
 		return
 	}
 	v.checked(h.now(), h.nextCheck(s.Record()))
 }
 
-// checked notes that the provider was asked, and when it is to be next.
+// checked notes a successful check, and when the next one is due.
 func (v *sessionRuntime) checked(now, next time.Time) {
 	v.failed.Store(0)
 	v.checkedAt.Store(now.UnixNano())
@@ -84,7 +83,7 @@ func (h *Handler) nextCheck(record *session.Record) time.Time {
 	if record.Tokens.Refresh != "" {
 		ends = ends.Add(-refreshAhead)
 	}
-	if soon := now.Add(backoffLeast); ends.Before(soon) { // however short a token lives
+	if soon := now.Add(backoffLeast); ends.Before(soon) { // tokens may live for seconds only
 		ends = soon
 	}
 	if ends.Before(next) {
@@ -99,8 +98,8 @@ func (h *Handler) afterFailure(v *sessionRuntime) int64 {
 	return h.now().Add(pause + flow.Jitter(pause/2)).UnixNano()
 }
 
-// prove has the provider say that s is still its user's, by whatever it takes.
-// An error says that it could not be asked: that changes nothing.
+// prove checks s at the provider, and refreshes its tokens where that takes
+// new ones. An error says that the provider could not be asked, which changes nothing.
 func (h *Handler) prove(ctx context.Context, s *session.Session, v *sessionRuntime) error {
 	record := s.Record()
 	if unproven(record) {
@@ -110,7 +109,7 @@ func (h *Handler) prove(ctx context.Context, s *session.Session, v *sessionRunti
 		return nil
 	}
 	if record.Tokens.Refresh != "" && !h.now().Before(record.Tokens.Expires.Add(-refreshAhead)) {
-		// What is left of the access token is good for the question below.
+		// Until it expires, the access token is good for the check below.
 		if err := h.refresh(ctx, s, record.Tokens); err != nil && !h.now().Before(record.Tokens.Expires) {
 			return err
 		}
@@ -142,7 +141,7 @@ func (h *Handler) checkIdentity(ctx context.Context, s *session.Session, v *sess
 	case errors.Is(err, flow.ErrAccountGone):
 		h.end(ctx, s, reasonAccountGone)
 	case err != nil:
-		return err //nolint:wrapcheck // only logged, where it is known what failed
+		return err
 	case !h.config.Policy.Permits(identity):
 		h.end(ctx, s, problem.NotAllowed.Code)
 	case !sameIdentity(identity, &record.Identity):
@@ -151,14 +150,14 @@ func (h *Handler) checkIdentity(ctx context.Context, s *session.Session, v *sess
 	return nil
 }
 
-// sameIdentity reports whether a and b are one user, of whom the provider says the same.
+// sameIdentity reports whether a and b are the same user with the same claims.
 func sameIdentity(a, b *flow.Identity) bool {
 	return a.Issuer == b.Issuer && a.Subject == b.Subject && a.Username == b.Username &&
 		a.Email == b.Email && a.Name == b.Name && slices.Equal(a.Groups, b.Groups)
 }
 
-// changeIdentity has the application look at what the provider says now, as
-// its roles may hang on it, and then keeps it. What fails is done at the next check.
+// changeIdentity signs in to the application with the new claims, since its
+// roles may depend on them, and then keeps them. A failure is retried at the next check.
 func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *sessionRuntime, identity *flow.Identity) error {
 	call, ok := h.config.Gate.caller(v)
 	if !ok {
@@ -166,9 +165,9 @@ func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *ses
 	}
 	former := s.Record().UpstreamSession
 	var err error
-	for mine := false; !mine; { // a sign-in that is under way knows less: it must not come out last
+	for mine := false; !mine; { // a sign-in under way has older claims: it must not come out last
 		if ctx.Err() != nil {
-			return ctx.Err() //nolint:wrapcheck // only logged
+			return ctx.Err()
 		}
 		_, err, _ = h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
 			mine = true
@@ -185,5 +184,5 @@ func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *ses
 	if s.Record().UpstreamSession != former {
 		h.config.Gate.signOutLate(v, former)
 	}
-	return err //nolint:wrapcheck // the application's own problem
+	return err
 }

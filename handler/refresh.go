@@ -1,3 +1,5 @@
+// Refreshing the tokens of a session.
+
 package handler
 
 import (
@@ -20,10 +22,10 @@ const (
 	refreshTimeout = 20 * time.Second
 )
 
-// refresh refreshes the tokens of s, of which seen are those that have to be:
-// if another node did so meanwhile, its tokens are taken and the provider is
-// asked nothing. Two refreshes at once would kill them all. An error says that
-// the provider or storage was away; tokens that ended make s unproven.
+// refresh refreshes the tokens of s if they are still those that the caller
+// has seen. If another node refreshed them meanwhile, its tokens are used and
+// the provider is not asked: two refreshes at once would revoke all of them. An
+// error says that the provider or storage was away; tokens that ended make s unproven.
 func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tokens) error {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
@@ -46,10 +48,10 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 	})
 	if failed != nil {
 		h.config.Observe("refreshed", problem.Of(failed).Code)
-		h.config.Logger.Warn("refreshing tokens", zap.Stringer("session", s.ID()), zap.Error(failed))
+		h.config.Logger.Warn("tokens not refreshed, will retry", zap.Stringer("session_id", s.ID()), zap.Error(failed))
 		return failed
 	}
-	if errors.Is(err, session.ErrEnded) && fresh.Access != "" { // whoever ended it revoked those before
+	if errors.Is(err, session.ErrEnded) && fresh.Access != "" { // its end revoked the tokens before these
 		record := *s.Record()
 		record.Tokens = fresh
 		h.config.Gate.afterEnd(func(ctx context.Context) { h.config.Gate.revoke(ctx, &record) })
@@ -57,10 +59,10 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 	if err != nil && fresh.Access != "" {
 		return nil // storage failed after the refresh: memory has the tokens
 	}
-	return err //nolint:wrapcheck // only logged, where it is known what failed
+	return err
 }
 
-// loseProof makes s unproven unless its tokens are no longer those that were seen to end.
+// loseProof makes s unproven, unless it has other tokens by now than the caller has seen.
 func (h *Handler) loseProof(ctx context.Context, s *session.Session, seen flow.Tokens) error {
 	err := h.config.Gate.Sessions.Update(ctx, s, func(record *session.Record) {
 		if !unproven(record) && record.Tokens.Access == seen.Access {
@@ -68,7 +70,7 @@ func (h *Handler) loseProof(ctx context.Context, s *session.Session, seen flow.T
 		}
 	})
 	if err != nil && !unproven(s.Record()) {
-		return err //nolint:wrapcheck // only logged, where it is known what failed
+		return err
 	}
 	return nil
 }
@@ -76,6 +78,6 @@ func (h *Handler) loseProof(ctx context.Context, s *session.Session, seen flow.T
 func (h *Handler) noteUnproven(s *session.Session, record *session.Record, cause error) {
 	record.UnprovenSince = h.now().UTC().Truncate(time.Second)
 	h.config.Observe("refreshed", reasonUnproven)
-	h.config.Logger.Info("session is unproven until its user comes by", zap.String("user", record.Identity.Username),
-		zap.Stringer("session", s.ID()), zap.NamedError("cause", cause))
+	h.config.Logger.Info("session unproven: its tokens ended, the user's next page view proves it again", zap.String("user", record.Identity.Username),
+		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", cause))
 }

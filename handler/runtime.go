@@ -1,3 +1,5 @@
+// The run-time state of a session: what the gate knows about it and does not store.
+
 package handler
 
 import (
@@ -10,11 +12,11 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// confirmedFor is how long the application's session is taken to live after it was last seen alive.
+// confirmedFor is how long the application's session counts as alive after it was last seen alive.
 const confirmedFor = time.Minute
 
-// sessionRuntime is what the gate knows of a live session beside its record. It is not
-// stored: after a restart it begins anew.
+// sessionRuntime is what the gate knows about a live session beside its record.
+// It is not stored: after a restart it begins anew.
 type sessionRuntime struct {
 	confirmedAt   atomic.Int64 // when the application's session was last seen alive, Unix nanoseconds; 0: never
 	client        atomic.Pointer[clientHint]
@@ -29,14 +31,14 @@ type sessionRuntime struct {
 	verdict       atomic.Pointer[verdict]
 }
 
-// verdict is what a policy said of a record; it holds until either changes.
+// verdict is what a policy decided about a record; it holds until either changes.
 type verdict struct {
 	record  *session.Record
 	policy  *Policy
 	permits bool
 }
 
-// runtimeOf returns what the gate knows of s.
+// runtimeOf returns the run-time state of s.
 func runtimeOf(s *session.Session) *sessionRuntime {
 	return s.Attachment(newRuntime).(*sessionRuntime) //nolint:errcheck // the gate attaches nothing else
 }
@@ -45,10 +47,10 @@ func newRuntime() any { return new(sessionRuntime) }
 
 func (v *sessionRuntime) confirm(now time.Time) { v.confirmedAt.Store(now.UnixNano()) }
 
-// signedIn notes that g has just signed the session in to the application.
-func (v *sessionRuntime) signedIn(g *Handler) {
-	v.configuration.Store(g.number)
-	v.confirm(g.now())
+// signedIn notes that h has just signed the session in to the application.
+func (v *sessionRuntime) signedIn(h *Handler) {
+	v.configuration.Store(h.number)
+	v.confirm(h.now())
 }
 
 // confirmed reports whether the application's session was seen alive lately,
@@ -84,34 +86,34 @@ func (v *sessionRuntime) stampOf(record *session.Record, cookieName string) *sta
 	return known
 }
 
-// clientHint is how a browser shows itself to the application, which tells
-// devices apart by it.
+// clientHint is the client's address and browser, by which the application
+// tells devices apart.
 type clientHint struct {
 	address   string
 	agent     []string
 	forwarded []string
 }
 
-// rememberClient remembers who comes with a session, once in this process.
+// rememberClient remembers the client of a session, once in this process.
 func (v *sessionRuntime) rememberClient(r *http.Request) {
 	if v.client.Load() == nil {
 		v.client.Store(&clientHint{r.RemoteAddr, r.Header["User-Agent"], r.Header["X-Forwarded-For"]})
 	}
 }
 
-// request returns a request as the visitor could have sent it.
-func (v *clientHint) request(origin request.Origin) *http.Request {
+// request returns a request as the client could have sent it.
+func (c *clientHint) request(origin request.Origin) *http.Request {
 	r := &http.Request{
 		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: origin.Host, Header: make(http.Header),
 	}
 	if origin.Secure() {
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: origin.Host}
 	}
-	if v == nil { // nobody was seen yet
+	if c == nil { // no request was seen yet
 		return r
 	}
-	r.RemoteAddr = v.address
-	for name, values := range map[string][]string{"User-Agent": v.agent, "X-Forwarded-For": v.forwarded} {
+	r.RemoteAddr = c.address
+	for name, values := range map[string][]string{"User-Agent": c.agent, "X-Forwarded-For": c.forwarded} {
 		if len(values) > 0 {
 			r.Header[name] = values
 		}

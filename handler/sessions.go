@@ -74,16 +74,16 @@ func (h *Handler) sessionsOf(ctx context.Context, identity *flow.Identity) ([]se
 		return h.config.Gate.Sessions.ListUser(ctx, key)
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // StorageUnavailable says what happened
+		return nil, err
 	}
 	return entries.([]session.Entry), nil //nolint:errcheck // the function above returns nothing else
 }
 
-// endOwn ends the session that the form names, or all but s.
+// endOwn ends the session that the form names, or all sessions but s.
 func (h *Handler) endOwn(in *incoming, s *session.Session) error {
 	r := in.r
 	r.Body = http.MaxBytesReader(in.w, r.Body, endFormLimit)
-	_ = r.ParseForm() // what cannot be read names no session
+	_ = r.ParseForm() // an unreadable form names no session
 	identity := &s.Record().Identity
 	var ids []session.ID
 	if which := r.PostForm.Get("end"); which == endOthers {
@@ -109,7 +109,7 @@ func (h *Handler) endOwn(in *incoming, s *session.Session) error {
 			return h.refuse(in, problem.StorageUnavailable.Because(err))
 		}
 		if head == nil || head.UserKey != session.UserKey(identity.Issuer, identity.Subject) {
-			return h.refuse(in, problem.SessionUnknown) // nor does it say that there is one
+			return h.refuse(in, problem.SessionUnknown) // and does not reveal that it exists
 		}
 		ids = append(ids, id)
 	}
@@ -118,7 +118,7 @@ func (h *Handler) endOwn(in *incoming, s *session.Session) error {
 	return nil
 }
 
-// endByUser ends sessions of identity that they do not use now.
+// endByUser ends other sessions of the user who asks.
 func (h *Handler) endByUser(in *incoming, identity *flow.Identity, ids []session.ID) {
 	const reason = "ended_by_user"
 	ctx := context.WithoutCancel(in.r.Context())
@@ -135,14 +135,14 @@ func (h *Handler) endByUser(in *incoming, identity *flow.Identity, ids []session
 // ownSession is one of a user's sessions, for a script.
 type ownSession struct {
 	ID       string    `json:"id"`
-	This     bool      `json:"this"` // that which asks
+	This     bool      `json:"this"` // the session that asks
 	Created  time.Time `json:"created"`
 	LastSeen time.Time `json:"last_seen"`
 	Expires  time.Time `json:"expires"`
 	Node     string    `json:"node,omitempty"`
 }
 
-// ownSessions is who is signed in, and where else, for a script.
+// ownSessions is the user and their sessions, for a script.
 type ownSessions struct {
 	User     string       `json:"user"`
 	Name     string       `json:"name,omitempty"`
@@ -184,5 +184,5 @@ func sessionsPage(identity *flow.Identity, entries []session.Entry, this session
 	return p
 }
 
-// moment is a time as people read it. The page knows no time zone: it runs no script.
+// moment is a time in UTC: the page runs no script and so cannot know the user's time zone.
 func moment(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }

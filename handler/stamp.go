@@ -1,3 +1,5 @@
+// The stamp: a user's identity in the form in which the application takes it.
+
 package handler
 
 import (
@@ -8,6 +10,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
+// newStamp returns the stamp of a record for an application whose session
+// cookie has this name.
 func newStamp(record *session.Record, cookieName string) *stamp {
 	identity := &record.Identity
 	return &stamp{
@@ -20,8 +24,8 @@ func newStamp(record *session.Record, cookieName string) *stamp {
 	}
 }
 
-// fieldValue returns s as the values of a header field: none where s is empty
-// or holds what must not stand in one.
+// fieldValue returns s as the values of a header field, and no value if s is
+// empty or holds control characters.
 func fieldValue(s string) []string {
 	if s == "" || strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return nil
@@ -30,9 +34,9 @@ func fieldValue(s string) []string {
 }
 
 // put writes the identity onto r. It runs last, right before the request is
-// passed on. What a browser may have sent in its place was stripped before.
+// passed on, after request.Strip removed whatever the client sent in its place.
 func (s *stamp) put(r *http.Request, private string, identityHeaders bool) {
-	delete(r.Header, "Authorization") // beside a session it would switch off RomM's CSRF check
+	delete(r.Header, "Authorization") // beside a session it would switch off the application's CSRF check
 	delete(r.Header, "Proxy-Authorization")
 	request.ForwardCookies(r, private, s.cookie)
 	if identityHeaders {

@@ -33,7 +33,7 @@ func (h *Handler) outlived(record *session.Record) bool {
 	return unproven(record) && h.now().Sub(record.UnprovenSince) >= h.config.Unproven
 }
 
-// awaited returns the check that a navigation has to wait for, if any.
+// awaited returns the check that a navigation has to wait for, nil if there is none.
 func (h *Handler) awaited(v *sessionRuntime) *check {
 	c := v.check.Load()
 	if c == nil || c.began.UnixNano()-v.checkedAt.Load() < int64(max(longIdle, h.config.Recheck)) {

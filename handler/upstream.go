@@ -1,3 +1,5 @@
+// Passing requests to the application, and its responses back.
+
 package handler
 
 import (
@@ -14,18 +16,18 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// answerWriter is the one writer through which everything that comes from the
-// application goes to the browser. It lets the application rewrite the header
-// once, buffers nothing, and steps aside for what lies below it (Unwrap).
+// answerWriter is the one writer through which all responses of the
+// application reach the browser. It has the header rewritten once, buffers
+// nothing, and gives access to the writer below it (Unwrap).
 //
-// An answer that says the session was forgotten, to a request that may be
-// asked again, makes it mute: nothing of it reaches the browser, and the gate
-// asks again with a new session.
+// A response that says that the application forgot the session, to a request
+// that may be repeated, makes it mute: nothing of the response reaches the
+// browser, and the gate repeats the request with a new session.
 type answerWriter struct {
 	http.ResponseWriter
 	handler *Handler
 	runtime *sessionRuntime // nil for an unstamped request
-	repeats bool            // the request may be asked again
+	repeats bool            // the request may be repeated
 	mute    bool
 	status  int // 0 until the final header
 
@@ -33,9 +35,9 @@ type answerWriter struct {
 	before before
 }
 
-// before is what a request and the header of its answer were before the chain
-// ran, so that a mute answer leaves no trace, and the chain's rewrites neither.
-// Few header fields are set that early.
+// before is the state of a request and of its response's header before the
+// chain ran, so that neither a mute response nor the chain's rewrites leave a
+// trace. Few header fields are set that early.
 type before struct {
 	names  [4]string
 	values [4][]string
@@ -65,7 +67,7 @@ func (b *before) restore(header http.Header) {
 	}
 }
 
-// request returns a copy of r with the address that it had.
+// request returns a copy of r with the URL that it had.
 func (b *before) request(r *http.Request) *http.Request {
 	again := r.Clone(r.Context())
 	again.URL, again.RequestURI = &b.target, b.requestURI
@@ -91,7 +93,7 @@ func (w *answerWriter) WriteHeader(status int) {
 		case application.Forgotten:
 			if w.runtime.confirmed(w.handler.now(), w.handler.config.Gate.failedAt.Load()) {
 				// It lived a moment ago: the application may have lost all
-				// of them, and the next write of anybody must not meet that.
+				// its sessions, and no user's next write must meet that.
 				w.handler.applicationFailed()
 			}
 			if w.repeats && w.status != 0 {
@@ -116,7 +118,7 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 	if w.mute {
 		return len(p), nil
 	}
-	return w.ResponseWriter.Write(p) //nolint:wrapcheck // a writer passes its own errors on
+	return w.ResponseWriter.Write(p)
 }
 
 // ReadFrom keeps the way open for sendfile.
@@ -143,11 +145,11 @@ func (w *answerWriter) FlushError() error {
 	if w.mute {
 		return nil
 	}
-	return http.NewResponseController(w.ResponseWriter).Flush() //nolint:wrapcheck // a writer passes its own errors on
+	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Abort ends the transfer at once, in both directions: what is still to be
-// read or written fails. It is called when the session ends.
+// Abort ends the transfer at once, in both directions: further reads and
+// writes fail. It is called when the session ends.
 func (w *answerWriter) Abort() {
 	control := http.NewResponseController(w.ResponseWriter)
 	past := time.Unix(1, 0)
@@ -158,8 +160,8 @@ func (w *answerWriter) Abort() {
 	}
 }
 
-// requestBody notes that a client's body could not be read: then the request
-// failed by the client, and says nothing of the application.
+// requestBody notes that the client's body could not be read: then the client
+// made the request fail, and not the application.
 type requestBody struct {
 	io.ReadCloser
 	broken atomic.Bool
@@ -170,11 +172,11 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.broken.Store(true)
 	}
-	return n, err //nolint:wrapcheck // a reader passes its own errors on
+	return n, err
 }
 
 // serve passes r to chain, and notes if the application could not be reached:
-// reverse_proxy says so with an error, not with an answer.
+// reverse_proxy returns an error then, not a response.
 func (h *Handler) serve(chain application.Chain, w http.ResponseWriter, r *http.Request) error {
 	var body *requestBody
 	if r.Body != nil && r.Body != http.NoBody {
@@ -185,5 +187,5 @@ func (h *Handler) serve(chain application.Chain, w http.ResponseWriter, r *http.
 	if err != nil && !errors.Is(err, context.Canceled) && (body == nil || !body.broken.Load()) {
 		h.applicationFailed()
 	}
-	return err //nolint:wrapcheck // the chain's own
+	return err
 }

@@ -1,3 +1,5 @@
+// Background work: checks of sessions, and what follows from their ends.
+
 package handler
 
 import (
@@ -13,17 +15,17 @@ import (
 const (
 	// workQueueSize is how many pieces of work of a kind may wait.
 	workQueueSize = 4096
-	// workers is how many of a kind are done at a time: each costs Authelia the
-	// derivation of a key.
+	// workers is how many pieces of a kind are done at a time: each costs
+	// Authelia the derivation of a key.
 	workers = 4
 	// heldEvery is how often the sessions that hold something open are looked at.
 	heldEvery = 2 * time.Second
 )
 
-// workQueue is what the gate does beside the requests.
+// workQueue is background work of one kind.
 type workQueue chan func(context.Context)
 
-// add returns false when too much waits already.
+// add returns false when the queue is full.
 func (w workQueue) add(do func(context.Context)) bool {
 	select {
 	case w <- do:
@@ -45,17 +47,17 @@ func (w workQueue) do(ctx context.Context, logger func() *zap.Logger) {
 	}
 }
 
-// recovered keeps a panic of what stands behind the gate from ending the process.
+// recovered keeps a panic of the chain behind the gate from ending the process.
 func recovered(logger func() *zap.Logger, do func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			logger().Error("work beside the requests panicked", zap.Any("panic", p))
+			logger().Error("background work panicked", zap.Any("panic", p))
 		}
 	}()
 	do()
 }
 
-// Run does the gate's work beside the requests until ctx ends, and returns
+// Run does the gate's background work until ctx ends, and returns
 // when all of it has stopped. It is called once.
 func (g *Gate) Run(ctx context.Context) {
 	var all sync.WaitGroup
@@ -76,8 +78,8 @@ func (g *Gate) Run(ctx context.Context) {
 	}
 }
 
-// recheckHeld has the sessions checked that hold a socket, stream or transfer:
-// no request may come of them for hours.
+// recheckHeld re-checks the sessions that hold a socket, stream or transfer:
+// they may send no request for hours.
 func (g *Gate) recheckHeld() {
 	if last := g.last.Load(); last != nil {
 		g.Sessions.Held(func(held *session.Session) { last.handler.recheckIfDue(held, runtimeOf(held)) })
