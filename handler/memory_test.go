@@ -20,12 +20,13 @@ func TestMemoryPerSession(t *testing.T) {
 	}
 	tickets := make([]string, n)
 	for i := range tickets {
-		ticket, _, err := f.handler.config.Gate.Sessions.Create(t.Context(), session.Record{
+		ticket, s, err := f.handler.config.Gate.Sessions.Create(t.Context(), session.Record{
 			Identity: alice, UpstreamSession: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d", Created: time.Now(),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
+		runtimeOf(s).checked(time.Now(), time.Now().Add(time.Hour)) // as a sign-in does
 		tickets[i] = "__Host-romm_oidc=" + ticket.String()
 	}
 	before := heap()
