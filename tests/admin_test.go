@@ -78,35 +78,35 @@ func TestOperatorEndsSessions(t *testing.T) {
 	}
 	all := managed[admin.Session](s, admin.SessionsPath)
 	if len(all) != 4 || all[0].User != "carol" || all[3].User != "alice" {
-		t.Fatalf("%+v", all)
+		t.Fatalf("the admin API lists %+v, want 4 sessions from carol's, the latest, to alice's, the first", all)
 	}
 	for _, one := range all {
 		if one.Gate == "" || one.Created.IsZero() || one.LastSeen.Before(one.Created.Truncate(1e9)) || !one.Expires.After(one.Created) || one.Node == "" {
-			t.Errorf("%+v", one)
+			t.Errorf("a listed session lacks its gate, node or times, or these are out of order: %+v", one)
 		}
 	}
 	if output, code := s.command("sessions", "list"); code != 0 || !strings.HasPrefix(output, "ID ") || strings.Count(output, "\n") != 5 || !strings.Contains(output, all[0].ID) {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("sessions list exited with %d, want 0, a heading and 4 sessions: %s", code, output)
 	}
 
 	if output, code := s.command("sessions", "end", all[0].ID); code != 0 || !strings.Contains(output, "1 session ended") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("sessions end of carol's session exited with %d, want 0 and 1 session ended: %s", code, output)
 	}
 	if carol.in() || !alice.in() || !bob.in() {
 		t.Error("not carol's session alone has ended")
 	}
 	if output, code := s.command("sessions", "end", all[0].ID); code == 0 || !strings.Contains(output, "no session has the id") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("sessions end of an ended session exited with %d, want a failure that says so: %s", code, output)
 	}
 	if output, code := s.command("sessions", "end", "../links"); code == 0 || strings.Contains(output, "ended") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("sessions end ../links exited with %d, want a failure and no session ended: %s", code, output)
 	}
 
 	if output, code := s.command("sessions", "end-user", "mallory"); code == 0 || !strings.Contains(output, `no session is of`) {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("sessions end-user of an unknown user exited with %d, want a failure that says so: %s", code, output)
 	}
 	if output, code := s.command("sessions", "end-user", "bob"); code != 0 || !strings.Contains(output, "2 sessions ended") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("sessions end-user bob exited with %d, want 0 and 2 sessions ended: %s", code, output)
 	}
 	if bob.in() || bobToo.in() || !alice.in() {
 		t.Error("not bob's sessions alone have ended")
@@ -114,13 +114,13 @@ func TestOperatorEndsSessions(t *testing.T) {
 	for _, word := range []string{"BOB@example.com", s.authelia.Subject("bob")} {
 		bob = s.as("bob")
 		if answer := s.manage(http.MethodDelete, admin.SessionsPath+"?user="+url.QueryEscape(word)); answer.StatusCode != http.StatusOK || bob.in() || !alice.in() {
-			t.Errorf("%s: %d %s", word, answer.StatusCode, answer.body)
+			t.Errorf("DELETE with user=%s answered %d, want 200 with bob signed out and alice signed in: %s", word, answer.StatusCode, answer.body)
 		}
 	}
 
 	bob = s.as("bob")
 	if output, code := s.command("sessions", "end-all"); code != 0 || !strings.Contains(output, "2 sessions ended") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("sessions end-all exited with %d, want 0 and 2 sessions ended: %s", code, output)
 	}
 	if bob.in() || alice.in() {
 		t.Error("somebody is still signed in")
@@ -166,11 +166,11 @@ func TestAdminAPIRefuses(t *testing.T) {
 			}
 			if c.says != "" {
 				if err := json.Unmarshal([]byte(answer.body), &refusal); err != nil {
-					t.Errorf("%v", err)
+					t.Errorf("the refusal is not JSON: %v", err)
 				}
 			}
 			if answer.StatusCode != c.status || !strings.Contains(refusal.Error, c.says) {
-				t.Errorf("%d %s", answer.StatusCode, answer.body)
+				t.Errorf("%s %s answered %d, want %d with an error that says %q: %s", c.method, c.path, answer.StatusCode, c.status, c.says, answer.body)
 			}
 			if c.status == http.StatusMethodNotAllowed && answer.Header.Get("Allow") != c.says {
 				t.Errorf("Allow: %s", answer.Header.Get("Allow"))
@@ -205,13 +205,13 @@ func TestStatus(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	output, code := s.command("status")
 	if code != 0 || !strings.Contains(output, "metadata were read") || !strings.Contains(output, "0 in memory") || !strings.Contains(output, "not asked yet") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("status before the first sign-in exited with %d, want 0 with no session in memory and RomM not asked yet: %s", code, output)
 	}
 	s.as("alice")
 	status := managed[admin.Status](s, admin.StatusPath)
 	if len(status) != 1 || status[0].Issuer != issuer || status[0].Origin != public || status[0].ClientID != "romm" ||
 		status[0].SessionsInMemory != 1 || status[0].StorageAway || status[0].RomM.Version != "5.2.0" || status[0].Provider.Error != "" {
-		t.Errorf("%+v", status)
+		t.Errorf("the admin API's status is %+v, want one gate with one session and RomM 5.2.0", status)
 	}
 
 	// Authelia is away while Caddy starts.
@@ -220,7 +220,7 @@ func TestStatus(t *testing.T) {
 	s.load(options{directive: rolesByMail})
 	output, code = s.command("status")
 	if code != 1 || !strings.Contains(output, "does not answer, nobody can sign in") || !strings.Contains(output, "Error: something does not answer") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("status while Authelia is away exited with %d, want 1 and the reason: %s", code, output)
 	}
 	s.authelia.Up()
 	eventually(t, func() bool { _, code := s.command("status"); return code == 0 })
@@ -231,14 +231,14 @@ func TestStatus(t *testing.T) {
 func TestStatusTriesStorage(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	if output, code := s.command("status"); code != 0 || !strings.Contains(output, "storage        answers") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("status with working storage exited with %d, want 0 and that it answers: %s", code, output)
 	}
 	locks := filepath.Join(s.storage, "locks")
 	if err := errors.Join(os.RemoveAll(locks), os.WriteFile(locks, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if output, code := s.command("status"); code != 1 || !strings.Contains(output, "storage        takes nothing, nobody can sign in; sessions in memory go on: locking storage: ") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("status with storage that is not writable exited with %d, want 1 and the reason: %s", code, output)
 	}
 }
 
@@ -257,26 +257,26 @@ http://127.0.0.1:9082 {
 	alice := s.as("alice")
 	status := managed[admin.Status](s, admin.StatusPath)
 	if len(status) != 2 {
-		t.Fatalf("%+v", status)
+		t.Fatalf("the admin API's status is %+v, want two gates", status)
 	}
 	mine, other := status[0], status[1]
 	if mine.ClientID != "romm" {
 		mine, other = other, mine
 	}
 	if output, code := s.command("sessions", "end-all", "--gate", other.Gate); code != 0 || output != "Gate "+other.Gate+": 0 sessions ended.\n" {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("sessions end-all --gate of the other gate exited with %d, want 0 and 0 sessions ended: %s", code, output)
 	}
 	if !alice.in() {
 		t.Error("the other gate's sessions were meant")
 	}
 	if output, code := s.command("links", "move", "alice", "x"); code != 1 || !strings.Contains(output, "more than one gate") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("links move without --gate exited with %d, want 1 as there are two gates: %s", code, output)
 	}
 	if output, code := s.command("links", "move", "alice", "x", "--gate", mine.Gate); code != 0 || !strings.Contains(output, "1 session of whoever had it ended") || alice.in() {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("links move --gate exited with %d, want 0 and alice's session ended: %s", code, output)
 	}
 	if output, code := s.command("sessions", "list", "--gate", "0123"); code != 1 || !strings.Contains(output, "no gate has the id") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("sessions list --gate of an unknown gate exited with %d, want 1 and the reason: %s", code, output)
 	}
 }
 
@@ -290,19 +290,19 @@ func TestMoveLinkToTheNewSubject(t *testing.T) {
 	s.problem(s.browser().signIn("/", "alice"), http.StatusForbidden, "link_taken")
 	subject := s.authelia.Subject("alice")
 	if output, code := s.command("links", "move", "carol", subject); code != 1 || !strings.Contains(output, "no link is to a RomM account") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("links move of an account without a link exited with %d, want 1 and the reason: %s", code, output)
 	}
 	if output, code := s.command("links", "move", "alice@example.com", subject); code != 0 || !strings.Contains(output, "is linked to subject "+subject) || !strings.Contains(output, "A subject is what links list shows") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("links move of alice's link exited with %d, want 0 and the new subject: %s", code, output)
 	}
 	if former.in() {
 		t.Error("whoever had the account is still in it")
 	}
 	if me := s.as("alice").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"alice"`) {
-		t.Errorf("%s", me.body)
+		t.Errorf("after the move RomM takes alice for %s", me.body)
 	}
 	if output, code := s.command("links", "move", "bob", subject); code != 1 || !strings.Contains(output, "linked to another RomM account") {
-		t.Errorf("%d %s", code, output)
+		t.Errorf("links move of bob's link to alice's subject exited with %d, want 1 and the reason: %s", code, output)
 	}
 }
 
@@ -315,7 +315,7 @@ func TestCommandWithoutCaddy(t *testing.T) {
 		command := exec.CommandContext(t.Context(), file, append([]string{"romm-oidc", "--address", "unix/" + filepath.Join(t.TempDir(), "none")}, strings.Fields(args)...)...)
 		output, err := command.CombinedOutput()
 		if err == nil || !strings.Contains(string(output), "asking the admin API of Caddy at unix/") || strings.Contains(string(output), "Usage:") || !strings.Contains(string(output), "Is Caddy running here") {
-			t.Errorf("%s: %v %s", args, err, output)
+			t.Errorf("%s without a running Caddy: error %v, want one that says which address did not answer: %s", args, err, output)
 		}
 	}
 	for args, want := range map[string]string{
@@ -330,13 +330,13 @@ func TestCommandWithoutCaddy(t *testing.T) {
 	} {
 		output, err := exec.CommandContext(t.Context(), file, append([]string{"romm-oidc"}, strings.Fields(args)...)...).CombinedOutput()
 		if err == nil || !strings.HasPrefix(string(output), "Error: "+want) {
-			t.Errorf("%s: %v %s", args, err, output)
+			t.Errorf("%s: error %v, want one that begins with %q: %s", args, err, want, output)
 		}
 	}
 	for _, args := range []string{"help", "sessions help"} {
 		output, err := exec.CommandContext(t.Context(), file, append([]string{"romm-oidc"}, strings.Fields(args)...)...).CombinedOutput()
 		if err != nil || !strings.Contains(string(output), "end-user") {
-			t.Errorf("%s: %v %s", args, err, output)
+			t.Errorf("%s: error %v, want none and the list of commands: %s", args, err, output)
 		}
 	}
 	s := &stack{t: t, tester: caddytest.NewTester(t)}
@@ -346,7 +346,7 @@ func TestCommandWithoutCaddy(t *testing.T) {
 	}
 	for _, args := range []string{"status", "sessions list", "sessions end-all", "links list"} {
 		if output, code := s.command(strings.Fields(args)...); code != 1 || output != "Error: the running configuration has no romm_oidc gate\n" {
-			t.Errorf("%s: %d %s", args, code, output)
+			t.Errorf("%s without a gate exited with %d, want 1 and the reason: %s", args, code, output)
 		}
 	}
 }

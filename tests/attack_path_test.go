@@ -51,7 +51,7 @@ func TestAttackCrookedPaths(t *testing.T) {
 					continue // a status of the server's own
 				}
 				if answer.StatusCode/100 == 2 && answer.body != "" {
-					t.Errorf("%s %s %q: %d %s", protocol, method, target, answer.StatusCode, answer.body)
+					t.Errorf("%s %s %q answered %d, want no success with content: %s", protocol, method, target, answer.StatusCode, answer.body)
 				}
 				s.untouched(protocol + " " + target)
 			}
@@ -104,7 +104,7 @@ func TestAttackUnknownMethods(t *testing.T) {
 	for _, method := range []string{"CONNECT", "TRACE", "TRACK", "DEBUG", "PROPFIND", "get", "GETX", "PRI", "PURGE"} {
 		for _, target := range []string{"/api/heartbeat", "/api/users/me"} {
 			if answer := raw(t, method+" "+target, b.ticketCookie(), "Content-Length: 0"); answer.StatusCode/100 == 2 && answer.body != "" {
-				t.Errorf("%s %s: %d %s", method, target, answer.StatusCode, answer.body)
+				t.Errorf("%s %s answered %d, want no success with content: %s", method, target, answer.StatusCode, answer.body)
 			}
 			s.untouched(method)
 		}
@@ -145,7 +145,7 @@ func TestAttackCrookedPathsInside(t *testing.T) {
 			continue // the absolute form names the host (RFC 9112 section 3.2.2)
 		}
 		if answer := rawInside(t, "GET "+target, b.ticketCookie()); answer.StatusCode/100 == 2 && answer.body != "" || answer.StatusCode/100 == 3 {
-			t.Errorf("%q: %d %s", target, answer.StatusCode, answer.body)
+			t.Errorf("%q at RomM's address of the gate answered %d, want neither content nor a redirect: %s", target, answer.StatusCode, answer.body)
 		}
 		s.untouched(target)
 	}

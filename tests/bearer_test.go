@@ -38,7 +38,7 @@ func (s *stack) tokensOf(user, client, redirectURI string) (access, id string) {
 		ID     string `json:"id_token"`
 	}
 	if err := json.Unmarshal([]byte(answer.body), &tokens); err != nil || tokens.Access == "" {
-		s.t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		s.t.Fatalf("the token endpoint answered %d, want an access token: %s", answer.StatusCode, answer.body)
 	}
 	return tokens.Access, tokens.ID
 }
@@ -65,7 +65,7 @@ func TestAccessTokenOfAuthelia(t *testing.T) {
 	s.load(o)
 	for range 5 {
 		if me := script.do("/api/users/me", "Authorization", "Bearer "+access); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"alice"`) || !strings.Contains(me.body, `"role":"admin"`) {
-			t.Fatalf("%d %s", me.StatusCode, me.body)
+			t.Fatalf("/api/users/me with an access token answered %d, want 200 with alice as an administrator: %s", me.StatusCode, me.body)
 		}
 	}
 	if save := script.send("POST /api/saves", strings.NewReader("save"), "Authorization", "Bearer "+access); save.StatusCode != http.StatusOK || s.romm.SaveCount() != 1 {
@@ -76,12 +76,12 @@ func TestAccessTokenOfAuthelia(t *testing.T) {
 	}
 	for name, token := range map[string]string{"another client's": foreign, "an ID token": id, "nobody's": "authelia_at_x.y"} {
 		if me := script.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %d %s", name, me.StatusCode, me.body)
+			t.Errorf("/api/users/me with %s token answered %d, want 401: %s", name, me.StatusCode, me.body)
 		}
 	}
 	for _, target := range []string{"/library", "/api/stats", "POST /api/users", "/ws/socket.io/"} {
 		if answer := script.do(target, "Authorization", "Bearer "+access); answer.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %d", target, answer.StatusCode)
+			t.Errorf("%s with an access token answered %d, want 401", target, answer.StatusCode)
 		}
 	}
 	if me := s.as("bob").fetch("/api/users/me", "Authorization", "Bearer "+access); !strings.Contains(me.body, `"username":"bob"`) {

@@ -38,7 +38,7 @@ func TestBrokenBodyOnTheWire(t *testing.T) {
 	answer := make([]byte, 100)
 	n, err := conn.Read(answer)
 	if err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 "+fmt.Sprint(http.StatusBadGateway)) {
-		t.Fatalf("%q, %v", answer[:n], err)
+		t.Fatalf("a malformed body is answered %q, want 502; error: %v", answer[:n], err)
 	}
 	if n := confirmed(); n != 0 {
 		t.Errorf("RomM was asked %d times after", n)

@@ -18,7 +18,7 @@ func TestClientToken(t *testing.T) {
 	token := s.romm.NewClientToken("root", "me.read roms.read")
 	for range 3 {
 		if me := handheld.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"root"`) {
-			t.Errorf("%d %s", me.StatusCode, me.body)
+			t.Errorf("/api/users/me with root's client token answered %d, want 200 with root as the user: %s", me.StatusCode, me.body)
 		}
 	}
 	if asked := len(s.romm.Requests()); asked != 4 {
@@ -60,7 +60,7 @@ func TestUnknownClientToken(t *testing.T) {
 			return handheld.do(target, "Authorization", "Bearer rmm_"+strings.Repeat("0", 62)+fmt.Sprintf("%02x", digit))
 		}
 		if me := try("/api/users/me", 0); me.StatusCode != status || !strings.Contains(me.body, `"detail":`) {
-			t.Errorf("%s: %d %s", version, me.StatusCode, me.body)
+			t.Errorf("RomM %s: /api/users/me with an unknown token answered %d, want %d with a detail: %s", version, me.StatusCode, status, me.body)
 		}
 		download := try("/api/roms/1/content/demo.nes", 1)
 		if version == "4.8.0" { // which does not tell the gate; README, "Limits, said plainly"
@@ -140,6 +140,6 @@ func TestPreflight(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	answer := s.browser().do("OPTIONS /api/roms", "Origin", "https://app.example.org", "Access-Control-Request-Method", "GET")
 	if answer.StatusCode/100 != 2 || answer.Header.Get("Access-Control-Allow-Credentials") != "" {
-		t.Errorf("%d %v", answer.StatusCode, answer.Header)
+		t.Errorf("the preflight answered %d, want success without Access-Control-Allow-Credentials; header: %v", answer.StatusCode, answer.Header)
 	}
 }

@@ -179,7 +179,7 @@ func TestClusterRevokes(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	if body, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", answer.StatusCode, body)
+		t.Fatalf("the admin API answered %d, want 200: %s", answer.StatusCode, body)
 	}
 	if until(socket, "never") || time.Since(began) > 5*time.Second {
 		t.Errorf("the socket is open after %s", time.Since(began))
@@ -251,7 +251,7 @@ func TestClusterRotatesOnce(t *testing.T) {
 	}{"keyring.json": {"secrets", 2}, "signing_keys.json": {"keys", 4}} {
 		files, err := filepath.Glob(filepath.Join(c.storage, "romm_oidc", "*", document))
 		if err != nil || len(files) != 1 {
-			t.Fatalf("%v, %v", files, err)
+			t.Fatalf("the storage has %v as %s, want one file; error: %v", files, document, err)
 		}
 		content, err := os.ReadFile(files[0])
 		if err != nil {

@@ -254,7 +254,7 @@ func TestConfigErrors(t *testing.T) {
 func TestFailedProvisionLeaksNothing(t *testing.T) {
 	err := validate(t, "romm.example.com {\nromm_oidc {\nissuer http://x\nclient_id a\nclient_secret hunter2\nredirect_uri https://romm.example.com/api/oauth/openid\n}\n}\n")
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("%v", err)
+		t.Errorf("provisioning returned %v, want an error without the client secret", err)
 	}
 }
 

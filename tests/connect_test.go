@@ -103,7 +103,7 @@ func TestExtendedConnect(t *testing.T) {
 	}
 	status, framer := extendedConnect(t, address, "origin", p.site, "cookie", ticket)
 	if status != http.StatusOK {
-		t.Fatalf("%d", status)
+		t.Fatalf("extended CONNECT with a ticket answered %d, want 200", status)
 	}
 	want := []romm.Socket{{Path: "/ws", User: "alice", Transport: "websocket"}}
 	eventually(t, func() bool { return slices.Equal(p.romm.Sockets(), want) })

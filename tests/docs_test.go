@@ -35,7 +35,7 @@ func TestDocumentedCommands(t *testing.T) {
 	for command := range found {
 		output, err := exec.CommandContext(t.Context(), file, append(strings.Fields("romm-oidc "+command), "--help")...).CombinedOutput()
 		if err != nil || !strings.Contains(string(output), "caddy romm-oidc "+command) {
-			t.Errorf("%s: %v %s", command, err, output)
+			t.Errorf("%s --help: error %v, want none and its usage: %s", command, err, output)
 		}
 	}
 }

@@ -89,10 +89,10 @@ func TestExample(t *testing.T) {
 		return answer.StatusCode == http.StatusOK
 	})
 	if answer := b.signIn("/rom/7", "you"); answer.Header.Get("Location") != "/rom/7" {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the callback answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 	}
 	if me := b.fetch("/api/users/me"); !strings.Contains(me.body, `"username":"you"`) || !strings.Contains(me.body, `"role":"admin"`) {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me answered %d, want 200 with the user you as an administrator: %s", me.StatusCode, me.body)
 	}
 }
 

@@ -24,7 +24,7 @@ func (s *stack) raw(lines ...string) int {
 	fmt.Fprintf(conn, "%s\r\n\r\n", strings.Join(lines, "\r\n"))
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		s.t.Fatalf("%q: %v", lines[0], err)
+		s.t.Fatalf("reading the answer to %q: %v", lines[0], err)
 	}
 	_ = answer.Body.Close()
 	return answer.StatusCode
@@ -54,7 +54,7 @@ func TestAnonymousEndpointsStayShutOnTheWire(t *testing.T) {
 				lines = append(lines, authorization)
 			}
 			if status := s.raw(lines...); status/100 != 4 {
-				t.Errorf("%s (%s): %d", path, authorization, status)
+				t.Errorf("%s (%s) answered %d, want 4xx", path, authorization, status)
 			}
 		}
 	}
@@ -92,7 +92,7 @@ func TestStampCannotBeReplacedOnTheWire(t *testing.T) {
 		s.romm.ForgetRequests()
 		lines := append([]string{"GET /api/users/me HTTP/1.1", "Host: romm.example.com:9443"}, fields...)
 		if status := s.raw(lines...); status != http.StatusOK {
-			t.Errorf("%s: %d", name, status)
+			t.Errorf("%s: status %d, want 200", name, status)
 		}
 		request, _ := s.romm.LastRequest("/api/users/me")
 		got := strings.Join(request.Header["Cookie"], "\n")
@@ -101,7 +101,7 @@ func TestStampCannotBeReplacedOnTheWire(t *testing.T) {
 		}
 		for field, values := range request.Header {
 			if value := strings.Join(values, ""); strings.Contains(value, "root") || field == "Authorization" || field == "Proxy-Authorization" {
-				t.Errorf("%s: %s: %s", name, field, value)
+				t.Errorf("%s: RomM got the client's %s: %s", name, field, value)
 			}
 		}
 		if request.Header.Get("Remote-User") != "alice" {
@@ -129,7 +129,7 @@ func TestInsideAnswersOnlyTheProvider(t *testing.T) {
 		t.Errorf("RomM got %v", passed)
 	}
 	if answer := stranger.do(inside + base + "/.well-known/openid-configuration"); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, `"issuer":"`+inside+base+`"`) {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the provider's metadata answered %d, want 200 with the inside address as the issuer: %s", answer.StatusCode, answer.body)
 	}
 	if answer := stranger.do("POST "+inside+base+"/token", "Content-Type", "application/x-www-form-urlencoded"); answer.StatusCode/100 != 4 {
 		t.Errorf("token endpoint without a secret: %d", answer.StatusCode)
@@ -145,7 +145,7 @@ func TestLoginCSRF(t *testing.T) {
 	victim := s.browser()
 	answer := victim.open(attacks)
 	if answer.StatusCode != http.StatusFound || !strings.HasPrefix(answer.Header.Get("Location"), issuer) || strings.Contains(strings.Join(answer.Header["Set-Cookie"], ""), "__Host-romm_oidc=") {
-		t.Errorf("%d %v", answer.StatusCode, answer.Header)
+		t.Errorf("the attacker's callback answered %d, want a redirect to Authelia that sets no ticket; header: %v", answer.StatusCode, answer.Header)
 	}
 	// Back again without a cookie: a page, not a circle.
 	location, _ := url.Parse(answer.Header.Get("Location"))
@@ -163,7 +163,7 @@ func TestDoubleClick(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther {
-				t.Errorf("%d %s", answer.StatusCode, answer.body)
+				t.Errorf("a click on the callback answered %d, want 303: %s", answer.StatusCode, answer.body)
 			}
 		})
 	}
@@ -175,7 +175,7 @@ func TestDoubleClick(t *testing.T) {
 		t.Errorf("the same again, as with the Back button: %d %s", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-		t.Errorf("%d", me.StatusCode)
+		t.Errorf("/api/users/me after the double click answered %d, want 200", me.StatusCode)
 	}
 }
 
@@ -213,7 +213,7 @@ func TestMisbehavingProvider(t *testing.T) {
 		b := s.browser()
 		answer := b.signIn("/rom/7", "alice")
 		if !strings.Contains(answer.body, c.code+" · reference") {
-			t.Errorf("%s: %d %s", name, answer.StatusCode, answer.body)
+			t.Errorf("%s: the callback answered %d, want the page %s: %s", name, answer.StatusCode, c.code, answer.body)
 		}
 		if me := b.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
 			t.Errorf("%s: a session was made", name)
@@ -234,7 +234,7 @@ func TestForeignFrameOnTheWire(t *testing.T) {
 	}
 	for name, answer := range map[string]response{"in our own frame": frame("same-origin"), "without a word": alice.do("/", "Accept", "text/html")} {
 		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Security-Policy") != "frame-ancestors 'self'" {
-			t.Errorf("%s: %d %v", name, answer.StatusCode, answer.Header)
+			t.Errorf("%s: status %d, want 200 with frame-ancestors 'self'; header: %v", name, answer.StatusCode, answer.Header)
 		}
 	}
 }
@@ -252,7 +252,7 @@ func TestMadeUpCodesOnTheWire(t *testing.T) {
 		}
 		response := url.Values{"state": {location.Query().Get("state")}, "code": {"authelia_ac_made.up"}, "iss": {issuer}}
 		if answer := b.do(base+"?"+response.Encode(), fields...); answer.StatusCode != http.StatusBadGateway && answer.StatusCode != http.StatusTooManyRequests {
-			t.Fatalf("%d %s", answer.StatusCode, answer.body)
+			t.Fatalf("a made-up code is answered %d, want 502 or 429: %s", answer.StatusCode, answer.body)
 		}
 	}
 	s.as("alice")

@@ -22,7 +22,7 @@ func TestRotateByCommand(t *testing.T) {
 	allIn := func(when string) {
 		for name, b := range browsers {
 			if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"`+name+`"`) {
-				t.Errorf("%s, %s: %d %s", when, name, me.StatusCode, me.body)
+				t.Errorf("%s: /api/users/me as %s answered %d, want 200 with that user: %s", when, name, me.StatusCode, me.body)
 			}
 		}
 	}
@@ -34,7 +34,7 @@ func TestRotateByCommand(t *testing.T) {
 	for range 2 { // the second finds new keys waiting
 		output, err := exec.Command(file, "romm-oidc", "keys", "rotate", "--address", "localhost:2999").CombinedOutput()
 		if err != nil || !strings.Contains(string(output), "No session ends") {
-			t.Fatalf("%v: %s", err, output)
+			t.Fatalf("keys rotate: error %v, want none and that no session ends: %s", err, output)
 		}
 	}
 	if after := s.published(); len(before) != 2 || len(after) != 4 {
@@ -78,7 +78,7 @@ func (s *stack) ageKeys(by time.Duration) {
 	for document, list := range map[string]string{"keyring.json": "times", "signing_keys.json": "keys"} {
 		files, err := filepath.Glob(filepath.Join(s.storage, "romm_oidc", "*", document))
 		if err != nil || len(files) != 1 {
-			s.t.Fatalf("%v, %v", files, err)
+			s.t.Fatalf("the storage has %v as %s, want one file; error: %v", files, document, err)
 		}
 		content, err := os.ReadFile(files[0])
 		if err != nil {

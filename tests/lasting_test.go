@@ -69,7 +69,7 @@ func TestMorning(t *testing.T) {
 			s.authelia.ExpireRefreshTokens()
 			eventually(t, func() bool {
 				if answer := b.fetch("/api/users/me"); answer.StatusCode != http.StatusOK {
-					t.Fatalf("%d", answer.StatusCode)
+					t.Fatalf("/api/users/me before the check answered %d, want 200", answer.StatusCode)
 				}
 				answer := b.open("/rom/7/ejs?a=b%20c")
 				if answer.StatusCode != http.StatusFound {
@@ -83,7 +83,7 @@ func TestMorning(t *testing.T) {
 					t.Fatal(err)
 				}
 				if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/rom/7/ejs?a=b%20c" {
-					t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+					t.Errorf("the callback answered %d to %q, want 303 to the page of the game", answer.StatusCode, answer.Header.Get("Location"))
 				}
 				return true
 			})
@@ -91,7 +91,7 @@ func TestMorning(t *testing.T) {
 				t.Error("the ticket is the old one")
 			}
 			if answer := b.open("/rom/7/ejs?a=b%20c"); answer.StatusCode != http.StatusOK {
-				t.Errorf("%d", answer.StatusCode)
+				t.Errorf("the page of the game answered %d, want 200", answer.StatusCode)
 			}
 			eventually(t, func() bool { return s.romm.Sessions() == 1 })
 		})
@@ -109,7 +109,7 @@ func TestExpiryUnderLoadOnTheWire(t *testing.T) {
 	for range 200 {
 		all.Go(func() {
 			if answer := b.fetch("/api/users/me"); answer.StatusCode != http.StatusOK {
-				t.Errorf("%d %s", answer.StatusCode, answer.body)
+				t.Errorf("/api/users/me answered %d, want 200: %s", answer.StatusCode, answer.body)
 			}
 		})
 	}
@@ -132,7 +132,7 @@ func TestSignOutRevokes(t *testing.T) {
 	eventually(t, func() bool { return s.authelia.Calls(authelia.EndpointRevocation) == 1 })
 	request, _ := s.authelia.LastRequest(authelia.EndpointRevocation)
 	if request.Form.Get("token_type_hint") != "refresh_token" || !strings.HasPrefix(request.Header.Get("Authorization"), "Basic ") {
-		t.Errorf("%v %v", request.Form, request.Header)
+		t.Errorf("the revocation request has the form %v and the header %v, want a refresh token and Basic authentication", request.Form, request.Header)
 	}
 }
 

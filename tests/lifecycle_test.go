@@ -54,7 +54,7 @@ func TestRestart(t *testing.T) {
 	s.unload()
 	s.load(o)
 	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, "alice") {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me after the gate lost its memory answered %d, want 200 with alice as the user: %s", me.StatusCode, me.body)
 	}
 }
 
@@ -114,7 +114,7 @@ func TestAutheliaAway(t *testing.T) {
 	answer := b.open("/rom/7")
 	s.problem(answer, http.StatusServiceUnavailable, "provider_unavailable")
 	if answer.Header.Get("Retry-After") == "" || answer.Header.Get("Refresh") == "" {
-		t.Errorf("%v", answer.Header)
+		t.Errorf("the page lacks Retry-After or Refresh: %v", answer.Header)
 	}
 	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
 		t.Errorf("alice: %d", me.StatusCode)
@@ -122,7 +122,7 @@ func TestAutheliaAway(t *testing.T) {
 	s.authelia.Up()
 	eventually(t, func() bool { return b.open("/rom/7").StatusCode == http.StatusFound })
 	if answer := b.signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the callback answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestTwoGates(t *testing.T) {
 	ticket := alice.ticket()
 	s.load(options{directive: rolesByMail, gate: "romm2"})
 	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
-		t.Errorf("%d", answer.StatusCode)
+		t.Errorf("the other gate's ticket is answered %d, want 4xx", answer.StatusCode)
 	}
 }
 
@@ -160,7 +160,7 @@ func TestBehindOtherDirectives(t *testing.T) {
 	b := s.as("alice")
 	s.romm.DropSessions()
 	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me after RomM lost its sessions answered %d, want 200: %s", me.StatusCode, me.body)
 	}
 }
 
@@ -188,7 +188,7 @@ func TestDeniedStatusFollowsTheVersion(t *testing.T) {
 	for version, status := range map[string]int{"5.2.0": 401, "5.1.0": 403, "4.8.0": 403} {
 		s := start(t, options{romm: func(o *romm.Options) { o.Version = version }})
 		if answer := s.browser().fetch("/api/users/me"); answer.StatusCode != status || !strings.Contains(answer.body, `"detail":"Not authenticated"`) {
-			t.Errorf("%s: %d %s", version, answer.StatusCode, answer.body)
+			t.Errorf("RomM %s: a script without a session is answered %d, want %d as RomM answers it: %s", version, answer.StatusCode, status, answer.body)
 		}
 		if answer := s.browser().fetch("/api/heartbeat"); answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: heartbeat %d", version, answer.StatusCode)

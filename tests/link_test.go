@@ -21,7 +21,7 @@ func TestChangedEmailKeepsTheAccount(t *testing.T) {
 	s.authelia.SetEmail("bob", "robert@example.com")
 	b := s.as("bob")
 	if me := b.fetch("/api/users/me"); !strings.Contains(me.body, `"username":"bob"`) {
-		t.Errorf("%s", me.body)
+		t.Errorf("after the change of address RomM takes bob for %s", me.body)
 	}
 	if all := s.romm.Users(); len(all) != 2 {
 		t.Errorf("RomM has %d users: %+v", len(all), all)
@@ -37,7 +37,7 @@ func TestSomebodyElsesEmailTakesNothingOver(t *testing.T) {
 	b := s.browser()
 	s.problem(b.signIn("/", "bob"), http.StatusForbidden, "link_taken")
 	if me := b.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
-		t.Errorf("%s", me.body)
+		t.Errorf("/api/users/me after the refused sign-in answered 200, want a refusal: %s", me.body)
 	}
 }
 
@@ -61,19 +61,19 @@ func TestRebuiltAuthelia(t *testing.T) {
 		return string(output), err
 	}
 	if output, err := links("list"); err != nil || !strings.Contains(output, "alice@example.com") || strings.Contains(output, s.authelia.Subject("alice")) {
-		t.Errorf("%v %s", err, output)
+		t.Errorf("links list: error %v, want alice's address with her former subject: %s", err, output)
 	}
 	if output, err := links("forget", "nobody@example.com"); err == nil {
 		t.Errorf("forgot nobody: %s", output)
 	}
 	if output, err := links("forget", "Alice@example.com"); err != nil {
-		t.Errorf("%v %s", err, output)
+		t.Errorf("links forget: error %v, want none: %s", err, output)
 	}
 	if me := s.as("alice").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"alice"`) {
-		t.Errorf("%s", me.body)
+		t.Errorf("after links forget RomM takes alice for %s", me.body)
 	}
 	if output, err := links("list"); err != nil || !strings.Contains(output, s.authelia.Subject("alice")) {
-		t.Errorf("%v %s", err, output)
+		t.Errorf("links list: error %v, want alice's new subject: %s", err, output)
 	}
 }
 
@@ -88,7 +88,7 @@ func TestProfileChangedInRomM(t *testing.T) {
 		fields := append(b.csrf(), "Content-Type", "application/x-www-form-urlencoded")
 		answer := b.send("PUT "+path, strings.NewReader(body), append(fields, "Sec-Fetch-Site", "same-origin")...)
 		if answer.StatusCode/100 != 2 {
-			t.Fatalf("%d %s", answer.StatusCode, answer.body)
+			t.Fatalf("the change of the profile answered %d, want success: %s", answer.StatusCode, answer.body)
 		}
 	}
 	path := "/api/users/" + itoa(user.ID)
@@ -104,7 +104,7 @@ func TestProfileChangedInRomM(t *testing.T) {
 	answer := s.browser().send("PUT "+path, strings.NewReader("email=bob%40example.net"),
 		"Content-Type", "application/x-www-form-urlencoded", "Authorization", bearer)
 	if answer.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the change of the address with a token answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	if me := s.as("bob").fetch("/api/users/me"); !strings.Contains(me.body, `"email":"bob@example.net"`) {
 		t.Errorf("after a change by his script: %s", me.body)
@@ -140,7 +140,7 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 		"by a token": func(s *stack, _ *browser, path string, _ <-chan struct{}) {
 			authorization := "Bearer " + s.romm.NewClientToken("bob", "me.write")
 			if answer := s.browser().send("PUT "+path, strings.NewReader(form), append(fields, "Authorization", authorization)...); answer.StatusCode != http.StatusOK {
-				s.t.Fatalf("%d %s", answer.StatusCode, answer.body)
+				s.t.Fatalf("the change of the address with a token answered %d, want 200: %s", answer.StatusCode, answer.body)
 			}
 		},
 		"by a browser that does not wait": func(s *stack, bob *browser, path string, arrived <-chan struct{}) {
@@ -215,7 +215,7 @@ func TestSquattedEmail(t *testing.T) {
 		fields := append(b.csrf(), "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin")
 		answer := b.send("PUT /api/users/"+itoa(user.ID), strings.NewReader("email="+email), fields...)
 		if answer.StatusCode != http.StatusOK {
-			t.Fatalf("%d %s", answer.StatusCode, answer.body)
+			t.Fatalf("the change of the address answered %d, want 200: %s", answer.StatusCode, answer.body)
 		}
 	}
 	give(bob, "carol%40example.com")

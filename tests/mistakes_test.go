@@ -40,7 +40,7 @@ func TestGateTwiceInOneSite(t *testing.T) {
 }`})
 	s := start(t, o)
 	if answer := s.browser().fetch("/api/heartbeat"); answer.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the outer gate answered %d, want 500: %s", answer.StatusCode, answer.body)
 	}
 	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "romm_unreachable")
 	if lines := log(); strings.Count(lines, "romm_oidc stands twice in the way of this request") < 2 {
@@ -93,7 +93,7 @@ func TestDocumentedErrorPages(t *testing.T) {
 	} {
 		got := answer()
 		if match := page.FindStringSubmatch(got.body); match == nil || match[1] != name || got.Status[:3] != name {
-			t.Errorf("%s: %s %q", name, got.Status, got.body)
+			t.Errorf("got %s, want the operator's page for %s: %q", got.Status, name, got.body)
 		}
 	}
 }
@@ -114,9 +114,9 @@ func TestProviderInItsOwnBlock(t *testing.T) {
 		redirect_uri ` + public + base + `
 	}`})
 	if answer := s.browser().signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the callback answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 	}
 	if answer := s.browser().open(within + "/rom/7"); answer.StatusCode != http.StatusMisdirectedRequest {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("a page at RomM's address of the gate answered %d, want 421: %s", answer.StatusCode, answer.body)
 	}
 }

@@ -17,12 +17,12 @@ func TestPolling(t *testing.T) {
 	main, netplay := b.poll("/ws"), b.poll("/netplay")
 	for _, p := range []*poller{main, netplay} {
 		if status := p.send("40"); status != http.StatusOK || !p.until("40{") {
-			t.Errorf("%s: %d", p.target, status)
+			t.Errorf("connecting %s: the packet was answered %d, want 200 and a connection", p.target, status)
 		}
 	}
 	want := []romm.Socket{{Path: "/netplay", Transport: "polling"}, {Path: "/ws", User: "alice", Transport: "polling"}}
 	if open := s.romm.Sockets(); !slices.Equal(open, want) {
-		t.Errorf("%+v", open)
+		t.Errorf("RomM has the sockets %+v, want %+v", open, want)
 	}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, public+main.target, nil)
 	if err != nil {
@@ -94,13 +94,13 @@ func TestOneCookieLineUpstream(t *testing.T) {
 	b := s.as("alice")
 	answer := raw(t, "GET /ws/socket.io/?EIO=4&transport=polling", "Cookie: a=1", b.ticketCookie(), "Cookie: romm_session=stolen; b=2")
 	if answer.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("polling answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	request, _ := s.romm.LastRequest("/ws/socket.io/")
 	if lines := request.Header["Cookie"]; len(lines) != 1 || !strings.HasPrefix(lines[0], "a=1; b=2; romm_session=") || strings.Contains(lines[0], "stolen") {
-		t.Errorf("%q", lines)
+		t.Errorf("RomM got the Cookie lines %q, want one with a, b and the gate's own romm_session", lines)
 	}
 	if open := s.romm.Sockets(); len(open) != 1 || open[0].User != "alice" {
-		t.Errorf("%+v", open)
+		t.Errorf("RomM has the sockets %+v, want one of alice's", open)
 	}
 }

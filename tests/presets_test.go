@@ -90,14 +90,14 @@ func TestPasswords(t *testing.T) {
 
 		s.load(options{directive: "clients password"})
 		if me := script.do("/api/users/me", basic("robot", "secret")...); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"robot"`) {
-			t.Errorf("%s: %d %s", version, me.StatusCode, me.body)
+			t.Errorf("RomM %s: a valid password is answered %d, want 200 with robot as the user: %s", version, me.StatusCode, me.body)
 		}
 		answer := grant("robot", "secret")
 		var tokens struct {
 			Access string `json:"access_token"`
 		}
 		if err := json.Unmarshal([]byte(answer.body), &tokens); err != nil || tokens.Access == "" || answer.Header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%s: %d %s", version, answer.StatusCode, answer.body)
+			t.Errorf("RomM %s: the token endpoint answered %d, want an access token and no-store: %s", version, answer.StatusCode, answer.body)
 		}
 		if me := script.do("/api/users/me", "Authorization", "Bearer "+tokens.Access); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"robot"`) {
 			t.Errorf("%s, with an access token: %d %s", version, me.StatusCode, me.body)
@@ -147,7 +147,7 @@ func TestFeedWithAPassword(t *testing.T) {
 	console := s.browser()
 	for target, want := range map[string]int{"/api/feeds/pkgj/psp/games": http.StatusOK, "/api/feeds/tinfoil/": http.StatusOK, "/api/roms": http.StatusUnauthorized} {
 		if answer := console.do(target, basic("robot", "secret")...); answer.StatusCode != want {
-			t.Errorf("%s: %d %s", target, answer.StatusCode, answer.body)
+			t.Errorf("%s with a password answered %d, want %d: %s", target, answer.StatusCode, want, answer.body)
 		}
 	}
 	if answer := console.do("/api/feeds/pkgj/psp/games", basic("robot", "wrong")...); answer.StatusCode != http.StatusUnauthorized || strings.Contains(answer.Header.Get("WWW-Authenticate"), "Basic") {
@@ -167,7 +167,7 @@ func TestFeedOfAnotherOriginsPage(t *testing.T) {
 		for _, method := range []string{"OPTIONS", "GET"} {
 			answer := s.browser().do(method+" "+target, "Origin", origin, "Access-Control-Request-Method", "GET")
 			if answer.StatusCode != http.StatusOK || answer.Header.Get("Access-Control-Allow-Origin") != origin || answer.Header.Get("Access-Control-Allow-Credentials") != "" {
-				t.Errorf("%s %s: %d %v", method, target, answer.StatusCode, answer.Header)
+				t.Errorf("%s %s from another origin answered %d, want 200 for that origin without credentials; header: %v", method, target, answer.StatusCode, answer.Header)
 			}
 		}
 	}

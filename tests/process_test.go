@@ -100,7 +100,7 @@ func TestKillAndStartAgain(t *testing.T) {
 	p.Run()
 	for i, b := range browsers {
 		if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"`+accounts[i].Name+`"`) {
-			t.Fatalf("%s: %d %s", accounts[i].Name, me.StatusCode, me.body)
+			t.Fatalf("/api/users/me as %s after the restart answered %d, want 200 with that user: %s", accounts[i].Name, me.StatusCode, me.body)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func TestColdStartWithoutAuthelia(t *testing.T) {
 		t.Errorf("healed after %s", took)
 	}
 	if answer := newcomer.signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the callback answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 	}
 	if errors := p.Logged(`"level":"error"`); len(errors) > 0 {
 		t.Errorf("errors in the log:\n%s", strings.Join(errors, "\n"))

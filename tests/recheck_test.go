@@ -91,7 +91,7 @@ func TestRecheckWithoutAuthelia(t *testing.T) {
 	for range 10 {
 		time.Sleep(30 * time.Millisecond)
 		if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-			t.Fatalf("%d %s", me.StatusCode, me.body)
+			t.Fatalf("/api/users/me while Authelia is away answered %d, want 200: %s", me.StatusCode, me.body)
 		}
 	}
 }

@@ -16,11 +16,11 @@ func TestOwnSessionsPage(t *testing.T) {
 	b := s.browser()
 	answer := b.signIn(base+"/session", "alice")
 	if answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != base+"/session" {
-		t.Fatalf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Fatalf("the callback answered %d to %q, want 303 to the page of sessions", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	page := b.open(base + "/session")
 	if page.StatusCode != http.StatusOK || strings.Count(page.body, "Another browser") != 1 || strings.Contains(page.body, "bob") {
-		t.Errorf("%d %s", page.StatusCode, page.body)
+		t.Errorf("the page of sessions answered %d, want 200 with one other browser and nothing about bob: %s", page.StatusCode, page.body)
 	}
 	var list struct {
 		Sessions []struct {
@@ -29,7 +29,7 @@ func TestOwnSessionsPage(t *testing.T) {
 		} `json:"sessions"`
 	}
 	if answer := b.fetch(base + "/session"); json.Unmarshal([]byte(answer.body), &list) != nil || len(list.Sessions) != 2 {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the list of sessions answered %d, want JSON with 2 sessions: %s", answer.StatusCode, answer.body)
 	}
 	id := list.Sessions[0].ID
 	if list.Sessions[0].This {
@@ -45,7 +45,7 @@ func TestOwnSessionsPage(t *testing.T) {
 		t.Fatal("bob ended a session of alice")
 	}
 	if answer := end(b); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != base+"/session" {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("ending an own session answered %d, want 303 back to the page of sessions: %s", answer.StatusCode, answer.body)
 	}
 	if forgotten.in() || !b.in() || !bob.in() {
 		t.Error("not the forgotten session alone has ended")

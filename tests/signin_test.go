@@ -20,7 +20,7 @@ func TestSignIn(t *testing.T) {
 	answer := b.open("/rom/7?tab=saves&q=a%20b")
 	location, err := url.Parse(answer.Header.Get("Location"))
 	if err != nil || answer.StatusCode != http.StatusFound || !strings.HasPrefix(location.String(), issuer+"/api/oidc/authorization?") {
-		t.Fatalf("%d %s", answer.StatusCode, location)
+		t.Fatalf("an anonymous navigation is answered %d to %s, want 302 to Authelia's authorization endpoint", answer.StatusCode, location)
 	}
 	if query := location.Query(); query.Get("code_challenge_method") != "S256" || query.Get("nonce") == "" || len(query.Get("state")) < 22 ||
 		query.Get("redirect_uri") != public+base || query.Get("scope") != "openid profile email" || query.Get("response_type") != "code" {
@@ -31,7 +31,7 @@ func TestSignIn(t *testing.T) {
 	}
 	answer = b.signIn("/rom/7?tab=saves&q=a%20b", "alice")
 	if answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/rom/7?tab=saves&q=a%20b" {
-		t.Fatalf("%d %s %s", answer.StatusCode, answer.Header.Get("Location"), answer.body)
+		t.Fatalf("the callback answered %d to %q, want 303 to the page that was opened: %s", answer.StatusCode, answer.Header.Get("Location"), answer.body)
 	}
 	for _, c := range answer.Cookies() {
 		if strings.Contains(c.Name, "romm_session") {
@@ -43,11 +43,11 @@ func TestSignIn(t *testing.T) {
 	}
 	me := b.fetch("/api/users/me")
 	if me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"alice"`) || !strings.Contains(me.body, `"role":"admin"`) {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me answered %d, want 200 with alice as an administrator: %s", me.StatusCode, me.body)
 	}
 	for name, values := range me.Header {
 		if strings.Contains(strings.Join(values, ""), "romm_session") {
-			t.Errorf("%s: %v", name, values)
+			t.Errorf("RomM's session cookie is in the answer's %s: %v", name, values)
 		}
 	}
 	request, _ := s.romm.LastRequest("/api/users/me")
@@ -62,7 +62,7 @@ func TestCSRFProtectedWrite(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
 	if answer := b.fetch("POST /api/saves", b.csrf()...); answer.StatusCode/100 != 2 || s.romm.SaveCount() != 1 {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("a write with RomM's CSRF token answered %d, want success and one save: %s", answer.StatusCode, answer.body)
 	}
 	if answer := b.fetch("POST /api/saves", "Origin", public); answer.StatusCode != http.StatusForbidden || s.romm.SaveCount() != 1 {
 		t.Errorf("without RomM's token: %d %s", answer.StatusCode, answer.body)
@@ -148,11 +148,11 @@ func TestFirstAdministrator(t *testing.T) {
 	}
 	s.as("alice")
 	if user, _ := s.romm.User("alice"); user.Role != "admin" {
-		t.Errorf("%+v", user)
+		t.Errorf("alice's account is %+v, want an administrator", user)
 	}
 	s.as("bob")
 	if user, _ := s.romm.User("bob"); user.Role != "user" {
-		t.Errorf("%+v", user)
+		t.Errorf("bob's account is %+v, want a plain user", user)
 	}
 }
 
@@ -164,7 +164,7 @@ func TestDemotion(t *testing.T) {
 	s.load(options{directive: "roles {\n admin root@example.com\n user *\n}\n"})
 	s.as("alice")
 	if user, _ := s.romm.User("alice"); user.Role != "user" {
-		t.Errorf("%+v", user)
+		t.Errorf("alice's account is %+v, want a plain user", user)
 	}
 }
 

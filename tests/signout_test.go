@@ -24,7 +24,7 @@ func TestSignOut(t *testing.T) {
 				URL string `json:"oidc_logout_url"`
 			}
 			if err := json.Unmarshal([]byte(answer.body), &next); err != nil || answer.StatusCode != http.StatusOK {
-				t.Fatalf("%d %s", answer.StatusCode, answer.body)
+				t.Fatalf("the sign-out answered %d, want 200 with an address to go to: %s", answer.StatusCode, answer.body)
 			}
 			if want := issuer + "/logout?rd=" + url.QueryEscape(public+base+"/signed-out"); next.URL != want {
 				t.Errorf("goes to %s, want %s", next.URL, want)
@@ -40,15 +40,15 @@ func TestSignOut(t *testing.T) {
 			// RomM's page starts a sign-in by itself now; it must not sign in.
 			answer = b.open("/api/login/openid")
 			if answer.StatusCode != http.StatusFound || !strings.HasPrefix(answer.Header.Get("Location"), issuer+"/logout?rd=") {
-				t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+				t.Errorf("RomM's login route answered %d to %q, want 302 to Authelia's sign-out", answer.StatusCode, answer.Header.Get("Location"))
 			}
 			answer = b.open(base + "/signed-out")
 			if answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "You are signed out") || answer.Header.Get("Refresh") != "" {
-				t.Errorf("%d %s", answer.StatusCode, answer.body)
+				t.Errorf("the signed-out page answered %d, want 200 without a refresh: %s", answer.StatusCode, answer.body)
 			}
 			// And signing in again works.
 			if answer := b.signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
-				t.Errorf("%d %s", answer.StatusCode, answer.body)
+				t.Errorf("the callback of the next sign-in answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 			}
 		})
 	}
@@ -63,11 +63,11 @@ func TestRPInitiatedLogout(t *testing.T) {
 	answer := b.do("POST "+base+"/logout", "Origin", public, "Sec-Fetch-Site", "same-origin")
 	location, err := url.Parse(answer.Header.Get("Location"))
 	if err != nil || answer.StatusCode != http.StatusSeeOther || location.Path != "/end" {
-		t.Fatalf("%d %s", answer.StatusCode, location)
+		t.Fatalf("the sign-out answered %d to %s, want 303 to the end-session endpoint", answer.StatusCode, location)
 	}
 	query := location.Query()
 	if query.Get("client_id") != "romm" || query.Get("post_logout_redirect_uri") != public+base+"/signed-out" || query.Get("id_token_hint") == "" {
-		t.Errorf("%v", query)
+		t.Errorf("the logout request is %v, want our client_id, the signed-out page and an id_token_hint", query)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestSignOutTwice(t *testing.T) {
 	b := s.as("alice")
 	for range 2 {
 		if answer := b.fetch("POST /api/logout", "Origin", public); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "oidc_logout_url") {
-			t.Errorf("%d %s", answer.StatusCode, answer.body)
+			t.Errorf("the sign-out answered %d, want 200 with an address to go to: %s", answer.StatusCode, answer.body)
 		}
 	}
 }
@@ -87,10 +87,10 @@ func TestForeignSignOut(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
 	if answer := b.do("POST /api/logout", "Origin", "https://evil.com"); answer.StatusCode != http.StatusForbidden {
-		t.Errorf("%d", answer.StatusCode)
+		t.Errorf("a sign-out from another origin answered %d, want 403", answer.StatusCode)
 	}
 	if answer := b.do(base+"/logout", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "<button") {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("another site's sign-out link answered %d, want 200 with a button: %s", answer.StatusCode, answer.body)
 	}
 	if answer := b.fetch("/api/users/me"); answer.StatusCode != http.StatusOK {
 		t.Errorf("signed out: %d", answer.StatusCode)
@@ -122,7 +122,7 @@ func TestLateAnswerRevivesNothing(t *testing.T) {
 	release()
 	<-done
 	if answer := late.fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
-		t.Errorf("%d", answer.StatusCode)
+		t.Errorf("the old ticket is answered %d, want 4xx", answer.StatusCode)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestNewTicketAtEverySignIn(t *testing.T) {
 	b := s.as("alice")
 	old := b.ticket()
 	if answer := b.signIn(base+"/login", "alice"); answer.StatusCode != http.StatusSeeOther {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the second sign-in answered %d, want 303: %s", answer.StatusCode, answer.body)
 	}
 	if b.ticket() == old {
 		t.Error("the ticket is the old one")

@@ -76,7 +76,7 @@ func TestScanOverTheSocket(t *testing.T) {
 	} {
 		socket, err := s.socket(c.ticket, c.origin)
 		if (err == nil) != (c.want != "") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: opening the socket: error %v, want one only if the socket is refused", name, err)
 		}
 		if err != nil {
 			continue

@@ -109,7 +109,7 @@ func TestBigDownload(t *testing.T) {
 	_, _ = io.ReadFull(content, want)
 	if answer.StatusCode != http.StatusPartialContent || answer.body != string(want) ||
 		answer.Header.Get("Content-Range") != "bytes 1099511626776-1099511627775/1099511627776" {
-		t.Errorf("%d %v", answer.StatusCode, answer.Header)
+		t.Errorf("the last bytes of the file are answered %d, want 206 with exactly these; header: %v", answer.StatusCode, answer.Header)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestConditionalDownload(t *testing.T) {
 	const target = "/api/roms/1/content/demo.nes"
 	head := b.do("HEAD " + target)
 	if head.StatusCode != http.StatusOK || head.ContentLength != 1<<20 || head.Header.Get("Accept-Ranges") != "bytes" || head.Header.Get("ETag") == "" {
-		t.Errorf("%d %d %v", head.StatusCode, head.ContentLength, head.Header)
+		t.Errorf("HEAD answered %d with a length of %d, want 200 and 1 MiB with Accept-Ranges and ETag; header: %v", head.StatusCode, head.ContentLength, head.Header)
 	}
 	if answer := b.do(target, "Range", "bytes=0-9", "If-Range", `"another"`); answer.StatusCode != http.StatusOK {
 		t.Errorf("a part of another file: %d", answer.StatusCode)
@@ -148,7 +148,7 @@ func TestUploadIsNotBuffered(t *testing.T) {
 	frugal(t, func() {
 		answer := b.send("PUT /api/roms/upload/1", io.LimitReader(zeros{}, chunk), fields...)
 		if answer.StatusCode != http.StatusOK || s.romm.UploadedBytes() != chunk {
-			t.Errorf("%d %s", answer.StatusCode, answer.body)
+			t.Errorf("the upload answered %d, want 200 and the whole chunk in RomM: %s", answer.StatusCode, answer.body)
 		}
 	})
 	arrived := make(chan struct{})
@@ -165,7 +165,7 @@ func TestUploadIsNotBuffered(t *testing.T) {
 		_ = rest.Close()
 	}()
 	if answer := b.send("PUT /api/roms/upload/2", body, fields...); answer.body != "the rest" {
-		t.Errorf("%d %q", answer.StatusCode, answer.body)
+		t.Errorf("the upload answered %d %q, want RomM's answer to the rest", answer.StatusCode, answer.body)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestStreams(t *testing.T) {
 				}
 				for i := range 3 {
 					if line, err := answer.ReadString('\n'); line != fmt.Sprintf("part %d\n", i) {
-						t.Fatalf("%q %v", line, err)
+						t.Fatalf("the archive's next line is %q, want part %d; error: %v", line, i, err)
 					}
 					read <- struct{}{}
 				}

@@ -142,7 +142,7 @@ func TestWrongPasswordEndsNoSession(t *testing.T) {
 	b := s.as("alice")
 	s.romm.ForgetRequests()
 	if answer := b.fetch("POST /api/login", b.csrf()...); answer.StatusCode != http.StatusUnauthorized {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("RomM's own login answered %d, want 401: %s", answer.StatusCode, answer.body)
 	}
 	b.wantUser("alice")
 	if _, again := s.romm.LastRequest("/api/login/openid"); again {
@@ -172,7 +172,7 @@ func TestLoginCookieComesBack(t *testing.T) {
 	}
 	for _, c := range cookies {
 		if !strings.HasPrefix(c.Name, "__Host-romm_oidc_") || c.SameSite != http.SameSiteLaxMode || !c.HttpOnly || !c.Secure || c.Path != "/" || c.Domain != "" {
-			t.Errorf("%v", c)
+			t.Errorf("the login cookie is %v, want __Host-, Lax, HttpOnly, Secure and no domain", c)
 		}
 	}
 }

@@ -204,7 +204,7 @@ func deepLink(t trial) {
 	for _, target := range []string{"/rom/7?tab=saves&q=a%20b", "/rom/7/ejs", "/pair/device?user_code=AB-12", "/api/roms/1/content/demo.nes?x=%2F"} {
 		b = s.browser()
 		if answer := b.signIn(target, "alice"); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != target {
-			t.Errorf("%s: %d %s", target, answer.StatusCode, answer.Header.Get("Location"))
+			t.Errorf("the callback answered %d to %q, want 303 to %s", answer.StatusCode, answer.Header.Get("Location"), target)
 		}
 	}
 	b.wantUser("alice")
@@ -217,7 +217,7 @@ func loginRoute(t trial) {
 	s := t.start()
 	b := s.browser()
 	if answer := b.signIn("/login?next="+url.QueryEscape("/rom/7?tab=saves"), "alice"); answer.Header.Get("Location") != "/rom/7?tab=saves" {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the callback answered %d to %q, want a redirect to /rom/7?tab=saves", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	button := func(b *browser, referer string) response {
 		return b.do("/api/login/openid", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Referer", public+referer)
@@ -229,11 +229,11 @@ func loginRoute(t trial) {
 		t.Fatal(err)
 	}
 	if answer = b.open(location); answer.Header.Get("Location") != "/rom/9" {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the callback answered %d to %q, want a redirect to /rom/9", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	// Who is signed in already goes straight back.
 	if answer = button(b, "/login?next=%2From%2F10"); answer.Header.Get("Location") != "/rom/10" {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the login route answered a signed-in user %d to %q, want a redirect to /rom/10", answer.StatusCode, answer.Header.Get("Location"))
 	}
 }
 
@@ -244,10 +244,10 @@ func backAfterSignIn(t trial) {
 	b.open(callback)
 	s.romm.ForgetRequests()
 	if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther || !strings.HasPrefix(answer.Header.Get("Location"), "/") {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the callback, opened again, answered %d to %q, want 303 to a page of RomM", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	if answer := b.open(base + "?code=x&state=spent"); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/" {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("a callback with an unknown state answered %d to %q, want 303 to /", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	for _, r := range s.romm.Requests() {
 		if strings.HasPrefix(r.Path, base) {
@@ -261,7 +261,7 @@ func scriptDenied(t trial) {
 	b := t.start().browser()
 	for _, target := range []string{"/api/users/me", "/api/config", "POST /api/saves"} {
 		if answer := b.fetch(target); answer.StatusCode != t.denied || !strings.Contains(answer.body, `"detail":"Not authenticated"`) {
-			t.Errorf("%s: %d %s", target, answer.StatusCode, answer.body)
+			t.Errorf("%s without a session answered %d, want %d as RomM answers it: %s", target, answer.StatusCode, t.denied, answer.body)
 		}
 	}
 }
@@ -271,7 +271,7 @@ func anonymousHeartbeat(t trial) {
 	b := s.browser()
 	answer := b.fetch("/api/heartbeat", "Authorization", "Bearer junk", "Cookie", "romm_session=stolen")
 	if answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, `"VERSION":"`+t.version+`"`) {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the heartbeat answered %d, want 200 with RomM's version: %s", answer.StatusCode, answer.body)
 	}
 	if request, _ := s.romm.LastRequest("/api/heartbeat"); request.Header.Get("Cookie") != "" || request.Header.Get("Authorization") != "" {
 		t.Errorf("RomM saw %v", request.Header)
@@ -283,7 +283,7 @@ func brandFiles(t trial) {
 	for target, dest := range map[string]string{"/site.webmanifest": "manifest", "/manifest.webmanifest": "manifest", "HEAD /favicon.ico": "image", "/android-chrome-512x512.png": "image"} {
 		answer := b.do(target, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", dest, "Sec-Fetch-Site", "same-origin")
 		if kind := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusOK || !strings.HasPrefix(kind, "image/") && kind != "application/manifest+json" {
-			t.Errorf("%s: %d %s", target, answer.StatusCode, kind)
+			t.Errorf("%s answered %d with the type %q, want 200 with an image or a manifest", target, answer.StatusCode, kind)
 		}
 	}
 }
@@ -294,7 +294,7 @@ func firstSave(t trial) {
 	b.csrf() // a token from before the sign-in
 	b.signIn("/", "alice")
 	if answer := b.save(); answer.StatusCode/100 != 2 || s.romm.SaveCount() != 1 {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("a save after the sign-in answered %d, want success and one save: %s", answer.StatusCode, answer.body)
 	}
 	if answer := b.fetch("POST /api/saves", "Origin", public); answer.StatusCode != http.StatusForbidden || s.romm.SaveCount() != 1 {
 		t.Errorf("without RomM's token: %d", answer.StatusCode)
@@ -315,7 +315,7 @@ func userSwitch(t trial) {
 	b.signIn(base+"/login", "bob")
 	b.wantUser("bob")
 	if answer := b.save(); answer.StatusCode/100 != 2 || s.romm.SaveCount() != 2 {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("a save after bob's sign-in answered %d, want success and two saves: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -359,7 +359,7 @@ func noSocket(t trial) {
 	}
 	for _, mount := range []string{"/ws", "/netplay"} {
 		if answer := s.browser().fetch(mount + "/socket.io/?EIO=4&transport=polling"); answer.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %d", mount, answer.StatusCode)
+			t.Errorf("%s without a session answered %d, want 401", mount, answer.StatusCode)
 		}
 	}
 	s.untouched("a socket without a session")
@@ -375,7 +375,7 @@ func signOutByButton(t trial) {
 	ticket := b.ticket()
 	answer := b.fetch("POST /api/logout", "Origin", public)
 	if answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "/logout?rd=") || answer.Header.Get("Clear-Site-Data") != `"cache"` {
-		t.Errorf("%d %s %v", answer.StatusCode, answer.body, answer.Header)
+		t.Errorf("the sign-out answered %d, want 200 with Authelia's sign-out and Clear-Site-Data: %s; header: %v", answer.StatusCode, answer.body, answer.Header)
 	}
 	wantSignedOut(t.T, s, ticket)
 	if until(socket, "never") {
@@ -383,7 +383,7 @@ func signOutByButton(t trial) {
 	}
 	// RomM before 4.8 does not follow the address; its login page must not sign in again.
 	if answer = b.open("/api/login/openid"); !strings.HasPrefix(answer.Header.Get("Location"), issuer+"/logout?rd=") {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("RomM's login route answered %d to %q, want a redirect to Authelia's sign-out", answer.StatusCode, answer.Header.Get("Location"))
 	}
 }
 
@@ -393,7 +393,7 @@ func signOutByHand(t trial) {
 	ticket := b.ticket()
 	answer := b.open(base + "/logout")
 	if answer.StatusCode != http.StatusSeeOther || !strings.HasPrefix(answer.Header.Get("Location"), issuer+"/logout?rd=") {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the sign-out link answered %d to %q, want 303 to Authelia's sign-out", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	wantSignedOut(t.T, s, ticket)
 }
@@ -441,7 +441,7 @@ func TestRestartWithAnotherKey(t *testing.T) {
 		s.romm.Up()
 		b.client.Jar = jarWithout(b, "romm_csrftoken") // its page drops it at the first 403
 		if answer := b.open("/api/login/openid"); answer.Header.Get("Location") != "/" {
-			t.Errorf("%s: %d %s", v.name, answer.StatusCode, answer.Header.Get("Location"))
+			t.Errorf("RomM %s: the login route answered %d to %q, want a redirect to /", v.name, answer.StatusCode, answer.Header.Get("Location"))
 		}
 		b.wantUser("alice")
 	}
@@ -494,7 +494,7 @@ func upgraded(t trial) {
 	}
 	b.wantUser("alice")
 	if answer := b.save(); answer.StatusCode/100 != 2 {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("a save after the upgrade answered %d, want success: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -509,11 +509,11 @@ func changedProfile(t trial) {
 		target += "?" + change
 	}
 	if answer := b.send(target, body, fields...); answer.StatusCode/100 != 2 {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the change of the profile answered %d, want success: %s", answer.StatusCode, answer.body)
 	}
 	s.as("bob").wantUser("bob")
 	if changed, _ := s.romm.User("bob"); changed.Email != "robert@example.org" || changed.ID != user.ID {
-		t.Errorf("%+v", changed)
+		t.Errorf("bob's account is %+v, want the former one with the address robert@example.org", changed)
 	}
 }
 
@@ -545,7 +545,7 @@ func demotion(t trial) {
 	s.load(lowered)
 	s.as("alice")
 	if alice, _ := s.romm.User("alice"); alice.Role == "admin" {
-		t.Errorf("%+v", alice)
+		t.Errorf("alice's account is %+v, want no administrator", alice)
 	}
 	s.romm.SetRole("alice", "admin")
 	s.romm.DeleteUser("root")
@@ -568,7 +568,7 @@ func firstAdministrator(t trial) {
 	s.as("alice")
 	s.as("bob")
 	if alice, _ := s.romm.User("alice"); alice.Role != "admin" {
-		t.Errorf("%+v", alice)
+		t.Errorf("alice's account is %+v, want an administrator", alice)
 	}
 }
 
@@ -598,10 +598,10 @@ func webDevice(t trial) {
 	b.do(callback, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0")
 	devices := s.romm.Devices("bob")
 	if len(devices) != 1 || devices[0].Name != "Chrome on Linux" || devices[0].Host != "127.0.0.1" {
-		t.Errorf("%+v", devices)
+		t.Errorf("bob has the devices %+v, want one Chrome on Linux at 127.0.0.1", devices)
 	}
 	if me := b.fetch("/api/users/me"); !strings.Contains(me.body, `"current_device_id":"`) {
-		t.Errorf("%s", me.body)
+		t.Errorf("/api/users/me lacks the device: %s", me.body)
 	}
 }
 
@@ -609,7 +609,7 @@ func handheldToken(t trial) {
 	s := t.start()
 	token := s.romm.NewClientToken("root", "me.read roms.read")
 	if me := s.browser().do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"root"`) {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me with root's client token answered %d, want 200 with root as the user: %s", me.StatusCode, me.body)
 	}
 	if answer := s.browser().do("/api/roms", "Authorization", "Bearer rmm_"+strings.Repeat("0", 64)); answer.StatusCode != t.denied {
 		t.Errorf("an unknown token: %d %s", answer.StatusCode, answer.body)
@@ -633,7 +633,7 @@ func handheldPaired(t trial) {
 	got := object(t.T, handheld.send("POST /api/client-tokens/exchange", strings.NewReader(`{"code":"`+code+`"}`), "Content-Type", "application/json"))
 	raw, _ := got["raw_token"].(string)
 	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+raw); !strings.Contains(me.body, `"username":"alice"`) {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me with the paired token answered %d, want alice as the user: %s", me.StatusCode, me.body)
 	}
 }
 
@@ -643,11 +643,11 @@ func handheldDevice(t trial) {
 	started := object(t.T, handheld.send("POST /api/auth/device/init", strings.NewReader(`{"name":"deck","requested_scopes":["me.read"]}`), "Content-Type", "application/json"))
 	approval := `{"user_code":"` + started["user_code"].(string) + `","approved_scopes":["me.read"]}`
 	if answer := b.send("POST /api/auth/device/approve", strings.NewReader(approval), append(b.csrf(), "Content-Type", "application/json")...); answer.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the approval of the device answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	answer := handheld.send("POST /api/auth/device/token", strings.NewReader(`{"device_code":"`+started["device_code"].(string)+`"}`), "Content-Type", "application/json")
 	if answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "rmm_") {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the device's token request answered %d, want 200 with a client token: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -661,7 +661,7 @@ func openEndpoints(t trial) {
 		"POST /api/login", "POST /api/token", "POST /api/forgot-password", "POST /api/reset-password", "GET /assets/romm/resources/roms/1/cover/big.png",
 	} {
 		if answer := s.browser().fetch(target); answer.StatusCode != t.denied && answer.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %d", target, answer.StatusCode)
+			t.Errorf("%s answered %d, want %d or 401", target, answer.StatusCode, t.denied)
 		}
 	}
 	s.untouched("RomM's open endpoints")
@@ -685,7 +685,7 @@ func object(t *testing.T, answer response) map[string]any {
 	t.Helper()
 	var body map[string]any
 	if err := json.Unmarshal([]byte(answer.body), &body); err != nil || answer.StatusCode/100 != 2 {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("got %d, want success with a JSON object: %s", answer.StatusCode, answer.body)
 	}
 	return body
 }
@@ -715,7 +715,7 @@ func TestNoSignInDemotesAnAdministrator(t *testing.T) {
 		t.Errorf("the variable is not named:\n%s", page.body)
 	}
 	if alice, _ := s.romm.User("alice"); alice.Role != "admin" {
-		t.Errorf("%+v", alice)
+		t.Errorf("alice's account is %+v, want an administrator", alice)
 	}
 }
 

@@ -67,7 +67,7 @@ func rawOn(t *testing.T, conn net.Conn, host string, lines ...string) response {
 	method, _, _ := strings.Cut(lines[0], " ")
 	answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("%q: %v", lines[0], err)
+		t.Fatalf("reading the answer to %q: %v", lines[0], err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode == http.StatusSwitchingProtocols {
@@ -75,7 +75,7 @@ func rawOn(t *testing.T, conn net.Conn, host string, lines ...string) response {
 	}
 	body, err := io.ReadAll(answer.Body)
 	if err != nil {
-		t.Fatalf("%q: %v", lines[0], err)
+		t.Fatalf("reading the body of the answer to %q: %v", lines[0], err)
 	}
 	return response{answer, string(body)}
 }
@@ -107,7 +107,7 @@ func raw2(t *testing.T, method, path string, fields ...string) response {
 	for {
 		frame, err := framer.ReadFrame()
 		if err != nil {
-			t.Fatalf("%s %q: %v", method, path, err)
+			t.Fatalf("reading the answer to %s %q: %v", method, path, err)
 		}
 		ended := false
 		switch frame := frame.(type) {

@@ -188,7 +188,7 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 		first := begin(t, romm)
 		code := g.code(t, claims, first.location.Query().Get("nonce"))
 		if status, body := first.finish(t, romm, code); status != 200 {
-			t.Fatalf("%d %s", status, body)
+			t.Fatalf("the first callback answered %d, want 200: %s", status, body)
 		}
 		refused(t, begin(t, romm), code, op.Outcome{Requested: true, Redeemed: true, Refusal: op.RefusalUsed})
 	})

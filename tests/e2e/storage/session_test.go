@@ -116,7 +116,7 @@ func sharedSession(c *cluster) {
 	ticket, made := c.create(a, "ada")
 	found, err := b.Lookup(c.Context(), ticket)
 	if err != nil || found == nil || found.ID() != made.ID() || found.Record().Tokens.Access != "at-ada" {
-		c.Errorf("%v, %v", found, err)
+		c.Errorf("node b found %v, want ada's session of node a; error: %v", found, err)
 	}
 }
 
@@ -144,7 +144,7 @@ func updates(c *cluster) {
 		wg.Go(func() {
 			found, err := s.Lookup(c.Context(), ticket)
 			if err != nil || found == nil {
-				c.Errorf("%v, %v", found, err)
+				c.Errorf("a node found %v, want ada's session; error: %v", found, err)
 				return
 			}
 			for range each {
@@ -172,7 +172,7 @@ func endOfUser(c *cluster) {
 	other, _ := c.create(a, "bob")
 	n, err := b.EndUser(c.Context(), session.UserKey("https://auth.example.com", "sub-ada"), "revoked")
 	if n != 2 || err != nil {
-		c.Errorf("%d, %v", n, err)
+		c.Errorf("%d sessions ended, want ada's 2; error: %v", n, err)
 	}
 	fresh := c.node("c", false)
 	if c.opens(fresh, first) || c.opens(fresh, second) || !c.opens(fresh, other) {
@@ -289,7 +289,7 @@ func list(c *cluster) {
 	c.create(a, "bob")
 	entries, err := b.List(c.Context())
 	if err != nil || len(entries) != 2 || entries[0].User != "bob" || entries[1].Node != "a" {
-		c.Errorf("%v, %v", entries, err)
+		c.Errorf("node b lists %v, want bob's and ada's sessions of node a; error: %v", entries, err)
 	}
 }
 
@@ -304,7 +304,7 @@ func updateAfterEnd(c *cluster) {
 		c.Fatal(err)
 	}
 	if err := b.Update(c.Context(), there, func(r *session.Record) { r.Tokens.Refresh = "1" }); !errors.Is(err, session.ErrEnded) {
-		c.Errorf("%v", err)
+		c.Errorf("updating an ended session: error %v, want session.ErrEnded", err)
 	}
 	if c.opens(c.node("c", false), ticket) {
 		c.Error("it lives again")

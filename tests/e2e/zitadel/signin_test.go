@@ -145,7 +145,7 @@ func TestSignIn(t *testing.T) {
 			}
 			if me := s.open("/api/users/me"); me.status != http.StatusOK ||
 				!strings.Contains(me.body, `"username":"test-user_localhost"`) || !strings.Contains(me.body, `"email":"`+email+`"`) || !strings.Contains(me.body, `"role":"admin"`) {
-				t.Errorf("%d %s", me.status, me.body)
+				t.Errorf("/api/users/me answered %d, want 200 with the provider's user as an administrator: %s", me.status, me.body)
 			}
 		})
 	}
@@ -166,7 +166,7 @@ func TestSignOut(t *testing.T) {
 		t.Errorf("%d sessions live in RomM", live)
 	}
 	if me := s.open("/api/users/me"); me.status != http.StatusUnauthorized {
-		t.Errorf("%d %s", me.status, me.body)
+		t.Errorf("/api/users/me after the sign-out answered %d, want 401: %s", me.status, me.body)
 	}
 }
 
