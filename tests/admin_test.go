@@ -42,7 +42,7 @@ func managed[T any](s *stack, path string) (all []T) {
 	s.t.Helper()
 	answer := s.manage(http.MethodGet, path)
 	if err := json.Unmarshal([]byte(answer.body), &all); err != nil || answer.StatusCode != http.StatusOK {
-		s.t.Fatalf("GET %s: %d %s", path, answer.StatusCode, answer.body)
+		s.t.Fatalf("GET %s answered %d, want 200 with a JSON array: %s", path, answer.StatusCode, answer.body)
 	}
 	return all
 }
@@ -73,7 +73,7 @@ func TestOperatorEndsSessions(t *testing.T) {
 	answer := s.manage(http.MethodGet, admin.SessionsPath)
 	for _, secret := range []string{alice.ticket(), bob.ticket(), "authelia_", "eyJ", "romm_session"} {
 		if strings.Contains(answer.body, secret) {
-			t.Errorf("the list holds %s", secret)
+			t.Errorf("the list holds the secret %s", secret)
 		}
 	}
 	all := managed[admin.Session](s, admin.SessionsPath)
@@ -93,7 +93,7 @@ func TestOperatorEndsSessions(t *testing.T) {
 		t.Errorf("sessions end of carol's session exited with %d, want 0 and 1 session ended: %s", code, output)
 	}
 	if carol.in() || !alice.in() || !bob.in() {
-		t.Error("not carol's session alone has ended")
+		t.Error("want only carol's session ended")
 	}
 	if output, code := s.command("sessions", "end", all[0].ID); code == 0 || !strings.Contains(output, "no session has the id") {
 		t.Errorf("sessions end of an ended session exited with %d, want a failure that says so: %s", code, output)
@@ -109,7 +109,7 @@ func TestOperatorEndsSessions(t *testing.T) {
 		t.Errorf("sessions end-user bob exited with %d, want 0 and 2 sessions ended: %s", code, output)
 	}
 	if bob.in() || bobToo.in() || !alice.in() {
-		t.Error("not bob's sessions alone have ended")
+		t.Error("want only bob's sessions ended")
 	}
 	for _, word := range []string{"BOB@example.com", s.authelia.Subject("bob")} {
 		bob = s.as("bob")
@@ -123,7 +123,7 @@ func TestOperatorEndsSessions(t *testing.T) {
 		t.Errorf("sessions end-all exited with %d, want 0 and 2 sessions ended: %s", code, output)
 	}
 	if bob.in() || alice.in() {
-		t.Error("somebody is still signed in")
+		t.Error("alice or bob is signed in after sessions end-all")
 	}
 }
 
@@ -173,12 +173,12 @@ func TestAdminAPIRefuses(t *testing.T) {
 				t.Errorf("%s %s answered %d, want %d with an error that says %q: %s", c.method, c.path, answer.StatusCode, c.status, c.says, answer.body)
 			}
 			if c.status == http.StatusMethodNotAllowed && answer.Header.Get("Allow") != c.says {
-				t.Errorf("Allow: %s", answer.Header.Get("Allow"))
+				t.Errorf("Allow is %q, want %q", answer.Header.Get("Allow"), c.says)
 			}
 		})
 	}
 	if !alice.in() {
-		t.Error("alice is out")
+		t.Error("alice is signed out by a refused request")
 	}
 }
 
@@ -189,14 +189,14 @@ func TestAdminAPIIsNotPublic(t *testing.T) {
 	alice := s.as("alice")
 	for _, path := range []string{admin.SessionsPath, admin.LinksPath, admin.StatusPath} {
 		if answer := alice.fetch(path); strings.Contains(answer.body, `"gate"`) {
-			t.Errorf("%s answers the public: %d %s", path, answer.StatusCode, answer.body)
+			t.Errorf("%s answered %d at the public address, want nothing of the admin API: %s", path, answer.StatusCode, answer.body)
 		}
 		if answer := s.browser().fetch(inside + path); answer.StatusCode != http.StatusMisdirectedRequest {
-			t.Errorf("%s answers the inside: %d", path, answer.StatusCode)
+			t.Errorf("%s answered %d at the inside address, want 421", path, answer.StatusCode)
 		}
 		// A page that rebinds its name to this machine.
 		if answer := s.browser().do("http://localhost:2999"+path, "Host", "evil.com"); answer.StatusCode != http.StatusForbidden {
-			t.Errorf("%s answers evil.com: %d", path, answer.StatusCode)
+			t.Errorf("%s answered %d to the host evil.com, want 403", path, answer.StatusCode)
 		}
 	}
 }
@@ -267,7 +267,7 @@ http://127.0.0.1:9082 {
 		t.Errorf("sessions end-all --gate of the other gate exited with %d, want 0 and 0 sessions ended: %s", code, output)
 	}
 	if !alice.in() {
-		t.Error("the other gate's sessions were meant")
+		t.Error("ending the other gate's sessions ended alice's")
 	}
 	if output, code := s.command("links", "move", "alice", "x"); code != 1 || !strings.Contains(output, "more than one gate") {
 		t.Errorf("links move without --gate exited with %d, want 1 as there are two gates: %s", code, output)
@@ -296,7 +296,7 @@ func TestMoveLinkToTheNewSubject(t *testing.T) {
 		t.Errorf("links move of alice's link exited with %d, want 0 and the new subject: %s", code, output)
 	}
 	if former.in() {
-		t.Error("whoever had the account is still in it")
+		t.Error("the former session of the account is alive after its link moved")
 	}
 	if me := s.as("alice").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"alice"`) {
 		t.Errorf("after the move RomM takes alice for %s", me.body)
@@ -342,7 +342,7 @@ func TestCommandWithoutCaddy(t *testing.T) {
 	s := &stack{t: t, tester: caddytest.NewTester(t)}
 	s.unload()
 	if output, _ := s.command("status", "--address", "http://localhost:2999/"); output != "Error: the running configuration has no romm_oidc gate\n" {
-		t.Errorf("the address as a URL: %s", output)
+		t.Errorf("status with a URL as the address printed %q, want only that there is no gate", output)
 	}
 	for _, args := range []string{"status", "sessions list", "sessions end-all", "links list"} {
 		if output, code := s.command(strings.Fields(args)...); code != 1 || output != "Error: the running configuration has no romm_oidc gate\n" {

@@ -110,7 +110,7 @@ func TestAttackUnknownMethods(t *testing.T) {
 		}
 	}
 	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"alice"`) {
-		t.Errorf("afterwards: %d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me after the unknown methods answered %d, want 200 with alice as the user: %s", me.StatusCode, me.body)
 	}
 }
 
@@ -150,6 +150,6 @@ func TestAttackCrookedPathsInside(t *testing.T) {
 		s.untouched(target)
 	}
 	if answer := rawInside(t, "GET "+base+"/jwks"); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, `"keys"`) {
-		t.Errorf("jwks: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("the JWKS answered %d at the inside address, want 200 with keys: %s", answer.StatusCode, answer.body)
 	}
 }

@@ -58,7 +58,7 @@ func TestAccessTokenOfAuthelia(t *testing.T) {
 	foreign, _ := s.tokensOf("alice", "script", elsewhere)
 	script := s.browser()
 	if me := script.do("/api/users/me", "Authorization", "Bearer "+access); me.StatusCode != http.StatusUnauthorized {
-		t.Errorf("off: %d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me with an access token, without `clients bearer`, answered %d, want 401: %s", me.StatusCode, me.body)
 	}
 
 	o.directive += "clients bearer"
@@ -69,10 +69,10 @@ func TestAccessTokenOfAuthelia(t *testing.T) {
 		}
 	}
 	if save := script.send("POST /api/saves", strings.NewReader("save"), "Authorization", "Bearer "+access); save.StatusCode != http.StatusOK || s.romm.SaveCount() != 1 {
-		t.Errorf("a save: %d %s", save.StatusCode, save.body)
+		t.Errorf("a save with an access token answered %d, want 200 and one save: %s", save.StatusCode, save.body)
 	}
 	if sessions := s.romm.Sessions(); sessions != 1 {
-		t.Errorf("%d sessions in RomM", sessions)
+		t.Errorf("RomM has %d sessions, want 1 for all requests with one access token", sessions)
 	}
 	for name, token := range map[string]string{"another client's": foreign, "an ID token": id, "nobody's": "authelia_at_x.y"} {
 		if me := script.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusUnauthorized {
@@ -85,11 +85,11 @@ func TestAccessTokenOfAuthelia(t *testing.T) {
 		}
 	}
 	if me := s.as("bob").fetch("/api/users/me", "Authorization", "Bearer "+access); !strings.Contains(me.body, `"username":"bob"`) {
-		t.Errorf("beside bob's ticket: %d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me with alice's access token and bob's ticket answered %d, want bob as the user: %s", me.StatusCode, me.body)
 	}
 	for _, request := range s.romm.Requests() {
 		if strings.Contains(request.Header.Get("Authorization"), "authelia_at") {
-			t.Errorf("RomM saw the token at %s", request.Path)
+			t.Errorf("the access token reached RomM at %s", request.Path)
 		}
 	}
 }

@@ -26,7 +26,7 @@ func TestBrokenBodyOnTheWire(t *testing.T) {
 		return n
 	}
 	if n := confirmed(); n != 0 {
-		t.Fatalf("RomM was asked %d times before", n)
+		t.Fatalf("RomM was asked %d times about alice's session before the malformed body, want 0", n)
 	}
 	conn, err := tls.Dial("tcp", "127.0.0.1:9443", &tls.Config{InsecureSkipVerify: true, ServerName: "romm.example.com"})
 	if err != nil {
@@ -41,6 +41,6 @@ func TestBrokenBodyOnTheWire(t *testing.T) {
 		t.Fatalf("a malformed body is answered %q, want 502; error: %v", answer[:n], err)
 	}
 	if n := confirmed(); n != 0 {
-		t.Errorf("RomM was asked %d times after", n)
+		t.Errorf("RomM was asked %d times about alice's session after the malformed body, want 0", n)
 	}
 }

@@ -22,30 +22,30 @@ func TestClientToken(t *testing.T) {
 		}
 	}
 	if asked := len(s.romm.Requests()); asked != 4 {
-		t.Errorf("RomM saw %d requests, of which one is the question whose token it is", asked)
+		t.Errorf("RomM got %d requests, want 4: three and one that asks who owns the token", asked)
 	}
 	if request, _ := s.romm.LastRequest("/api/users/me"); request.Header.Get("Authorization") != "Bearer "+token || request.Header.Get("Cookie") != "" {
-		t.Errorf("RomM saw %v", request.Header)
+		t.Errorf("RomM got the header %v, want the client's token and no session", request.Header)
 	}
 	// A ticket beside a token wins: the request is the signed-in visitor's.
 	alice := s.as("alice")
 	if me := alice.fetch("/api/users/me", "Authorization", "Bearer "+token); !strings.Contains(me.body, `"username":"alice"`) {
-		t.Errorf("beside a ticket: %d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me with a token and alice's ticket answered %d, want alice as the user: %s", me.StatusCode, me.body)
 	}
 	// While RomM is away nobody can say whose a new token is; one that it knew
 	// gets RomM's absence. A token whose owner is disabled is worth nothing at
 	// once: RomM looks too.
 	s.romm.Down()
 	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+s.romm.NewClientToken("root", "me.read")); me.StatusCode != http.StatusServiceUnavailable || !strings.Contains(me.body, "romm_busy") {
-		t.Errorf("while RomM is away: %d %s", me.StatusCode, me.body)
+		t.Errorf("a new token while RomM is away answered %d, want 503: %s", me.StatusCode, me.body)
 	}
 	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusBadGateway {
-		t.Errorf("while RomM is away, with a known token: %d %s", me.StatusCode, me.body)
+		t.Errorf("a known token while RomM is away answered %d, want 502: %s", me.StatusCode, me.body)
 	}
 	s.romm.Up()
 	s.romm.Disable("root")
 	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusUnauthorized {
-		t.Errorf("of a disabled account: %d %s", me.StatusCode, me.body)
+		t.Errorf("the token of a disabled account answered %d, want a refusal: %s", me.StatusCode, me.body)
 	}
 }
 
@@ -65,20 +65,20 @@ func TestUnknownClientToken(t *testing.T) {
 		download := try("/api/roms/1/content/demo.nes", 1)
 		if version == "4.8.0" { // which does not tell the gate; README, "Limits, said plainly"
 			if download.StatusCode != http.StatusOK {
-				t.Errorf("%s: a download: %d", version, download.StatusCode)
+				t.Errorf("RomM %s: a download with an unknown token answered %d, want 200, as this release does not tell", version, download.StatusCode)
 			}
 			continue
 		}
 		if download.StatusCode != status {
-			t.Errorf("%s: a download: %d", version, download.StatusCode)
+			t.Errorf("RomM %s: a download with an unknown token answered %d, want %d", version, download.StatusCode, status)
 		}
 		for digit := 2; digit < 20; digit++ {
 			if answer := try("/api/roms", digit); answer.StatusCode != status {
-				t.Fatalf("%s, guess %d: %d %s", version, digit, answer.StatusCode, answer.body)
+				t.Fatalf("RomM %s: guess %d answered %d, want %d: %s", version, digit, answer.StatusCode, status, answer.body)
 			}
 		}
 		if answer := try("/api/roms", 20); answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
-			t.Errorf("%s, one guess too many: %d %s", version, answer.StatusCode, answer.body)
+			t.Errorf("RomM %s: the guess beyond the limit answered %d, want 429 with Retry-After: %s", version, answer.StatusCode, answer.body)
 		}
 		if _, passed := s.romm.LastRequest("/api/roms"); passed {
 			t.Error("a guess reached RomM")
@@ -106,7 +106,7 @@ func TestUnknownClientTokenWhileRomMIsBusy(t *testing.T) {
 	for _, digit := range []string{slow, fails} {
 		answer := s.browser().do("/api/roms/1/content/demo.nes", "Authorization", "Bearer rmm_"+strings.Repeat("0", 63)+digit)
 		if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" || !strings.Contains(answer.body, "romm_busy") {
-			t.Errorf("token %s: %d, %d bytes", digit, answer.StatusCode, len(answer.body))
+			t.Errorf("a token that ends in %s answered %d with %d bytes, want 503 romm_busy with Retry-After", digit, answer.StatusCode, len(answer.body))
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestEnrollingAHandheld(t *testing.T) {
 	for _, authorization := range []string{"", "Bearer junk", "Basic junk", "x"} {
 		for _, target := range []string{"/api/heartbeat", "/api/heartbeat/"} {
 			if answer := handheld.do(target, "Authorization", authorization); answer.StatusCode != http.StatusOK {
-				t.Errorf("%s with %q: %d", target, authorization, answer.StatusCode)
+				t.Errorf("%s with Authorization %q answered %d, want 200", target, authorization, answer.StatusCode)
 			}
 		}
 	}
@@ -131,7 +131,7 @@ func TestEnrollingAHandheld(t *testing.T) {
 		handheld.do(target)
 	}
 	if passed := len(s.romm.Requests()); passed != 4 {
-		t.Errorf("%d of 4 reached RomM", passed)
+		t.Errorf("%d requests reached RomM, want all 4", passed)
 	}
 }
 

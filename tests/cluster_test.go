@@ -90,7 +90,7 @@ func (c *cluster) signedIn(user string, node int) *browser {
 	c.t.Helper()
 	b := c.browser().on(c, node)
 	if answer := b.signIn("/", user); answer.StatusCode != http.StatusSeeOther {
-		c.t.Fatalf("signing in as %s: %d %s", user, answer.StatusCode, answer.body)
+		c.t.Fatalf("signing in as %s: the callback answered %d, want 303: %s", user, answer.StatusCode, answer.body)
 	}
 	return b
 }
@@ -137,28 +137,28 @@ func TestClusterSharesSessions(t *testing.T) {
 	}
 	for i := range c.asked {
 		if c.asked[i].Load() == 0 {
-			t.Errorf("RomM asked node %d nothing", i)
+			t.Errorf("RomM sent node %d no request, want at least one", i)
 		}
 	}
 	bob := c.signedIn("bob", 0)
 	for node := range c.nodes {
 		if !bob.is(c, "bob", node) {
-			t.Errorf("not signed in at node %d", node)
+			t.Errorf("bob, signed in at node 0, is signed out at node %d", node)
 		}
 	}
 	sockets := []*websocket.Conn{bob.socketAt(0), bob.socketAt(1), bob.socketAt(2)}
 	began := time.Now()
 	if answer := bob.on(c, 0).fetch("POST /api/logout", "Origin", c.site); answer.StatusCode != http.StatusOK {
-		t.Fatalf("signing out: %d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the sign-out answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	for node, socket := range sockets {
 		if until(socket, "never") || time.Since(began) > 5*time.Second {
-			t.Errorf("node %d: the socket is open after %s", node, time.Since(began))
+			t.Errorf("node %d: the socket was open for %s after the sign-out, want at most 5 s", node, time.Since(began))
 		}
 	}
 	for node := range c.nodes {
 		if answer := bob.on(c, node).fetch("/api/users/me"); answer.StatusCode != http.StatusUnauthorized {
-			t.Errorf("node %d: %d", node, answer.StatusCode)
+			t.Errorf("node %d: /api/users/me after the sign-out answered %d, want 401", node, answer.StatusCode)
 		}
 	}
 }
@@ -182,11 +182,11 @@ func TestClusterRevokes(t *testing.T) {
 		t.Fatalf("the admin API answered %d, want 200: %s", answer.StatusCode, body)
 	}
 	if until(socket, "never") || time.Since(began) > 5*time.Second {
-		t.Errorf("the socket is open after %s", time.Since(began))
+		t.Errorf("the socket was open for %s after the operator ended the session, want at most 5 s", time.Since(began))
 	}
 	eventually(t, func() bool { return bob.on(c, 1).fetch("/api/users/me").StatusCode == http.StatusUnauthorized })
 	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("signed in for %s", took)
+		t.Errorf("bob was signed in for %s after the operator ended the session, want at most 5 s", took)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestClusterRefreshesOnce(t *testing.T) {
 	bob := c.signedIn("bob", 0)
 	for node := range c.nodes {
 		if !bob.is(c, "bob", node) {
-			t.Fatalf("not signed in at node %d", node)
+			t.Fatalf("bob, signed in at node 0, is signed out at node %d", node)
 		}
 	}
 	c.authelia.ExpireAccessTokens()
@@ -209,19 +209,19 @@ func TestClusterRefreshesOnce(t *testing.T) {
 	for began := time.Now(); time.Since(began) < 6*time.Second; time.Sleep(20 * time.Millisecond) {
 		for node := range c.nodes {
 			if !bob.is(c, "bob", node) {
-				t.Fatalf("signed out at node %d after %s", node, time.Since(began))
+				t.Fatalf("bob is signed out at node %d after %s, want the refreshed session to live", node, time.Since(began))
 			}
 		}
 	}
 	if n := c.authelia.Calls(authelia.EndpointToken); n != 1 {
-		t.Errorf("%d refreshes", n)
+		t.Errorf("Authelia got %d refresh requests, want 1", n)
 	}
 	if n := c.authelia.Calls(authelia.EndpointUserinfo); n < 6 { // with the new token, by all nodes
-		t.Errorf("userinfo was asked %d times", n)
+		t.Errorf("Authelia got %d userinfo requests, want 6 or more", n)
 	}
 	for node := range c.nodes {
 		if answer := bob.on(c, node).open("/"); answer.StatusCode != http.StatusOK {
-			t.Errorf("node %d: unproven: %d", node, answer.StatusCode)
+			t.Errorf("node %d: a navigation answered %d, want 200 with a session that is proven", node, answer.StatusCode)
 		}
 	}
 }
@@ -267,7 +267,7 @@ func TestClusterRotatesOnce(t *testing.T) {
 	}
 	for node := range c.nodes {
 		if !bob.is(c, "bob", node) {
-			t.Errorf("signed out at node %d", node)
+			t.Errorf("bob is signed out at node %d after the rotation", node)
 		}
 	}
 }
@@ -310,7 +310,7 @@ func TestClusterLosesANode(t *testing.T) {
 		answer, err := clients[node].Do(r)
 		if err != nil {
 			if lost.Add(1); node != victim {
-				t.Errorf("node %d: %v", node, err)
+				t.Errorf("node %d, which was not killed: %v", node, err)
 			}
 			return
 		}
@@ -321,7 +321,7 @@ func TestClusterLosesANode(t *testing.T) {
 			return
 		}
 		if served.Add(1); answer.StatusCode != http.StatusOK || !strings.Contains(string(body), `"username":"`+accounts[user].Name+`"`) {
-			t.Errorf("node %d, %s: %d %s", node, accounts[user].Name, answer.StatusCode, body)
+			t.Errorf("node %d: /api/users/me as %s answered %d, want 200 with that user: %s", node, accounts[user].Name, answer.StatusCode, body)
 		}
 	}
 	ticker := time.NewTicker(time.Second / rate)
@@ -341,13 +341,13 @@ func TestClusterLosesANode(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d answered and %d lost in flight, %.0f requests a second", served.Load(), lost.Load(), rate*seconds/time.Since(began).Seconds())
 	if lost.Load() > int64(cap(room)) {
-		t.Errorf("%d requests lost, more than were in flight", lost.Load())
+		t.Errorf("%d requests were lost, want at most the %d in flight", lost.Load(), cap(room))
 	}
 	c.nodes[victim].Run()
 	for i, b := range browsers {
 		for node := range c.nodes {
 			if !b.is(c, accounts[i].Name, node) {
-				t.Errorf("%s is not signed in at node %d", accounts[i].Name, node)
+				t.Errorf("%s is signed out at node %d after the restart", accounts[i].Name, node)
 			}
 		}
 	}
@@ -368,17 +368,17 @@ func TestClusterWithoutStorage(t *testing.T) {
 	}
 	for range 20 {
 		if !bob.is(c, "bob", 0) {
-			t.Fatal("signed out where the session was in memory")
+			t.Fatal("bob is signed out at the node that has the session in memory")
 		}
 		if answer := bob.on(c, 1).fetch("/api/users/me"); answer.StatusCode != http.StatusServiceUnavailable {
-			t.Fatalf("at a node that has not seen the session: %d %s", answer.StatusCode, answer.body)
+			t.Fatalf("a node that has not seen the session answered %d, want 503: %s", answer.StatusCode, answer.body)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	eventually(t, func() bool { return len(c.nodes[0].Logged("session storage changed state")) == 1 })
 	carol.on(c, 0).fetch("POST /api/logout", "Origin", c.site)
 	if answer := carol.fetch("/api/users/me"); answer.StatusCode != http.StatusUnauthorized {
-		t.Errorf("signed out, but %d", answer.StatusCode)
+		t.Errorf("/api/users/me after the sign-out without storage answered %d, want 401", answer.StatusCode)
 	}
 	if err := os.Remove(c.storage); err != nil {
 		t.Fatal(err)

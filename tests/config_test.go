@@ -27,7 +27,7 @@ const dashes = "----------\n"
 func TestAdapt(t *testing.T) {
 	files, err := filepath.Glob("adapt/*.caddyfiletest")
 	if err != nil || len(files) == 0 {
-		t.Fatal("no adapt tests", err)
+		t.Fatal("tests/adapt has no *.caddyfiletest:", err)
 	}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".caddyfiletest")
@@ -38,7 +38,7 @@ func TestAdapt(t *testing.T) {
 			}
 			input, want, ok := strings.Cut(string(content), dashes)
 			if !ok {
-				t.Fatal("no line of dashes")
+				t.Fatal("the file lacks the line of dashes")
 			}
 			want = strings.TrimSpace(want)
 			if strings.HasPrefix(name, "error_") {
@@ -49,7 +49,7 @@ func TestAdapt(t *testing.T) {
 				return
 			}
 			if formatted := string(caddyfile.Format([]byte(input))); formatted != input {
-				t.Errorf("not formatted; it would be\n%s", formatted)
+				t.Errorf("the Caddyfile is not formatted, want\n%s", formatted)
 			}
 			if *update {
 				got, err := adapt(input)
@@ -62,7 +62,7 @@ func TestAdapt(t *testing.T) {
 				return
 			}
 			if !caddytest.CompareAdapt(t, file, input, "caddyfile", want) {
-				t.Error("adapts to something else")
+				t.Error("the Caddyfile adapts to other JSON than the file has")
 			}
 		})
 	}
@@ -118,15 +118,15 @@ func TestDocumentedCaddyfiles(t *testing.T) {
 		}
 	}
 	if len(examples["README.md"]) < 4 {
-		t.Errorf("found only %d Caddyfiles in the README", len(examples["README.md"]))
+		t.Errorf("README.md has %d Caddyfiles, want 4 or more", len(examples["README.md"]))
 	}
 	for file, inputs := range examples {
 		for i, input := range inputs {
 			if formatted := string(caddyfile.Format([]byte(input))); formatted != input {
-				t.Errorf("%s, number %d is not formatted; it would be\n%s", file, i+1, formatted)
+				t.Errorf("%s, example %d is not formatted, want\n%s", file, i+1, formatted)
 			}
 			if err := validate(t, input); err != nil {
-				t.Errorf("%s, number %d: %v", file, i+1, err)
+				t.Errorf("%s, example %d is refused: %v", file, i+1, err)
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func extendedConnect(t *testing.T, address string, fields ...string) (int, *http
 		switch frame := frame.(type) {
 		case *http2.SettingsFrame:
 			if value, ok := frame.Value(http2.SettingEnableConnectProtocol); !frame.IsAck() && (!ok || value != 1) {
-				t.Fatal("Caddy does not offer it")
+				t.Fatal("Caddy's HTTP/2 settings do not offer extended CONNECT")
 			}
 		case *http2.MetaHeadersFrame:
 			status := 0
@@ -62,7 +62,7 @@ func extendedConnect(t *testing.T, address string, fields ...string) (int, *http
 			}
 			return status, framer
 		case *http2.RSTStreamFrame:
-			t.Fatalf("reset: %v", frame.ErrCode)
+			t.Fatalf("Caddy reset the stream: %v", frame.ErrCode)
 		}
 	}
 	t.Fatal(err)
@@ -96,10 +96,10 @@ func TestExtendedConnect(t *testing.T) {
 	}
 	address := strings.TrimPrefix(p.site, "http://")
 	if status, _ := extendedConnect(t, address, "origin", p.site); status != http.StatusUnauthorized {
-		t.Errorf("nobody: %d", status)
+		t.Errorf("extended CONNECT without a ticket answered %d, want 401", status)
 	}
 	if status, _ := extendedConnect(t, address, "origin", "https://evil.com", "cookie", ticket); status != http.StatusForbidden {
-		t.Errorf("another origin: %d", status)
+		t.Errorf("extended CONNECT from another origin answered %d, want 403", status)
 	}
 	status, framer := extendedConnect(t, address, "origin", p.site, "cookie", ticket)
 	if status != http.StatusOK {
@@ -111,7 +111,7 @@ func TestExtendedConnect(t *testing.T) {
 	for ended := false; !ended; {
 		frame, err := framer.ReadFrame()
 		if err != nil {
-			t.Fatalf("the socket is open: %v", err)
+			t.Fatalf("the socket did not end with the session: %v", err)
 		}
 		switch frame := frame.(type) {
 		case *http2.DataFrame:

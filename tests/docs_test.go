@@ -30,7 +30,7 @@ func TestDocumentedCommands(t *testing.T) {
 		}
 	}
 	if len(found) != 9 {
-		t.Errorf("README.md names %v", found)
+		t.Errorf("README.md names the commands %v, want 9", found)
 	}
 	for command := range found {
 		output, err := exec.CommandContext(t.Context(), file, append(strings.Fields("romm-oidc "+command), "--help")...).CombinedOutput()
@@ -49,11 +49,11 @@ func TestSecurityNamesTests(t *testing.T) {
 	sources := testSources(t)
 	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(document), -1)
 	if len(names) < 30 {
-		t.Errorf("SECURITY.md names only %d tests", len(names))
+		t.Errorf("SECURITY.md names %d tests, want 30 or more", len(names))
 	}
 	for _, name := range names {
 		if !strings.Contains(sources, "func "+name[1]+"(") {
-			t.Errorf("there is no %s", name[1])
+			t.Errorf("SECURITY.md names %s, which does not exist", name[1])
 		}
 	}
 }

@@ -60,7 +60,7 @@ func TestAnonymousEndpointsStayShutOnTheWire(t *testing.T) {
 	}
 	for _, r := range s.romm.Requests() {
 		if r.Method != http.MethodGet || r.Path != "/api/heartbeat" { // by which the gate asks for the version
-			t.Errorf("RomM got %s %s", r.Method, r.Path)
+			t.Errorf("RomM got %s %s, want only the gate's own heartbeat", r.Method, r.Path)
 		}
 	}
 }
@@ -97,7 +97,7 @@ func TestStampCannotBeReplacedOnTheWire(t *testing.T) {
 		request, _ := s.romm.LastRequest("/api/users/me")
 		got := strings.Join(request.Header["Cookie"], "\n")
 		if request.User != "alice" || strings.Count(got, "romm_session=") != 1 || strings.Contains(got, "evil") || strings.Contains(got, "romm_oidc") {
-			t.Errorf("%s: RomM saw %q as %q", name, got, request.User)
+			t.Errorf("%s: RomM got the cookies %q as the user %q, want alice's romm_session alone", name, got, request.User)
 		}
 		for field, values := range request.Header {
 			if value := strings.Join(values, ""); strings.Contains(value, "root") || field == "Authorization" || field == "Proxy-Authorization" {
@@ -105,7 +105,7 @@ func TestStampCannotBeReplacedOnTheWire(t *testing.T) {
 			}
 		}
 		if request.Header.Get("Remote-User") != "alice" {
-			t.Errorf("%s: Remote-User is %q", name, request.Header.Get("Remote-User"))
+			t.Errorf("%s: RomM got Remote-User %q, want alice", name, request.Header.Get("Remote-User"))
 		}
 	}
 }
@@ -121,18 +121,18 @@ func TestInsideAnswersOnlyTheProvider(t *testing.T) {
 		for _, host := range []string{"127.0.0.1:9081", "romm.example.com:9443", "romm.example.com", "evil.com"} {
 			answer := stranger.do(inside+path, "Cookie", cookie, "Host", host, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "romm.example.com:9443")
 			if answer.StatusCode != http.StatusMisdirectedRequest && answer.StatusCode != http.StatusOK || answer.StatusCode == http.StatusOK && answer.body != "" {
-				t.Errorf("%s at %s: %d %s", path, host, answer.StatusCode, answer.body)
+				t.Errorf("%s at %s answered %d, want 421 or no content: %s", path, host, answer.StatusCode, answer.body)
 			}
 		}
 	}
 	if passed := s.romm.Requests(); len(passed) != 0 {
-		t.Errorf("RomM got %v", passed)
+		t.Errorf("RomM got %v, want no request", passed)
 	}
 	if answer := stranger.do(inside + base + "/.well-known/openid-configuration"); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, `"issuer":"`+inside+base+`"`) {
 		t.Errorf("the provider's metadata answered %d, want 200 with the inside address as the issuer: %s", answer.StatusCode, answer.body)
 	}
 	if answer := stranger.do("POST "+inside+base+"/token", "Content-Type", "application/x-www-form-urlencoded"); answer.StatusCode/100 != 4 {
-		t.Errorf("token endpoint without a secret: %d", answer.StatusCode)
+		t.Errorf("the token endpoint without a client secret answered %d, want 4xx", answer.StatusCode)
 	}
 }
 
@@ -169,10 +169,10 @@ func TestDoubleClick(t *testing.T) {
 	}
 	wg.Wait()
 	if sent := s.authelia.Calls(authelia.EndpointToken) - before; sent != 1 {
-		t.Errorf("%d token requests", sent)
+		t.Errorf("Authelia got %d token requests, want 1", sent)
 	}
 	if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/" {
-		t.Errorf("the same again, as with the Back button: %d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the callback, opened with the Back button, answered %d to %q, want 303 to /", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
 		t.Errorf("/api/users/me after the double click answered %d, want 200", me.StatusCode)
@@ -216,7 +216,7 @@ func TestMisbehavingProvider(t *testing.T) {
 			t.Errorf("%s: the callback answered %d, want the page %s: %s", name, answer.StatusCode, c.code, answer.body)
 		}
 		if me := b.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
-			t.Errorf("%s: a session was made", name)
+			t.Errorf("%s: the sign-in made a session, want none", name)
 		}
 	}
 }
@@ -230,7 +230,7 @@ func TestForeignFrameOnTheWire(t *testing.T) {
 		return alice.do("/", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe", "Accept", "text/html", "Sec-Fetch-Site", from)
 	}
 	if answer := frame("same-site"); answer.StatusCode != http.StatusForbidden {
-		t.Errorf("in a frame of a sibling: %d", answer.StatusCode)
+		t.Errorf("RomM in a frame of a sibling subdomain answered %d, want 403", answer.StatusCode)
 	}
 	for name, answer := range map[string]response{"in our own frame": frame("same-origin"), "without a word": alice.do("/", "Accept", "text/html")} {
 		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Security-Policy") != "frame-ancestors 'self'" {

@@ -19,7 +19,7 @@ func TestKekatsuSite(t *testing.T) {
 	}
 	site := regexp.MustCompile(`(?s)\nhttp://romm-ds\.example\.com \{\n.*?\n\}\n`).FindString(string(readme))
 	if site == "" {
-		t.Fatal("the README has no such site")
+		t.Fatal("README.md lacks the site http://romm-ds.example.com")
 	}
 	s := start(t, options{romm: func(o *romm.Options) { o.DisableDownloadEndpointAuth = true }})
 	address := strings.TrimPrefix(s.rommURL, "http://")

@@ -38,7 +38,7 @@ func TestRotateByCommand(t *testing.T) {
 		}
 	}
 	if after := s.published(); len(before) != 2 || len(after) != 4 {
-		t.Errorf("published: %v, then %v", before, after)
+		t.Errorf("RomM can know the keys %v before and %v after the rotation, want 2 and 4", before, after)
 	}
 	allIn("after the command")
 
@@ -51,7 +51,7 @@ func TestRotateByCommand(t *testing.T) {
 	browsers["carol"] = s.as("carol")
 	allIn("after a sign-in")
 	if answer := s.browser().do("http://localhost:2999/romm_oidc/keys/rotate"); answer.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("GET: %d", answer.StatusCode)
+		t.Errorf("GET of keys/rotate answered %d, want 405", answer.StatusCode)
 	}
 }
 

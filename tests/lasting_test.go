@@ -41,14 +41,14 @@ func TestDisabledWithAnOpenSocket(t *testing.T) {
 	s.authelia.DisableUser("bob")
 	began := time.Now()
 	if until(socket, "never") || time.Since(began) > 5*time.Second {
-		t.Errorf("bob's socket was open for %s", time.Since(began))
+		t.Errorf("bob's socket was open for %s after Authelia disabled him, want at most 5 s", time.Since(began))
 	}
 	if !bob.out() {
-		t.Error("bob is still in")
+		t.Error("bob is signed in though Authelia disabled him")
 	}
 	scan(t, other)
 	if !until(other, `"scan:done"`) {
-		t.Error("alice's socket was closed")
+		t.Error("alice's socket is closed, want it open")
 	}
 	eventually(t, func() bool { return s.romm.Sessions() == 1 })
 }
@@ -76,7 +76,7 @@ func TestMorning(t *testing.T) {
 					return false
 				}
 				if answer := b.fetch("POST /api/saves", fields...); answer.StatusCode/100 != 2 {
-					t.Errorf("a save was lost: %d %s", answer.StatusCode, answer.body)
+					t.Errorf("a save with expired tokens answered %d, want success: %s", answer.StatusCode, answer.body)
 				}
 				callback, err := s.authelia.SignIn(b.client, answer.Header.Get("Location"), "alice", "no password was asked for")
 				if err != nil {
@@ -88,7 +88,7 @@ func TestMorning(t *testing.T) {
 				return true
 			})
 			if b.ticket() == ticket {
-				t.Error("the ticket is the old one")
+				t.Error("the ticket did not change with the new sign-in")
 			}
 			if answer := b.open("/rom/7/ejs?a=b%20c"); answer.StatusCode != http.StatusOK {
 				t.Errorf("the page of the game answered %d, want 200", answer.StatusCode)
@@ -118,10 +118,10 @@ func TestExpiryUnderLoadOnTheWire(t *testing.T) {
 	time.Sleep(200 * time.Millisecond) // of more checks
 	b.fetch("/api/users/me")
 	if n := s.authelia.Calls(authelia.EndpointToken); n != 1 {
-		t.Errorf("%d refreshes", n)
+		t.Errorf("Authelia got %d refresh requests, want 1", n)
 	}
 	if answer := b.open("/"); answer.StatusCode != http.StatusOK {
-		t.Errorf("the family is dead: %d", answer.StatusCode)
+		t.Errorf("a navigation after the refresh answered %d, want 200 with a living token family", answer.StatusCode)
 	}
 }
 
@@ -198,7 +198,7 @@ func TestEndOnEveryProtocol(t *testing.T) {
 					_, err = io.Copy(io.Discard, answer.Body)
 					_ = answer.Body.Close()
 					if err == nil && answer.StatusCode == http.StatusOK {
-						t.Error("the answer came to a proper end")
+						t.Error("the answer came to a proper end, want it cut off")
 					}
 					ended <- answer.Proto
 				}()
@@ -208,15 +208,15 @@ func TestEndOnEveryProtocol(t *testing.T) {
 				select {
 				case got := <-ended:
 					if got != proto {
-						t.Errorf("it was %s", got)
+						t.Errorf("the answer came over %s, want %s", got, proto)
 					}
 				case <-late:
-					t.Fatal("the client still waits")
+					t.Fatal("the client still waits 5 s after the session ended")
 				}
 				select {
 				case <-stopped:
 				case <-late:
-					t.Error("RomM still works on it")
+					t.Error("the request to RomM is still open 5 s after the session ended")
 				}
 			})
 		}

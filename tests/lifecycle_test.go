@@ -24,7 +24,7 @@ func (b *browser) ticket() string {
 			return c.Value
 		}
 	}
-	b.t.Fatal("no ticket")
+	b.t.Fatal("the browser has no ticket")
 	return ""
 }
 
@@ -38,10 +38,10 @@ func TestReload(t *testing.T) {
 	o.directive += "\nallow {\n emails alice@example.com\n}\n"
 	s.load(o)
 	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-		t.Errorf("alice: %d", me.StatusCode)
+		t.Errorf("/api/users/me as alice after the reload answered %d, want 200", me.StatusCode)
 	}
 	if answer := late.open(callback); answer.Header.Get("Location") != "/rom/9" {
-		t.Errorf("a sign-in from before the reload: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("the callback of a sign-in from before the reload answered %d, want a redirect to /rom/9: %s", answer.StatusCode, answer.body)
 	}
 	s.problem(bob.open("/"), http.StatusForbidden, "not_allowed")
 }
@@ -73,7 +73,7 @@ func TestRomMRestart(t *testing.T) {
 	s.romm.ForgetRequests()
 	s.romm.Down()
 	if answer := browsers[0].fetch("/api/roms"); answer.StatusCode != http.StatusBadGateway {
-		t.Errorf("while RomM is away: %d", answer.StatusCode)
+		t.Errorf("a request while RomM is away answered %d, want 502", answer.StatusCode)
 	}
 	s.romm.Restart()
 	s.romm.Up()
@@ -82,13 +82,13 @@ func TestRomMRestart(t *testing.T) {
 		for range 3 {
 			wg.Go(func() {
 				if answer := b.fetch("/api/roms"); answer.StatusCode != http.StatusOK {
-					t.Errorf("read: %d %s", answer.StatusCode, answer.body)
+					t.Errorf("a read after RomM's restart answered %d, want 200: %s", answer.StatusCode, answer.body)
 				}
 			})
 		}
 		wg.Go(func() {
 			if answer := b.fetch("POST /api/saves", tokens[i]...); answer.StatusCode/100 != 2 {
-				t.Errorf("save: %d %s", answer.StatusCode, answer.body)
+				t.Errorf("a save after RomM's restart answered %d, want success: %s", answer.StatusCode, answer.body)
 			}
 		})
 	}
@@ -117,7 +117,7 @@ func TestAutheliaAway(t *testing.T) {
 		t.Errorf("the page lacks Retry-After or Refresh: %v", answer.Header)
 	}
 	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-		t.Errorf("alice: %d", me.StatusCode)
+		t.Errorf("/api/users/me as alice while Authelia is away answered %d, want 200", me.StatusCode)
 	}
 	s.authelia.Up()
 	eventually(t, func() bool { return b.open("/rom/7").StatusCode == http.StatusFound })
@@ -175,11 +175,11 @@ func TestMetrics(t *testing.T) {
 		"caddy_romm_oidc_sessions_in_memory 1", "caddy_romm_oidc_storage_away 0",
 	} {
 		if !strings.Contains(answer.body, want) {
-			t.Errorf("no %s", want)
+			t.Errorf("the metrics lack %s", want)
 		}
 	}
 	if strings.Contains(answer.body, "alice") {
-		t.Error("a metric names a user")
+		t.Error("the metrics contain the user's name")
 	}
 }
 
@@ -191,7 +191,7 @@ func TestDeniedStatusFollowsTheVersion(t *testing.T) {
 			t.Errorf("RomM %s: a script without a session is answered %d, want %d as RomM answers it: %s", version, answer.StatusCode, status, answer.body)
 		}
 		if answer := s.browser().fetch("/api/heartbeat"); answer.StatusCode != http.StatusOK {
-			t.Errorf("%s: heartbeat %d", version, answer.StatusCode)
+			t.Errorf("RomM %s: the heartbeat answered %d, want 200", version, answer.StatusCode)
 		}
 	}
 }

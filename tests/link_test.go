@@ -24,7 +24,7 @@ func TestChangedEmailKeepsTheAccount(t *testing.T) {
 		t.Errorf("after the change of address RomM takes bob for %s", me.body)
 	}
 	if all := s.romm.Users(); len(all) != 2 {
-		t.Errorf("RomM has %d users: %+v", len(all), all)
+		t.Errorf("RomM has %d users, want 2: %+v", len(all), all)
 	}
 }
 
@@ -50,7 +50,7 @@ func TestRebuiltAuthelia(t *testing.T) {
 	page := s.browser().signIn("/", "alice")
 	s.problem(page, http.StatusForbidden, "link_taken")
 	if !strings.Contains(page.body, "caddy romm-oidc links move") {
-		t.Error("the page does not name the command")
+		t.Error("the page does not name the command caddy romm-oidc links move")
 	}
 	links := func(args ...string) (string, error) {
 		file, err := caddyprocess.Binary()
@@ -64,7 +64,7 @@ func TestRebuiltAuthelia(t *testing.T) {
 		t.Errorf("links list: error %v, want alice's address with her former subject: %s", err, output)
 	}
 	if output, err := links("forget", "nobody@example.com"); err == nil {
-		t.Errorf("forgot nobody: %s", output)
+		t.Errorf("links forget of an address without a link succeeded, want an error: %s", output)
 	}
 	if output, err := links("forget", "Alice@example.com"); err != nil {
 		t.Errorf("links forget: error %v, want none: %s", err, output)
@@ -94,11 +94,11 @@ func TestProfileChangedInRomM(t *testing.T) {
 	path := "/api/users/" + itoa(user.ID)
 	form(bob, path, "email=robert%40example.org")
 	if me := s.as("bob").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"bob"`) {
-		t.Errorf("after his own change: %s", me.body)
+		t.Errorf("after bob's own change RomM takes him for %s", me.body)
 	}
 	form(alice, path, "username=robert&email=rob%40example.org")
 	if me := s.as("bob").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"robert"`) {
-		t.Errorf("after the administrator's change: %s", me.body)
+		t.Errorf("after the administrator's change RomM takes bob for %s, want robert", me.body)
 	}
 	bearer := "Bearer " + s.romm.NewClientToken("robert", "me.read me.write")
 	answer := s.browser().send("PUT "+path, strings.NewReader("email=bob%40example.net"),
@@ -107,10 +107,10 @@ func TestProfileChangedInRomM(t *testing.T) {
 		t.Fatalf("the change of the address with a token answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	if me := s.as("bob").fetch("/api/users/me"); !strings.Contains(me.body, `"email":"bob@example.net"`) {
-		t.Errorf("after a change by his script: %s", me.body)
+		t.Errorf("after the change with bob's token RomM takes him for %s, want the address bob@example.net", me.body)
 	}
 	if all := s.romm.Users(); len(all) != 2 {
-		t.Errorf("RomM has %d users: %+v", len(all), all)
+		t.Errorf("RomM has %d users, want 2: %+v", len(all), all)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestAccountChangedBehindOurBack(t *testing.T) {
 	s.romm.SetEmail("bob", "elsewhere@example.com")
 	s.problem(s.browser().signIn("/", "bob"), http.StatusForbidden, "account_changed")
 	if all := s.romm.Users(); len(all) != 2 {
-		t.Errorf("RomM has %d users: %+v", len(all), all)
+		t.Errorf("RomM has %d users, want 2: %+v", len(all), all)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 			}()
 			if answer, err := bob.client.Do(r); err == nil {
 				answer.Body.Close()
-				s.t.Fatalf("it waited: %d", answer.StatusCode)
+				s.t.Fatalf("the browser got the answer %d, want it to leave before", answer.StatusCode)
 			}
 		},
 		"of somebody who was here": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
@@ -195,10 +195,10 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 			alice := s.browser()
 			s.problem(alice.signIn("/", "alice"), http.StatusForbidden, "link_taken")
 			if me := alice.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
-				t.Errorf("alice is %s", me.body)
+				t.Errorf("the refused sign-in made a session: RomM takes alice for %s", me.body)
 			}
 			if parked, _ := s.romm.User("bob"); parked.Role == "admin" {
-				t.Error("bob is an administrator")
+				t.Error("bob's account became an administrator's")
 			}
 		})
 	}
@@ -222,7 +222,7 @@ func TestSquattedEmail(t *testing.T) {
 	page := s.browser().signIn("/", "carol")
 	s.problem(page, http.StatusForbidden, "link_taken")
 	if !strings.Contains(page.body, "give the account its own address there") {
-		t.Error("the page does not name the way out")
+		t.Error("the page does not say how to get the address back")
 	}
 	s.as("bob").wantUser("bob")
 	give(alice, "bob%40example.com")
@@ -243,7 +243,7 @@ func TestAccountSwappedDuringSignIn(t *testing.T) {
 	alice := s.browser()
 	s.problem(alice.signIn("/", "alice"), http.StatusForbidden, "link_taken")
 	if me := alice.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
-		t.Errorf("alice is %s", me.body)
+		t.Errorf("the refused sign-in made a session: RomM takes alice for %s", me.body)
 	}
 }
 
@@ -265,6 +265,6 @@ func TestRebuiltRomM(t *testing.T) {
 		}
 	}
 	if all := s.romm.Users(); len(all) != 3 {
-		t.Errorf("RomM has %d users: %+v", len(all), all)
+		t.Errorf("RomM has %d users, want 3: %+v", len(all), all)
 	}
 }

@@ -44,10 +44,10 @@ func TestGateTwiceInOneSite(t *testing.T) {
 	}
 	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "romm_unreachable")
 	if lines := log(); strings.Count(lines, "romm_oidc stands twice in the way of this request") < 2 {
-		t.Error(lines)
+		t.Errorf("the log lacks the warning about the second gate:\n%s", lines)
 	}
 	if asked := s.romm.Requests(); len(asked) != 0 {
-		t.Errorf("RomM was asked %v", asked)
+		t.Errorf("RomM got %v, want no request", asked)
 	}
 }
 
@@ -57,7 +57,7 @@ func TestNothingBehindTheGate(t *testing.T) {
 	s := start(t, o)
 	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "romm_unreachable")
 	if lines := log(); !strings.Contains(lines, "nothing behind romm_oidc answered GET /api/heartbeat: is there a reverse_proxy?") {
-		t.Error(lines)
+		t.Errorf("the log lacks the question for a reverse_proxy:\n%s", lines)
 	}
 }
 
@@ -66,12 +66,12 @@ func TestWarningsOncePerLoad(t *testing.T) {
 	o, log := logged(t, options{directive: "clients password"})
 	s := start(t, o)
 	if n := strings.Count(log(), `"msg":"clients password: `); n != 1 {
-		t.Errorf("%d warnings", n)
+		t.Errorf("the log has %d warnings after one load, want 1", n)
 	}
 	o.directive += "\nidentity_headers"
 	s.load(o)
 	if n := strings.Count(log(), `"msg":"clients password: `); n != 2 {
-		t.Errorf("%d warnings of two loads", n)
+		t.Errorf("the log has %d warnings after two loads, want 2", n)
 	}
 }
 
@@ -83,7 +83,7 @@ func TestDocumentedErrorPages(t *testing.T) {
 	}
 	routes := regexp.MustCompile(`(?s)\thandle_errors \{.*?\n\t\}`).FindString(string(document))
 	if routes == "" {
-		t.Fatal("no handle_errors in the README")
+		t.Fatal("README.md lacks handle_errors")
 	}
 	s := start(t, options{directive: "errors pass", site: "reverse_proxy %s {\n" + freshConnections + "\n}\n" + routes})
 	page := regexp.MustCompile(`^(\d+) [A-Z][A-Za-z ]+ \(reference [A-Za-z0-9]{9,}\)$`)

@@ -22,7 +22,7 @@ func (b *browser) poll(mount string) *poller {
 	}
 	text, ok := strings.CutPrefix(answer.body, "0")
 	if !ok || json.Unmarshal([]byte(text), &hello) != nil || hello.SID == "" {
-		b.t.Fatalf("the handshake of %s: %d %s", mount, answer.StatusCode, answer.body)
+		b.t.Fatalf("the handshake of %s answered %d, want a session id: %s", mount, answer.StatusCode, answer.body)
 	}
 	return &poller{b, target + "&sid=" + hello.SID}
 }

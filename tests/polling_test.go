@@ -42,11 +42,11 @@ func TestPolling(t *testing.T) {
 	eventually(t, func() bool { _, arrived := s.romm.LastRequest("/ws/socket.io/"); return arrived })
 	b.fetch("POST /api/logout", "Origin", public)
 	if status := <-waited; status == http.StatusOK {
-		t.Error("a poll that waited was answered")
+		t.Error("a waiting poll was answered 200 after the sign-out, want it cut off")
 	}
 	s.quiet()
 	if status := main.send(`42["scan",{}]`); status != http.StatusUnauthorized {
-		t.Errorf("after the sign-out: %d", status)
+		t.Errorf("a packet after the sign-out answered %d, want 401", status)
 	}
 	s.untouched("a poll after the sign-out")
 }
@@ -74,13 +74,13 @@ func TestForeignSockets(t *testing.T) {
 		for _, path := range []string{"/ws/socket.io/", "/netplay/socket.io/"} {
 			lines := slices.Concat([]string{"GET " + path + "?EIO=4&transport=websocket", b.ticketCookie()}, fields, upgrade)
 			if answer := raw(t, lines...); answer.StatusCode != http.StatusForbidden {
-				t.Errorf("%s, WebSocket to %s: %d", name, path, answer.StatusCode)
+				t.Errorf("%s: a WebSocket to %s answered %d, want 403", name, path, answer.StatusCode)
 			}
 		}
 		for _, method := range []string{"GET ", "POST "} {
 			lines := append([]string{method + poll, b.ticketCookie(), "Content-Length: 0"}, fields...)
 			if answer := raw(t, lines...); answer.StatusCode != http.StatusForbidden {
-				t.Errorf("%s, polling: %d", name, answer.StatusCode)
+				t.Errorf("%s: polling answered %d, want 403", name, answer.StatusCode)
 			}
 		}
 	}

@@ -56,10 +56,10 @@ func TestPresetsOnTheWire(t *testing.T) {
 					answer := console.do(strings.TrimSuffix(target, "/")+slash, "Authorization", "Bearer junk")
 					want := preset == c.preset && preset != "" && slices.Contains(strings.Fields(c.versions), version)
 					if passed := len(s.romm.Requests()) > 0; passed != want || passed != (answer.StatusCode == http.StatusOK) {
-						t.Errorf("RomM %s, clients %q, %s%s: %d, passed %v", version, preset, target, slash, answer.StatusCode, passed)
+						t.Errorf("RomM %s, clients %q: %s%s answered %d, reached RomM: %v, want %v", version, preset, target, slash, answer.StatusCode, passed, want)
 					}
 					if answer.Header.Get("Set-Cookie") != "" && strings.Contains(answer.Header.Get("Set-Cookie"), "romm_session") {
-						t.Errorf("%s: RomM's session reached the client", target)
+						t.Errorf("%s: RomM's session cookie reached the client", target)
 					}
 				}
 			}
@@ -82,10 +82,10 @@ func TestPasswords(t *testing.T) {
 			return script.send("POST /api/token", strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded")
 		}
 		if me := script.do("/api/users/me", basic("robot", "secret")...); me.StatusCode != status {
-			t.Errorf("%s, off: %d %s", version, me.StatusCode, me.body)
+			t.Errorf("RomM %s: a password without `clients password` answered %d, want %d: %s", version, me.StatusCode, status, me.body)
 		}
 		if answer := grant("robot", "secret"); answer.StatusCode != status {
-			t.Errorf("%s, off: %d %s", version, answer.StatusCode, answer.body)
+			t.Errorf("RomM %s: the token endpoint without `clients password` answered %d, want %d: %s", version, answer.StatusCode, status, answer.body)
 		}
 
 		s.load(options{directive: "clients password"})
@@ -100,7 +100,7 @@ func TestPasswords(t *testing.T) {
 			t.Errorf("RomM %s: the token endpoint answered %d, want an access token and no-store: %s", version, answer.StatusCode, answer.body)
 		}
 		if me := script.do("/api/users/me", "Authorization", "Bearer "+tokens.Access); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"robot"`) {
-			t.Errorf("%s, with an access token: %d %s", version, me.StatusCode, me.body)
+			t.Errorf("RomM %s: RomM's access token answered %d, want 200 with robot as the user: %s", version, me.StatusCode, me.body)
 		}
 		s.romm.ForgetRequests()
 		var answers []string
@@ -114,21 +114,21 @@ func TestPasswords(t *testing.T) {
 		}
 		guess(script.do("/api/roms", "Authorization", "Bearer "+tokens.Access[:len(tokens.Access)-4]+"AAAA"))
 		if answers = slices.Compact(answers); len(answers) != 1 || !strings.Contains(answers[0], "credential_unknown") {
-			t.Errorf("%s: the answers differ: %q", version, answers)
+			t.Errorf("RomM %s: wrong credentials are answered %q, want one answer for all, credential_unknown", version, answers)
 		}
 		for range 20 - 7 {
 			guess(grant("robot", "wrong"))
 		}
 		for name, answer := range map[string]response{"password": script.do("/api/roms", basic("robot", "guess")...), "grant": grant("robot", "secret")} {
 			if answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
-				t.Errorf("%s, one guess too many, %s: %d", version, name, answer.StatusCode)
+				t.Errorf("RomM %s: the guess beyond the limit, by %s, answered %d, want 429 with Retry-After", version, name, answer.StatusCode)
 			}
 		}
 		if _, passed := s.romm.LastRequest("/api/roms"); passed {
 			t.Error("a guess reached RomM")
 		}
 		if me := script.do("/api/users/me", basic("robot", "secret")...); me.StatusCode != http.StatusOK {
-			t.Errorf("%s, who is known is shut out: %d", version, me.StatusCode)
+			t.Errorf("RomM %s: a known password after the limit answered %d, want 200", version, me.StatusCode)
 		}
 	}
 }
@@ -151,7 +151,7 @@ func TestFeedWithAPassword(t *testing.T) {
 		}
 	}
 	if answer := console.do("/api/feeds/pkgj/psp/games", basic("robot", "wrong")...); answer.StatusCode != http.StatusUnauthorized || strings.Contains(answer.Header.Get("WWW-Authenticate"), "Basic") {
-		t.Errorf("a wrong one: %d %v", answer.StatusCode, answer.Header)
+		t.Errorf("a feed with a wrong password answered %d, want 401 without a Basic challenge; header: %v", answer.StatusCode, answer.Header)
 	}
 }
 
@@ -173,6 +173,6 @@ func TestFeedOfAnotherOriginsPage(t *testing.T) {
 	}
 	// With the cookie of somebody signed in the page gets nothing.
 	if answer := s.as("alice").do("/api/feeds/webrcade", "Origin", origin); answer.StatusCode != http.StatusForbidden || answer.Header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("with a ticket: %d %v", answer.StatusCode, answer.Header)
+		t.Errorf("a feed with a ticket from another origin answered %d, want 403 without CORS; header: %v", answer.StatusCode, answer.Header)
 	}
 }

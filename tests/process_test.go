@@ -118,7 +118,7 @@ func TestColdStartWithoutAuthelia(t *testing.T) {
 	for range 20 {
 		p.problem(newcomer.open("/rom/7"), http.StatusServiceUnavailable, "provider_unavailable")
 		if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-			t.Fatalf("alice: %d %s", me.StatusCode, me.body)
+			t.Fatalf("/api/users/me as alice while Authelia is away answered %d, want 200: %s", me.StatusCode, me.body)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -126,13 +126,13 @@ func TestColdStartWithoutAuthelia(t *testing.T) {
 	up := time.Now()
 	eventually(t, func() bool { return newcomer.open("/rom/7").StatusCode == http.StatusFound })
 	if took := time.Since(up); took > 2*time.Second {
-		t.Errorf("healed after %s", took)
+		t.Errorf("signing in works %s after Authelia's return, want at most 2 s", took)
 	}
 	if answer := newcomer.signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
 		t.Errorf("the callback answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 	}
 	if errors := p.Logged(`"level":"error"`); len(errors) > 0 {
-		t.Errorf("errors in the log:\n%s", strings.Join(errors, "\n"))
+		t.Errorf("the log has errors, want none:\n%s", strings.Join(errors, "\n"))
 	}
 }
 

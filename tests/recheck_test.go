@@ -34,11 +34,11 @@ func TestDisabledInAuthelia(t *testing.T) {
 	s.authelia.DisableUser("bob")
 	eventually(t, func() bool { return bob.out() })
 	if answer := bob.open("/"); answer.StatusCode != http.StatusFound {
-		t.Errorf("bob: %d", answer.StatusCode)
+		t.Errorf("a navigation as bob, who is disabled, answered %d, want 302", answer.StatusCode)
 	}
 	time.Sleep(100 * time.Millisecond)
 	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-		t.Errorf("alice: %d", me.StatusCode)
+		t.Errorf("/api/users/me as alice answered %d, want 200", me.StatusCode)
 	}
 	eventually(t, func() bool { return s.romm.Sessions() == 1 })
 }
@@ -53,15 +53,15 @@ func TestTokenOfSomebodyDisabled(t *testing.T) {
 	eventually(t, func() bool { return bob.out() && s.romm.Sessions() == 1 })
 	handheld := s.browser()
 	if answer := handheld.do("/api/roms", "Authorization", his); answer.StatusCode != http.StatusUnauthorized {
-		t.Errorf("bob is disabled: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("bob's token, while he is disabled, answered %d, want 401: %s", answer.StatusCode, answer.body)
 	}
 	if answer := handheld.do("/api/roms", "Authorization", hers); answer.StatusCode != http.StatusOK || alice.out() {
-		t.Errorf("alice: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("alice's token answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	s.authelia.EnableUser("bob")
 	s.as("bob")
 	if answer := handheld.do("/api/roms", "Authorization", his); answer.StatusCode != http.StatusOK {
-		t.Errorf("bob is back: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("bob's token, after his next sign-in, answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestGroupTakenAway(t *testing.T) {
 	s.authelia.SetGroups("alice", "romm-users")
 	eventually(t, func() bool { user, _ := s.romm.User("alice"); alice.out(); return user.Role == "user" })
 	if alice.out() {
-		t.Error("alice lost more than a role")
+		t.Error("alice is signed out, want only her role lowered")
 	}
 	s.authelia.SetGroups("bob")
 	eventually(t, func() bool { return bob.out() })

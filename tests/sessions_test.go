@@ -42,12 +42,12 @@ func TestOwnSessionsPage(t *testing.T) {
 	}
 	s.problem(end(bob), http.StatusNotFound, "session_unknown")
 	if !forgotten.in() {
-		t.Fatal("bob ended a session of alice")
+		t.Fatal("bob ended one of alice's sessions")
 	}
 	if answer := end(b); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != base+"/session" {
 		t.Errorf("ending an own session answered %d, want 303 back to the page of sessions: %s", answer.StatusCode, answer.body)
 	}
 	if forgotten.in() || !b.in() || !bob.in() {
-		t.Error("not the forgotten session alone has ended")
+		t.Error("want only the forgotten session ended")
 	}
 }

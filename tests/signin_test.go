@@ -24,10 +24,10 @@ func TestSignIn(t *testing.T) {
 	}
 	if query := location.Query(); query.Get("code_challenge_method") != "S256" || query.Get("nonce") == "" || len(query.Get("state")) < 22 ||
 		query.Get("redirect_uri") != public+base || query.Get("scope") != "openid profile email" || query.Get("response_type") != "code" {
-		t.Errorf("authorization request: %v", query)
+		t.Errorf("the authorization request is %v, want PKCE with S256, a nonce, a long state and our client's values", query)
 	}
 	if answer.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("Cache-Control: %s", answer.Header.Get("Cache-Control"))
+		t.Errorf("Cache-Control is %q, want no-store", answer.Header.Get("Cache-Control"))
 	}
 	answer = b.signIn("/rom/7?tab=saves&q=a%20b", "alice")
 	if answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/rom/7?tab=saves&q=a%20b" {
@@ -35,10 +35,10 @@ func TestSignIn(t *testing.T) {
 	}
 	for _, c := range answer.Cookies() {
 		if strings.Contains(c.Name, "romm_session") {
-			t.Errorf("RomM's session went to the browser: %v", c)
+			t.Errorf("RomM's session cookie reached the browser: %v", c)
 		}
 		if c.Name == "__Host-romm_oidc" && (!c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/") {
-			t.Errorf("the ticket's cookie: %v", c)
+			t.Errorf("the ticket's cookie is %v, want HttpOnly, Secure, Lax and the path /", c)
 		}
 	}
 	me := b.fetch("/api/users/me")
@@ -53,7 +53,7 @@ func TestSignIn(t *testing.T) {
 	request, _ := s.romm.LastRequest("/api/users/me")
 	if request.User != "alice" || request.Host != "romm.example.com:9443" || strings.Contains(request.Header.Get("Cookie"), "romm_oidc") ||
 		strings.Contains(request.Header.Get("Cookie"), "authelia_session") || request.Header.Get("X-Forwarded-Proto") != "https" {
-		t.Errorf("RomM saw %+v", request)
+		t.Errorf("RomM got %+v, want alice at the public host without the gate's or Authelia's cookies", request)
 	}
 }
 
@@ -65,11 +65,11 @@ func TestCSRFProtectedWrite(t *testing.T) {
 		t.Errorf("a write with RomM's CSRF token answered %d, want success and one save: %s", answer.StatusCode, answer.body)
 	}
 	if answer := b.fetch("POST /api/saves", "Origin", public); answer.StatusCode != http.StatusForbidden || s.romm.SaveCount() != 1 {
-		t.Errorf("without RomM's token: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("a write without RomM's CSRF token answered %d, want 403 and no further save: %s", answer.StatusCode, answer.body)
 	}
 	// A browser's own Authorization would switch RomM's check off.
 	if answer := b.fetch("POST /api/saves", "Origin", public, "Authorization", "Bearer x"); answer.StatusCode != http.StatusForbidden {
-		t.Errorf("with a junk bearer: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("a write with a junk bearer token answered %d, want 403: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -122,10 +122,10 @@ func TestRefusalsOfRomM(t *testing.T) {
 			b := s.browser()
 			s.problem(b.signIn("/rom/7", c.user), c.status, c.code)
 			if answer := b.fetch("/api/users/me"); answer.StatusCode == http.StatusOK {
-				t.Error("a session was made all the same")
+				t.Error("the refused sign-in made a session")
 			}
 			if live := s.romm.Sessions(); live != 0 {
-				t.Errorf("%d sessions are left in RomM", live)
+				t.Errorf("RomM has %d sessions left, want 0", live)
 			}
 			if content, err := os.ReadFile(log); err != nil || !strings.Contains(string(content), c.log) {
 				t.Errorf("the log lacks %s: %v\n%s", c.log, err, content)
@@ -144,7 +144,7 @@ func TestFirstAdministrator(t *testing.T) {
 	s.problem(s.browser().signIn("/", "bob"), http.StatusForbidden, "no_administrator")
 	stranger := s.browser()
 	if answer := stranger.fetch("POST /api/users", "Content-Type", "application/json"); answer.StatusCode/100 != 4 {
-		t.Errorf("an anonymous POST /api/users: %d", answer.StatusCode)
+		t.Errorf("an anonymous POST /api/users answered %d, want 4xx", answer.StatusCode)
 	}
 	s.as("alice")
 	if user, _ := s.romm.User("alice"); user.Role != "admin" {
@@ -180,7 +180,7 @@ func TestRefusalsOfAuthelia(t *testing.T) {
 	page := b.open(callback)
 	s.problem(page, http.StatusForbidden, "sign_in_denied")
 	if !strings.Contains(page.body, "/api/oauth/openid/login?next=%2From%2F7") {
-		t.Errorf("the way back does not lead to the page:\n%s", page.body)
+		t.Errorf("the page has no link back to /rom/7:\n%s", page.body)
 	}
 	s.authelia.UpdateClient("romm", func(c *authelia.Client) { c.Secret = "changed" })
 	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "client_refused")

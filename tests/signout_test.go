@@ -27,15 +27,15 @@ func TestSignOut(t *testing.T) {
 				t.Fatalf("the sign-out answered %d, want 200 with an address to go to: %s", answer.StatusCode, answer.body)
 			}
 			if want := issuer + "/logout?rd=" + url.QueryEscape(public+base+"/signed-out"); next.URL != want {
-				t.Errorf("goes to %s, want %s", next.URL, want)
+				t.Errorf("the sign-out leads to %s, want %s", next.URL, want)
 			}
 			eventually(t, func() bool { return s.romm.Sessions() == 0 })
 			if answer.Header.Get("Clear-Site-Data") != `"cache"` {
-				t.Errorf("Clear-Site-Data: %s", answer.Header.Get("Clear-Site-Data"))
+				t.Errorf("Clear-Site-Data is %q, want \"cache\"", answer.Header.Get("Clear-Site-Data"))
 			}
 			// CVE-2024-21492: the old ticket is dead at once.
 			if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
-				t.Errorf("the old ticket gives %d", answer.StatusCode)
+				t.Errorf("the old ticket is answered %d, want 4xx", answer.StatusCode)
 			}
 			// RomM's page starts a sign-in by itself now; it must not sign in.
 			answer = b.open("/api/login/openid")
@@ -93,7 +93,7 @@ func TestForeignSignOut(t *testing.T) {
 		t.Errorf("another site's sign-out link answered %d, want 200 with a button: %s", answer.StatusCode, answer.body)
 	}
 	if answer := b.fetch("/api/users/me"); answer.StatusCode != http.StatusOK {
-		t.Errorf("signed out: %d", answer.StatusCode)
+		t.Errorf("/api/users/me after the foreign sign-outs answered %d, want 200", answer.StatusCode)
 	}
 }
 
@@ -135,10 +135,10 @@ func TestNewTicketAtEverySignIn(t *testing.T) {
 		t.Fatalf("the second sign-in answered %d, want 303: %s", answer.StatusCode, answer.body)
 	}
 	if b.ticket() == old {
-		t.Error("the ticket is the old one")
+		t.Error("the ticket did not change with the new sign-in")
 	}
 	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+old); answer.StatusCode/100 != 4 {
-		t.Errorf("the old ticket gives %d", answer.StatusCode)
+		t.Errorf("the old ticket is answered %d, want 4xx", answer.StatusCode)
 	}
 	eventually(t, func() bool { return s.romm.Sessions() == 1 })
 }

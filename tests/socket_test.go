@@ -83,7 +83,7 @@ func TestScanOverTheSocket(t *testing.T) {
 		}
 		scan(t, socket)
 		if !until(socket, c.want) {
-			t.Errorf("%s: no %s", name, c.want)
+			t.Errorf("%s: the scan did not end with %s", name, c.want)
 		}
 	}
 }
@@ -102,7 +102,7 @@ func TestSocketAfterRomMLostItsSessions(t *testing.T) {
 	}
 	scan(t, socket)
 	if !until(socket, `"scan:done"`) {
-		t.Error("the socket belongs to nobody")
+		t.Error("the scan over the socket was not done, want it done as alice")
 	}
 }
 
@@ -117,7 +117,7 @@ func TestSignOutClosesTheSocket(t *testing.T) {
 	b.fetch("POST /api/logout", "Origin", public)
 	began := time.Now()
 	if until(socket, "never") || time.Since(began) > 4*time.Second {
-		t.Errorf("open for %s", time.Since(began))
+		t.Errorf("the socket was open for %s after the sign-out, want at most 4 s", time.Since(began))
 	}
 }
 
@@ -133,6 +133,6 @@ func TestSocketSurvivesAReload(t *testing.T) {
 	s.load(o)
 	scan(t, socket)
 	if !until(socket, `"scan:done"`) {
-		t.Error("the reload closed the socket")
+		t.Error("the scan after the reload was not done, want the socket still open")
 	}
 }

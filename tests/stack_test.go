@@ -245,7 +245,7 @@ func (b *browser) callback(target, user string) string {
 	b.t.Helper()
 	answer := b.open(target)
 	if answer.StatusCode != http.StatusFound {
-		b.t.Fatalf("opening %s: %d %s", target, answer.StatusCode, answer.body)
+		b.t.Fatalf("opening %s answered %d, want 302 to Authelia: %s", target, answer.StatusCode, answer.body)
 	}
 	location, err := b.authelia.SignIn(b.client, answer.Header.Get("Location"), user, user+"-password")
 	if err != nil {
@@ -265,7 +265,7 @@ func (s *stack) as(user string) *browser {
 	s.t.Helper()
 	b := s.browser()
 	if answer := b.signIn("/", user); answer.StatusCode != http.StatusSeeOther {
-		s.t.Fatalf("signing in as %s: %d %s", user, answer.StatusCode, answer.body)
+		s.t.Fatalf("signing in as %s: the callback answered %d, want 303: %s", user, answer.StatusCode, answer.body)
 	}
 	return b
 }
@@ -283,7 +283,7 @@ func (b *browser) csrf() []string {
 			return []string{"X-Csrftoken", c.Value, "Origin", public}
 		}
 	}
-	b.t.Fatal("no CSRF cookie")
+	b.t.Fatal("the browser has no CSRF cookie of RomM")
 	return nil
 }
 
@@ -295,7 +295,7 @@ func (s *stack) problem(answer response, status int, code string) {
 		s.t.Errorf("got %d, want %d %s:\n%s", answer.StatusCode, status, code, answer.body)
 	}
 	if !strings.Contains(answer.body, "href=") && !strings.Contains(answer.body, "<button") {
-		s.t.Error("the page has no way forward")
+		s.t.Error("the page has neither a link nor a button")
 	}
 }
 
@@ -304,7 +304,7 @@ func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it did not come to be")
+			t.Fatal("the condition was not met within 5 s")
 		}
 	}
 }

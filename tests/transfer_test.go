@@ -76,7 +76,7 @@ func frugal(t *testing.T, do func()) {
 		select {
 		case <-done:
 			if grown := int64(peak) - int64(before.HeapInuse); grown > 48<<20 {
-				t.Errorf("the heap grew by %d MiB", grown>>20)
+				t.Errorf("the heap grew by %d MiB, want at most 48", grown>>20)
 			}
 			return
 		case <-ticker.C:
@@ -98,7 +98,7 @@ func TestBigDownload(t *testing.T) {
 	frugal(t, func() {
 		answer := b.stream(b.client, "/api/roms/download")
 		if n, err := io.Copy(io.Discard, answer); n != size || err != nil {
-			t.Errorf("%d bytes, %v", n, err)
+			t.Errorf("downloaded %d bytes, want %d; error: %v", n, size, err)
 		}
 	})
 	// The last bytes of a terabyte.
@@ -131,10 +131,10 @@ func TestConditionalDownload(t *testing.T) {
 		t.Errorf("HEAD answered %d with a length of %d, want 200 and 1 MiB with Accept-Ranges and ETag; header: %v", head.StatusCode, head.ContentLength, head.Header)
 	}
 	if answer := b.do(target, "Range", "bytes=0-9", "If-Range", `"another"`); answer.StatusCode != http.StatusOK {
-		t.Errorf("a part of another file: %d", answer.StatusCode)
+		t.Errorf("a range of another version of the file answered %d, want 200 with the whole file", answer.StatusCode)
 	}
 	if answer := b.do(target, "If-None-Match", head.Header.Get("ETag")); answer.StatusCode != http.StatusNotModified || answer.body != "" {
-		t.Errorf("%d, %d bytes", answer.StatusCode, len(answer.body))
+		t.Errorf("a current copy is answered %d with %d bytes, want 304 without content", answer.StatusCode, len(answer.body))
 	}
 }
 
@@ -186,11 +186,11 @@ func TestExpectContinue(t *testing.T) {
 	}
 	answer, _ := ask()
 	if line, err := answer.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 401 ") {
-		t.Errorf("nobody: %q %v", line, err)
+		t.Errorf("an upload without a session is answered %q, want 401; error: %v", line, err)
 	}
 	answer, conn := ask(b.ticketCookie()+"; romm_csrftoken="+fields[1], "X-Csrftoken: "+fields[1], "Origin: "+public)
 	if line, err := answer.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
-		t.Fatalf("alice: %q %v", line, err)
+		t.Fatalf("an upload as alice is answered %q, want 100; error: %v", line, err)
 	}
 	for line := ""; line != "\r\n"; { // RomM's own 100 has header fields, and may be the first to arrive
 		var err error
@@ -208,7 +208,7 @@ func TestExpectContinue(t *testing.T) {
 		_ = final.Body.Close()
 	}
 	if final.StatusCode != http.StatusOK || s.romm.UploadedBytes() != 4 {
-		t.Errorf("%d, %d bytes", final.StatusCode, s.romm.UploadedBytes())
+		t.Errorf("the upload answered %d and RomM got %d bytes, want 200 and 4", final.StatusCode, s.romm.UploadedBytes())
 	}
 }
 
@@ -246,7 +246,7 @@ func TestStreams(t *testing.T) {
 				client := b.protocols()[protocol]
 				answer := b.stream(client, "/api/roms/download")
 				if answer.head.Proto != protocol {
-					t.Fatalf("it speaks %s", answer.head.Proto)
+					t.Fatalf("the answer came over %s, want %s", answer.head.Proto, protocol)
 				}
 				for i := range 3 {
 					if line, err := answer.ReadString('\n'); line != fmt.Sprintf("part %d\n", i) {
@@ -255,7 +255,7 @@ func TestStreams(t *testing.T) {
 					read <- struct{}{}
 				}
 				if _, err := answer.ReadByte(); !errors.Is(err, io.EOF) || answer.head.Trailer.Get("Checksum") != "0" {
-					t.Errorf("%v, trailer %v", err, answer.head.Trailer)
+					t.Errorf("the answer ended with the error %v and the trailer %v, want EOF and Checksum: 0", err, answer.head.Trailer)
 				}
 
 				answer = b.stream(client, "/api/roms/download?endless")
@@ -265,7 +265,7 @@ func TestStreams(t *testing.T) {
 				}
 				b.fetch("POST /api/logout", "Origin", public)
 				if rest, err := io.ReadAll(answer); err == nil {
-					t.Errorf("it ended as if it were whole: %q", rest)
+					t.Errorf("the answer came to a proper end after the sign-out, want it cut off: %q", rest)
 				}
 				eventually(t, cut.Load)
 			})
@@ -310,7 +310,7 @@ func TestLongPollEndsWithItsSession(t *testing.T) {
 			select {
 			case <-cut:
 			case <-time.After(5 * time.Second):
-				t.Error("RomM still waits")
+				t.Error("the poll at RomM is still open 5 s after the sign-out")
 			}
 			if err := <-ended; err != nil && strings.Contains(err.Error(), "it was answered") {
 				t.Error(err)
@@ -348,10 +348,10 @@ func TestUploadEndsWithItsSession(t *testing.T) {
 	select {
 	case err := <-cut:
 		if err == nil {
-			t.Error("RomM takes it for whole")
+			t.Error("RomM read the upload to its end, want it cut off")
 		}
 	case <-time.After(5 * time.Second):
-		t.Error("it goes on")
+		t.Error("the upload to RomM is still open 5 s after the sign-out")
 	}
 }
 
@@ -363,7 +363,7 @@ func TestSendfileReachesTheServer(t *testing.T) {
 	b.client = b.protocols()["HTTP/1.1"]
 	answer := b.fetch("/copied")
 	if answer.StatusCode != http.StatusOK || !strings.Contains(probed.Load().(string), "net/http.(*response).ReadFrom") {
-		t.Errorf("%d, copied by\n%s", answer.StatusCode, probed.Load())
+		t.Errorf("the copy answered %d, want 200 with the server's ReadFrom in the stack:\n%s", answer.StatusCode, probed.Load())
 	}
 }
 

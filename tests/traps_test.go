@@ -84,19 +84,19 @@ func TestTraps(t *testing.T) {
 	}
 	readme, sources := strings.Join(strings.Fields(string(document)), " "), testSources(t)
 	if len(traps) != 1+52 {
-		t.Errorf("%d traps", len(traps)-1)
+		t.Errorf("there are %d traps, want 52", len(traps)-1)
 	}
 	for number, trap := range traps[1:] {
 		if trap.tests == "" && trap.readme == "" && trap.never == "" {
-			t.Errorf("%d, %s: nothing shows that it cannot happen", number+1, trap.text)
+			t.Errorf("trap %d, %s: has neither tests nor a sentence of README.md nor a reason", number+1, trap.text)
 		}
 		for name := range strings.FieldsSeq(trap.tests) {
 			if !strings.Contains(sources, "func "+name+"(") {
-				t.Errorf("%d, %s: there is no %s", number+1, trap.text, name)
+				t.Errorf("trap %d, %s: the test %s does not exist", number+1, trap.text, name)
 			}
 		}
 		if !strings.Contains(readme, trap.readme) {
-			t.Errorf("%d, %s: the README does not say %q", number+1, trap.text, trap.readme)
+			t.Errorf("trap %d, %s: README.md does not say %q", number+1, trap.text, trap.readme)
 		}
 	}
 }
@@ -118,21 +118,21 @@ func TestBrokerOnTheWire(t *testing.T) {
 		paths = append(paths, r.Method+" "+r.Path)
 		if r.Host != publicHost || r.Header.Get("User-Agent") != agent || r.Header.Get("X-Forwarded-For") != "127.0.0.1" ||
 			r.Header.Get("X-Forwarded-Proto") != "https" || r.Header.Get("Authorization") != "" {
-			t.Errorf("%s %s, for %s: %v", r.Method, r.Path, r.Host, r.Header)
+			t.Errorf("%s %s went to %s, want the public host and the user's address and browser without credentials; header: %v", r.Method, r.Path, r.Host, r.Header)
 		}
 		switch cookie := r.Header.Get("Cookie"); r.Path {
 		case "/api/heartbeat", "/api/login/openid":
 			if cookie != "" {
-				t.Errorf("%s with Cookie %q", r.Path, cookie)
+				t.Errorf("%s carries the cookie %q, want none", r.Path, cookie)
 			}
 		default:
 			if !strings.HasPrefix(cookie, "romm_session=") || strings.ContainsAny(cookie, "; ,") || strings.Contains(cookie, "stolen") {
-				t.Errorf("%s with Cookie %q", r.Path, cookie)
+				t.Errorf("%s carries the cookie %q, want RomM's session alone", r.Path, cookie)
 			}
 		}
 	}
 	if got := strings.Join(paths, ", "); got != "GET /api/heartbeat, GET /api/login/openid, GET /api/oauth/openid, GET /api/users/me" {
-		t.Errorf("RomM was asked %s", got)
+		t.Errorf("RomM got %s, want the heartbeat, the login, the callback and the account", got)
 	}
 }
 
@@ -146,7 +146,7 @@ func TestWrongPasswordEndsNoSession(t *testing.T) {
 	}
 	b.wantUser("alice")
 	if _, again := s.romm.LastRequest("/api/login/openid"); again {
-		t.Error("the gate signed in again")
+		t.Error("the gate signed in to RomM again, want the session kept")
 	}
 }
 
@@ -158,7 +158,7 @@ func TestKioskHidesNoEnd(t *testing.T) {
 	s.romm.DropSessions()
 	b.wantUser("alice")
 	if answer := s.browser().fetch("/api/users/me"); answer.StatusCode != http.StatusUnauthorized {
-		t.Errorf("a visitor of the kiosk passes the gate: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("an anonymous request to the kiosk answered %d, want 401: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestLoginCookieComesBack(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	cookies := s.browser().open("/rom/7").Cookies()
 	if len(cookies) != 1 {
-		t.Errorf("%d cookies", len(cookies))
+		t.Errorf("the redirect sets %d cookies, want 1", len(cookies))
 	}
 	for _, c := range cookies {
 		if !strings.HasPrefix(c.Name, "__Host-romm_oidc_") || c.SameSite != http.SameSiteLaxMode || !c.HttpOnly || !c.Secure || c.Path != "/" || c.Domain != "" {

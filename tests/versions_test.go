@@ -145,7 +145,7 @@ func TestVersionTable(t *testing.T) {
 		})
 	}
 	if !strings.Contains(string(document), "\n"+table.String()+"\n") {
-		t.Errorf("README.md does not have this table:\n%s", table.String())
+		t.Errorf("README.md lacks this table:\n%s", table.String())
 	}
 }
 
@@ -188,7 +188,7 @@ func (t trial) startFresh(change ...func(*romm.Options)) *stack {
 func (b *browser) wantUser(user string) {
 	b.t.Helper()
 	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"`+user+`"`) {
-		b.t.Errorf("%d %s, want %s", me.StatusCode, me.body, user)
+		b.t.Errorf("/api/users/me answered %d, want 200 with the user %s: %s", me.StatusCode, user, me.body)
 	}
 }
 
@@ -209,7 +209,7 @@ func deepLink(t trial) {
 	}
 	b.wantUser("alice")
 	if answer := b.open("/rom/7/ejs"); answer.Header.Get("Cross-Origin-Embedder-Policy") != "require-corp" {
-		t.Errorf("the player is not isolated: %v", answer.Header)
+		t.Errorf("the player's page lacks Cross-Origin-Embedder-Policy: require-corp: %v", answer.Header)
 	}
 }
 
@@ -251,7 +251,7 @@ func backAfterSignIn(t trial) {
 	}
 	for _, r := range s.romm.Requests() {
 		if strings.HasPrefix(r.Path, base) {
-			t.Errorf("%s reached RomM, which answers 500", r.Path)
+			t.Errorf("%s reached RomM, which answers it with 500", r.Path)
 		}
 	}
 	b.wantUser("alice")
@@ -274,7 +274,7 @@ func anonymousHeartbeat(t trial) {
 		t.Errorf("the heartbeat answered %d, want 200 with RomM's version: %s", answer.StatusCode, answer.body)
 	}
 	if request, _ := s.romm.LastRequest("/api/heartbeat"); request.Header.Get("Cookie") != "" || request.Header.Get("Authorization") != "" {
-		t.Errorf("RomM saw %v", request.Header)
+		t.Errorf("RomM got the header %v, want no credentials of the client", request.Header)
 	}
 }
 
@@ -297,13 +297,13 @@ func firstSave(t trial) {
 		t.Errorf("a save after the sign-in answered %d, want success and one save: %s", answer.StatusCode, answer.body)
 	}
 	if answer := b.fetch("POST /api/saves", "Origin", public); answer.StatusCode != http.StatusForbidden || s.romm.SaveCount() != 1 {
-		t.Errorf("without RomM's token: %d", answer.StatusCode)
+		t.Errorf("a write without RomM's CSRF token answered %d, want 403", answer.StatusCode)
 	}
 	b.fetch("POST /api/logout", "Origin", public)
 	b.csrf() // one from between
 	b.signIn("/", "alice")
 	if answer := b.save(); answer.StatusCode/100 != 2 {
-		t.Errorf("after a sign-out: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("a save after the sign-out answered %d, want a refusal: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -331,12 +331,12 @@ func scanOverWebSocket(t trial) {
 		}
 		scan(t.T, socket)
 		if !until(socket, want) {
-			t.Errorf("%s: no %s", user, want)
+			t.Errorf("%s: the scan did not end with %s", user, want)
 		}
 	}
 	request, _ := s.romm.LastRequest("/ws/socket.io/")
 	if lines := request.Header["Cookie"]; len(lines) != 1 || strings.Count(lines[0], "romm_session=") != 1 {
-		t.Errorf("Cookie: %q", lines)
+		t.Errorf("RomM got the Cookie lines %q, want one with one romm_session", lines)
 	}
 }
 
@@ -347,7 +347,7 @@ func scanOverPolling(t trial) {
 	p.send("40")
 	p.send(`42["scan",{}]`)
 	if !p.until(`"scan:done"`) {
-		t.Error("no scan")
+		t.Error("the scan over polling was not done")
 	}
 }
 
@@ -355,7 +355,7 @@ func noSocket(t trial) {
 	s := t.start()
 	s.quiet()
 	if _, err := s.socket("", public); err == nil {
-		t.Error("a WebSocket was opened")
+		t.Error("a WebSocket without a session was opened, want a refusal")
 	}
 	for _, mount := range []string{"/ws", "/netplay"} {
 		if answer := s.browser().fetch(mount + "/socket.io/?EIO=4&transport=polling"); answer.StatusCode != http.StatusUnauthorized {
@@ -379,7 +379,7 @@ func signOutByButton(t trial) {
 	}
 	wantSignedOut(t.T, s, ticket)
 	if until(socket, "never") {
-		t.Error("the socket is open")
+		t.Error("the socket is open after the sign-out")
 	}
 	// RomM before 4.8 does not follow the address; its login page must not sign in again.
 	if answer = b.open("/api/login/openid"); !strings.HasPrefix(answer.Header.Get("Location"), issuer+"/logout?rd=") {
@@ -402,7 +402,7 @@ func signOutByHand(t trial) {
 func wantSignedOut(t *testing.T, s *stack, ticket string) {
 	t.Helper()
 	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
-		t.Errorf("the old ticket gives %d", answer.StatusCode)
+		t.Errorf("the old ticket is answered %d, want 4xx", answer.StatusCode)
 	}
 	eventually(t, func() bool { // it is told beside the request
 		request, _ := s.romm.LastRequest("/api/logout")
@@ -416,12 +416,12 @@ func restarted(t trial) {
 	token := writer.csrf()
 	s.romm.Down()
 	if answer := reader.fetch("/api/roms"); answer.StatusCode != http.StatusBadGateway {
-		t.Errorf("while RomM is away: %d", answer.StatusCode)
+		t.Errorf("a request while RomM is away answered %d, want 502", answer.StatusCode)
 	}
 	s.romm.Restart()
 	s.romm.Up()
 	if answer := writer.fetch("POST /api/saves", token...); answer.StatusCode/100 != 2 {
-		t.Errorf("save: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("a save after RomM's restart answered %d, want success: %s", answer.StatusCode, answer.body)
 	}
 	reader.wantUser("alice")
 }
@@ -466,7 +466,7 @@ func expired(t trial) {
 	s.romm.ForgetRequests()
 	b.wantUser("alice")
 	if _, again := s.romm.LastRequest("/api/login/openid"); !again {
-		t.Error("the session did not end")
+		t.Error("the gate did not sign in to RomM again, want RomM's session ended")
 	}
 }
 
@@ -525,7 +525,7 @@ func roles(t trial) {
 		alice, _ := s.romm.User("alice")
 		bob, _ := s.romm.User("bob")
 		if alice.Role != "admin" || bob.Role == "admin" {
-			t.Errorf("alice is %s, bob %s", alice.Role, bob.Role)
+			t.Errorf("RomM has alice as %s and bob as %s, want an administrator and a plain user", alice.Role, bob.Role)
 		}
 		return
 	}
@@ -534,7 +534,7 @@ func roles(t trial) {
 	page := s.browser().signIn("/", "alice")
 	s.problem(page, http.StatusBadGateway, "roles_version")
 	if !strings.Contains(page.body, "Before 4.8.0") {
-		t.Errorf("the version is not named:\n%s", page.body)
+		t.Errorf("the page does not name RomM 4.8.0:\n%s", page.body)
 	}
 }
 
@@ -551,7 +551,7 @@ func demotion(t trial) {
 	s.romm.DeleteUser("root")
 	s.problem(s.browser().signIn("/", "alice"), http.StatusForbidden, "last_admin")
 	if alice, _ := s.romm.User("alice"); alice.Role != "admin" {
-		t.Errorf("RomM lost its last administrator: %+v", alice)
+		t.Errorf("alice's account is %+v, want the last administrator kept", alice)
 	}
 }
 
@@ -559,7 +559,7 @@ func firstAdministrator(t trial) {
 	s := t.startFresh()
 	s.problem(s.browser().signIn("/", "bob"), http.StatusForbidden, "no_administrator")
 	if answer := s.browser().fetch("POST /api/users?username=eve&password=p&role=admin", "Content-Type", "application/json"); answer.StatusCode/100 != 4 {
-		t.Errorf("POST /api/users: %d", answer.StatusCode)
+		t.Errorf("an anonymous POST /api/users answered %d, want 4xx", answer.StatusCode)
 	}
 	if !t.roles {
 		s.problem(s.browser().signIn("/", "alice"), http.StatusForbidden, "no_administrator")
@@ -579,7 +579,7 @@ func disabledInRomM(t trial) {
 	s.problem(b.open("/api/roms"), http.StatusForbidden, "account_disabled")
 	for range 3 { // refused, RomM's page would ask it for ever
 		if beat := b.fetch("/api/heartbeat"); beat.StatusCode != http.StatusOK {
-			t.Errorf("heartbeat: %d", beat.StatusCode)
+			t.Errorf("the heartbeat answered %d, want 200", beat.StatusCode)
 		}
 	}
 	s.problem(s.browser().signIn("/", "bob"), http.StatusForbidden, "account_disabled")
@@ -612,7 +612,7 @@ func handheldToken(t trial) {
 		t.Errorf("/api/users/me with root's client token answered %d, want 200 with root as the user: %s", me.StatusCode, me.body)
 	}
 	if answer := s.browser().do("/api/roms", "Authorization", "Bearer rmm_"+strings.Repeat("0", 64)); answer.StatusCode != t.denied {
-		t.Errorf("an unknown token: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("an unknown token answered %d, want %d: %s", answer.StatusCode, t.denied, answer.body)
 	}
 }
 
@@ -628,7 +628,7 @@ func handheldPaired(t trial) {
 	code := send("POST /api/client-tokens/"+itoa(int(token["id"].(float64)))+"/pair", "")["code"].(string)
 	handheld := s.browser()
 	if answer := handheld.do("/api/client-tokens/pair/" + code + "/status"); answer.StatusCode != http.StatusOK {
-		t.Errorf("status: %d", answer.StatusCode)
+		t.Errorf("the status of the pairing answered %d, want 200", answer.StatusCode)
 	}
 	got := object(t.T, handheld.send("POST /api/client-tokens/exchange", strings.NewReader(`{"code":"`+code+`"}`), "Content-Type", "application/json"))
 	raw, _ := got["raw_token"].(string)
@@ -670,13 +670,13 @@ func openEndpoints(t trial) {
 func privateCaching(t trial) {
 	b := t.start().as("alice")
 	if answer := b.fetch("/assets/romm/resources/roms/1/cover/small.svg"); answer.Header.Get("Cache-Control") != "private, max-age=31536000, immutable" {
-		t.Errorf("cover: %s", answer.Header.Get("Cache-Control"))
+		t.Errorf("Cache-Control of a cover is %q, want private, max-age=31536000, immutable", answer.Header.Get("Cache-Control"))
 	}
 	if answer := b.open("/rom/7"); !strings.Contains(answer.Header.Get("Cache-Control"), "no-cache") {
-		t.Errorf("page: %s", answer.Header.Get("Cache-Control"))
+		t.Errorf("Cache-Control of a page is %q, want no-cache", answer.Header.Get("Cache-Control"))
 	}
 	if answer := b.fetch("/api/roms", "Origin", public); answer.Header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("CORS: %v", answer.Header)
+		t.Errorf("the answer has Access-Control-Allow-Origin, want none: %v", answer.Header)
 	}
 }
 
@@ -712,7 +712,7 @@ func TestNoSignInDemotesAnAdministrator(t *testing.T) {
 	page := s.browser().signIn("/", "alice")
 	s.problem(page, http.StatusBadGateway, "roles_version")
 	if !strings.Contains(page.body, "OIDC_CLAIM_ROLES") {
-		t.Errorf("the variable is not named:\n%s", page.body)
+		t.Errorf("the page does not name OIDC_CLAIM_ROLES:\n%s", page.body)
 	}
 	if alice, _ := s.romm.User("alice"); alice.Role != "admin" {
 		t.Errorf("alice's account is %+v, want an administrator", alice)

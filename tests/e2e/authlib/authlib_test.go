@@ -75,15 +75,15 @@ func TestAuthlib(t *testing.T) {
 func accepted(t *testing.T, status int, body, issuer, nonce string, change func(map[string]any)) {
 	t.Helper()
 	if status != 200 {
-		t.Fatalf("callback: %d %s", status, body)
+		t.Fatalf("the callback answered %d, want 200: %s", status, body)
 	}
 	var got map[string]any
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		t.Fatalf("%v in %s", err, body)
+		t.Fatalf("the callback's answer is not JSON: %v in %s", err, body)
 	}
 	for _, name := range []string{"iat", "exp", "at_hash"} {
 		if got[name] == nil {
-			t.Errorf("no %s", name)
+			t.Errorf("the library accepted a token without %s", name)
 		}
 		delete(got, name)
 	}
@@ -96,7 +96,7 @@ func accepted(t *testing.T, status int, body, issuer, nonce string, change func(
 		change(want)
 	}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("claims\n%v\nwant\n%v", got, want)
+		t.Errorf("the library accepted the claims\n%v\nwant\n%v", got, want)
 	}
 }
 
@@ -122,7 +122,7 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 			want[i] = method + " " + op.IssuerPath + path
 		}
 		if got := g.requests(); !slices.Equal(got, want) {
-			t.Errorf("requests %v, want %v", got, want)
+			t.Errorf("the provider got the requests %v, want %v", got, want)
 		}
 	}
 
@@ -132,17 +132,17 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 		authorization := *login.location
 		authorization.RawQuery = ""
 		if got, want := authorization.String(), issuer+op.AuthorizationPath; got != want {
-			t.Errorf("authorization endpoint %s, want %s", got, want)
+			t.Errorf("the authorization endpoint is %s, want %s", got, want)
 		}
 		if names := slices.Sorted(maps.Keys(query)); !slices.Equal(names,
 			[]string{"client_id", "nonce", "redirect_uri", "response_type", "scope", "state"}) {
-			t.Errorf("the metadata changes what the library asks for: %v", names)
+			t.Errorf("the authorization request has the parameters %v, want only those of RomM's own metadata", names)
 		}
 		for name, want := range map[string]string{
 			"client_id": "romm", "redirect_uri": redirectURI, "response_type": "code", "scope": "openid profile email romm_roles",
 		} {
 			if got := query.Get(name); got != want {
-				t.Errorf("%s: %q, want %q", name, got, want)
+				t.Errorf("the authorization request's %s is %q, want %q", name, got, want)
 			}
 		}
 		requested(t, "GET "+op.MetadataPath)
@@ -178,10 +178,10 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 	refused := func(t *testing.T, login login, code string, want op.Outcome) {
 		t.Helper()
 		if status, body := login.finish(t, romm, code); status != 500 {
-			t.Errorf("callback: %d %s, want 500", status, body)
+			t.Errorf("the callback answered %d, want 500: %s", status, body)
 		}
 		if got := g.state.Outcome(code); got != want {
-			t.Errorf("outcome %+v, want %+v", got, want)
+			t.Errorf("the outcome is %+v, want %+v", got, want)
 		}
 	}
 	t.Run("reused code", func(t *testing.T) {
@@ -227,7 +227,7 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 		before := time.Now()
 		refused(t, login, code, op.Outcome{})
 		if took := time.Since(before); took > 3*time.Second {
-			t.Errorf("RomM waited for %v", took)
+			t.Errorf("RomM waited for %v, want at most 3 s", took)
 		}
 	})
 }
@@ -251,10 +251,10 @@ func testMisconfigured(t *testing.T, interpreter string) {
 			login := begin(t, romm)
 			code := g.code(t, claims, login.location.Query().Get("nonce"))
 			if status, body := login.finish(t, romm, code); status != 500 {
-				t.Errorf("callback: %d %s, want 500", status, body)
+				t.Errorf("the callback answered %d, want 500: %s", status, body)
 			}
 			if got, want := g.state.Outcome(code), (op.Outcome{Requested: true, Refusal: row.refusal}); got != want {
-				t.Errorf("outcome %+v, want %+v", got, want)
+				t.Errorf("the outcome is %+v, want %+v", got, want)
 			}
 		})
 	}

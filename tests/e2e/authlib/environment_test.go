@@ -156,7 +156,7 @@ func await(t *testing.T, address string, log *buffer) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatalf("nobody listens at %s:\n%s", address, log)
+	t.Fatalf("the app does not listen at %s:\n%s", address, log)
 }
 
 // buffer is a bytes.Buffer that two goroutines may use.

@@ -114,7 +114,7 @@ func begin(t *testing.T, romm string) login {
 	t.Helper()
 	status, header, body := follow(t, romm+"/api/login/openid", nil)
 	if status != http.StatusFound {
-		t.Fatalf("login: %d %s", status, body)
+		t.Fatalf("the login route answered %d, want 302: %s", status, body)
 	}
 	location, err := url.Parse(header.Get("Location"))
 	if err != nil {
@@ -126,7 +126,7 @@ func begin(t *testing.T, romm string) login {
 			return login{location, &http.Cookie{Name: cookie.Name, Value: cookie.Value}}
 		}
 	}
-	t.Fatalf("no session: %v", header)
+	t.Fatalf("the login route set no romm_session: %v", header)
 	return login{}
 }
 

@@ -26,14 +26,14 @@ func TestApplication(t *testing.T) {
 			b.scan()
 			b.save()
 			if saved := s.romm.SaveCount(); saved != 1 {
-				t.Errorf("%d saves", saved)
+				t.Errorf("RomM has %d saves, want 1", saved)
 			}
 			want, err := io.ReadAll(romm.Content(1 << 20))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := b.download("download"); !bytes.Equal(got, want) {
-				t.Errorf("downloaded %d bytes, not those of the game", len(got))
+				t.Errorf("downloaded %d bytes, want the %d of the game", len(got), len(want))
 			}
 			// The cover is an image that asks for itself, with the ticket alone.
 			b.await(`document.querySelector(".game img").naturalWidth > 0`)
@@ -58,10 +58,10 @@ func TestRestartOfRomM(t *testing.T) {
 			b.restartRomM()
 			next(b)
 			if seen := elsewhere(); len(seen) > 0 {
-				t.Errorf("the browser went to the portal: %v", seen)
+				t.Errorf("the browser went to the portal, want no sign-in: %v", seen)
 			}
 			if calls := s.authelia.Calls(authelia.EndpointAuthorization); calls != 0 {
-				t.Errorf("%d authorization requests", calls)
+				t.Errorf("the portal got %d authorization requests, want 0", calls)
 			}
 		})
 	}
@@ -72,7 +72,7 @@ func (b *tab) restartRomM() {
 	b.t.Helper()
 	b.romm.Down()
 	if got := b.script(`fetch("/api/heartbeat").then((r) => r.status)`); got != "502" {
-		b.t.Errorf("while RomM is away: %s", got)
+		b.t.Errorf("a request while RomM is away answered %s, want 502", got)
 	}
 	b.romm.Restart()
 	b.romm.Up()

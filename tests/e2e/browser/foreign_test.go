@@ -32,7 +32,7 @@ func TestForeignScript(t *testing.T) {
 				f.t = t
 				f.visit(origin)
 				if got := f.script(`(() => { const site = ` + quote(s.site) + `; return ` + row.script + `; })()`); got != row.want {
-					t.Errorf("it says %q, want %q", got, row.want)
+					t.Errorf("the script got %q, want %q", got, row.want)
 				}
 				f.noEffect(1)
 			})
@@ -102,17 +102,17 @@ func (b *tab) noEffect(sessions int) {
 	b.t.Helper()
 	for _, r := range b.romm.Requests() {
 		if r.User != "" && r.Method != http.MethodGet {
-			b.t.Errorf("RomM answered %s %s for %s", r.Method, r.Path, r.User)
+			b.t.Errorf("RomM answered %s %s for %s, want nothing but GET requests", r.Method, r.Path, r.User)
 		}
 	}
 	if saved := b.romm.SaveCount(); saved != 0 {
-		b.t.Errorf("%d saves", saved)
+		b.t.Errorf("RomM has %d saves, want 0", saved)
 	}
 	if live := b.romm.Sessions(); live != sessions {
-		b.t.Errorf("%d sessions live in RomM", live)
+		b.t.Errorf("RomM has %d sessions, want %d", live, sessions)
 	}
 	if open := b.romm.OpenSockets(); open != 0 {
-		b.t.Errorf("%d sockets", open)
+		b.t.Errorf("RomM has %d open sockets, want 0", open)
 	}
 	b.onlyOurs() // still
 }

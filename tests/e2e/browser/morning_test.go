@@ -17,7 +17,7 @@ func TestMorning(t *testing.T) {
 	s.authelia.ExpireAccessTokens()
 	for began := time.Now(); len(s.caddy.Logged("session is unproven")) == 0; b.save() {
 		if time.Since(began) > patience {
-			t.Fatal("nobody noticed that the tokens have ended")
+			t.Fatal("the gate did not find the session unproven after its tokens ended")
 		}
 	}
 	b.save()
@@ -26,7 +26,7 @@ func TestMorning(t *testing.T) {
 	b.in(target, "alice")
 	b.screenshot("morning")
 	if calls := s.authelia.Calls(authelia.EndpointAuthorization); calls != 1 {
-		t.Errorf("%d authorization requests", calls)
+		t.Errorf("the portal got %d authorization requests, want 1", calls)
 	}
 	b.onlyOurs()
 	b.scan() // under the new session

@@ -86,6 +86,6 @@ func (b *tab) everyLook(name string) {
 		grounds[b.script(`getComputedStyle(document.body).backgroundColor`)] = true
 	}
 	if len(grounds) != 2 {
-		b.t.Errorf("light and dark look alike: %v", grounds)
+		b.t.Errorf("light and dark have the same background: %v", grounds)
 	}
 }

@@ -23,10 +23,10 @@ func TestDeepLink(t *testing.T) {
 			b.signIn("alice")
 			b.in(row.target, "alice")
 			if got := b.text("role"); got != "admin" {
-				t.Errorf("role %s", got)
+				t.Errorf("RomM's page shows the role %s, want admin", got)
 			}
 			if got := b.text("isolated"); got != row.isolated {
-				t.Errorf("isolated: %s, want %s", got, row.isolated)
+				t.Errorf("RomM's page is isolated: %s, want %s", got, row.isolated)
 			}
 			b.onlyOurs()
 		})
@@ -42,15 +42,15 @@ func (b *tab) onlyOurs() {
 		case "__Host-romm_oidc":
 			tickets++
 			if !c.HTTPOnly || !c.Secure || c.SameSite != "Lax" || c.Path != "/" || c.Session {
-				b.t.Errorf("the ticket is %+v", c)
+				b.t.Errorf("the ticket's cookie is %+v, want HttpOnly, Secure, Lax, persistent and the path /", c)
 			}
 		case "romm_csrftoken": // for scripts, and no credential
 		default:
-			b.t.Errorf("the browser keeps %s", c.Name)
+			b.t.Errorf("the browser keeps the cookie %s, want the ticket alone", c.Name)
 		}
 	}
 	if tickets != 1 {
-		b.t.Errorf("%d tickets", tickets)
+		b.t.Errorf("the browser has %d tickets, want 1", tickets)
 	}
 }
 
@@ -72,13 +72,13 @@ func TestRefusedAtPortal(t *testing.T) {
 			b.atPortal()
 			for _, c := range b.cookies() {
 				if c.Name == "__Host-romm_oidc" {
-					t.Error("there is a ticket")
+					t.Error("the refused user's browser has a ticket")
 				}
 			}
 		})
 	}
 	if live := s.romm.Sessions(); live != 0 {
-		t.Errorf("%d sessions live in RomM", live)
+		t.Errorf("RomM has %d sessions, want 0", live)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestPlainUser(t *testing.T) {
 	bob.signIn("bob")
 	bob.in("/rom/2", "bob")
 	if got := bob.text("role"); got != "user" {
-		t.Errorf("role %s", got)
+		t.Errorf("RomM's page shows the role %s, want user", got)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestFiveTabs(t *testing.T) {
 		}
 		stayIn(t, tabs)
 		if live := s.romm.Sessions(); live != 1 {
-			t.Errorf("%d sessions live in RomM", live)
+			t.Errorf("RomM has %d sessions, want 1", live)
 		}
 	})
 	// The portal still knows the visitor: all five sign-ins run by themselves, at once.
@@ -160,7 +160,7 @@ func TestBackAfterSignIn(t *testing.T) {
 			for range len(b.history().Entries) - 1 {
 				b.back()
 				if at := b.script(`location.origin`); at == s.site {
-					t.Errorf("back at %s", b.script(`location.href`))
+					t.Errorf("the Back button leads to %s, want no page of the public origin", b.script(`location.href`))
 				}
 			}
 			b.open("/rom/7")
@@ -180,7 +180,7 @@ func TestCallbackTwice(t *testing.T) {
 	b.in("/rom/7", "alice")
 	seen := callbacks()
 	if len(seen) != 1 {
-		t.Fatalf("callbacks: %v", seen)
+		t.Fatalf("the browser opened the callbacks %v, want one", seen)
 	}
 	s.authelia.ForgetRequests()
 
@@ -190,7 +190,7 @@ func TestCallbackTwice(t *testing.T) {
 	other.open(seen[0])
 	other.atPortal()
 	if calls := s.authelia.Calls(authelia.EndpointToken); calls != 0 {
-		t.Errorf("%d token requests", calls)
+		t.Errorf("the portal got %d token requests, want 0", calls)
 	}
 	b.open("/rom/7") // neither ended the session
 	b.in("/rom/7", "alice")
@@ -208,14 +208,14 @@ func TestCookiesBlocked(t *testing.T) {
 	b.submit("alice", "alice-password")
 	b.problem("cookies_missing")
 	if len(b.cookies()) != 0 {
-		t.Fatalf("the browser keeps cookies: %v", b.cookies())
+		t.Fatalf("the browser keeps the cookies %v, want none", b.cookies())
 	}
 	// One sign-in, and one more to be sure.
 	if calls := s.authelia.Calls(authelia.EndpointAuthorization); calls > 3 {
-		t.Errorf("%d authorization requests", calls)
+		t.Errorf("the portal got %d authorization requests, want at most 3", calls)
 	}
 	if calls := s.authelia.Calls(authelia.EndpointToken); calls != 0 {
-		t.Errorf("%d token requests", calls)
+		t.Errorf("the portal got %d token requests, want 0", calls)
 	}
 	b.click("retry")
 	b.problem("cookies_missing")

@@ -20,19 +20,19 @@ func TestSignOut(t *testing.T) {
 			b.signedOut()
 			b.screenshot("signed-out-" + version)
 			if len(portal()) == 0 {
-				t.Error("not through the portal's logout page")
+				t.Error("the browser did not pass through the portal's logout page")
 			}
 			if live := s.romm.Sessions(); live != 0 {
-				t.Errorf("%d sessions live in RomM", live)
+				t.Errorf("RomM has %d sessions, want 0", live)
 			}
 			for _, c := range b.cookies() {
-				t.Errorf("the browser keeps %s", c.Name)
+				t.Errorf("the browser keeps the cookie %s, want none", c.Name)
 			}
 			s.authelia.ForgetRequests()
 			b.stays(2 * time.Second)
 			b.signedOut()
 			if calls := s.authelia.Calls(authelia.EndpointAuthorization); calls != 0 {
-				t.Error("the page started a sign-in by itself")
+				t.Error("the signed-out page started a sign-in by itself")
 			}
 
 			b.back()
@@ -99,7 +99,7 @@ func TestSignOutInAnotherTab(t *testing.T) {
 	b.click("save") // RomM's page finds out, and goes to sign in
 	b.atPortal()
 	if saved := s.romm.SaveCount(); saved != 0 {
-		t.Errorf("%d saves", saved)
+		t.Errorf("RomM has %d saves, want 0", saved)
 	}
 	b.signIn("alice")
 	b.in("/rom/7", "alice")

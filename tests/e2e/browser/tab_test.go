@@ -207,7 +207,7 @@ func (b *tab) stays(while time.Duration) {
 	went := b.watch("https://")
 	time.Sleep(while) // nothing tells that a browser is not about to do something
 	if seen := went(); len(seen) > 0 {
-		b.t.Errorf("the tab went on by itself: %v", seen)
+		b.t.Errorf("the tab left the page by itself: %v", seen)
 	}
 }
 

@@ -124,14 +124,14 @@ func sharedEnd(c *cluster) {
 	a, b := c.node("a", true), c.node("b", true)
 	ticket, made := c.create(a, "ada")
 	if !c.opens(b, ticket) {
-		c.Fatal("not shared")
+		c.Fatal("node b does not know the session of node a")
 	}
 	if err := a.End(c.Context(), made.ID(), "sign_out"); err != nil {
 		c.Fatal(err)
 	}
 	c.within("the end at the other node", func() bool { return !c.opens(b, ticket) })
 	if c.opens(c.node("c", false), ticket) {
-		c.Error("a new node opens it")
+		c.Error("a new node opens the ended session")
 	}
 }
 
@@ -161,7 +161,7 @@ func updates(c *cluster) {
 	wg.Wait()
 	found, err := c.node("c", false).Lookup(c.Context(), ticket)
 	if err != nil || found == nil || found.Record().Tokens.Refresh != fmt.Sprint(2*each) {
-		c.Errorf("an update was lost: %v, %v", found, err)
+		c.Errorf("after %d updates a new node found %v, want all of them; error: %v", 2*each, found, err)
 	}
 }
 
@@ -176,7 +176,7 @@ func endOfUser(c *cluster) {
 	}
 	fresh := c.node("c", false)
 	if c.opens(fresh, first) || c.opens(fresh, second) || !c.opens(fresh, other) {
-		c.Error("the wrong sessions ended")
+		c.Error("want ada's sessions ended and bob's alive")
 	}
 }
 
@@ -196,11 +196,11 @@ func sweep(c *cluster) {
 	for folder, want := range map[string]int{"heads": 1, "records": 1} {
 		keys, err := c.connect().List(c.Context(), flow.StoragePrefix(gate)+"/sessions/"+folder, false)
 		if err != nil || len(keys) != want {
-			c.Errorf("%d %s are left, %v", len(keys), folder, err)
+			c.Errorf("%d %s are left, want %d; error: %v", len(keys), folder, want, err)
 		}
 	}
 	if !c.opens(c.node("c", false), late) {
-		c.Error("a living session was removed")
+		c.Error("a session that has not expired was removed")
 	}
 }
 
@@ -216,7 +216,7 @@ func oneKeyring(c *cluster) {
 	for _, s := range nodes {
 		for _, ticket := range tickets {
 			if !c.opens(s, ticket) {
-				c.Fatal("two keyrings")
+				c.Fatal("a node does not open another node's ticket, want one keyring for all")
 			}
 		}
 	}
@@ -241,7 +241,7 @@ func oneRotation(c *cluster) {
 			c.Fatal(err)
 		}
 		if !c.opens(s, old) || !c.opens(s, late) {
-			c.Error("a session is lost")
+			c.Error("a node does not open a session from before or after the rotation")
 		}
 	}
 }
@@ -249,7 +249,7 @@ func oneRotation(c *cluster) {
 func crash(c *cluster) {
 	ticket, _ := c.create(c.node("a", false), "ada") // and a is never heard of again
 	if !c.opens(c.node("a", false), ticket) {
-		c.Error("lost")
+		c.Error("the session is lost after the crash of its node")
 	}
 }
 
@@ -274,7 +274,7 @@ func givenUp(c *cluster) {
 	began := time.Now()
 	err = b.Update(ctx, there, func(*session.Record) { c.Error("both hold the lock") })
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 1500*time.Millisecond {
-		c.Errorf("%v after %s", err, time.Since(began))
+		c.Errorf("the update gave up with %v after %s, want the deadline after 200 ms", err, time.Since(began))
 	}
 	<-done
 }
@@ -282,7 +282,7 @@ func givenUp(c *cluster) {
 func list(c *cluster) {
 	a, b := c.node("a", false), c.node("b", false)
 	if entries, err := b.List(c.Context()); len(entries) != 0 || err != nil {
-		c.Errorf("nobody is signed in, but %v, %v", entries, err)
+		c.Errorf("node b lists %v before the first sign-in, want no session; error: %v", entries, err)
 	}
 	c.create(a, "ada")
 	c.ahead.Store(int64(time.Minute))
@@ -307,6 +307,6 @@ func updateAfterEnd(c *cluster) {
 		c.Errorf("updating an ended session: error %v, want session.ErrEnded", err)
 	}
 	if c.opens(c.node("c", false), ticket) {
-		c.Error("it lives again")
+		c.Error("a new node opens the ended session")
 	}
 }

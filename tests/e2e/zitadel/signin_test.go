@@ -125,7 +125,7 @@ func (s *stack) signIn(target, password string) page {
 	login := s.open(target)
 	id := requestID.FindStringSubmatch(login.body)
 	if id == nil {
-		s.t.Fatalf("no login form at %s: %d %s", login.at, login.status, login.body)
+		s.t.Fatalf("opening the page led to %s with %d, want a login form: %s", login.at, login.status, login.body)
 	}
 	return s.form(login.at.String(), url.Values{"username": {username}, "password": {password}, "id": {id[1]}})
 }
@@ -138,10 +138,10 @@ func TestSignIn(t *testing.T) {
 			s := start(t, auth, secret)
 			const target = "/rom/7?tab=saves&q=a%20b"
 			if wrong := s.signIn(target, "wrong"); wrong.at.Path != "/login/username" {
-				t.Errorf("with a wrong password: at %s", wrong.at)
+				t.Errorf("a wrong password leads to %s, want the login form", wrong.at)
 			}
 			if got := s.signIn(target, password); got.status != http.StatusOK || got.at.String() != s.site+target {
-				t.Fatalf("at %s: %d %s", got.at, got.status, got.body)
+				t.Fatalf("the sign-in leads to %s with %d, want 200 at the page that was opened: %s", got.at, got.status, got.body)
 			}
 			if me := s.open("/api/users/me"); me.status != http.StatusOK ||
 				!strings.Contains(me.body, `"username":"test-user_localhost"`) || !strings.Contains(me.body, `"email":"`+email+`"`) || !strings.Contains(me.body, `"role":"admin"`) {
@@ -156,14 +156,14 @@ func TestSignOut(t *testing.T) {
 	s := start(t, oidc.AuthMethodBasic, secret)
 	s.signIn("/", password)
 	if live := s.romm.Sessions(); live != 1 {
-		t.Fatalf("%d sessions live in RomM", live)
+		t.Fatalf("RomM has %d sessions, want 1", live)
 	}
 	got := s.form(s.site+base+"/logout", nil)
 	if got.status != http.StatusOK || got.at.String() != s.site+base+"/signed-out" || !strings.Contains(got.body, "You are signed out") {
-		t.Errorf("at %s: %d %s", got.at, got.status, got.body)
+		t.Errorf("the sign-out leads to %s with %d, want 200 at the signed-out page: %s", got.at, got.status, got.body)
 	}
 	if live := s.romm.Sessions(); live != 0 {
-		t.Errorf("%d sessions live in RomM", live)
+		t.Errorf("RomM has %d sessions, want 0", live)
 	}
 	if me := s.open("/api/users/me"); me.status != http.StatusUnauthorized {
 		t.Errorf("/api/users/me after the sign-out answered %d, want 401: %s", me.status, me.body)
@@ -174,6 +174,6 @@ func TestSignOut(t *testing.T) {
 func TestWrongSecret(t *testing.T) {
 	s := start(t, oidc.AuthMethodBasic, "another")
 	if got := s.signIn("/rom/7", password); got.status != http.StatusBadGateway || !strings.Contains(got.body, "client_refused · reference") {
-		t.Errorf("at %s: %d %s", got.at, got.status, got.body)
+		t.Errorf("the sign-in leads to %s with %d, want 502 client_refused: %s", got.at, got.status, got.body)
 	}
 }
