@@ -1,3 +1,5 @@
+// The operator's commands and the admin API against a running Caddy: sessions, links, status.
+
 package tests
 
 import (
@@ -18,7 +20,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 )
 
-// manage asks the admin API of the running Caddy.
+// manage sends a request to the admin API of the running Caddy.
 func (s *stack) manage(method, path string) response {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://localhost:2999"+path, nil)
@@ -37,7 +39,7 @@ func (s *stack) manage(method, path string) response {
 	return response{answer, string(content)}
 }
 
-// managed decodes what the admin API answers to a GET.
+// managed decodes the admin API's answer to a GET of path.
 func managed[T any](s *stack, path string) (all []T) {
 	s.t.Helper()
 	answer := s.manage(http.MethodGet, path)
@@ -47,7 +49,7 @@ func managed[T any](s *stack, path string) (all []T) {
 	return all
 }
 
-// command runs `caddy romm-oidc` and returns what it wrote, and its exit code.
+// command runs `caddy romm-oidc` and returns its output and its exit code.
 func (s *stack) command(args ...string) (string, int) {
 	s.t.Helper()
 	file, err := caddyprocess.Binary()
@@ -65,8 +67,8 @@ func (b *browser) in() bool {
 	return b.fetch("/api/users/me").StatusCode == http.StatusOK
 }
 
-// An operator sees who is signed in, and never what would let him be them; and
-// ends one session, those of a user, all.
+// The operator can list the signed-in users, without any secret that opens a
+// session, and can end one session, all sessions of a user, or all sessions.
 func TestOperatorEndsSessions(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice, bob, bobToo, carol := s.as("alice"), s.as("bob"), s.as("bob"), s.as("carol")
@@ -127,8 +129,8 @@ func TestOperatorEndsSessions(t *testing.T) {
 	}
 }
 
-// What does not say exactly what it means changes nothing, and reads why; a
-// path is answered exactly, and not what lies below it (CVE-2026-27589).
+// An ambiguous request changes nothing and is answered with the reason. The
+// admin API matches paths exactly, not by prefix (CVE-2026-27589).
 func TestAdminAPIRefuses(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
@@ -138,26 +140,26 @@ func TestAdminAPIRefuses(t *testing.T) {
 		status       int
 		says         string
 	}{
-		"everybody, by omission":   {"DELETE", "/sessions", 400, "?all=true"},
-		"all, but not true":        {"DELETE", "/sessions?all=false", 400, "?all=true"},
-		"a user and all":           {"DELETE", "/sessions?user=alice&all=true", 400, "?all=true"},
-		"an empty user":            {"DELETE", "/sessions?user=", 400, "one value"},
-		"two users":                {"DELETE", "/sessions?user=alice&user=bob", 400, "one value"},
-		"a misspelt gate":          {"DELETE", "/sessions?all=true&gat=" + gate, 400, `unknown here`},
-		"another gate":             {"DELETE", "/sessions?all=true&gate=0123", 404, "no gate has the id"},
-		"an unknown session":       {"DELETE", "/sessions/" + strings.Repeat("0", 32), 404, "no session has the id"},
-		"no session's id":          {"DELETE", "/sessions/alice", 400, "32 digits"},
-		"below a session":          {"DELETE", "/sessions/" + strings.Repeat("0", 32) + "/x", 404, ""},
-		"a session, with GET":      {"GET", "/sessions/" + strings.Repeat("0", 32), 405, "DELETE"},
-		"sessions, with POST":      {"POST", "/sessions", 405, "DELETE, GET"},
-		"links, with PUT":          {"PUT", "/links", 405, "DELETE, GET, PATCH"},
-		"status, with DELETE":      {"DELETE", "/status", 405, "GET"},
-		"below status":             {"GET", "/status/x", 404, ""},
-		"above":                    {"GET", "/", 404, ""},
-		"a link without an e-mail": {"DELETE", "/links", 400, "?email="},
-		"an unknown link":          {"DELETE", "/links?email=carol@example.com", 404, "no link"},
-		"a move without a subject": {"PATCH", "/links?account=alice", 400, "&sub="},
-		"a move of nobody":         {"PATCH", "/links?account=carol&sub=x", 404, "no link"},
+		"neither user nor all":                {"DELETE", "/sessions", 400, "?all=true"},
+		"all=false":                           {"DELETE", "/sessions?all=false", 400, "?all=true"},
+		"a user and all":                      {"DELETE", "/sessions?user=alice&all=true", 400, "?all=true"},
+		"an empty user":                       {"DELETE", "/sessions?user=", 400, "one value"},
+		"two users":                           {"DELETE", "/sessions?user=alice&user=bob", 400, "one value"},
+		"a misspelt gate":                     {"DELETE", "/sessions?all=true&gat=" + gate, 400, `unknown here`},
+		"an unknown gate":                     {"DELETE", "/sessions?all=true&gate=0123", 404, "no gate has the id"},
+		"an unknown session":                  {"DELETE", "/sessions/" + strings.Repeat("0", 32), 404, "no session has the id"},
+		"a malformed session id":              {"DELETE", "/sessions/alice", 400, "32 digits"},
+		"a path below a session":              {"DELETE", "/sessions/" + strings.Repeat("0", 32) + "/x", 404, ""},
+		"a session, with GET":                 {"GET", "/sessions/" + strings.Repeat("0", 32), 405, "DELETE"},
+		"sessions, with POST":                 {"POST", "/sessions", 405, "DELETE, GET"},
+		"links, with PUT":                     {"PUT", "/links", 405, "DELETE, GET, PATCH"},
+		"status, with DELETE":                 {"DELETE", "/status", 405, "GET"},
+		"a path below status":                 {"GET", "/status/x", 404, ""},
+		"the path above the endpoints":        {"GET", "/", 404, ""},
+		"a link without an e-mail":            {"DELETE", "/links", 400, "?email="},
+		"an unknown link":                     {"DELETE", "/links?email=carol@example.com", 404, "no link"},
+		"a move without a subject":            {"PATCH", "/links?account=alice", 400, "&sub="},
+		"a move of an account without a link": {"PATCH", "/links?account=carol&sub=x", 404, "no link"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := s.manage(c.method, "/romm_oidc"+c.path)
@@ -182,8 +184,8 @@ func TestAdminAPIRefuses(t *testing.T) {
 	}
 }
 
-// CVE-2022-24797: debug endpoints stood on the public listener. Ours are on
-// Caddy's admin listener only, which refuses foreign origins.
+// CVE-2022-24797: debug endpoints were reachable on the public listener. Ours
+// are on Caddy's admin listener only, which refuses foreign origins.
 func TestAdminAPIIsNotPublic(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
@@ -194,7 +196,7 @@ func TestAdminAPIIsNotPublic(t *testing.T) {
 		if answer := s.browser().fetch(inside + path); answer.StatusCode != http.StatusMisdirectedRequest {
 			t.Errorf("%s answered %d at the inside address, want 421", path, answer.StatusCode)
 		}
-		// A page that rebinds its name to this machine.
+		// DNS rebinding: the attacker's host name resolves to this machine.
 		if answer := s.browser().do("http://localhost:2999"+path, "Host", "evil.com"); answer.StatusCode != http.StatusForbidden {
 			t.Errorf("%s answered %d to the host evil.com, want 403", path, answer.StatusCode)
 		}
@@ -214,7 +216,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("the admin API's status is %+v, want one gate with one session and RomM 5.2.0", status)
 	}
 
-	// Authelia is away while Caddy starts.
+	// Authelia is down while Caddy starts.
 	s.unload()
 	s.authelia.Down()
 	s.load(options{directive: rolesByMail})
@@ -226,8 +228,7 @@ func TestStatus(t *testing.T) {
 	eventually(t, func() bool { _, code := s.command("status"); return code == 0 })
 }
 
-// Storage that can be read is not enough: nobody can sign in with one that
-// takes nothing.
+// Readable storage is not enough: without writable storage, new sign-ins fail.
 func TestStatusTriesStorage(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	if output, code := s.command("status"); code != 0 || !strings.Contains(output, "storage        answers") {
@@ -242,7 +243,7 @@ func TestStatusTriesStorage(t *testing.T) {
 	}
 }
 
-// Two gates in one Caddy: answers name theirs, and --gate narrows.
+// With two gates in one Caddy, answers name the gate and --gate selects one.
 func TestGateIsNamed(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, site: "reverse_proxy %s {\n" + freshConnections + `
 	}
@@ -280,8 +281,8 @@ http://127.0.0.1:9082 {
 	}
 }
 
-// A rebuilt Authelia has other subjects: the operator moves the link, and the
-// log says where to.
+// A rebuilt Authelia issues new subjects: the operator moves the link to the
+// subject that the log names.
 func TestMoveLinkToTheNewSubject(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	former := s.as("alice")

@@ -1,3 +1,5 @@
+// Back-channel logout at a running gate.
+
 package tests
 
 import (
@@ -9,8 +11,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// A provider that has back-channel logout, as Keycloak does, signs alice out
-// of one of her browsers and bob out of all of his.
+// A provider with back-channel logout, such as Keycloak, signs alice out of
+// one browser and bob out of all of his.
 func TestProviderSignsOut(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	signIn := func(user, sid string) *browser {
@@ -19,7 +21,7 @@ func TestProviderSignsOut(t *testing.T) {
 	}
 	here, there := signIn("alice", "s1"), signIn("alice", "s2")
 	bob, bobToo := signIn("bob", "s3"), signIn("bob", "s4")
-	provider := s.browser() // it has no cookie of anybody
+	provider := s.browser() // without cookies
 	tell := func(edit authelia.Edit) response {
 		t.Helper()
 		answer := provider.send("POST "+base+"/backchannel-logout",

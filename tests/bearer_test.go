@@ -1,3 +1,5 @@
+// Scripts that use access tokens of Authelia (`clients bearer`).
+
 package tests
 
 import (
@@ -12,8 +14,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// tokensOf signs user in at Authelia as a client of its own does, past the
-// gate, and returns what the token endpoint answers.
+// tokensOf signs user in at Authelia for another client, without the gate, and
+// returns the tokens that the token endpoint issues.
 func (s *stack) tokensOf(user, client, redirectURI string) (access, id string) {
 	s.t.Helper()
 	const verifier = "0123456789012345678901234567890123456789012"
@@ -43,9 +45,10 @@ func (s *stack) tokensOf(user, client, redirectURI string) (access, id string) {
 	return tokens.Access, tokens.ID
 }
 
-// A script with an access token of Authelia's is its user in RomM, with their
-// account and role, and needs no CSRF token: no browser sends one by itself.
-// Only a token for this site will do.
+// With an access token of Authelia, a script acts as the user in RomM, with
+// the user's account and role. It needs no CSRF token, since browsers never
+// send an access token by themselves. Only a token issued for this client is
+// accepted.
 func TestAccessTokenOfAuthelia(t *testing.T) {
 	const elsewhere = "https://script.example.com/callback"
 	o := options{directive: rolesByMail, authelia: func(o *authelia.Options) {
@@ -74,9 +77,9 @@ func TestAccessTokenOfAuthelia(t *testing.T) {
 	if sessions := s.romm.Sessions(); sessions != 1 {
 		t.Errorf("RomM has %d sessions, want 1 for all requests with one access token", sessions)
 	}
-	for name, token := range map[string]string{"another client's": foreign, "an ID token": id, "nobody's": "authelia_at_x.y"} {
+	for name, token := range map[string]string{"another client's token": foreign, "an ID token": id, "an unknown token": "authelia_at_x.y"} {
 		if me := script.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusUnauthorized {
-			t.Errorf("/api/users/me with %s token answered %d, want 401: %s", name, me.StatusCode, me.body)
+			t.Errorf("/api/users/me with %s answered %d, want 401: %s", name, me.StatusCode, me.body)
 		}
 	}
 	for _, target := range []string{"/library", "/api/stats", "POST /api/users", "/ws/socket.io/"} {

@@ -1,3 +1,5 @@
+// Malformed request bodies from anonymous clients.
+
 package tests
 
 import (
@@ -9,8 +11,9 @@ import (
 	"time"
 )
 
-// A stranger's malformed body, to an endpoint that is open to anybody: Caddy
-// answers as if RomM were away, and alice's next write asks RomM nothing more.
+// An anonymous client sends a malformed body to an open endpoint. Caddy
+// answers 502 as if RomM were down, but the gate does not check alice's
+// session because of it.
 func TestBrokenBodyOnTheWire(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")

@@ -1,3 +1,5 @@
+// The commands and tests that README.md and SECURITY.md name.
+
 package tests
 
 import (
@@ -12,7 +14,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 )
 
-// Every command that the documents name exists.
+// Every command that README.md names exists.
 func TestDocumentedCommands(t *testing.T) {
 	file, err := caddyprocess.Binary()
 	if err != nil {

@@ -1,3 +1,5 @@
+// The example configuration in caddy-example.
+
 package tests
 
 import (
@@ -14,9 +16,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// The files of caddy-example work together: its Caddyfile in Caddy, its
-// variables in RomM, its client in Authelia. Only addresses are replaced, by
-// those of this machine.
+// The files of caddy-example work together: the Caddyfile in Caddy, the
+// variables in RomM, the client in Authelia. The test replaces only the
+// addresses.
 func TestExample(t *testing.T) {
 	const site, portal, secret = "https://romm.example.com", "https://auth.example.com", "insecuresecret"
 	t.Setenv("OIDC_CLIENT_SECRET", secret)
@@ -40,7 +42,7 @@ func TestExample(t *testing.T) {
 			}
 		}
 	}
-	// What the example calls by the names of a container network is here.
+	// The names of the example's container network resolve to this machine.
 	dial := func(addresses map[string]string) *http.Transport {
 		transport := caddytest.CreateTestingTransport()
 		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -48,7 +50,7 @@ func TestExample(t *testing.T) {
 		}
 		return transport
 	}
-	s := &stack{t: t, site: site}
+	s := &stack{t: t, origin: site}
 	s.authelia = authelia.New(authelia.Options{Issuer: portal, CookieDomain: "example.com", Clients: []authelia.Client{{
 		ID: "romm", Secret: secret, RedirectURIs: []string{variables["OIDC_REDIRECT_URI"]}, RequirePKCE: true,
 		Scopes: []string{"openid", "profile", "email"},

@@ -1,3 +1,5 @@
+// Rotation of the keys by the operator's command.
+
 package tests
 
 import (
@@ -13,8 +15,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 )
 
-// An operator rotates the keys while people play: everybody is still in, then
-// and when the new keys are in use, and RomM takes the new signature.
+// The operator rotates the keys while users play. Every user stays signed in,
+// before and after the new keys are in use, and RomM accepts the new
+// signature.
 func TestRotateByCommand(t *testing.T) {
 	o := options{directive: rolesByMail}
 	s := start(t, o)
@@ -31,7 +34,7 @@ func TestRotateByCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second finds new keys waiting
+	for range 2 { // the second run finds new keys already pending
 		output, err := exec.Command(file, "romm-oidc", "keys", "rotate", "--address", "localhost:2999").CombinedOutput()
 		if err != nil || !strings.Contains(string(output), "No session ends") {
 			t.Fatalf("keys rotate: error %v, want none and that no session ends: %s", err, output)
@@ -46,7 +49,7 @@ func TestRotateByCommand(t *testing.T) {
 	s.ageKeys(2 * time.Hour)
 	s.load(o)
 	allIn("under the new keys")
-	s.romm.DropSessions() // but not the keys that it knows
+	s.romm.DropSessions() // but keeps the JWKS
 	allIn("with new sessions in RomM")
 	browsers["carol"] = s.as("carol")
 	allIn("after a sign-in")
@@ -55,7 +58,7 @@ func TestRotateByCommand(t *testing.T) {
 	}
 }
 
-// published returns the ids of the keys that RomM can know.
+// published returns the ids of the keys in the JWKS.
 func (s *stack) published() (ids []string) {
 	s.t.Helper()
 	var document struct {
@@ -72,7 +75,7 @@ func (s *stack) published() (ids []string) {
 	return ids
 }
 
-// ageKeys makes the stored keys older, as time would.
+// ageKeys changes the stored keys as if this time had passed.
 func (s *stack) ageKeys(by time.Duration) {
 	s.t.Helper()
 	for document, list := range map[string]string{"keyring.json": "times", "signing_keys.json": "keys"} {

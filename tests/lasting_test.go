@@ -1,3 +1,5 @@
+// Sessions over time: expired tokens, refreshes, revocation, open requests at the end of a session.
+
 package tests
 
 import (
@@ -18,7 +20,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// refreshing makes the client at Authelia one that refreshes.
+// refreshing lets the client at Authelia use refresh tokens.
 func refreshing(o *authelia.Options) {
 	o.Clients[0].Scopes = append(o.Clients[0].Scopes, "offline_access")
 	o.Clients[0].GrantTypes = []string{"authorization_code", "refresh_token"}
@@ -26,7 +28,8 @@ func refreshing(o *authelia.Options) {
 
 const refreshingScopes = "scopes openid profile email offline_access\n"
 
-// A session that holds a socket is checked by a timer: no request may come of it for hours.
+// A session with an open socket is checked by a timer, since it may send no
+// request for hours.
 func TestDisabledWithAnOpenSocket(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + recheckSoon})
 	alice, bob := s.as("alice"), s.as("bob")
@@ -53,12 +56,12 @@ func TestDisabledWithAnOpenSocket(t *testing.T) {
 	eventually(t, func() bool { return s.romm.Sessions() == 1 })
 }
 
-// In the morning the tokens are dead. The game that was left open saves, and
-// the next click passes through Authelia, which asks for no password.
+// The tokens expired overnight. The game that was left open can still save,
+// and the next navigation passes through Authelia without a password prompt.
 func TestMorning(t *testing.T) {
 	for name, o := range map[string]options{
-		"plain":      {directive: rolesByMail + recheckSoon, authelia: func(o *authelia.Options) { o.Clients[0].ConsentMode = "implicit" }},
-		"refreshing": {directive: rolesByMail + recheckSoon + refreshingScopes, authelia: refreshing},
+		"without refresh tokens": {directive: rolesByMail + recheckSoon, authelia: func(o *authelia.Options) { o.Clients[0].ConsentMode = "implicit" }},
+		"with refresh tokens":    {directive: rolesByMail + recheckSoon + refreshingScopes, authelia: refreshing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, o)
@@ -98,8 +101,8 @@ func TestMorning(t *testing.T) {
 	}
 }
 
-// 200 requests at once when the access token has just expired, against an
-// Authelia that takes a second refresh for a theft.
+// 200 requests arrive at once just after the access token expired, with an
+// Authelia that treats a second refresh as token theft.
 func TestExpiryUnderLoadOnTheWire(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + recheckSoon + refreshingScopes, authelia: refreshing})
 	b := s.as("alice")
@@ -115,7 +118,7 @@ func TestExpiryUnderLoadOnTheWire(t *testing.T) {
 	}
 	all.Wait()
 	eventually(t, func() bool { b.fetch("/api/users/me"); return s.authelia.Calls(authelia.EndpointToken) == 1 })
-	time.Sleep(200 * time.Millisecond) // of more checks
+	time.Sleep(200 * time.Millisecond) // time for further checks
 	b.fetch("/api/users/me")
 	if n := s.authelia.Calls(authelia.EndpointToken); n != 1 {
 		t.Errorf("Authelia got %d refresh requests, want 1", n)
@@ -125,7 +128,7 @@ func TestExpiryUnderLoadOnTheWire(t *testing.T) {
 	}
 }
 
-// A sign-out takes the tokens from whoever may have copied them.
+// A sign-out revokes the tokens, so that a stolen copy is useless.
 func TestSignOutRevokes(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + refreshingScopes, authelia: refreshing})
 	s.as("alice").fetch("POST /api/logout", "Origin", public)
@@ -136,8 +139,8 @@ func TestSignOutRevokes(t *testing.T) {
 	}
 }
 
-// The end of a session ends what is under way, whatever it came by: an answer
-// that streams, one that has not begun, and an upload.
+// The end of a session aborts its requests over every protocol: a streamed
+// response, a response that has not begun, and an upload.
 func TestEndOnEveryProtocol(t *testing.T) {
 	stopped := make(chan string, 10)
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -175,7 +178,7 @@ func TestEndOnEveryProtocol(t *testing.T) {
 				method, body := http.MethodGet, io.Reader(nil)
 				if kind == "upload" {
 					sending, writer := io.Pipe()
-					go func() { // Go's client sees that its connection broke when it writes
+					go func() { // Go's client notices a broken connection when it writes
 						for _, err := writer.Write([]byte("x")); err == nil; _, err = writer.Write([]byte("x")) {
 							time.Sleep(20 * time.Millisecond)
 						}
@@ -202,7 +205,7 @@ func TestEndOnEveryProtocol(t *testing.T) {
 					}
 					ended <- answer.Proto
 				}()
-				time.Sleep(200 * time.Millisecond) // it is under way
+				time.Sleep(200 * time.Millisecond) // until the request is in flight
 				b.fetch("POST /api/logout", "Origin", public)
 				late := time.After(5 * time.Second)
 				select {

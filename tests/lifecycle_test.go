@@ -1,3 +1,5 @@
+// Reloads and restarts of Caddy, RomM and Authelia, and what depends on them.
+
 package tests
 
 import (
@@ -28,7 +30,8 @@ func (b *browser) ticket() string {
 	return ""
 }
 
-// Sessions, sign-ins under way and RomM's keys survive a reload; a changed policy holds at once.
+// Sessions, pending sign-ins and RomM's keys survive a reload. A changed
+// policy takes effect at once.
 func TestReload(t *testing.T) {
 	o := options{directive: rolesByMail}
 	s := start(t, o)
@@ -46,7 +49,7 @@ func TestReload(t *testing.T) {
 	s.problem(bob.open("/"), http.StatusForbidden, "not_allowed")
 }
 
-// Sessions survive that all memory of the gate is gone: they are in storage.
+// Sessions survive the loss of the gate's memory, since they are in storage.
 func TestRestart(t *testing.T) {
 	o := options{directive: rolesByMail}
 	s := start(t, o)
@@ -58,8 +61,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// RomM is restarted under 50 signed-in users who read and save: one brokered
-// sign-in each, and no read and no save is lost.
+// RomM restarts while 50 signed-in users read and save. The gate signs in to
+// RomM once for each of them, and no read or save is lost.
 func TestRomMRestart(t *testing.T) {
 	const n = 50
 	s := start(t, options{directive: rolesByMail})
@@ -104,11 +107,12 @@ func TestRomMRestart(t *testing.T) {
 	}
 }
 
-// Authelia is away: nobody can sign in, who is in does not notice, and it heals by itself.
+// While Authelia is down, new sign-ins fail and signed-in users are not
+// affected. Sign-ins work again as soon as Authelia is back.
 func TestAutheliaAway(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
-	s.load(options{directive: rolesByMail + "\nusername_claim preferred_username\n"}) // forgets the discovery
+	s.load(options{directive: rolesByMail + "\nusername_claim preferred_username\n"}) // drops the cached metadata
 	s.authelia.Down()
 	b := s.browser()
 	answer := b.open("/rom/7")
@@ -126,7 +130,8 @@ func TestAutheliaAway(t *testing.T) {
 	}
 }
 
-// Two gates in one Caddy stay apart: a ticket of one opens nothing at the other.
+// Two gates in one Caddy are separate: a ticket of one is invalid at the
+// other.
 func TestTwoGates(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
@@ -137,7 +142,7 @@ func TestTwoGates(t *testing.T) {
 	}
 }
 
-// Everything works behind handle, and with variables that map made.
+// The gate works in front of handle, and with variables that map sets.
 func TestBehindOtherDirectives(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, site: `
 	map {http.request.host} {upstream} {
@@ -164,7 +169,7 @@ func TestBehindOtherDirectives(t *testing.T) {
 	}
 }
 
-// The metrics say what happens, and nothing of anybody.
+// The metrics count events and contain nothing about users.
 func TestMetrics(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -183,7 +188,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// Older RomMs know another denial.
+// Each RomM release answers anonymous requests with its own status.
 func TestDeniedStatusFollowsTheVersion(t *testing.T) {
 	for version, status := range map[string]int{"5.2.0": 401, "5.1.0": 403, "4.8.0": 403} {
 		s := start(t, options{romm: func(o *romm.Options) { o.Version = version }})

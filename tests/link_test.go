@@ -1,3 +1,5 @@
+// Links between Authelia's subjects and RomM's accounts, and attempts to take over an account.
+
 package tests
 
 import (
@@ -13,7 +15,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// A changed e-mail address at Authelia keeps the RomM account (rommapp/romm#1690).
+// A user keeps the RomM account when the e-mail address at Authelia changes
+// (rommapp/romm#1690).
 func TestChangedEmailKeepsTheAccount(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -28,7 +31,8 @@ func TestChangedEmailKeepsTheAccount(t *testing.T) {
 	}
 }
 
-// Somebody else who comes by the first one's e-mail address never becomes the first one.
+// Another user who gets the first user's e-mail address does not get the
+// account.
 func TestSomebodyElsesEmailTakesNothingOver(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -41,8 +45,8 @@ func TestSomebodyElsesEmailTakesNothingOver(t *testing.T) {
 	}
 }
 
-// A rebuilt Authelia has new subjects: the account is not handed over by
-// itself, but by the operator's hand, with the command that the page names.
+// A rebuilt Authelia issues new subjects. The gate does not hand the account
+// over by itself: the operator does, with the command that the page names.
 func TestRebuiltAuthelia(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -77,7 +81,8 @@ func TestRebuiltAuthelia(t *testing.T) {
 	}
 }
 
-// A name or address that is changed in RomM stays linked, by whomever it was changed.
+// An account stays linked when its name or address changes in RomM, whether
+// the user, an administrator or a script changes it.
 func TestProfileChangedInRomM(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
@@ -114,8 +119,8 @@ func TestProfileChangedInRomM(t *testing.T) {
 	}
 }
 
-// An account that RomM no longer finds by the linked address ends on a page,
-// not in a second account.
+// A sign-in ends on a page when RomM no longer finds the account by the linked
+// address. RomM must not create a second account.
 func TestAccountChangedBehindOurBack(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -127,23 +132,24 @@ func TestAccountChangedBehindOurBack(t *testing.T) {
 	}
 }
 
-// A user gives his RomM account the address of an administrator who was never
-// here, by a way that the gate learns nothing from, and waits: her sign-in must
-// neither end in his account nor make it an administrator's.
+// The attacker gives his RomM account the address of an administrator who has
+// not signed in yet, in a way that the gate does not see. The administrator's
+// sign-in must neither end in the attacker's account nor make it an
+// administrator's.
 func TestParkedEmailTakesNothingOver(t *testing.T) {
 	const form = "email=alice%40example.com"
 	fields := []string{"Content-Type", "application/x-www-form-urlencoded"}
 	for name, park := range map[string]func(s *stack, bob *browser, path string, arrived <-chan struct{}){
-		"behind the gate": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
+		"directly in RomM": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
 			s.romm.SetEmail("bob", "alice@example.com")
 		},
-		"by a token": func(s *stack, _ *browser, path string, _ <-chan struct{}) {
+		"with a client token": func(s *stack, _ *browser, path string, _ <-chan struct{}) {
 			authorization := "Bearer " + s.romm.NewClientToken("bob", "me.write")
 			if answer := s.browser().send("PUT "+path, strings.NewReader(form), append(fields, "Authorization", authorization)...); answer.StatusCode != http.StatusOK {
 				s.t.Fatalf("the change of the address with a token answered %d, want 200: %s", answer.StatusCode, answer.body)
 			}
 		},
-		"by a browser that does not wait": func(s *stack, bob *browser, path string, arrived <-chan struct{}) {
+		"by a browser that leaves before the answer": func(s *stack, bob *browser, path string, arrived <-chan struct{}) {
 			ctx, leave := context.WithCancel(s.t.Context())
 			r, err := http.NewRequestWithContext(ctx, http.MethodPut, public+path, strings.NewReader(form))
 			if err != nil {
@@ -162,7 +168,7 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 				s.t.Fatalf("the browser got the answer %d, want it to leave before", answer.StatusCode)
 			}
 		},
-		"of somebody who was here": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
+		"an address that alice's account had before": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
 			s.as("alice")
 			s.romm.SetEmail("alice", "alice@new.example")
 			s.romm.SetRole("alice", "user")
@@ -171,10 +177,10 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			arrived := make(chan struct{})
-			s := start(t, options{directive: rolesByMail, world: func(s *stack) {
+			s := start(t, options{directive: rolesByMail, prepare: func(s *stack) {
 				app := s.romm
 				s.rommURL = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.Method == http.MethodPut && r.Header.Get("Cookie") != "" { // RomM goes on without whoever asked
+					if r.Method == http.MethodPut && r.Header.Get("Cookie") != "" { // RomM finishes the request after its client left
 						body, _ := io.ReadAll(r.Body)
 						r.Body = io.NopCloser(strings.NewReader(string(body)))
 						close(arrived)
@@ -204,8 +210,9 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 	}
 }
 
-// A user takes the address of somebody who was never here. She gets nothing of
-// his, is told so, and gets in when an administrator gives it back to her.
+// The attacker takes the address of a user who has not signed in yet. The user
+// does not get the attacker's account, is told why, and gets in once an
+// administrator frees the address.
 func TestSquattedEmail(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice, bob := s.as("alice"), s.as("bob")
@@ -230,7 +237,8 @@ func TestSquattedEmail(t *testing.T) {
 	s.as("bob").wantUser("bob")
 }
 
-// An account changes hands in the moment between RomM's two sign-ins, of which the second gives the role.
+// The attacker swaps two accounts between RomM's two sign-ins, of which the
+// second sets the role.
 func TestAccountSwappedDuringSignIn(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
@@ -247,8 +255,8 @@ func TestAccountSwappedDuringSignIn(t *testing.T) {
 	}
 }
 
-// Where RomM's database is made anew its account numbers begin again: they are
-// no longer whose they were, and nobody gets into, or is kept out by, another's link.
+// A rebuilt RomM starts its account numbers over. An old link must neither
+// sign a user in to another user's new account nor keep a user out.
 func TestRebuiltRomM(t *testing.T) {
 	past := -time.Minute
 	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) {

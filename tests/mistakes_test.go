@@ -1,3 +1,5 @@
+// Mistakes in a Caddyfile that only show when a request arrives.
+
 package tests
 
 import (
@@ -11,7 +13,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// logged returns options o with a log, and what reads it.
+// logged returns o with a log file, and a function that reads it.
 func logged(t *testing.T, o options) (options, func() string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "log")
@@ -25,7 +27,7 @@ func logged(t *testing.T, o options) (options, func() string) {
 	}
 }
 
-// A second gate behind the first would strip what the first has stamped.
+// A second gate behind the first would strip the first one's stamp.
 func TestGateTwiceInOneSite(t *testing.T) {
 	o, log := logged(t, options{directive: rolesByMail, site: `handle {
 	romm_oidc {
@@ -51,7 +53,7 @@ func TestGateTwiceInOneSite(t *testing.T) {
 	}
 }
 
-// Nothing stands behind the gate: Caddy would answer 200, with nothing.
+// Without a handler behind the gate, Caddy would answer 200 without content.
 func TestNothingBehindTheGate(t *testing.T) {
 	o, log := logged(t, options{directive: rolesByMail, site: "header X-Test 1"})
 	s := start(t, o)
@@ -61,7 +63,8 @@ func TestNothingBehindTheGate(t *testing.T) {
 	}
 }
 
-// A site with two addresses is two handlers, but one gate: it warns once a load.
+// A site with two addresses has two handlers but one gate, which warns once
+// per load.
 func TestWarningsOncePerLoad(t *testing.T) {
 	o, log := logged(t, options{directive: "clients password"})
 	s := start(t, o)
@@ -75,7 +78,8 @@ func TestWarningsOncePerLoad(t *testing.T) {
 	}
 }
 
-// The README's handle_errors shows what is the gate's and what is reverse_proxy's alike.
+// README.md's handle_errors shows the errors of the gate and those of
+// reverse_proxy.
 func TestDocumentedErrorPages(t *testing.T) {
 	document, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -98,8 +102,8 @@ func TestDocumentedErrorPages(t *testing.T) {
 	}
 }
 
-// RomM may find its provider in a site block of its own, as without
-// containers: blocks with the same settings are one gate.
+// RomM may find the provider in a site block of its own, as it does without
+// containers: blocks with the same settings share one gate.
 func TestProviderInItsOwnBlock(t *testing.T) {
 	const within = "http://127.0.0.1:9082"
 	s := start(t, options{romm: func(o *romm.Options) { o.OIDC.ServerURL = within + base }, directive: rolesByMail, site: "reverse_proxy %s {\n" + freshConnections + `

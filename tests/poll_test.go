@@ -1,3 +1,5 @@
+// A client for RomM's sockets over the polling transport, for other tests.
+
 package tests
 
 import (
@@ -6,7 +8,7 @@ import (
 	"strings"
 )
 
-// poller is one of RomM's sockets over the polling transport.
+// poller is a socket of RomM over the polling transport.
 type poller struct {
 	*browser
 	target string
@@ -33,7 +35,8 @@ func (p *poller) send(packet string) int {
 	return p.browser.send("POST "+p.target, strings.NewReader(packet), "Content-Type", "text/plain;charset=UTF-8", "Sec-Fetch-Site", "same-origin", "Origin", public).StatusCode
 }
 
-// until asks for packets until one holds text; false when the socket is refused.
+// until polls until a packet contains text. It returns false when the socket
+// is refused.
 func (p *poller) until(text string) bool {
 	p.t.Helper()
 	for {

@@ -1,3 +1,5 @@
+// RomM's sockets over the polling transport.
+
 package tests
 
 import (
@@ -9,8 +11,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// Both of RomM's socket servers know who connects over polling, and polling
-// ends with the session: RomM itself would go on answering it.
+// Both of RomM's socket servers know the user of a polling socket. Polling
+// ends with the session, although RomM itself would go on.
 func TestPolling(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -32,7 +34,7 @@ func TestPolling(t *testing.T) {
 	waited := make(chan int, 1)
 	go func() {
 		answer, err := b.client.Do(r)
-		if err != nil { // cut off
+		if err != nil { // aborted
 			waited <- 0
 			return
 		}
@@ -51,8 +53,8 @@ func TestPolling(t *testing.T) {
 	s.untouched("a poll after the sign-out")
 }
 
-// A page of another origin, or none that says where it is, cannot speak over
-// a socket with the visitor's cookie: CORS does not cover them, and RomM takes
+// A page of another origin, or a request without an Origin, cannot use a
+// socket with the user's cookie: CORS does not cover sockets, and RomM accepts
 // any origin.
 func TestForeignSockets(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
@@ -87,8 +89,8 @@ func TestForeignSockets(t *testing.T) {
 	s.untouched("a foreign socket")
 }
 
-// engine.io joins Cookie lines with a comma, which no cookie survives: RomM
-// gets one line, however many the browser sent, with one session in it.
+// engine.io joins Cookie lines with a comma, which breaks the cookies. RomM
+// gets one line with one session, however many lines the browser sends.
 func TestOneCookieLineUpstream(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")

@@ -1,3 +1,5 @@
+// The presets of `clients`: feeds, downloads, covers, passwords.
+
 package tests
 
 import (
@@ -11,9 +13,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// What each preset opens to nobody in particular, by RomM's version: exactly
-// that reaches RomM, with and without a slash at the end, and is answered. All
-// else stays shut, whatever preset is on.
+// Each preset opens certain paths to anonymous requests, depending on RomM's
+// version. Exactly these reach RomM, with and without a trailing slash. Other
+// paths stay closed with any preset.
 func TestPresetsOnTheWire(t *testing.T) {
 	targets := map[string]struct{ preset, versions string }{
 		"GET /api/feeds/tinfoil":                          {"feeds", "5.2.0 4.8.0"},
@@ -29,7 +31,7 @@ func TestPresetsOnTheWire(t *testing.T) {
 		"GET /api/roms/1/files/content/demo.nes":          {"downloads", "5.2.0 4.8.0 4.3.2"},
 		"GET /api/firmware/1/content/bios.bin":            {"downloads", "5.2.0 4.8.0 4.3.2"},
 		"GET /assets/romm/resources/roms/1/cover/big.svg": {"covers", "5.2.0 4.8.0 4.3.2"},
-		// Open in RomM, and in no preset.
+		// Open in RomM, but in no preset.
 		"GET /api/roms/1":              {},
 		"GET /api/roms/by-hash":        {},
 		"GET /api/stats":               {},
@@ -49,7 +51,7 @@ func TestPresetsOnTheWire(t *testing.T) {
 		for _, preset := range []string{"", "feeds", "downloads", "covers", "password", "bearer"} {
 			s.load(options{directive: strings.TrimSuffix("clients "+preset, "clients ")})
 			console := s.browser()
-			console.fetch("/api/users/me") // the refusal asks RomM for its version
+			console.fetch("/api/users/me") // when it refuses, the gate asks RomM for its version
 			for target, c := range targets {
 				for _, slash := range []string{"", "/"} {
 					s.romm.ForgetRequests()
@@ -67,10 +69,10 @@ func TestPresetsOnTheWire(t *testing.T) {
 	}
 }
 
-// A script with a name and a password of RomM's own works if the operator says
-// so, and only then. Wrong ones end at the gate, are counted, and are all
-// answered alike: also for an account that Authelia's users have, whose
-// password RomM crashes on.
+// A script with a RomM user name and password works only if the operator
+// allows passwords. The gate refuses and counts wrong passwords, and gives the
+// same answer for each. That includes accounts created by a sign-in: these have
+// no password, and RomM crashes when it compares one.
 func TestPasswords(t *testing.T) {
 	for version, status := range map[string]int{"5.2.0": http.StatusUnauthorized, "4.8.0": http.StatusForbidden} {
 		s := start(t, options{romm: func(o *romm.Options) { o.Version = version }})
@@ -133,14 +135,14 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-// basic is the header field of a name and a password.
+// basic returns the Authorization field of a name and a password.
 func basic(name, password string) []string {
 	r := &http.Request{Header: http.Header{}}
 	r.SetBasicAuth(name, password)
 	return []string{"Authorization", r.Header.Get("Authorization")}
 }
 
-// A feed takes a password where RomM asks for one, and no other path does.
+// A feed accepts a password where RomM asks for one; other paths do not.
 func TestFeedWithAPassword(t *testing.T) {
 	s := start(t, options{directive: "clients feeds"})
 	s.romm.AddUser(romm.User{Username: "robot", Email: "robot@example.com", Password: "secret", Role: "user"})
@@ -155,8 +157,9 @@ func TestFeedWithAPassword(t *testing.T) {
 	}
 }
 
-// webRcade is a page of another origin: it asks with a preflight, without
-// credentials, and may read the answer; never one with credentials.
+// webRcade is a page of another origin. It sends a preflight and a request
+// without credentials, and may read the answer. It may never read an answer to
+// a request with credentials.
 func TestFeedOfAnotherOriginsPage(t *testing.T) {
 	s := start(t, options{
 		directive: rolesByMail + "clients feeds downloads",
@@ -171,7 +174,7 @@ func TestFeedOfAnotherOriginsPage(t *testing.T) {
 			}
 		}
 	}
-	// With the cookie of somebody signed in the page gets nothing.
+	// With a signed-in user's cookie, the page is refused.
 	if answer := s.as("alice").do("/api/feeds/webrcade", "Origin", origin); answer.StatusCode != http.StatusForbidden || answer.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("a feed with a ticket from another origin answered %d, want 403 without CORS; header: %v", answer.StatusCode, answer.Header)
 	}

@@ -1,3 +1,5 @@
+// Checks of a live session: users who are disabled or lose a group.
+
 package tests
 
 import (
@@ -10,8 +12,8 @@ import (
 
 const recheckSoon = "session {\n recheck 50ms\n}\n"
 
-// out reports whether the browser is no longer signed in. A request that is
-// under way while its session ends may be cut off.
+// out reports whether the browser is signed out. A request that is in flight
+// while its session ends may be aborted.
 func (b *browser) out() bool {
 	b.t.Helper()
 	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, public+"/api/users/me", nil)
@@ -26,8 +28,8 @@ func (b *browser) out() bool {
 	return answer.StatusCode/100 == 4
 }
 
-// Somebody who is disabled in Authelia is out of RomM within the interval,
-// while their session is in use.
+// A user who is disabled in Authelia is signed out within the check interval
+// while the session is in use.
 func TestDisabledInAuthelia(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + recheckSoon})
 	alice, bob := s.as("alice"), s.as("bob")
@@ -43,7 +45,8 @@ func TestDisabledInAuthelia(t *testing.T) {
 	eventually(t, func() bool { return s.romm.Sessions() == 1 })
 }
 
-// What a handheld has goes with its owner, and comes back with them.
+// A handheld's token stops working when its owner is disabled, and works again
+// when the owner is back.
 func TestTokenOfSomebodyDisabled(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + recheckSoon})
 	alice, bob := s.as("alice"), s.as("bob")
@@ -65,7 +68,8 @@ func TestTokenOfSomebodyDisabled(t *testing.T) {
 	}
 }
 
-// A group that is taken away takes the site away, or the role that hung on it.
+// A user who loses a group loses access, or the role that depends on the
+// group.
 func TestGroupTakenAway(t *testing.T) {
 	const groups = "scopes openid profile email groups\nallow {\n groups romm-users\n}\nroles {\n admin romm-admins\n user *\n}\n"
 	s := start(t, options{directive: groups + recheckSoon, authelia: func(o *authelia.Options) {
@@ -83,7 +87,7 @@ func TestGroupTakenAway(t *testing.T) {
 	eventually(t, func() bool { return bob.out() })
 }
 
-// An Authelia that is away ends no session.
+// No session ends because Authelia is down.
 func TestRecheckWithoutAuthelia(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + recheckSoon})
 	alice := s.as("alice")

@@ -1,3 +1,5 @@
+// The page of a user's own sessions.
+
 package tests
 
 import (
@@ -8,8 +10,8 @@ import (
 	"testing"
 )
 
-// Somebody opens the page of their sessions, signs in, comes back to it, and
-// ends the session that they forgot elsewhere.
+// A user opens the page of their own sessions, signs in, returns to that page,
+// and ends a session that was left open elsewhere.
 func TestOwnSessionsPage(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	forgotten, bob := s.as("alice"), s.as("bob")

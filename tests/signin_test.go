@@ -1,3 +1,5 @@
+// Signing in: the protocol, RomM's and Authelia's refusals, the first administrator.
+
 package tests
 
 import (
@@ -12,8 +14,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// A visitor opens a page of RomM, signs in at Authelia, and lands on that page
-// as a native RomM user.
+// A user opens a page of RomM, signs in at Authelia, and returns to that page
+// as a RomM user.
 func TestSignIn(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.browser()
@@ -57,7 +59,8 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-// A write that RomM protects against CSRF works, and only with RomM's own token.
+// A write that RomM protects against CSRF works, but only with RomM's own
+// token.
 func TestCSRFProtectedWrite(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -67,45 +70,45 @@ func TestCSRFProtectedWrite(t *testing.T) {
 	if answer := b.fetch("POST /api/saves", "Origin", public); answer.StatusCode != http.StatusForbidden || s.romm.SaveCount() != 1 {
 		t.Errorf("a write without RomM's CSRF token answered %d, want 403 and no further save: %s", answer.StatusCode, answer.body)
 	}
-	// A browser's own Authorization would switch RomM's check off.
+	// A browser's own Authorization field would switch off RomM's CSRF check.
 	if answer := b.fetch("POST /api/saves", "Origin", public, "Authorization", "Bearer x"); answer.StatusCode != http.StatusForbidden {
 		t.Errorf("a write with a junk bearer token answered %d, want 403: %s", answer.StatusCode, answer.body)
 	}
 }
 
-// bobInTheLog is what whoever runs the site needs to know to let bob in.
+// bobInTheLog is what the operator needs to know to let bob in.
 const bobInTheLog = `no entry fits \"bob\" with the e-mail address \"bob@example.com\" and the groups []`
 
-// Every problem that RomM can have with a sign-in is a page that says what to
-// do, and a line in the log that says for whom.
+// When RomM refuses a sign-in, the user gets a page that says what to do, and
+// the log names the user.
 func TestRefusalsOfRomM(t *testing.T) {
 	no := false
 	for name, c := range map[string]struct {
 		romm      func(*romm.Options)
-		world     func(*stack)
+		prepare   func(*stack)
 		directive string
 		user      string
 		status    int
 		code      string
-		log       string // a part of it
+		log       string // part of the log
 	}{
 		"registration off": {romm: func(o *romm.Options) { o.OIDC.AllowRegistration = &no }, user: "bob", status: 403, code: "registration_off"},
-		"disabled in RomM": {world: func(s *stack) {
+		"disabled in RomM": {prepare: func(s *stack) {
 			s.romm.AddUser(romm.User{Username: "bob", Email: "bob@example.com", Role: "user", Disabled: true})
 		}, user: "bob", status: 403, code: "account_disabled"},
-		"OIDC off in RomM":      {romm: func(o *romm.Options) { o.OIDC.Enabled = false }, user: "bob", status: 502, code: "romm_oidc_off"},
-		"wrong secret in RomM":  {romm: func(o *romm.Options) { o.OIDC.ClientSecret = "other" }, user: "bob", status: 502, code: "romm_client_secret"},
-		"wrong client in RomM":  {romm: func(o *romm.Options) { o.OIDC.ClientID = "other" }, user: "bob", status: 502, code: "romm_points_elsewhere"},
-		"RomM cannot reach us":  {romm: func(o *romm.Options) { o.OIDC.ServerURL = "http://127.0.0.1:1" + base }, user: "bob", status: 502, code: "romm_cannot_reach_caddy"},
-		"RomM asks Authelia":    {romm: func(o *romm.Options) { o.OIDC.HTTPClient = autheliaClient(); o.OIDC.ServerURL = issuer }, user: "bob", status: 502, code: "romm_points_elsewhere"},
-		"RomM down":             {world: func(s *stack) { s.romm.Down() }, user: "bob", status: 502, code: "romm_unreachable"},
-		"something between":     {world: func(s *stack) { s.romm.Fault("/api/login/openid", http.NotFound) }, user: "bob", status: 502, code: "romm_unreachable"},
-		"user name taken":       {world: func(s *stack) { s.romm.AddUser(romm.User{Username: "bob", Email: "other@example.com", Role: "user"}) }, user: "bob", status: 502, code: "romm_refused"},
-		"no administrator yet":  {world: func(s *stack) { s.romm.DeleteUser("root") }, user: "bob", status: 403, code: "no_administrator", log: bobInTheLog},
-		"no role":               {directive: "roles {\n admin alice@example.com\n}\n", user: "bob", status: 403, code: "no_role", log: bobInTheLog},
-		"roles not set in RomM": {romm: func(o *romm.Options) { o.OIDC.ClaimRoles = "" }, directive: rolesByMail, user: "alice", status: 502, code: "roles_ignored"},
-		"roles before 4.8":      {romm: func(o *romm.Options) { o.Version = "4.4.0" }, directive: rolesByMail, user: "alice", status: 502, code: "roles_version"},
-		"last administrator": {world: func(s *stack) {
+		"OIDC off in RomM":                {romm: func(o *romm.Options) { o.OIDC.Enabled = false }, user: "bob", status: 502, code: "romm_oidc_off"},
+		"wrong secret in RomM":            {romm: func(o *romm.Options) { o.OIDC.ClientSecret = "other" }, user: "bob", status: 502, code: "romm_client_secret"},
+		"wrong client in RomM":            {romm: func(o *romm.Options) { o.OIDC.ClientID = "other" }, user: "bob", status: 502, code: "romm_points_elsewhere"},
+		"RomM cannot reach us":            {romm: func(o *romm.Options) { o.OIDC.ServerURL = "http://127.0.0.1:1" + base }, user: "bob", status: 502, code: "romm_cannot_reach_caddy"},
+		"RomM's provider is Authelia":     {romm: func(o *romm.Options) { o.OIDC.HTTPClient = autheliaClient(); o.OIDC.ServerURL = issuer }, user: "bob", status: 502, code: "romm_points_elsewhere"},
+		"RomM down":                       {prepare: func(s *stack) { s.romm.Down() }, user: "bob", status: 502, code: "romm_unreachable"},
+		"a proxy before RomM answers 404": {prepare: func(s *stack) { s.romm.Fault("/api/login/openid", http.NotFound) }, user: "bob", status: 502, code: "romm_unreachable"},
+		"user name taken":                 {prepare: func(s *stack) { s.romm.AddUser(romm.User{Username: "bob", Email: "other@example.com", Role: "user"}) }, user: "bob", status: 502, code: "romm_refused"},
+		"no administrator yet":            {prepare: func(s *stack) { s.romm.DeleteUser("root") }, user: "bob", status: 403, code: "no_administrator", log: bobInTheLog},
+		"no role":                         {directive: "roles {\n admin alice@example.com\n}\n", user: "bob", status: 403, code: "no_role", log: bobInTheLog},
+		"roles not set in RomM":           {romm: func(o *romm.Options) { o.OIDC.ClaimRoles = "" }, directive: rolesByMail, user: "alice", status: 502, code: "roles_ignored"},
+		"roles before 4.8":                {romm: func(o *romm.Options) { o.Version = "4.4.0" }, directive: rolesByMail, user: "alice", status: 502, code: "roles_version"},
+		"last administrator": {prepare: func(s *stack) {
 			s.romm.AddUser(romm.User{Username: "bob", Email: "bob@example.com", Role: "admin"})
 			s.romm.Disable("root")
 		}, directive: rolesByMail, user: "bob", status: 403, code: "last_admin", log: bobInTheLog},
@@ -116,8 +119,8 @@ func TestRefusalsOfRomM(t *testing.T) {
 			log := filepath.Join(t.TempDir(), "log")
 			s := start(t, options{romm: c.romm, directive: c.directive, global: "log {\n output file " + log + "\n}"})
 			s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
-			if c.world != nil {
-				c.world(s)
+			if c.prepare != nil {
+				c.prepare(s)
 			}
 			b := s.browser()
 			s.problem(b.signIn("/rom/7", c.user), c.status, c.code)
@@ -134,11 +137,12 @@ func TestRefusalsOfRomM(t *testing.T) {
 	}
 }
 
-// autheliaClient reaches Authelia's public name as RomM's container would.
+// autheliaClient reaches Authelia at its public name, as RomM's container
+// would.
 func autheliaClient() *http.Client { return &http.Client{Transport: transport} }
 
-// The first administrator of a fresh RomM is whom our roles name; somebody
-// else never gets that far, and RomM's open endpoint stays shut.
+// The first administrator of a new RomM is a user that our roles name. Other
+// users cannot sign in before that, and RomM's open endpoint stays closed.
 func TestFirstAdministrator(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.problem(s.browser().signIn("/", "bob"), http.StatusForbidden, "no_administrator")
@@ -156,7 +160,8 @@ func TestFirstAdministrator(t *testing.T) {
 	}
 }
 
-// A demotion at the gate is one in RomM, as long as somebody else is left.
+// A user who loses the administrator's role at the gate loses it in RomM too,
+// as long as another administrator is left.
 func TestDemotion(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -168,7 +173,7 @@ func TestDemotion(t *testing.T) {
 	}
 }
 
-// Authelia's own refusals end on a page too.
+// Authelia's own refusals end on a page as well.
 func TestRefusalsOfAuthelia(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.browser()

@@ -1,3 +1,5 @@
+// Signing out: RomM's button, RP-initiated logout, attempts by other sites.
+
 package tests
 
 import (
@@ -11,8 +13,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// RomM's own button ends the session here and in RomM, and sends the browser
-// through Authelia's portal back to a page that starts nothing by itself.
+// RomM's own button ends the session at the gate and in RomM, and sends the
+// browser through Authelia to a page that does not start a new sign-in.
 func TestSignOut(t *testing.T) {
 	for _, version := range []string{"5.2.0", "4.8.0"} {
 		t.Run(version, func(t *testing.T) {
@@ -33,11 +35,12 @@ func TestSignOut(t *testing.T) {
 			if answer.Header.Get("Clear-Site-Data") != `"cache"` {
 				t.Errorf("Clear-Site-Data is %q, want \"cache\"", answer.Header.Get("Clear-Site-Data"))
 			}
-			// CVE-2024-21492: the old ticket is dead at once.
+			// CVE-2024-21492: the old ticket is invalid at once.
 			if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
 				t.Errorf("the old ticket is answered %d, want 4xx", answer.StatusCode)
 			}
-			// RomM's page starts a sign-in by itself now; it must not sign in.
+			// RomM's page now starts a sign-in by itself, which must not
+			// succeed.
 			answer = b.open("/api/login/openid")
 			if answer.StatusCode != http.StatusFound || !strings.HasPrefix(answer.Header.Get("Location"), issuer+"/logout?rd=") {
 				t.Errorf("RomM's login route answered %d to %q, want 302 to Authelia's sign-out", answer.StatusCode, answer.Header.Get("Location"))
@@ -46,7 +49,7 @@ func TestSignOut(t *testing.T) {
 			if answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "You are signed out") || answer.Header.Get("Refresh") != "" {
 				t.Errorf("the signed-out page answered %d, want 200 without a refresh: %s", answer.StatusCode, answer.body)
 			}
-			// And signing in again works.
+			// Signing in again works.
 			if answer := b.signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
 				t.Errorf("the callback of the next sign-in answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 			}
@@ -54,9 +57,10 @@ func TestSignOut(t *testing.T) {
 	}
 }
 
-// A provider with an end-session endpoint gets RP-initiated logout.
+// With an end-session endpoint at the provider, the gate uses RP-initiated
+// logout.
 func TestRPInitiatedLogout(t *testing.T) {
-	s := start(t, options{directive: rolesByMail, world: func(s *stack) {
+	s := start(t, options{directive: rolesByMail, prepare: func(s *stack) {
 		s.authelia.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = authelia.Set("end_session_endpoint", issuer+"/end") })
 	}})
 	b := s.as("alice")
@@ -71,7 +75,7 @@ func TestRPInitiatedLogout(t *testing.T) {
 	}
 }
 
-// A sign-out of somebody whose session is already over still leads somewhere.
+// A second sign-out, after the session has ended, still leads to Authelia.
 func TestSignOutTwice(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -82,7 +86,7 @@ func TestSignOutTwice(t *testing.T) {
 	}
 }
 
-// Another site's page cannot sign anybody out.
+// Another site's page cannot sign a user out.
 func TestForeignSignOut(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -97,8 +101,8 @@ func TestForeignSignOut(t *testing.T) {
 	}
 }
 
-// A late answer of RomM's, to a request from before the sign-out, sets no
-// cookie and revives nothing at the gate.
+// A late answer of RomM to a request from before the sign-out sets no cookie,
+// and does not revive the session.
 func TestLateAnswerRevivesNothing(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -113,7 +117,7 @@ func TestLateAnswerRevivesNothing(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if answer, err := late.client.Do(r); err == nil { // the end of the session may have cut it off
+		if answer, err := late.client.Do(r); err == nil { // the end of the session may have aborted it
 			_ = answer.Body.Close()
 		}
 	}()
@@ -126,7 +130,7 @@ func TestLateAnswerRevivesNothing(t *testing.T) {
 	}
 }
 
-// A second sign-in in one browser ends the session of the first.
+// A second sign-in in the same browser ends the first session.
 func TestNewTicketAtEverySignIn(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, authelia: func(o *authelia.Options) { o.Clients[0].ConsentMode = "implicit" }})
 	b := s.as("alice")

@@ -1,3 +1,5 @@
+// Downloads, uploads and streams: nothing is buffered, and the end of a session aborts them.
+
 package tests
 
 import (
@@ -22,7 +24,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// protocols are the clients of a signed-in browser, over each HTTP that a test can speak.
+// protocols returns HTTP clients for a signed-in browser, one for each version
+// of HTTP.
 func (b *browser) protocols() map[string]*http.Client {
 	b.t.Helper()
 	http1 := transport.Clone()
@@ -36,13 +39,13 @@ func (b *browser) protocols() map[string]*http.Client {
 	}
 }
 
-// streaming is an answer that may still be written.
+// streaming is an answer that RomM may still be writing.
 type streaming struct {
 	*bufio.Reader
 	head *http.Response
 }
 
-// stream sends a request and returns the answer while it is still being written.
+// stream sends a request and returns the answer before it is complete.
 func (b *browser) stream(client *http.Client, target string) streaming {
 	b.t.Helper()
 	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, public+target, nil)
@@ -57,8 +60,8 @@ func (b *browser) stream(client *http.Client, target string) streaming {
 	return streaming{bufio.NewReader(answer.Body), answer}
 }
 
-// frugal runs do and fails if the heap of everything here, client and both
-// servers, grows by more than 48 MiB meanwhile.
+// frugal runs do, and fails the test if the heap of this process, which holds
+// the client and both servers, grows by more than 48 MiB meanwhile.
 func frugal(t *testing.T, do func()) {
 	t.Helper()
 	var before, now runtime.MemStats
@@ -86,7 +89,7 @@ func frugal(t *testing.T, do func()) {
 	}
 }
 
-// A big download streams through, whole and in parts.
+// A large download is streamed, as a whole and in ranges.
 func TestBigDownload(t *testing.T) {
 	const size = 256 << 20
 	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.ContentSize = 1 << 40 }})
@@ -121,7 +124,8 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// HEAD, and a copy that is still good, cost no body and lose no field.
+// HEAD and conditional requests are answered without content, and keep their
+// header fields.
 func TestConditionalDownload(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -138,8 +142,8 @@ func TestConditionalDownload(t *testing.T) {
 	}
 }
 
-// A chunk of 64 MiB is uploaded without being kept anywhere on the way: RomM
-// has the beginning before the end was sent.
+// An upload of 64 MiB is not buffered on the way: RomM gets its beginning
+// before the client has sent its end.
 func TestUploadIsNotBuffered(t *testing.T) {
 	const chunk = 64 << 20
 	s := start(t, options{directive: rolesByMail})
@@ -169,8 +173,8 @@ func TestUploadIsNotBuffered(t *testing.T) {
 	}
 }
 
-// A client that asks before it uploads is spared the upload where nobody is
-// signed in.
+// A client that sends Expect: 100-continue is refused before it uploads, if it
+// is not signed in.
 func TestExpectContinue(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -192,7 +196,7 @@ func TestExpectContinue(t *testing.T) {
 	if line, err := answer.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
 		t.Fatalf("an upload as alice is answered %q, want 100; error: %v", line, err)
 	}
-	for line := ""; line != "\r\n"; { // RomM's own 100 has header fields, and may be the first to arrive
+	for line := ""; line != "\r\n"; { // RomM's own 100 has header fields, and may arrive first
 		var err error
 		if line, err = answer.ReadString('\n'); err != nil {
 			t.Fatal(err)
@@ -200,7 +204,7 @@ func TestExpectContinue(t *testing.T) {
 	}
 	_, _ = io.WriteString(conn, "game")
 	final := &http.Response{}
-	for final.StatusCode < http.StatusOK { // the other 100 arrives too
+	for final.StatusCode < http.StatusOK { // the other 100 arrives as well
 		var err error
 		if final, err = http.ReadResponse(answer, nil); err != nil {
 			t.Fatal(err)
@@ -212,8 +216,8 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
-// An archive that RomM makes as it goes, its log, and a long poll: what RomM
-// flushes arrives at once, and the end of the session ends all of it.
+// RomM streams an archive or its log: each part arrives as soon as RomM
+// flushes it, and the end of the session aborts the response.
 func TestStreams(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		for name, kind := range map[string]string{"archive": "application/zip", "events": "text/event-stream"} {
@@ -230,7 +234,7 @@ func TestStreams(t *testing.T) {
 						if err := control.Flush(); err != nil {
 							t.Error(err)
 						}
-						select { // nothing more before this was read
+						select { // send the next part once the client has read this one
 						case <-read:
 						case <-r.Context().Done():
 							return
@@ -273,7 +277,7 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// A long poll that waits is ended with its session, over each HTTP.
+// A pending long poll ends with its session, over each version of HTTP.
 func TestLongPollEndsWithItsSession(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(protocol, func(t *testing.T) {
@@ -319,7 +323,7 @@ func TestLongPollEndsWithItsSession(t *testing.T) {
 	}
 }
 
-// An upload that is under way ends with its session.
+// An upload in flight ends with its session.
 func TestUploadEndsWithItsSession(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -355,8 +359,9 @@ func TestUploadEndsWithItsSession(t *testing.T) {
 	}
 }
 
-// What a handler behind the gate copies reaches the server's own ReadFrom,
-// through Caddy's writers and ours: the way to sendfile is open.
+// A handler behind the gate can copy a file to the client through Caddy's
+// response writers and ours with the server's own ReadFrom, which allows
+// sendfile.
 func TestSendfileReachesTheServer(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, site: "handle /copied {\n readfrom_probe\n}\nhandle {\n reverse_proxy %s {\n" + freshConnections + "\n}\n}"})
 	b := s.as("alice")
@@ -367,7 +372,7 @@ func TestSendfileReachesTheServer(t *testing.T) {
 	}
 }
 
-// probed is the call stack below which the probe's content was read.
+// probed is the call stack that read the probe's content.
 var probed atomic.Value
 
 func init() {
@@ -379,7 +384,8 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("readfrom_probe", httpcaddyfile.Before, "reverse_proxy")
 }
 
-// readFromProbe copies content to the answer and sees who reads it.
+// readFromProbe copies content to the response and records which code reads
+// it.
 type readFromProbe struct{}
 
 func (readFromProbe) CaddyModule() caddy.ModuleInfo {

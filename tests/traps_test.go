@@ -1,3 +1,5 @@
+// The known traps of a gate in front of RomM, and the tests that show that ours avoids them.
+
 package tests
 
 import (
@@ -9,9 +11,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// trap is one way in which a gate in front of RomM goes wrong. Tests show that
-// ours does not, or a sentence of the README says what an operator must do, or
-// never says why it cannot happen here.
+// trap is a known way in which a gate in front of RomM can fail. Either tests
+// show that ours does not, or a sentence of README.md tells the operator what
+// to do, or never says why it cannot happen here.
 type trap struct {
 	text   string
 	tests  string
@@ -46,7 +48,7 @@ var traps = [...]trap{
 	23: {text: "metadata with keys that RomM's client library trips over", tests: "TestMetadataWire"},
 	24: {text: "ID tokens without what RomM needs", tests: "TestTokenWire TestOptionalClaims TestCodeNeedsWhatRomMNeeds"},
 	25: {text: "roles as a string, or the provider's groups", tests: "TestTokenWire TestOptionalClaims"},
-	26: {text: "the last administrator is demoted, and anybody makes another", tests: "TestRefusalsOfRomM TestVersions TestFirstAdministrator TestAnonymousEndpointsStayShut TestGuardDecidesForTheSignedIn"},
+	26: {text: "the last administrator is demoted, and an anonymous request makes another", tests: "TestRefusalsOfRomM TestVersions TestFirstAdministrator TestAnonymousEndpointsStayShut TestGuardDecidesForTheSignedIn"},
 	27: {text: "a sign-in without roles demotes, before 4.8", tests: "TestNoSignInDemotesAnAdministrator TestRefusalsOfRomM"},
 	28: {text: "the e-mail address is the identity", tests: "TestChangedEmailKeepsTheAccount TestSomebodyElsesEmailTakesNothingOver"},
 	29: {text: "a new account whose name is taken", tests: "TestRefusalsOfRomM"},
@@ -55,12 +57,12 @@ var traps = [...]trap{
 	32: {text: "a 200 of a kiosk is taken for a session", tests: "TestKioskHidesNoEnd"},
 	33: {text: "RomM's sign-out: a late answer revives the session, sockets stay", tests: "TestLateAnswerRevivesNothing TestSignOutClosesTheSocket TestPolling"},
 	34: {text: "RomM's page signs in again after a sign-out", tests: "TestSignOut TestNoSignInByItselfAfterSignOut TestVersions"},
-	35: {text: "somebody whom RomM refuses goes round", tests: "TestRefusedBrokeringEndsOnAPage TestRefusedSignInDoesNotLoop TestVersions"},
+	35: {text: "a user refused by RomM is redirected in a loop", tests: "TestRefusedBrokeringEndsOnAPage TestRefusedSignInDoesNotLoop TestVersions"},
 	36: {text: "each of many requests signs in again", tests: "TestBrokeringIsSingleFlight TestRomMRestart"},
 	37: {text: "DISABLE_USERPASS_LOGIN leaves passwords open", tests: "TestAnonymousEndpointsStayShut TestAnonymousEndpointsStayShutOnTheWire TestVersions"},
-	38: {text: "covers are public to all or shut to apps that need them", tests: "TestAccess TestAnonymousEndpointsStayShutOnTheWire"},
+	38: {text: "covers are public, or closed to apps that need them", tests: "TestAccess TestAnonymousEndpointsStayShutOnTheWire"},
 	39: {text: "a handheld cannot be enrolled", tests: "TestEnrollingAHandheld TestVersions"},
-	40: {text: "anything that says rmm_ passes", tests: "TestAccess TestAnonymousEndpointsStayShut"},
+	40: {text: "any token that begins with rmm_ passes", tests: "TestAccess TestAnonymousEndpointsStayShut"},
 	41: {text: "a denial makes the browser ask for a password", tests: "TestAnonymous"},
 	42: {text: "the way back loses its query, or gains one", tests: "TestSignIn TestVersions TestReturnToIsKept"},
 	43: {text: "open redirects", tests: "TestSignInWhileSignedIn TestLocalPath TestSignInTarget"},
@@ -71,12 +73,11 @@ var traps = [...]trap{
 	48: {text: "a Strict cookie is not there on the way back", tests: "TestLoginCookieComesBack TestTicketCookie"},
 	49: {text: "RomM's secret key is unset, padded, or read as hex", never: "the gate does not know the key"},
 	50: {text: "a stamp for a user that a fresh RomM does not have", tests: "TestFirstAdministrator", never: "a session is RomM's own answer to a sign-in"},
-	51: {text: "who signs in here has no password", readme: "An account that RomM made at a sign-in has no password: for apps and scripts its user makes a token in RomM."},
+	51: {text: "an account made by a sign-in has no password", readme: "An account that RomM made at a sign-in has no password: for apps and scripts its user makes a token in RomM."},
 	52: {text: "consoles that know plain http or old TLS only", readme: "A console that knows only plain http or old TLS cannot use this site."},
 }
 
-// TestTraps: each trap has its tests, and they exist; or its sentence, and it
-// is in the README; or a reason.
+// Each trap names existing tests, a sentence of README.md, or a reason.
 func TestTraps(t *testing.T) {
 	document, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -101,13 +102,13 @@ func TestTraps(t *testing.T) {
 	}
 }
 
-// What RomM sees of a sign-in: two calls on the visitor's behalf, the first
-// without a cookie, the second with the one that the first gave, and none that
+// A sign-in makes two calls to RomM on the user's behalf: the first without a
+// cookie, the second with the cookie that the first answer set. Neither
 // follows a redirect.
 func TestBrokerOnTheWire(t *testing.T) {
 	const agent = "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0"
 	s := start(t, options{directive: rolesByMail})
-	s.as("alice") // whose first sign-in makes her an administrator, which takes a second walk
+	s.as("alice") // the first sign-in makes alice an administrator, which takes a second round
 	b := s.browser()
 	callback := b.callback("/rom/7", "bob")
 	s.romm.ForgetRequests()
@@ -136,7 +137,7 @@ func TestBrokerOnTheWire(t *testing.T) {
 	}
 }
 
-// RomM answers 401 to a wrong password, in a session that lives.
+// RomM's 401 to a wrong password does not mean that the session has ended.
 func TestWrongPasswordEndsNoSession(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -150,8 +151,8 @@ func TestWrongPasswordEndsNoSession(t *testing.T) {
 	}
 }
 
-// A kiosk answers everybody: that RomM forgot the session shows in its cookie
-// only, and the visitor stays who they are.
+// In kiosk mode RomM serves anonymous requests, so only its cookie shows that
+// it lost the session. The user stays signed in.
 func TestKioskHidesNoEnd(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.Kiosk = true }})
 	b := s.as("alice")
@@ -162,8 +163,8 @@ func TestKioskHidesNoEnd(t *testing.T) {
 	}
 }
 
-// The provider is another site: the cookie of a sign-in under way must come
-// back from there with a navigation, and with nothing else.
+// The provider is another site: the browser must send the login cookie back
+// with the navigation from there, and with nothing else.
 func TestLoginCookieComesBack(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	cookies := s.browser().open("/rom/7").Cookies()

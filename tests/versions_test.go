@@ -1,3 +1,5 @@
+// Every behaviour of README.md's table against every supported release of RomM.
+
 package tests
 
 import (
@@ -14,15 +16,15 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// release is a RomM that the suite runs against.
+// release is a RomM release that the suite runs against.
 type release struct {
 	name    string // the column's heading
 	version string
-	denied  int  // what its page understands as signed out
-	roles   bool // it can be told of roles
-	signed  bool // its session is a signed cookie, and ends when it began to
-	owned   bool // a socket belongs to somebody
-	formAPI bool // a profile is changed by a form, before by the query
+	denied  int  // the status that its page understands as signed out
+	roles   bool // it supports roles
+	signed  bool // its session is a signed cookie with a fixed end
+	owned   bool // a socket belongs to a user
+	formAPI bool // a form changes a profile; before, the query did
 }
 
 var releases = []release{
@@ -34,7 +36,7 @@ var releases = []release{
 	{name: "5.2", version: "5.2.0", denied: 401, roles: true, owned: true, formAPI: true},
 }
 
-// atLeast reports whether v is not older than the column called name.
+// atLeast reports whether v is the release called name, or a later one.
 func (v release) atLeast(name string) bool {
 	reached := false
 	for _, other := range releases {
@@ -46,14 +48,14 @@ func (v release) atLeast(name string) bool {
 	return false
 }
 
-// behaviour is a row of the README's table.
+// behaviour is a row of README.md's table.
 type behaviour struct {
 	name string
-	cell func(release) string // what the table says, "" for yes; "–" where RomM has no such thing
+	cell func(release) string // the table's cell, "" for yes; "–" where RomM lacks the feature
 	run  func(trial)
 }
 
-// from says that a thing came with the release called name.
+// from returns the cells of a feature that came with the release called name.
 func from(name string) func(release) string {
 	return func(v release) string {
 		if v.atLeast(name) {
@@ -120,7 +122,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestVersionTable: the README says what TestVersions runs, no more and no less.
+// README.md's table matches what TestVersions runs.
 func TestVersionTable(t *testing.T) {
 	document, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -155,7 +157,7 @@ type trial struct {
 	release
 }
 
-// start starts a stack with a RomM of the release that has an administrator.
+// start starts a stack with a RomM of this release that has an administrator.
 func (t trial) start(change ...func(*romm.Options)) *stack {
 	t.Helper()
 	s := t.startFresh(change...)
@@ -166,7 +168,7 @@ func (t trial) start(change ...func(*romm.Options)) *stack {
 	return s
 }
 
-// startFresh starts a stack with a RomM of the release without users.
+// startFresh starts a stack with a RomM of this release that has no users.
 func (t trial) startFresh(change ...func(*romm.Options)) *stack {
 	t.Helper()
 	o := options{romm: func(o *romm.Options) {
@@ -184,7 +186,7 @@ func (t trial) startFresh(change ...func(*romm.Options)) *stack {
 	return start(t.T, o)
 }
 
-// wantUser fails unless RomM takes b's visitor for user.
+// wantUser fails the test unless RomM serves b as user.
 func (b *browser) wantUser(user string) {
 	b.t.Helper()
 	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"`+user+`"`) {
@@ -192,7 +194,7 @@ func (b *browser) wantUser(user string) {
 	}
 }
 
-// save saves a game as RomM's page does, with the token that it finds.
+// save saves a game like RomM's page, with RomM's CSRF token.
 func (b *browser) save() response {
 	b.t.Helper()
 	return b.fetch("POST /api/saves", b.csrf()...)
@@ -231,7 +233,7 @@ func loginRoute(t trial) {
 	if answer = b.open(location); answer.Header.Get("Location") != "/rom/9" {
 		t.Errorf("the callback answered %d to %q, want a redirect to /rom/9", answer.StatusCode, answer.Header.Get("Location"))
 	}
-	// Who is signed in already goes straight back.
+	// A signed-in user goes straight back.
 	if answer = button(b, "/login?next=%2From%2F10"); answer.Header.Get("Location") != "/rom/10" {
 		t.Errorf("the login route answered a signed-in user %d to %q, want a redirect to /rom/10", answer.StatusCode, answer.Header.Get("Location"))
 	}
@@ -300,7 +302,7 @@ func firstSave(t trial) {
 		t.Errorf("a write without RomM's CSRF token answered %d, want 403", answer.StatusCode)
 	}
 	b.fetch("POST /api/logout", "Origin", public)
-	b.csrf() // one from between
+	b.csrf() // RomM's token from between the sign-ins
 	b.signIn("/", "alice")
 	if answer := b.save(); answer.StatusCode/100 != 2 {
 		t.Errorf("a save after the sign-out answered %d, want a refusal: %s", answer.StatusCode, answer.body)
@@ -323,7 +325,7 @@ func scanOverWebSocket(t trial) {
 	s := t.start()
 	for user, want := range map[string]string{"alice": `"scan:done"`, "bob": `"scan:done_ko"`} {
 		if !t.owned {
-			want = `"scan:done"` // RomM asks nobody who they are
+			want = `"scan:done"` // this RomM does not check the user of a socket
 		}
 		socket, err := s.socket(s.as(user).ticket(), public)
 		if err != nil {
@@ -381,7 +383,8 @@ func signOutByButton(t trial) {
 	if until(socket, "never") {
 		t.Error("the socket is open after the sign-out")
 	}
-	// RomM before 4.8 does not follow the address; its login page must not sign in again.
+	// RomM before 4.8 does not follow the address. Its login page must not
+	// sign in again.
 	if answer = b.open("/api/login/openid"); !strings.HasPrefix(answer.Header.Get("Location"), issuer+"/logout?rd=") {
 		t.Errorf("RomM's login route answered %d to %q, want a redirect to Authelia's sign-out", answer.StatusCode, answer.Header.Get("Location"))
 	}
@@ -398,13 +401,14 @@ func signOutByHand(t trial) {
 	wantSignedOut(t.T, s, ticket)
 }
 
-// wantSignedOut fails if ticket opens anything, or RomM has kept the session.
+// wantSignedOut fails the test if ticket is still valid, or RomM has kept the
+// session.
 func wantSignedOut(t *testing.T, s *stack, ticket string) {
 	t.Helper()
 	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
 		t.Errorf("the old ticket is answered %d, want 4xx", answer.StatusCode)
 	}
-	eventually(t, func() bool { // it is told beside the request
+	eventually(t, func() bool { // the gate signs out of RomM in the background
 		request, _ := s.romm.LastRequest("/api/logout")
 		return request.User == "alice" && s.romm.Sessions() == 0
 	})
@@ -426,8 +430,8 @@ func restarted(t trial) {
 	reader.wantUser("alice")
 }
 
-// A RomM before 4.5 that was given no secret key signs with another one after
-// a restart, and does not say that it knows a session no more.
+// RomM before 4.5 without a configured secret key signs with a new key after a
+// restart, and does not report that a session is unknown.
 func TestRestartWithAnotherKey(t *testing.T) {
 	for _, v := range releases {
 		if !v.signed {
@@ -439,7 +443,7 @@ func TestRestartWithAnotherKey(t *testing.T) {
 		b.fetch("/api/roms")
 		s.romm.Restart()
 		s.romm.Up()
-		b.client.Jar = jarWithout(b, "romm_csrftoken") // its page drops it at the first 403
+		b.client.Jar = jarWithout(b, "romm_csrftoken") // RomM's page drops it at the first 403
 		if answer := b.open("/api/login/openid"); answer.Header.Get("Location") != "/" {
 			t.Errorf("RomM %s: the login route answered %d to %q, want a redirect to /", v.name, answer.StatusCode, answer.Header.Get("Location"))
 		}
@@ -451,14 +455,14 @@ func expired(t trial) {
 	var lapsed atomic.Bool
 	s := t.start(func(o *romm.Options) {
 		o.Now = func() time.Time {
-			if lapsed.CompareAndSwap(true, false) { // for the check of the session alone
+			if lapsed.CompareAndSwap(true, false) { // only for the check of the session
 				return time.Now().AddDate(0, 0, 15)
 			}
 			return time.Now()
 		}
 	})
 	b := s.as("alice")
-	if t.signed { // it ends when it began to, used or not
+	if t.signed { // the session has a fixed end
 		lapsed.Store(true)
 	} else {
 		s.romm.DropSessions()
@@ -484,7 +488,7 @@ func upgraded(t trial) {
 	}})
 	s.romm.AddUser(romm.User{Username: "alice", Email: "alice@example.com", Role: "admin"})
 	b := s.as("alice")
-	s.browser().fetch("/api/users/me") // the gate knows the old release
+	s.browser().fetch("/api/users/me") // so that the gate has seen the old release
 	s.romm.Down()
 	b.fetch("/api/roms")
 	s.romm.Upgrade(t.version)
@@ -577,7 +581,7 @@ func disabledInRomM(t trial) {
 	b := s.as("bob")
 	s.romm.Disable("bob")
 	s.problem(b.open("/api/roms"), http.StatusForbidden, "account_disabled")
-	for range 3 { // refused, RomM's page would ask it for ever
+	for range 3 { // after a refusal, RomM's page would retry without end
 		if beat := b.fetch("/api/heartbeat"); beat.StatusCode != http.StatusOK {
 			t.Errorf("the heartbeat answered %d, want 200", beat.StatusCode)
 		}
@@ -680,7 +684,7 @@ func privateCaching(t trial) {
 	}
 }
 
-// object decodes an answer.
+// object decodes the JSON object of a successful answer.
 func object(t *testing.T, answer response) map[string]any {
 	t.Helper()
 	var body map[string]any
@@ -690,7 +694,7 @@ func object(t *testing.T, answer response) map[string]any {
 	return body
 }
 
-// jarWithout returns b's cookies but for those of these names.
+// jarWithout returns a copy of b's cookies without the named ones.
 func jarWithout(b *browser, names ...string) http.CookieJar {
 	b.t.Helper()
 	jar := b.browser().client.Jar
@@ -704,8 +708,8 @@ func jarWithout(b *browser, names ...string) http.CookieJar {
 	return jar
 }
 
-// RomM 4.3.1 to 4.7 takes the administrator's role from whoever signs in
-// without the claim that it was told to read: nobody signs in to it so.
+// RomM 4.3.1 to 4.7 demotes an administrator who signs in without the roles
+// claim that it is configured to read. The gate refuses such sign-ins.
 func TestNoSignInDemotesAnAdministrator(t *testing.T) {
 	s := start(t, options{romm: func(o *romm.Options) { o.Version = "4.4.1" }})
 	s.romm.AddUser(romm.User{Username: "alice", Email: "alice@example.com", Role: "admin"})
@@ -719,8 +723,8 @@ func TestNoSignInDemotesAnAdministrator(t *testing.T) {
 	}
 }
 
-// The RomM after 5.2 checks a sign-out's CSRF token whatever its Authorization
-// says.
+// RomM after 5.2 checks the CSRF token of a sign-out even with an
+// Authorization field.
 func TestSignOutOfTheNextRomM(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.Version = "5.3.0" }})
 	b := s.as("alice")
