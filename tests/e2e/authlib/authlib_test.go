@@ -18,7 +18,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 )
 
-// The versions that RomM 3.9 to 5.2 pin, from the first to the last.
+// The first, a middle and the last version that RomM 3.9 to 5.2 pin.
 var versions = []string{"1.4.1", "1.6.0", "1.6.12"}
 
 const redirectURI = "https://romm.example.com/api/oauth/openid"
@@ -34,7 +34,7 @@ var claims = op.Claims{
 	AuthTime: 1_700_000_000,
 }
 
-// variables are RomM's.
+// variables returns RomM's environment variables for an issuer.
 func variables(issuer string) map[string]string {
 	return map[string]string{
 		"OIDC_SERVER_APPLICATION_URL": issuer,
@@ -165,7 +165,7 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 		claims.Roles = []string{}
 		signIn(t, claims, func(want map[string]any) { want["romm_roles"] = []any{} })
 	})
-	t.Run("only what must be", func(t *testing.T) {
+	t.Run("required claims only", func(t *testing.T) {
 		claims := claims
 		claims.Name, claims.AuthTime, claims.Roles = "", 0, nil
 		signIn(t, claims, func(want map[string]any) {
@@ -208,10 +208,10 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 		defer g.offset.Store(0)
 		refused(t, login, code, op.Outcome{Requested: true, Refusal: op.RefusalExpired})
 	})
-	t.Run("foreign code", func(t *testing.T) {
+	t.Run("unknown code", func(t *testing.T) {
 		refused(t, begin(t, romm), "AAAA", op.Outcome{})
 	})
-	t.Run("other keys", func(t *testing.T) {
+	t.Run("new keys", func(t *testing.T) {
 		g.requests()
 		g.use(newMemory())
 		if err := g.provider.Prepare(t.Context()); err != nil {
@@ -220,7 +220,7 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 		signIn(t, claims, nil)
 		requested(t, "POST "+op.TokenPath, "GET "+op.JWKSPath) // the library asks for a kid that it does not know
 	})
-	t.Run("storage away", func(t *testing.T) {
+	t.Run("storage down", func(t *testing.T) {
 		login := begin(t, romm)
 		code := g.code(t, claims, login.location.Query().Get("nonce"))
 		g.use(hanging{newMemory()})
@@ -232,8 +232,8 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 	})
 }
 
-// What an operator may have got wrong in RomM's environment: RomM says 500
-// each time, the outcome says why.
+// The operator made a mistake in RomM's environment. RomM answers 500 each
+// time; the outcome has the reason.
 func testMisconfigured(t *testing.T, interpreter string) {
 	t.Helper()
 	for name, row := range map[string]struct{ variable, value, refusal string }{
@@ -260,7 +260,7 @@ func testMisconfigured(t *testing.T, interpreter string) {
 	}
 }
 
-// The issuer is what RomM dialled, whatever that is.
+// The issuer is the address that RomM dialled.
 func testAddresses(t *testing.T, interpreter string) {
 	t.Helper()
 	for name, listen := range map[string]func(*testing.T, *gateway, map[string]string) string{
@@ -296,12 +296,12 @@ func testAddresses(t *testing.T, interpreter string) {
 	}
 }
 
-// The library sends the secret as it is, in Latin-1, whatever RFC 6749 says.
+// The library sends the secret unencoded, in Latin-1, contrary to RFC 6749.
 func testSecrets(t *testing.T, interpreter string) {
 	t.Helper()
 	for name, secret := range map[string]string{
-		"signs":   "a+b%20c&d=e:f/g?",
-		"umlauts": "grün",
+		"punctuation": "a+b%20c&d=e:f/g?",
+		"umlauts":     "grün",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,3 +1,5 @@
+// The contract of a session store, run against every kind of storage.
+
 package storage
 
 import (
@@ -17,7 +19,8 @@ import (
 
 const gate = "0123456789abcdef"
 
-// cluster gives nodes that share a storage. Each has a connection of its own.
+// cluster creates nodes that share a storage. Each node has its own
+// connection.
 type cluster struct {
 	*testing.T
 	connect func() flow.Storage
@@ -64,7 +67,7 @@ func (c *cluster) opens(s *session.Store, ticket string) bool {
 	return found != nil
 }
 
-// within waits until ok, at most 5 s.
+// within waits until ok returns true, for at most 5 s.
 func (c *cluster) within(what string, ok func() bool) {
 	c.Helper()
 	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
@@ -75,19 +78,19 @@ func (c *cluster) within(what string, ok func() bool) {
 	}
 }
 
-// The same for every kind of storage.
+// contract is what every kind of storage must do.
 var contract = map[string]func(*cluster){
-	"a session made on one node works on another":      sharedSession,
-	"an end reaches the others within 5 s":             sharedEnd,
-	"updates of two nodes follow each other":           updates,
-	"the end of a user ends what only storage has":     endOfUser,
-	"what expired is removed and nothing else":         sweep,
-	"nodes that start at once agree on one keyring":    oneKeyring,
-	"nodes that rotate at once make one secret":        oneRotation,
-	"a crash loses nothing":                            crash,
-	"a caller that gives up waits no longer":           givenUp,
-	"a list shows who is signed in, the latest first":  list,
-	"an update of an ended session is refused for all": updateAfterEnd,
+	"a session made on one node works on another":           sharedSession,
+	"an ended session ends on the other nodes within 5 s":   sharedEnd,
+	"updates by two nodes are serialized":                   updates,
+	"ending a user's sessions covers those only in storage": endOfUser,
+	"only expired sessions are removed":                     sweep,
+	"nodes that start at once agree on one keyring":         oneKeyring,
+	"nodes that rotate at once make one secret":             oneRotation,
+	"a crash loses nothing":                                 crash,
+	"a cancelled update stops waiting for the lock":         givenUp,
+	"a list shows who is signed in, the latest first":       list,
+	"an update of an ended session is refused":              updateAfterEnd,
 }
 
 func TestContract(t *testing.T) {
@@ -188,7 +191,7 @@ func sweep(c *cluster) {
 	c.ahead.Store(int64(session.DefaultLifetime - time.Hour))
 	late, _ := c.create(a, "late")
 	c.ahead.Store(int64(session.DefaultLifetime + 3*time.Hour))
-	for _, s := range []*session.Store{b, a} { // the second finds that it was just done
+	for _, s := range []*session.Store{b, a} { // the second finds that the first has just swept
 		if err := s.Sweep(c.Context()); err != nil {
 			c.Fatal(err)
 		}
@@ -235,9 +238,9 @@ func oneRotation(c *cluster) {
 	}
 	wg.Wait()
 	c.ahead.Store(int64(flow.KeyLead + time.Minute))
-	late, _ := c.create(c.node("d", false), "bob") // under the new secret
+	late, _ := c.create(c.node("d", false), "bob") // with the new secret
 	for _, s := range nodes {
-		if err := s.Rotate(c.Context()); err != nil { // reads the keyring anew
+		if err := s.Rotate(c.Context()); err != nil { // reads the keyring again
 			c.Fatal(err)
 		}
 		if !c.opens(s, old) || !c.opens(s, late) {
@@ -247,7 +250,7 @@ func oneRotation(c *cluster) {
 }
 
 func crash(c *cluster) {
-	ticket, _ := c.create(c.node("a", false), "ada") // and a is never heard of again
+	ticket, _ := c.create(c.node("a", false), "ada") // then node a crashes
 	if !c.opens(c.node("a", false), ticket) {
 		c.Error("the session is lost after the crash of its node")
 	}
