@@ -357,9 +357,9 @@ func TestClusterLosesANode(t *testing.T) {
 	}
 }
 
-// While storage is down, a node keeps serving the sessions in its memory and
-// answers 503 for other sessions rather than start a sign-in. Once storage is back,
-// all sessions work again.
+// While storage is down, a node keeps serving the sessions in its memory, and
+// answers 503 for other sessions rather than start a sign-in. Once storage is
+// back, all sessions work again.
 func TestClusterWithoutStorage(t *testing.T) {
 	c := launchCluster(t, users, "")
 	bob := c.signedIn("bob", 0)

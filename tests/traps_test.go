@@ -52,7 +52,7 @@ var traps = [...]trap{
 	27: {text: "a sign-in without roles demotes, before 4.8", tests: "TestNoSignInDemotesAnAdministrator TestRefusalsOfRomM"},
 	28: {text: "the e-mail address is the identity", tests: "TestChangedEmailKeepsTheAccount TestSomebodyElsesEmailTakesNothingOver"},
 	29: {text: "a new account whose name is taken", tests: "TestRefusalsOfRomM"},
-	30: {text: "calls without the visitor's address and browser", tests: "TestBrokerOnTheWire TestVersions"},
+	30: {text: "calls without the user's address and browser", tests: "TestBrokerOnTheWire TestVersions"},
 	31: {text: "a 401 of RomM's is taken for the end of its session", tests: "TestWrongPasswordEndsNoSession"},
 	32: {text: "a 200 of a kiosk is taken for a session", tests: "TestKioskHidesNoEnd"},
 	33: {text: "RomM's sign-out: a late answer revives the session, sockets stay", tests: "TestLateAnswerRevivesNothing TestSignOutClosesTheSocket TestPolling"},

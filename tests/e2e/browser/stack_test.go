@@ -123,7 +123,7 @@ func start(t *testing.T, o options) *stack {
 }
 %[14]s, %[15]s {
 	header Content-Type "text/html; charset=utf-8"
-	respond "<!doctype html><title>somebody else's page</title>"
+	respond "<!doctype html><title>the attacker's page</title>"
 }
 `, ports[2], ports[0], t.TempDir(), s.origin, inside, s.portal, autheliaURL, base, o.directive,
 		strings.TrimPrefix(rommURL, "http://"), certificate, key, strings.TrimPrefix(autheliaURL, "http://"), s.sibling, s.foreign))
