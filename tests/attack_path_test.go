@@ -1,3 +1,5 @@
+// Paths and methods that the gate and the upstream could read in different ways, on the wire.
+
 package tests
 
 import (
@@ -6,8 +8,8 @@ import (
 	"testing"
 )
 
-// crooked are spellings by which something that is not open may look as if it
-// were, or something open be understood as something else further on.
+// crooked are unusual spellings of paths: the gate might take them for an open
+// path, or RomM might read another path than the gate did.
 var crooked = []string{
 	"//api/heartbeat", "/api//heartbeat", "///api/heartbeat", "/api/heartbeat//", "/./api/heartbeat", "/api/./heartbeat",
 	"/x/../api/heartbeat", "/api/users/../heartbeat", "/api/heartbeat/.", "/api/heartbeat/./", "/api/heartbeat/x/..",
@@ -31,9 +33,10 @@ var crooked = []string{
 	"https://evil.example/api/heartbeat", "http://romm.example.com:9443/api/users/me", "*", "api/heartbeat",
 }
 
-// CVE-2025-54576, CVE-2026-41059, CVE-2026-40912, CVE-2023-47106 and their kin:
-// the gate and what stands behind it read one path in two ways. Whatever is not
-// written plainly is open to nobody, over HTTP/1.1 and HTTP/2 alike.
+// CVE-2025-54576, CVE-2026-41059, CVE-2026-40912, CVE-2023-47106 and similar
+// attacks: the gate and the upstream parse one path in two ways. The gate
+// refuses an anonymous request for any path that is not in its plain form,
+// over HTTP/1.1 and HTTP/2.
 func TestAttackCrookedPaths(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.quiet()
@@ -44,14 +47,14 @@ func TestAttackCrookedPaths(t *testing.T) {
 				"HTTP/2":   func() response { return raw2(t, method, target) },
 			} {
 				if protocol == "HTTP/2" && strings.Contains(target, "://") {
-					continue // there is no absolute form
+					continue // HTTP/2 has no absolute form
 				}
 				answer := send()
 				if method == http.MethodPost && target == "*" {
-					continue // a status of the server's own
+					continue // the server itself answers the asterisk form
 				}
 				if answer.StatusCode/100 == 2 && answer.body != "" {
-					t.Errorf("%s %s %q: %d %s", protocol, method, target, answer.StatusCode, answer.body)
+					t.Errorf("%s %s %q answered %d, want no success with content: %s", protocol, method, target, answer.StatusCode, answer.body)
 				}
 				s.untouched(protocol + " " + target)
 			}
@@ -59,8 +62,8 @@ func TestAttackCrookedPaths(t *testing.T) {
 	}
 }
 
-// The same crookedness at the doors that are open by a POST: a handheld's
-// sign-in must not become the door to what stands beside it.
+// The same attack on the endpoints that accept an anonymous POST: the sign-in
+// of a handheld must not open the endpoints next to it.
 func TestAttackCrookedPairing(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.quiet()
@@ -87,7 +90,7 @@ func TestAttackCrookedPairing(t *testing.T) {
 			raw2(t, "POST", target, "content-type", "application/json")
 			s.untouched(target + " over HTTP/2")
 		}
-		// And by other methods the doors are shut.
+		// Other methods are refused at these paths.
 		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO", "POSTX"} {
 			raw(t, method+" "+open, "Content-Length: 0")
 			s.untouched(method + " " + open)
@@ -95,8 +98,8 @@ func TestAttackCrookedPairing(t *testing.T) {
 	}
 }
 
-// CVE-2026-71324: a method that nobody sends must open nothing, and must not
-// spoil what comes after it.
+// CVE-2026-71324: an unknown method opens nothing, and does not break the
+// requests after it.
 func TestAttackUnknownMethods(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -104,19 +107,19 @@ func TestAttackUnknownMethods(t *testing.T) {
 	for _, method := range []string{"CONNECT", "TRACE", "TRACK", "DEBUG", "PROPFIND", "get", "GETX", "PRI", "PURGE"} {
 		for _, target := range []string{"/api/heartbeat", "/api/users/me"} {
 			if answer := raw(t, method+" "+target, b.ticketCookie(), "Content-Length: 0"); answer.StatusCode/100 == 2 && answer.body != "" {
-				t.Errorf("%s %s: %d %s", method, target, answer.StatusCode, answer.body)
+				t.Errorf("%s %s answered %d, want no success with content: %s", method, target, answer.StatusCode, answer.body)
 			}
 			s.untouched(method)
 		}
 	}
 	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"alice"`) {
-		t.Errorf("afterwards: %d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me after the unknown methods answered %d, want 200 with alice as the user: %s", me.StatusCode, me.body)
 	}
 }
 
-// A signed-in visitor's crooked path goes to RomM as it was written, or not at
-// all: the gate never turns it into another one. None of them gets behind the
-// gate to RomM's own callback, where somebody else's code could be spent.
+// The gate forwards a signed-in user's unusual path unchanged or refuses it,
+// and never rewrites it. No spelling reaches RomM's own callback, where an
+// attacker could have the user's browser redeem the attacker's code.
 func TestAttackCrookedCallback(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -134,8 +137,9 @@ func TestAttackCrookedCallback(t *testing.T) {
 	s.untouched("RomM's callback")
 }
 
-// At the address that is RomM's alone nothing but the provider's documents
-// answers, however the path is spelled: not even what is open at the public one.
+// At the inside address the gate answers requests for the provider's endpoints
+// only, in any spelling of the path. Even the paths that are open at the
+// public origin are refused.
 func TestAttackCrookedPathsInside(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -145,11 +149,11 @@ func TestAttackCrookedPathsInside(t *testing.T) {
 			continue // the absolute form names the host (RFC 9112 section 3.2.2)
 		}
 		if answer := rawInside(t, "GET "+target, b.ticketCookie()); answer.StatusCode/100 == 2 && answer.body != "" || answer.StatusCode/100 == 3 {
-			t.Errorf("%q: %d %s", target, answer.StatusCode, answer.body)
+			t.Errorf("%q at RomM's address of the gate answered %d, want neither content nor a redirect: %s", target, answer.StatusCode, answer.body)
 		}
 		s.untouched(target)
 	}
 	if answer := rawInside(t, "GET "+base+"/jwks"); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, `"keys"`) {
-		t.Errorf("jwks: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("the JWKS answered %d at the inside address, want 200 with keys: %s", answer.StatusCode, answer.body)
 	}
 }

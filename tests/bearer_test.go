@@ -1,3 +1,5 @@
+// Scripts that use access tokens of Authelia (`clients bearer`).
+
 package tests
 
 import (
@@ -12,8 +14,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// tokensOf signs user in at Authelia as a client of its own does, past the
-// gate, and returns what the token endpoint answers.
+// tokensOf signs user in at Authelia for another client, without the gate, and
+// returns the tokens that the token endpoint issues.
 func (s *stack) tokensOf(user, client, redirectURI string) (access, id string) {
 	s.t.Helper()
 	const verifier = "0123456789012345678901234567890123456789012"
@@ -38,14 +40,15 @@ func (s *stack) tokensOf(user, client, redirectURI string) (access, id string) {
 		ID     string `json:"id_token"`
 	}
 	if err := json.Unmarshal([]byte(answer.body), &tokens); err != nil || tokens.Access == "" {
-		s.t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		s.t.Fatalf("the token endpoint answered %d, want an access token: %s", answer.StatusCode, answer.body)
 	}
 	return tokens.Access, tokens.ID
 }
 
-// A script with an access token of Authelia's is its user in RomM, with their
-// account and role, and needs no CSRF token: no browser sends one by itself.
-// Only a token for this site will do.
+// With an access token of Authelia, a script acts as the user in RomM, with
+// the user's account and role. It needs no CSRF token, since browsers never
+// send an access token by themselves. Only a token issued for this client is
+// accepted.
 func TestAccessTokenOfAuthelia(t *testing.T) {
 	const elsewhere = "https://script.example.com/callback"
 	o := options{directive: rolesByMail, authelia: func(o *authelia.Options) {
@@ -58,38 +61,38 @@ func TestAccessTokenOfAuthelia(t *testing.T) {
 	foreign, _ := s.tokensOf("alice", "script", elsewhere)
 	script := s.browser()
 	if me := script.do("/api/users/me", "Authorization", "Bearer "+access); me.StatusCode != http.StatusUnauthorized {
-		t.Errorf("off: %d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me with an access token, without `clients bearer`, answered %d, want 401: %s", me.StatusCode, me.body)
 	}
 
 	o.directive += "clients bearer"
 	s.load(o)
 	for range 5 {
 		if me := script.do("/api/users/me", "Authorization", "Bearer "+access); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"alice"`) || !strings.Contains(me.body, `"role":"admin"`) {
-			t.Fatalf("%d %s", me.StatusCode, me.body)
+			t.Fatalf("/api/users/me with an access token answered %d, want 200 with alice as an administrator: %s", me.StatusCode, me.body)
 		}
 	}
 	if save := script.send("POST /api/saves", strings.NewReader("save"), "Authorization", "Bearer "+access); save.StatusCode != http.StatusOK || s.romm.SaveCount() != 1 {
-		t.Errorf("a save: %d %s", save.StatusCode, save.body)
+		t.Errorf("a save with an access token answered %d, want 200 and one save: %s", save.StatusCode, save.body)
 	}
 	if sessions := s.romm.Sessions(); sessions != 1 {
-		t.Errorf("%d sessions in RomM", sessions)
+		t.Errorf("RomM has %d sessions, want 1 for all requests with one access token", sessions)
 	}
-	for name, token := range map[string]string{"another client's": foreign, "an ID token": id, "nobody's": "authelia_at_x.y"} {
+	for name, token := range map[string]string{"another client's token": foreign, "an ID token": id, "an unknown token": "authelia_at_x.y"} {
 		if me := script.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %d %s", name, me.StatusCode, me.body)
+			t.Errorf("/api/users/me with %s answered %d, want 401: %s", name, me.StatusCode, me.body)
 		}
 	}
 	for _, target := range []string{"/library", "/api/stats", "POST /api/users", "/ws/socket.io/"} {
 		if answer := script.do(target, "Authorization", "Bearer "+access); answer.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %d", target, answer.StatusCode)
+			t.Errorf("%s with an access token answered %d, want 401", target, answer.StatusCode)
 		}
 	}
 	if me := s.as("bob").fetch("/api/users/me", "Authorization", "Bearer "+access); !strings.Contains(me.body, `"username":"bob"`) {
-		t.Errorf("beside bob's ticket: %d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me with alice's access token and bob's ticket answered %d, want bob as the user: %s", me.StatusCode, me.body)
 	}
 	for _, request := range s.romm.Requests() {
 		if strings.Contains(request.Header.Get("Authorization"), "authelia_at") {
-			t.Errorf("RomM saw the token at %s", request.Path)
+			t.Errorf("the access token reached RomM at %s", request.Path)
 		}
 	}
 }

@@ -1,3 +1,5 @@
+// Malformed request bodies from anonymous clients.
+
 package tests
 
 import (
@@ -9,8 +11,9 @@ import (
 	"time"
 )
 
-// A stranger's malformed body, to an endpoint that is open to anybody: Caddy
-// answers as if RomM were away, and alice's next write asks RomM nothing more.
+// An anonymous client sends a malformed body to an open endpoint. Caddy
+// answers 502 as if RomM were down, but the gate does not check alice's
+// session because of it.
 func TestBrokenBodyOnTheWire(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
@@ -26,7 +29,7 @@ func TestBrokenBodyOnTheWire(t *testing.T) {
 		return n
 	}
 	if n := confirmed(); n != 0 {
-		t.Fatalf("RomM was asked %d times before", n)
+		t.Fatalf("RomM was asked %d times about alice's session before the malformed body, want 0", n)
 	}
 	conn, err := tls.Dial("tcp", "127.0.0.1:9443", &tls.Config{InsecureSkipVerify: true, ServerName: "romm.example.com"})
 	if err != nil {
@@ -38,9 +41,9 @@ func TestBrokenBodyOnTheWire(t *testing.T) {
 	answer := make([]byte, 100)
 	n, err := conn.Read(answer)
 	if err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 "+fmt.Sprint(http.StatusBadGateway)) {
-		t.Fatalf("%q, %v", answer[:n], err)
+		t.Fatalf("a malformed body is answered %q, want 502; error: %v", answer[:n], err)
 	}
 	if n := confirmed(); n != 0 {
-		t.Errorf("RomM was asked %d times after", n)
+		t.Errorf("RomM was asked %d times about alice's session after the malformed body, want 0", n)
 	}
 }

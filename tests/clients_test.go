@@ -1,3 +1,5 @@
+// Handhelds and apps: RomM client tokens, pairing, preflights.
+
 package tests
 
 import (
@@ -9,8 +11,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// A handheld with a token of RomM's works without signing in at Authelia; RomM
-// says whose it is, and nothing is stamped.
+// A handheld with a RomM client token works without a sign-in at Authelia.
+// RomM identifies the owner of the token, and the gate stamps nothing.
 func TestClientToken(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
@@ -18,39 +20,41 @@ func TestClientToken(t *testing.T) {
 	token := s.romm.NewClientToken("root", "me.read roms.read")
 	for range 3 {
 		if me := handheld.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"root"`) {
-			t.Errorf("%d %s", me.StatusCode, me.body)
+			t.Errorf("/api/users/me with root's client token answered %d, want 200 with root as the user: %s", me.StatusCode, me.body)
 		}
 	}
 	if asked := len(s.romm.Requests()); asked != 4 {
-		t.Errorf("RomM saw %d requests, of which one is the question whose token it is", asked)
+		t.Errorf("RomM got %d requests, want 4: three and one that asks who owns the token", asked)
 	}
 	if request, _ := s.romm.LastRequest("/api/users/me"); request.Header.Get("Authorization") != "Bearer "+token || request.Header.Get("Cookie") != "" {
-		t.Errorf("RomM saw %v", request.Header)
+		t.Errorf("RomM got the header %v, want the client's token and no session", request.Header)
 	}
-	// A ticket beside a token wins: the request is the signed-in visitor's.
+	// A ticket takes precedence over a token: the request is the signed-in
+	// user's.
 	alice := s.as("alice")
 	if me := alice.fetch("/api/users/me", "Authorization", "Bearer "+token); !strings.Contains(me.body, `"username":"alice"`) {
-		t.Errorf("beside a ticket: %d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me with a token and alice's ticket answered %d, want alice as the user: %s", me.StatusCode, me.body)
 	}
-	// While RomM is away nobody can say whose a new token is; one that it knew
-	// gets RomM's absence. A token whose owner is disabled is worth nothing at
-	// once: RomM looks too.
+	// While RomM is down, the gate cannot check a new token and answers 503; a
+	// request with a known token is forwarded and fails with 502. The token of
+	// a disabled account stops working at once, since RomM checks it too.
 	s.romm.Down()
 	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+s.romm.NewClientToken("root", "me.read")); me.StatusCode != http.StatusServiceUnavailable || !strings.Contains(me.body, "romm_busy") {
-		t.Errorf("while RomM is away: %d %s", me.StatusCode, me.body)
+		t.Errorf("a new token while RomM is away answered %d, want 503: %s", me.StatusCode, me.body)
 	}
 	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusBadGateway {
-		t.Errorf("while RomM is away, with a known token: %d %s", me.StatusCode, me.body)
+		t.Errorf("a known token while RomM is away answered %d, want 502: %s", me.StatusCode, me.body)
 	}
 	s.romm.Up()
 	s.romm.Disable("root")
 	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusUnauthorized {
-		t.Errorf("of a disabled account: %d %s", me.StatusCode, me.body)
+		t.Errorf("the token of a disabled account answered %d, want a refusal: %s", me.StatusCode, me.body)
 	}
 }
 
-// RomM takes a token that nobody has for nobody's, and would answer it what it
-// answers to anybody. It ends at the gate, and guessing ends after 20.
+// RomM treats an unknown token like no token, and would serve whatever it
+// serves to anonymous requests. The gate refuses it instead, and limits
+// guessing to 20 attempts.
 func TestUnknownClientToken(t *testing.T) {
 	for version, status := range map[string]int{"5.2.0": http.StatusUnauthorized, "4.8.0": http.StatusForbidden} {
 		s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.Version, o.DisableDownloadEndpointAuth = version, true }})
@@ -60,25 +64,25 @@ func TestUnknownClientToken(t *testing.T) {
 			return handheld.do(target, "Authorization", "Bearer rmm_"+strings.Repeat("0", 62)+fmt.Sprintf("%02x", digit))
 		}
 		if me := try("/api/users/me", 0); me.StatusCode != status || !strings.Contains(me.body, `"detail":`) {
-			t.Errorf("%s: %d %s", version, me.StatusCode, me.body)
+			t.Errorf("RomM %s: /api/users/me with an unknown token answered %d, want %d with a detail: %s", version, me.StatusCode, status, me.body)
 		}
 		download := try("/api/roms/1/content/demo.nes", 1)
-		if version == "4.8.0" { // which does not tell the gate; README, "Limits, said plainly"
+		if version == "4.8.0" { // this release does not tell the gate; README, "Limits, said plainly"
 			if download.StatusCode != http.StatusOK {
-				t.Errorf("%s: a download: %d", version, download.StatusCode)
+				t.Errorf("RomM %s: a download with an unknown token answered %d, want 200, as this release does not tell", version, download.StatusCode)
 			}
 			continue
 		}
 		if download.StatusCode != status {
-			t.Errorf("%s: a download: %d", version, download.StatusCode)
+			t.Errorf("RomM %s: a download with an unknown token answered %d, want %d", version, download.StatusCode, status)
 		}
 		for digit := 2; digit < 20; digit++ {
 			if answer := try("/api/roms", digit); answer.StatusCode != status {
-				t.Fatalf("%s, guess %d: %d %s", version, digit, answer.StatusCode, answer.body)
+				t.Fatalf("RomM %s: guess %d answered %d, want %d: %s", version, digit, answer.StatusCode, status, answer.body)
 			}
 		}
 		if answer := try("/api/roms", 20); answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
-			t.Errorf("%s, one guess too many: %d %s", version, answer.StatusCode, answer.body)
+			t.Errorf("RomM %s: the guess beyond the limit answered %d, want 429 with Retry-After: %s", version, answer.StatusCode, answer.body)
 		}
 		if _, passed := s.romm.LastRequest("/api/roms"); passed {
 			t.Error("a guess reached RomM")
@@ -86,11 +90,12 @@ func TestUnknownClientToken(t *testing.T) {
 	}
 }
 
-// A RomM that is too slow, or fails, to say whose a token is would answer
-// nobody's what it answers to anybody, a moment later.
+// While RomM is too slow to check a token, or fails to, the gate refuses the
+// request. RomM would serve an unknown token like an anonymous request a
+// moment later.
 func TestUnknownClientTokenWhileRomMIsBusy(t *testing.T) {
 	const slow, fails = "0", "1" // the last digit of a token
-	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.DisableDownloadEndpointAuth = true }, world: func(s *stack) {
+	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.DisableDownloadEndpointAuth = true }, prepare: func(s *stack) {
 		app := s.romm
 		s.rommURL = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {
@@ -106,20 +111,20 @@ func TestUnknownClientTokenWhileRomMIsBusy(t *testing.T) {
 	for _, digit := range []string{slow, fails} {
 		answer := s.browser().do("/api/roms/1/content/demo.nes", "Authorization", "Bearer rmm_"+strings.Repeat("0", 63)+digit)
 		if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" || !strings.Contains(answer.body, "romm_busy") {
-			t.Errorf("token %s: %d, %d bytes", digit, answer.StatusCode, len(answer.body))
+			t.Errorf("a token that ends in %s answered %d with %d bytes, want 503 romm_busy with Retry-After", digit, answer.StatusCode, len(answer.body))
 		}
 	}
 }
 
-// What enrols a handheld, and what tells it that RomM is there, needs nobody
-// signed in. A junk Authorization does not turn it into RomM's 500.
+// A handheld can pair with RomM and read the heartbeat without a sign-in. A
+// junk Authorization header does not turn the answer into RomM's 500.
 func TestEnrollingAHandheld(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	handheld := s.browser()
 	for _, authorization := range []string{"", "Bearer junk", "Basic junk", "x"} {
 		for _, target := range []string{"/api/heartbeat", "/api/heartbeat/"} {
 			if answer := handheld.do(target, "Authorization", authorization); answer.StatusCode != http.StatusOK {
-				t.Errorf("%s with %q: %d", target, authorization, answer.StatusCode)
+				t.Errorf("%s with Authorization %q answered %d, want 200", target, authorization, answer.StatusCode)
 			}
 		}
 	}
@@ -131,15 +136,15 @@ func TestEnrollingAHandheld(t *testing.T) {
 		handheld.do(target)
 	}
 	if passed := len(s.romm.Requests()); passed != 4 {
-		t.Errorf("%d of 4 reached RomM", passed)
+		t.Errorf("%d requests reached RomM, want all 4", passed)
 	}
 }
 
-// A page of another origin asks with a preflight, which has no credentials.
+// A page of another origin sends a preflight, which has no credentials.
 func TestPreflight(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	answer := s.browser().do("OPTIONS /api/roms", "Origin", "https://app.example.org", "Access-Control-Request-Method", "GET")
 	if answer.StatusCode/100 != 2 || answer.Header.Get("Access-Control-Allow-Credentials") != "" {
-		t.Errorf("%d %v", answer.StatusCode, answer.Header)
+		t.Errorf("the preflight answered %d, want success without Access-Control-Allow-Credentials; header: %v", answer.StatusCode, answer.Header)
 	}
 }

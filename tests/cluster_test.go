@@ -1,3 +1,5 @@
+// Three Caddy processes that share one storage: sessions, refreshes, rotation, failures.
+
 package tests
 
 import (
@@ -22,21 +24,21 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// cluster is three Caddies, each a process of its own, with one storage. All
-// have the same public address on different interfaces, 127.0.0.2 and up, so
-// that a browser may be led to any of them.
+// cluster is three Caddy processes that share one storage. All have the same
+// public address on different interfaces, 127.0.0.2 and up, so that a test can
+// send a browser to any of them.
 type cluster struct {
 	*stack
 	nodes  []*process
 	admins []string
-	asked  []atomic.Int64 // requests of RomM's to each node
+	asked  []atomic.Int64 // RomM's requests to each node
 }
 
-// launchCluster starts one; directive are lines of romm_oidc beside the required ones.
+// launchCluster starts a cluster; directive holds further lines of romm_oidc.
 func launchCluster(t *testing.T, accounts []authelia.User, directive string) *cluster {
 	t.Helper()
 	site, within := address(t), address(t)
-	c := &cluster{stack: &stack{t: t, site: "http://localhost:" + port(site), storage: filepath.Join(t.TempDir(), "storage")}}
+	c := &cluster{stack: &stack{t: t, origin: "http://localhost:" + port(site), storage: filepath.Join(t.TempDir(), "storage")}}
 	c.standIns(accounts, within)
 	for i := range 3 {
 		bind, admin := fmt.Sprint("127.0.0.", i+2), address(t)
@@ -52,7 +54,7 @@ func launchCluster(t *testing.T, accounts []authelia.User, directive string) *cl
 	return c
 }
 
-// balance listens where RomM looks for the gate, and hands its requests to the
+// balance listens at the inside address, and passes RomM's requests to the
 // nodes in turn.
 func (c *cluster) balance(within string) {
 	listener, err := net.Listen("tcp", within)
@@ -69,28 +71,28 @@ func (c *cluster) balance(within string) {
 	c.t.Cleanup(func() { _ = server.Close() })
 }
 
-// at returns a transport to which the public address is that of one node.
+// at returns a transport that dials one node for the public address.
 func (c *cluster) at(node int) *http.Transport {
 	return &http.Transport{MaxIdleConnsPerHost: 100, DialContext: func(ctx context.Context, network, at string) (net.Conn, error) {
-		if at == strings.TrimPrefix(c.site, "http://") {
+		if at == strings.TrimPrefix(c.origin, "http://") {
 			at = fmt.Sprint("127.0.0.", node+2, ":", port(at))
 		}
 		return new(net.Dialer).DialContext(ctx, network, at)
 	}}
 }
 
-// on leads the browser to one node from now on.
+// on sends the browser's requests to one node from now on.
 func (b *browser) on(c *cluster, node int) *browser {
 	b.client.Transport = c.at(node)
 	return b
 }
 
-// signedIn returns a new browser in which user signed in at a node.
+// signedIn returns a new browser that is signed in as user at a node.
 func (c *cluster) signedIn(user string, node int) *browser {
 	c.t.Helper()
 	b := c.browser().on(c, node)
 	if answer := b.signIn("/", user); answer.StatusCode != http.StatusSeeOther {
-		c.t.Fatalf("signing in as %s: %d %s", user, answer.StatusCode, answer.body)
+		c.t.Fatalf("signing in as %s: the callback answered %d, want 303: %s", user, answer.StatusCode, answer.body)
 	}
 	return b
 }
@@ -105,11 +107,11 @@ func (b *browser) is(c *cluster, user string, node int) bool {
 // socketAt opens RomM's socket through a node.
 func (b *browser) socketAt(node int) *websocket.Conn {
 	b.t.Helper()
-	site, err := url.Parse(b.site)
+	site, err := url.Parse(b.origin)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	config, err := websocket.NewConfig("ws://"+site.Host+"/ws/socket.io/?EIO=4&transport=websocket", b.site)
+	config, err := websocket.NewConfig("ws://"+site.Host+"/ws/socket.io/?EIO=4&transport=websocket", b.origin)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -128,8 +130,9 @@ func (b *browser) socketAt(node int) *websocket.Conn {
 	return socket
 }
 
-// A session made on one node works on the others, though RomM's token requests
-// land on any; signing out at one ends it at all within 5 s, sockets too.
+// A session created on one node works on the others, whichever node RomM's
+// token requests reach. A sign-out at one node takes effect on all of them
+// within 5 s, sockets included.
 func TestClusterSharesSessions(t *testing.T) {
 	c := launchCluster(t, users, "")
 	for node := range c.nodes {
@@ -137,33 +140,34 @@ func TestClusterSharesSessions(t *testing.T) {
 	}
 	for i := range c.asked {
 		if c.asked[i].Load() == 0 {
-			t.Errorf("RomM asked node %d nothing", i)
+			t.Errorf("RomM sent node %d no request, want at least one", i)
 		}
 	}
 	bob := c.signedIn("bob", 0)
 	for node := range c.nodes {
 		if !bob.is(c, "bob", node) {
-			t.Errorf("not signed in at node %d", node)
+			t.Errorf("bob, signed in at node 0, is signed out at node %d", node)
 		}
 	}
 	sockets := []*websocket.Conn{bob.socketAt(0), bob.socketAt(1), bob.socketAt(2)}
 	began := time.Now()
-	if answer := bob.on(c, 0).fetch("POST /api/logout", "Origin", c.site); answer.StatusCode != http.StatusOK {
-		t.Fatalf("signing out: %d %s", answer.StatusCode, answer.body)
+	if answer := bob.on(c, 0).fetch("POST /api/logout", "Origin", c.origin); answer.StatusCode != http.StatusOK {
+		t.Fatalf("the sign-out answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	for node, socket := range sockets {
 		if until(socket, "never") || time.Since(began) > 5*time.Second {
-			t.Errorf("node %d: the socket is open after %s", node, time.Since(began))
+			t.Errorf("node %d: the socket was open for %s after the sign-out, want at most 5 s", node, time.Since(began))
 		}
 	}
 	for node := range c.nodes {
 		if answer := bob.on(c, node).fetch("/api/users/me"); answer.StatusCode != http.StatusUnauthorized {
-			t.Errorf("node %d: %d", node, answer.StatusCode)
+			t.Errorf("node %d: /api/users/me after the sign-out answered %d, want 401", node, answer.StatusCode)
 		}
 	}
 }
 
-// An operator at one node ends what is open at another, within 5 s.
+// An operator at one node ends a session with open sockets at another within 5
+// s.
 func TestClusterRevokes(t *testing.T) {
 	c := launchCluster(t, users, "")
 	bob := c.signedIn("bob", 1)
@@ -179,19 +183,20 @@ func TestClusterRevokes(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	if body, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", answer.StatusCode, body)
+		t.Fatalf("the admin API answered %d, want 200: %s", answer.StatusCode, body)
 	}
 	if until(socket, "never") || time.Since(began) > 5*time.Second {
-		t.Errorf("the socket is open after %s", time.Since(began))
+		t.Errorf("the socket was open for %s after the operator ended the session, want at most 5 s", time.Since(began))
 	}
 	eventually(t, func() bool { return bob.on(c, 1).fetch("/api/users/me").StatusCode == http.StatusUnauthorized })
 	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("signed in for %s", took)
+		t.Errorf("bob was signed in for %s after the operator ended the session, want at most 5 s", took)
 	}
 }
 
-// Tokens end for three nodes at the same time: one of them refreshes, and the
-// others find what it got. A second refresh would have killed the family.
+// The access token expires for three nodes at once. One node refreshes it and
+// the others use the new token: a second refresh would revoke the token
+// family.
 func TestClusterRefreshesOnce(t *testing.T) {
 	c := launchCluster(t, users, refreshingScopes+"session {\n recheck 500ms\n}\n")
 	c.authelia.UpdateClient("romm", func(client *authelia.Client) {
@@ -201,7 +206,7 @@ func TestClusterRefreshesOnce(t *testing.T) {
 	bob := c.signedIn("bob", 0)
 	for node := range c.nodes {
 		if !bob.is(c, "bob", node) {
-			t.Fatalf("not signed in at node %d", node)
+			t.Fatalf("bob, signed in at node 0, is signed out at node %d", node)
 		}
 	}
 	c.authelia.ExpireAccessTokens()
@@ -209,24 +214,24 @@ func TestClusterRefreshesOnce(t *testing.T) {
 	for began := time.Now(); time.Since(began) < 6*time.Second; time.Sleep(20 * time.Millisecond) {
 		for node := range c.nodes {
 			if !bob.is(c, "bob", node) {
-				t.Fatalf("signed out at node %d after %s", node, time.Since(began))
+				t.Fatalf("bob is signed out at node %d after %s, want the refreshed session to live", node, time.Since(began))
 			}
 		}
 	}
 	if n := c.authelia.Calls(authelia.EndpointToken); n != 1 {
-		t.Errorf("%d refreshes", n)
+		t.Errorf("Authelia got %d refresh requests, want 1", n)
 	}
-	if n := c.authelia.Calls(authelia.EndpointUserinfo); n < 6 { // with the new token, by all nodes
-		t.Errorf("userinfo was asked %d times", n)
+	if n := c.authelia.Calls(authelia.EndpointUserinfo); n < 6 { // all nodes use the new token
+		t.Errorf("Authelia got %d userinfo requests, want 6 or more", n)
 	}
 	for node := range c.nodes {
 		if answer := bob.on(c, node).open("/"); answer.StatusCode != http.StatusOK {
-			t.Errorf("node %d: unproven: %d", node, answer.StatusCode)
+			t.Errorf("node %d: a navigation answered %d, want 200 with a session that is proven", node, answer.StatusCode)
 		}
 	}
 }
 
-// Two nodes are told to rotate at once: it happens once.
+// Two nodes are told to rotate at the same time, but the keys rotate once.
 func TestClusterRotatesOnce(t *testing.T) {
 	c := launchCluster(t, users, "")
 	bob := c.signedIn("bob", 0)
@@ -251,7 +256,7 @@ func TestClusterRotatesOnce(t *testing.T) {
 	}{"keyring.json": {"secrets", 2}, "signing_keys.json": {"keys", 4}} {
 		files, err := filepath.Glob(filepath.Join(c.storage, "romm_oidc", "*", document))
 		if err != nil || len(files) != 1 {
-			t.Fatalf("%v, %v", files, err)
+			t.Fatalf("the storage has %v as %s, want one file; error: %v", files, document, err)
 		}
 		content, err := os.ReadFile(files[0])
 		if err != nil {
@@ -267,14 +272,13 @@ func TestClusterRotatesOnce(t *testing.T) {
 	}
 	for node := range c.nodes {
 		if !bob.is(c, "bob", node) {
-			t.Errorf("signed out at node %d", node)
+			t.Errorf("bob is signed out at node %d after the rotation", node)
 		}
 	}
 }
 
-// One of three nodes is killed under 500 requests a second: nobody sees a
-// server error but those whose requests it was just answering, and no session
-// is lost.
+// One of three nodes is killed under 500 requests a second. Only the requests
+// that it was serving fail, and no session is lost.
 func TestClusterLosesANode(t *testing.T) {
 	const n, victim, rate, seconds = 30, 2, 500, 4
 	accounts := make([]authelia.User, n)
@@ -295,10 +299,10 @@ func TestClusterLosesANode(t *testing.T) {
 	var dead atomic.Bool
 	request := func(i int) {
 		user, node := i%n, (i/n)%3
-		if node == victim && dead.Load() { // as a load balancer does
+		if node == victim && dead.Load() { // a load balancer does the same
 			node = (user + 1) % 2
 		}
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.site+"/api/users/me", nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.origin+"/api/users/me", nil)
 		if err != nil {
 			t.Error(err)
 			return
@@ -310,7 +314,7 @@ func TestClusterLosesANode(t *testing.T) {
 		answer, err := clients[node].Do(r)
 		if err != nil {
 			if lost.Add(1); node != victim {
-				t.Errorf("node %d: %v", node, err)
+				t.Errorf("node %d, which was not killed: %v", node, err)
 			}
 			return
 		}
@@ -321,13 +325,13 @@ func TestClusterLosesANode(t *testing.T) {
 			return
 		}
 		if served.Add(1); answer.StatusCode != http.StatusOK || !strings.Contains(string(body), `"username":"`+accounts[user].Name+`"`) {
-			t.Errorf("node %d, %s: %d %s", node, accounts[user].Name, answer.StatusCode, body)
+			t.Errorf("node %d: /api/users/me as %s answered %d, want 200 with that user: %s", node, accounts[user].Name, answer.StatusCode, body)
 		}
 	}
 	ticker := time.NewTicker(time.Second / rate)
 	defer ticker.Stop()
 	var wg sync.WaitGroup
-	room := make(chan struct{}, 64) // requests at once
+	room := make(chan struct{}, 64) // limits the requests in flight
 	began := time.Now()
 	for i := range rate * seconds {
 		<-ticker.C
@@ -341,20 +345,21 @@ func TestClusterLosesANode(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d answered and %d lost in flight, %.0f requests a second", served.Load(), lost.Load(), rate*seconds/time.Since(began).Seconds())
 	if lost.Load() > int64(cap(room)) {
-		t.Errorf("%d requests lost, more than were in flight", lost.Load())
+		t.Errorf("%d requests were lost, want at most the %d in flight", lost.Load(), cap(room))
 	}
 	c.nodes[victim].Run()
 	for i, b := range browsers {
 		for node := range c.nodes {
 			if !b.is(c, accounts[i].Name, node) {
-				t.Errorf("%s is not signed in at node %d", accounts[i].Name, node)
+				t.Errorf("%s is signed out at node %d after the restart", accounts[i].Name, node)
 			}
 		}
 	}
 }
 
-// Storage is away: who has been at a node goes on there, who has not is asked
-// to wait and not to sign in, and when it is back nobody has lost anything.
+// While storage is down, a node keeps serving the sessions in its memory, and
+// answers 503 for other sessions rather than start a sign-in. Once storage is
+// back, all sessions work again.
 func TestClusterWithoutStorage(t *testing.T) {
 	c := launchCluster(t, users, "")
 	bob := c.signedIn("bob", 0)
@@ -363,22 +368,22 @@ func TestClusterWithoutStorage(t *testing.T) {
 	if err := os.Rename(c.storage, away); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(c.storage, nil, 0o600); err != nil { // so that there is no folder, rather than an empty one
+	if err := os.WriteFile(c.storage, nil, 0o600); err != nil { // a file, so that the folder cannot be made again
 		t.Fatal(err)
 	}
 	for range 20 {
 		if !bob.is(c, "bob", 0) {
-			t.Fatal("signed out where the session was in memory")
+			t.Fatal("bob is signed out at the node that has the session in memory")
 		}
 		if answer := bob.on(c, 1).fetch("/api/users/me"); answer.StatusCode != http.StatusServiceUnavailable {
-			t.Fatalf("at a node that has not seen the session: %d %s", answer.StatusCode, answer.body)
+			t.Fatalf("a node that has not seen the session answered %d, want 503: %s", answer.StatusCode, answer.body)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	eventually(t, func() bool { return len(c.nodes[0].Logged("session storage changed state")) == 1 })
-	carol.on(c, 0).fetch("POST /api/logout", "Origin", c.site)
+	carol.on(c, 0).fetch("POST /api/logout", "Origin", c.origin)
 	if answer := carol.fetch("/api/users/me"); answer.StatusCode != http.StatusUnauthorized {
-		t.Errorf("signed out, but %d", answer.StatusCode)
+		t.Errorf("/api/users/me after the sign-out without storage answered %d, want 401", answer.StatusCode)
 	}
 	if err := os.Remove(c.storage); err != nil {
 		t.Fatal(err)
@@ -389,6 +394,6 @@ func TestClusterWithoutStorage(t *testing.T) {
 	for node := range c.nodes {
 		eventually(t, func() bool { return bob.is(c, "bob", node) })
 	}
-	// The end that storage could not take reaches the other nodes now.
+	// The sign-out that storage could not take now reaches the other nodes.
 	eventually(t, func() bool { return carol.on(c, 1).fetch("/api/users/me").StatusCode == http.StatusUnauthorized })
 }

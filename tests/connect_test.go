@@ -1,3 +1,5 @@
+// WebSockets over HTTP/2 (RFC 8441).
+
 package tests
 
 import (
@@ -17,8 +19,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// extendedConnect opens RomM's socket over HTTP/2 (RFC 8441) at address, as a
-// browser that was offered it does. It returns the status and the stream.
+// extendedConnect opens RomM's socket over HTTP/2 (RFC 8441) at address, like
+// a browser that the server offered extended CONNECT. It returns the status
+// and the stream.
 func extendedConnect(t *testing.T, address string, fields ...string) (int, *http2.Framer) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -53,7 +56,7 @@ func extendedConnect(t *testing.T, address string, fields ...string) (int, *http
 		switch frame := frame.(type) {
 		case *http2.SettingsFrame:
 			if value, ok := frame.Value(http2.SettingEnableConnectProtocol); !frame.IsAck() && (!ok || value != 1) {
-				t.Fatal("Caddy does not offer it")
+				t.Fatal("Caddy's HTTP/2 settings do not offer extended CONNECT")
 			}
 		case *http2.MetaHeadersFrame:
 			status := 0
@@ -62,17 +65,18 @@ func extendedConnect(t *testing.T, address string, fields ...string) (int, *http
 			}
 			return status, framer
 		case *http2.RSTStreamFrame:
-			t.Fatalf("reset: %v", frame.ErrCode)
+			t.Fatalf("Caddy reset the stream: %v", frame.ErrCode)
 		}
 	}
 	t.Fatal(err)
 	return 0, nil
 }
 
-// A WebSocket over HTTP/2 is the visitor's like any other: refused without a
-// session and to another origin, stamped, and closed with the session.
+// A WebSocket over HTTP/2 is treated like any other: refused without a session
+// or from another origin, stamped with the user's session, and closed when the
+// session ends.
 func TestExtendedConnect(t *testing.T) {
-	t.Setenv("GODEBUG", "http2xconnect=1") // Go's server offers it by that only
+	t.Setenv("GODEBUG", "http2xconnect=1") // Go's server offers extended CONNECT only with this setting
 	p := launch(t, users)
 	content, err := os.ReadFile(p.Config)
 	if err != nil {
@@ -84,7 +88,7 @@ func TestExtendedConnect(t *testing.T) {
 	}
 	p.Run()
 	b := p.as("alice")
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.site, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.origin, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,24 +98,24 @@ func TestExtendedConnect(t *testing.T) {
 			ticket = c.String()
 		}
 	}
-	address := strings.TrimPrefix(p.site, "http://")
-	if status, _ := extendedConnect(t, address, "origin", p.site); status != http.StatusUnauthorized {
-		t.Errorf("nobody: %d", status)
+	address := strings.TrimPrefix(p.origin, "http://")
+	if status, _ := extendedConnect(t, address, "origin", p.origin); status != http.StatusUnauthorized {
+		t.Errorf("extended CONNECT without a ticket answered %d, want 401", status)
 	}
 	if status, _ := extendedConnect(t, address, "origin", "https://evil.com", "cookie", ticket); status != http.StatusForbidden {
-		t.Errorf("another origin: %d", status)
+		t.Errorf("extended CONNECT from another origin answered %d, want 403", status)
 	}
-	status, framer := extendedConnect(t, address, "origin", p.site, "cookie", ticket)
+	status, framer := extendedConnect(t, address, "origin", p.origin, "cookie", ticket)
 	if status != http.StatusOK {
-		t.Fatalf("%d", status)
+		t.Fatalf("extended CONNECT with a ticket answered %d, want 200", status)
 	}
 	want := []romm.Socket{{Path: "/ws", User: "alice", Transport: "websocket"}}
 	eventually(t, func() bool { return slices.Equal(p.romm.Sockets(), want) })
-	b.fetch("POST /api/logout", "Origin", p.site)
+	b.fetch("POST /api/logout", "Origin", p.origin)
 	for ended := false; !ended; {
 		frame, err := framer.ReadFrame()
 		if err != nil {
-			t.Fatalf("the socket is open: %v", err)
+			t.Fatalf("the socket did not end with the session: %v", err)
 		}
 		switch frame := frame.(type) {
 		case *http2.DataFrame:

@@ -1,3 +1,5 @@
+// The commands and tests that README.md and SECURITY.md name.
+
 package tests
 
 import (
@@ -12,7 +14,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 )
 
-// Every command that the documents name exists.
+// Every command that README.md names exists.
 func TestDocumentedCommands(t *testing.T) {
 	file, err := caddyprocess.Binary()
 	if err != nil {
@@ -30,12 +32,12 @@ func TestDocumentedCommands(t *testing.T) {
 		}
 	}
 	if len(found) != 9 {
-		t.Errorf("README.md names %v", found)
+		t.Errorf("README.md names the commands %v, want 9", found)
 	}
 	for command := range found {
 		output, err := exec.CommandContext(t.Context(), file, append(strings.Fields("romm-oidc "+command), "--help")...).CombinedOutput()
 		if err != nil || !strings.Contains(string(output), "caddy romm-oidc "+command) {
-			t.Errorf("%s: %v %s", command, err, output)
+			t.Errorf("%s --help: error %v, want none and its usage: %s", command, err, output)
 		}
 	}
 }
@@ -49,11 +51,11 @@ func TestSecurityNamesTests(t *testing.T) {
 	sources := testSources(t)
 	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(document), -1)
 	if len(names) < 30 {
-		t.Errorf("SECURITY.md names only %d tests", len(names))
+		t.Errorf("SECURITY.md names %d tests, want 30 or more", len(names))
 	}
 	for _, name := range names {
 		if !strings.Contains(sources, "func "+name[1]+"(") {
-			t.Errorf("there is no %s", name[1])
+			t.Errorf("SECURITY.md names %s, which does not exist", name[1])
 		}
 	}
 }

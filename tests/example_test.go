@@ -1,3 +1,5 @@
+// The example configuration in caddy-example.
+
 package tests
 
 import (
@@ -14,9 +16,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// The files of caddy-example work together: its Caddyfile in Caddy, its
-// variables in RomM, its client in Authelia. Only addresses are replaced, by
-// those of this machine.
+// The files of caddy-example work together: the Caddyfile in Caddy, the
+// variables in RomM, the client in Authelia. The test replaces only the
+// addresses.
 func TestExample(t *testing.T) {
 	const site, portal, secret = "https://romm.example.com", "https://auth.example.com", "insecuresecret"
 	t.Setenv("OIDC_CLIENT_SECRET", secret)
@@ -40,7 +42,7 @@ func TestExample(t *testing.T) {
 			}
 		}
 	}
-	// What the example calls by the names of a container network is here.
+	// The names of the example's container network resolve to this machine.
 	dial := func(addresses map[string]string) *http.Transport {
 		transport := caddytest.CreateTestingTransport()
 		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -48,7 +50,7 @@ func TestExample(t *testing.T) {
 		}
 		return transport
 	}
-	s := &stack{t: t, site: site}
+	s := &stack{t: t, origin: site}
 	s.authelia = authelia.New(authelia.Options{Issuer: portal, CookieDomain: "example.com", Clients: []authelia.Client{{
 		ID: "romm", Secret: secret, RedirectURIs: []string{variables["OIDC_REDIRECT_URI"]}, RequirePKCE: true,
 		Scopes: []string{"openid", "profile", "email"},
@@ -89,10 +91,10 @@ func TestExample(t *testing.T) {
 		return answer.StatusCode == http.StatusOK
 	})
 	if answer := b.signIn("/rom/7", "you"); answer.Header.Get("Location") != "/rom/7" {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the callback answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 	}
 	if me := b.fetch("/api/users/me"); !strings.Contains(me.body, `"username":"you"`) || !strings.Contains(me.body, `"role":"admin"`) {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me answered %d, want 200 with the user you as an administrator: %s", me.StatusCode, me.body)
 	}
 }
 

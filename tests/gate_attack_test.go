@@ -1,3 +1,6 @@
+// Attacks on the gate over HTTP: smuggled header fields, login CSRF, a misbehaving provider, made-
+// up codes.
+
 package tests
 
 import (
@@ -24,14 +27,14 @@ func (s *stack) raw(lines ...string) int {
 	fmt.Fprintf(conn, "%s\r\n\r\n", strings.Join(lines, "\r\n"))
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		s.t.Fatalf("%q: %v", lines[0], err)
+		s.t.Fatalf("reading the answer to %q: %v", lines[0], err)
 	}
 	_ = answer.Body.Close()
 	return answer.StatusCode
 }
 
-// RomM's anonymous endpoints are shut, however their path is written, and
-// beside a token that merely looks like one.
+// The gate refuses anonymous requests to the endpoints that RomM leaves open,
+// in any spelling of the path, and also with an invalid client token.
 func TestAnonymousEndpointsStayShutOnTheWire(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	for _, path := range []string{
@@ -54,63 +57,64 @@ func TestAnonymousEndpointsStayShutOnTheWire(t *testing.T) {
 				lines = append(lines, authorization)
 			}
 			if status := s.raw(lines...); status/100 != 4 {
-				t.Errorf("%s (%s): %d", path, authorization, status)
+				t.Errorf("%s (%s) answered %d, want 4xx", path, authorization, status)
 			}
 		}
 	}
 	for _, r := range s.romm.Requests() {
-		if r.Method != http.MethodGet || r.Path != "/api/heartbeat" { // by which the gate asks for the version
-			t.Errorf("RomM got %s %s", r.Method, r.Path)
+		if r.Method != http.MethodGet || r.Path != "/api/heartbeat" { // the gate's own request for the version
+			t.Errorf("RomM got %s %s, want only the gate's own heartbeat", r.Method, r.Path)
 		}
 	}
 }
 
-// romMsOwn are what RomM itself decides on beside a token.
+// romMsOwn are endpoints where RomM itself checks the token.
 var romMsOwn = map[string]bool{"GET /api/config": true, "PUT /api/heartbeat": true, "GET /api/roms/1/content/demo.nes": true}
 
-// CVE-2024-45410 and its kin, on the wire: what a client names in Connection
-// is not taken from what goes upstream, and what it sends as somebody's
-// identity or session does not arrive.
+// CVE-2024-45410 and similar attacks, on the wire: a client cannot remove the
+// gate's header fields by naming them in Connection, and the identity and
+// session header fields that it sends do not reach RomM.
 func TestStampCannotBeReplacedOnTheWire(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + "identity_headers\n"})
 	b := s.as("alice")
 	cookie := "__Host-romm_oidc=" + b.ticket()
 	for name, fields := range map[string][]string{
-		"connection":          {"Cookie: " + cookie, "Connection: Cookie, Remote-User, X-Forwarded-For"},
-		"connection, spelled": {"Cookie: " + cookie, "Connection: cOOKIE", "Connection: remote-user, close"},
-		"upgrade":             {"Cookie: " + cookie, "Connection: Upgrade, Cookie", "Upgrade: websocket"},
-		"session first":       {"Cookie: romm_session=evil; " + cookie},
-		"session last":        {"Cookie: " + cookie + "; romm_session=evil"},
-		"two lines":           {"Cookie: " + cookie, "Cookie: romm_session=evil"},
-		"comma":               {"Cookie: " + cookie + "; a=b,romm_session=evil"},
-		"quoted":              {"Cookie: " + cookie + `; a="b; romm_session=evil"`},
-		"no-break space":      {"Cookie: " + cookie + "; \xa0romm_session=evil"},
-		"authorization":       {"Cookie: " + cookie, "Authorization: Basic cm9vdDpyb290", "Proxy-Authorization: Basic x"},
-		"identity":            {"Cookie: " + cookie, "Remote-User: root", "Remote_User: root", "remote.user: root", "X-Forwarded-User: root", "X_Forwarded_Email: root"},
-		"trailer":             {"Cookie: " + cookie, "TE: trailers", "Trailer: Remote-User"},
+		"Connection names the gate's fields":   {"Cookie: " + cookie, "Connection: Cookie, Remote-User, X-Forwarded-For"},
+		"Connection in other spellings":        {"Cookie: " + cookie, "Connection: cOOKIE", "Connection: remote-user, close"},
+		"Connection: Upgrade, Cookie":          {"Cookie: " + cookie, "Connection: Upgrade, Cookie", "Upgrade: websocket"},
+		"romm_session before the ticket":       {"Cookie: romm_session=evil; " + cookie},
+		"romm_session after the ticket":        {"Cookie: " + cookie + "; romm_session=evil"},
+		"romm_session in a second Cookie line": {"Cookie: " + cookie, "Cookie: romm_session=evil"},
+		"romm_session after a comma":           {"Cookie: " + cookie + "; a=b,romm_session=evil"},
+		"romm_session in a quoted value":       {"Cookie: " + cookie + `; a="b; romm_session=evil"`},
+		"romm_session after a no-break space":  {"Cookie: " + cookie + "; \xa0romm_session=evil"},
+		"credentials":                          {"Cookie: " + cookie, "Authorization: Basic cm9vdDpyb290", "Proxy-Authorization: Basic x"},
+		"identity fields":                      {"Cookie: " + cookie, "Remote-User: root", "Remote_User: root", "remote.user: root", "X-Forwarded-User: root", "X_Forwarded_Email: root"},
+		"an identity field as a trailer":       {"Cookie: " + cookie, "TE: trailers", "Trailer: Remote-User"},
 	} {
 		s.romm.ForgetRequests()
 		lines := append([]string{"GET /api/users/me HTTP/1.1", "Host: romm.example.com:9443"}, fields...)
 		if status := s.raw(lines...); status != http.StatusOK {
-			t.Errorf("%s: %d", name, status)
+			t.Errorf("%s: status %d, want 200", name, status)
 		}
 		request, _ := s.romm.LastRequest("/api/users/me")
 		got := strings.Join(request.Header["Cookie"], "\n")
 		if request.User != "alice" || strings.Count(got, "romm_session=") != 1 || strings.Contains(got, "evil") || strings.Contains(got, "romm_oidc") {
-			t.Errorf("%s: RomM saw %q as %q", name, got, request.User)
+			t.Errorf("%s: RomM got the cookies %q as the user %q, want alice's romm_session alone", name, got, request.User)
 		}
 		for field, values := range request.Header {
 			if value := strings.Join(values, ""); strings.Contains(value, "root") || field == "Authorization" || field == "Proxy-Authorization" {
-				t.Errorf("%s: %s: %s", name, field, value)
+				t.Errorf("%s: RomM got the client's %s: %s", name, field, value)
 			}
 		}
 		if request.Header.Get("Remote-User") != "alice" {
-			t.Errorf("%s: Remote-User is %q", name, request.Header.Get("Remote-User"))
+			t.Errorf("%s: RomM got Remote-User %q, want alice", name, request.Header.Get("Remote-User"))
 		}
 	}
 }
 
-// On any host or scheme but the public one, nothing but RomM's own three requests is answered.
+// On any host or scheme except the public one, only RomM's requests to the
+// provider are answered.
 func TestInsideAnswersOnlyTheProvider(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -121,23 +125,23 @@ func TestInsideAnswersOnlyTheProvider(t *testing.T) {
 		for _, host := range []string{"127.0.0.1:9081", "romm.example.com:9443", "romm.example.com", "evil.com"} {
 			answer := stranger.do(inside+path, "Cookie", cookie, "Host", host, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "romm.example.com:9443")
 			if answer.StatusCode != http.StatusMisdirectedRequest && answer.StatusCode != http.StatusOK || answer.StatusCode == http.StatusOK && answer.body != "" {
-				t.Errorf("%s at %s: %d %s", path, host, answer.StatusCode, answer.body)
+				t.Errorf("%s at %s answered %d, want 421 or no content: %s", path, host, answer.StatusCode, answer.body)
 			}
 		}
 	}
 	if passed := s.romm.Requests(); len(passed) != 0 {
-		t.Errorf("RomM got %v", passed)
+		t.Errorf("RomM got %v, want no request", passed)
 	}
 	if answer := stranger.do(inside + base + "/.well-known/openid-configuration"); answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, `"issuer":"`+inside+base+`"`) {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the provider's metadata answered %d, want 200 with the inside address as the issuer: %s", answer.StatusCode, answer.body)
 	}
 	if answer := stranger.do("POST "+inside+base+"/token", "Content-Type", "application/x-www-form-urlencoded"); answer.StatusCode/100 != 4 {
-		t.Errorf("token endpoint without a secret: %d", answer.StatusCode)
+		t.Errorf("the token endpoint without a client secret answered %d, want 4xx", answer.StatusCode)
 	}
 }
 
 // Login CSRF: the attacker's callback URL, opened in the victim's browser,
-// signs nobody in as the attacker.
+// does not sign the victim in as the attacker.
 func TestLoginCSRF(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -145,15 +149,17 @@ func TestLoginCSRF(t *testing.T) {
 	victim := s.browser()
 	answer := victim.open(attacks)
 	if answer.StatusCode != http.StatusFound || !strings.HasPrefix(answer.Header.Get("Location"), issuer) || strings.Contains(strings.Join(answer.Header["Set-Cookie"], ""), "__Host-romm_oidc=") {
-		t.Errorf("%d %v", answer.StatusCode, answer.Header)
+		t.Errorf("the attacker's callback answered %d, want a redirect to Authelia that sets no ticket; header: %v", answer.StatusCode, answer.Header)
 	}
-	// Back again without a cookie: a page, not a circle.
+	// A second callback without a cookie ends on a page, not in a redirect
+	// loop.
 	location, _ := url.Parse(answer.Header.Get("Location"))
 	blocked := s.browser()
 	s.problem(blocked.open(public+base+"?code=x&state="+location.Query().Get("state")), http.StatusBadRequest, "cookies_missing")
 }
 
-// A double click sends the code once; both clicks end signed in.
+// After a double click the code is redeemed once, and both clicks end signed
+// in.
 func TestDoubleClick(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.browser()
@@ -163,66 +169,67 @@ func TestDoubleClick(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther {
-				t.Errorf("%d %s", answer.StatusCode, answer.body)
+				t.Errorf("a click on the callback answered %d, want 303: %s", answer.StatusCode, answer.body)
 			}
 		})
 	}
 	wg.Wait()
 	if sent := s.authelia.Calls(authelia.EndpointToken) - before; sent != 1 {
-		t.Errorf("%d token requests", sent)
+		t.Errorf("Authelia got %d token requests, want 1", sent)
 	}
 	if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/" {
-		t.Errorf("the same again, as with the Back button: %d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the callback, opened with the Back button, answered %d to %q, want 303 to /", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-		t.Errorf("%d", me.StatusCode)
+		t.Errorf("/api/users/me after the double click answered %d, want 200", me.StatusCode)
 	}
 }
 
-// Whatever a provider answers that does not verify ends on a page, and no session is made.
+// A provider response that does not verify ends on an error page, and creates
+// no session.
 func TestMisbehavingProvider(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	for name, c := range map[string]struct {
 		misbehave func(*authelia.Misbehaviour)
 		code      string
 	}{
-		"wrong nonce":    {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("nonce", "other") }, "id_token_invalid"},
-		"wrong audience": {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("aud", []string{"other"}) }, "id_token_invalid"},
-		"wrong issuer":   {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("iss", "https://evil.com") }, "id_token_invalid"},
-		"no subject":     {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Without("sub") }, "id_token_invalid"},
-		"alg none":       {func(m *authelia.Misbehaviour) { m.Signature = authelia.SignedNone }, "id_token_invalid"},
-		"client secret":  {func(m *authelia.Misbehaviour) { m.Signature = authelia.SignedWithClientSecret }, "id_token_invalid"},
-		"foreign key":    {func(m *authelia.Misbehaviour) { m.Signature = authelia.SignedByForeignKey }, "id_token_invalid"},
-		"other userinfo": {func(m *authelia.Misbehaviour) {
+		"wrong nonce":                   {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("nonce", "other") }, "id_token_invalid"},
+		"wrong audience":                {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("aud", []string{"other"}) }, "id_token_invalid"},
+		"wrong issuer":                  {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("iss", "https://evil.com") }, "id_token_invalid"},
+		"no subject":                    {func(m *authelia.Misbehaviour) { m.IDToken = authelia.Without("sub") }, "id_token_invalid"},
+		"alg none":                      {func(m *authelia.Misbehaviour) { m.Signature = authelia.SignedNone }, "id_token_invalid"},
+		"signed with the client secret": {func(m *authelia.Misbehaviour) { m.Signature = authelia.SignedWithClientSecret }, "id_token_invalid"},
+		"signed with a foreign key":     {func(m *authelia.Misbehaviour) { m.Signature = authelia.SignedByForeignKey }, "id_token_invalid"},
+		"userinfo of another subject": {func(m *authelia.Misbehaviour) {
 			m.Userinfo = func(c map[string]any) any { c["sub"] = "other"; return c }
 		}, "userinfo_invalid"},
-		"not verified": {func(m *authelia.Misbehaviour) {
+		"e-mail address not verified": {func(m *authelia.Misbehaviour) {
 			m.Userinfo = func(c map[string]any) any { c["email_verified"] = "true"; return c }
 		}, "email_unverified"},
-		"folding letters": {func(m *authelia.Misbehaviour) {
+		"e-mail address with letters that fold": {func(m *authelia.Misbehaviour) {
 			m.Userinfo = func(c map[string]any) any { c["email"] = "bo\u017fs@example.com"; return c }
 		}, "email_not_ascii"},
-		"mixed up issuer": {func(m *authelia.Misbehaviour) {
+		"response of another issuer": {func(m *authelia.Misbehaviour) {
 			m.AuthorizationResponse = func(q url.Values) { q.Set("iss", "https://evil.com") }
 		}, "response_invalid"},
-		"no issuer": {func(m *authelia.Misbehaviour) { m.AuthorizationResponse = func(q url.Values) { q.Del("iss") } }, "response_invalid"},
-		"token 500": {func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointToken, authelia.Fault{Status: 500}) }, "provider_unavailable"},
+		"response without an issuer": {func(m *authelia.Misbehaviour) { m.AuthorizationResponse = func(q url.Values) { q.Del("iss") } }, "response_invalid"},
+		"token endpoint answers 500": {func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointToken, authelia.Fault{Status: 500}) }, "provider_unavailable"},
 	} {
 		s.authelia.Behave()
 		s.authelia.Misbehave(c.misbehave)
 		b := s.browser()
 		answer := b.signIn("/rom/7", "alice")
 		if !strings.Contains(answer.body, c.code+" · reference") {
-			t.Errorf("%s: %d %s", name, answer.StatusCode, answer.body)
+			t.Errorf("%s: the callback answered %d, want the page %s: %s", name, answer.StatusCode, c.code, answer.body)
 		}
 		if me := b.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
-			t.Errorf("%s: a session was made", name)
+			t.Errorf("%s: the sign-in made a session, want none", name)
 		}
 	}
 }
 
-// A page on a sibling subdomain, which the ticket goes along with, cannot show
-// RomM in a frame and have its visitor click there.
+// A page on a sibling subdomain, to which the browser sends the ticket, cannot
+// show RomM in a frame and trick the user into clicking there.
 func TestForeignFrameOnTheWire(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
@@ -230,17 +237,17 @@ func TestForeignFrameOnTheWire(t *testing.T) {
 		return alice.do("/", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe", "Accept", "text/html", "Sec-Fetch-Site", from)
 	}
 	if answer := frame("same-site"); answer.StatusCode != http.StatusForbidden {
-		t.Errorf("in a frame of a sibling: %d", answer.StatusCode)
+		t.Errorf("RomM in a frame of a sibling subdomain answered %d, want 403", answer.StatusCode)
 	}
-	for name, answer := range map[string]response{"in our own frame": frame("same-origin"), "without a word": alice.do("/", "Accept", "text/html")} {
+	for name, answer := range map[string]response{"in our own frame": frame("same-origin"), "without Fetch Metadata": alice.do("/", "Accept", "text/html")} {
 		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Security-Policy") != "frame-ancestors 'self'" {
-			t.Errorf("%s: %d %v", name, answer.StatusCode, answer.Header)
+			t.Errorf("%s: status %d, want 200 with frame-ancestors 'self'; header: %v", name, answer.StatusCode, answer.Header)
 		}
 	}
 }
 
-// Anybody's made-up codes make Authelia refuse all of the gate's token
-// requests, if all of them are passed on. Alice, from another address, signs in.
+// If the gate forwarded every made-up code, Authelia's rate limit would refuse
+// all of its token requests. Alice, at another address, can still sign in.
 func TestMadeUpCodesOnTheWire(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, global: "servers {\n trusted_proxies static 127.0.0.1/32\n}"})
 	for range 40 {
@@ -252,7 +259,7 @@ func TestMadeUpCodesOnTheWire(t *testing.T) {
 		}
 		response := url.Values{"state": {location.Query().Get("state")}, "code": {"authelia_ac_made.up"}, "iss": {issuer}}
 		if answer := b.do(base+"?"+response.Encode(), fields...); answer.StatusCode != http.StatusBadGateway && answer.StatusCode != http.StatusTooManyRequests {
-			t.Fatalf("%d %s", answer.StatusCode, answer.body)
+			t.Fatalf("a made-up code is answered %d, want 502 or 429: %s", answer.StatusCode, answer.body)
 		}
 	}
 	s.as("alice")

@@ -1,3 +1,5 @@
+// README.md's site for consoles that know only plain HTTP.
+
 package tests
 
 import (
@@ -10,8 +12,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// The site of the README for consoles without TLS gives them what they read
-// and nothing else, though it stands past the gate.
+// README.md's site for consoles without TLS bypasses the gate. It serves the
+// feeds and downloads of these consoles and nothing else.
 func TestKekatsuSite(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -19,14 +21,14 @@ func TestKekatsuSite(t *testing.T) {
 	}
 	site := regexp.MustCompile(`(?s)\nhttp://romm-ds\.example\.com \{\n.*?\n\}\n`).FindString(string(readme))
 	if site == "" {
-		t.Fatal("the README has no such site")
+		t.Fatal("README.md lacks the site http://romm-ds.example.com")
 	}
 	s := start(t, options{romm: func(o *romm.Options) { o.DisableDownloadEndpointAuth = true }})
 	address := strings.TrimPrefix(s.rommURL, "http://")
 	s.tester.InitServer("{\n\tadmin localhost:2999\n\thttp_port 9080\n\tgrace_period 1ns\n}\n"+
 		strings.ReplaceAll(site, "reverse_proxy romm:8080", "reverse_proxy "+address+" {\n"+freshConnections+"\n}"), "caddyfile")
 	console := s.browser()
-	console.site = "http://romm-ds.example.com:9080"
+	console.origin = "http://romm-ds.example.com:9080"
 	for want, targets := range map[int][]string{
 		http.StatusOK: {"/api/feeds/kekatsu/nds", "/api/feeds/kekatsu/nds/", "/api/roms/1/content/demo%20(USA).nds"},
 		http.StatusNotFound: {

@@ -1,3 +1,5 @@
+// Rotation of the keys by the operator's command.
+
 package tests
 
 import (
@@ -13,8 +15,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 )
 
-// An operator rotates the keys while people play: everybody is still in, then
-// and when the new keys are in use, and RomM takes the new signature.
+// The operator rotates the keys while users play. Every user stays signed in,
+// before and after the new keys are in use, and RomM accepts the new
+// signature.
 func TestRotateByCommand(t *testing.T) {
 	o := options{directive: rolesByMail}
 	s := start(t, o)
@@ -22,7 +25,7 @@ func TestRotateByCommand(t *testing.T) {
 	allIn := func(when string) {
 		for name, b := range browsers {
 			if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"`+name+`"`) {
-				t.Errorf("%s, %s: %d %s", when, name, me.StatusCode, me.body)
+				t.Errorf("%s: /api/users/me as %s answered %d, want 200 with that user: %s", when, name, me.StatusCode, me.body)
 			}
 		}
 	}
@@ -31,14 +34,14 @@ func TestRotateByCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second finds new keys waiting
+	for range 2 { // the second run finds new keys already pending
 		output, err := exec.Command(file, "romm-oidc", "keys", "rotate", "--address", "localhost:2999").CombinedOutput()
 		if err != nil || !strings.Contains(string(output), "No session ends") {
-			t.Fatalf("%v: %s", err, output)
+			t.Fatalf("keys rotate: error %v, want none and that no session ends: %s", err, output)
 		}
 	}
 	if after := s.published(); len(before) != 2 || len(after) != 4 {
-		t.Errorf("published: %v, then %v", before, after)
+		t.Errorf("RomM can know the keys %v before and %v after the rotation, want 2 and 4", before, after)
 	}
 	allIn("after the command")
 
@@ -46,16 +49,16 @@ func TestRotateByCommand(t *testing.T) {
 	s.ageKeys(2 * time.Hour)
 	s.load(o)
 	allIn("under the new keys")
-	s.romm.DropSessions() // but not the keys that it knows
+	s.romm.DropSessions() // but keeps the JWKS
 	allIn("with new sessions in RomM")
 	browsers["carol"] = s.as("carol")
 	allIn("after a sign-in")
 	if answer := s.browser().do("http://localhost:2999/romm_oidc/keys/rotate"); answer.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("GET: %d", answer.StatusCode)
+		t.Errorf("GET of keys/rotate answered %d, want 405", answer.StatusCode)
 	}
 }
 
-// published returns the ids of the keys that RomM can know.
+// published returns the ids of the keys in the JWKS.
 func (s *stack) published() (ids []string) {
 	s.t.Helper()
 	var document struct {
@@ -72,13 +75,13 @@ func (s *stack) published() (ids []string) {
 	return ids
 }
 
-// ageKeys makes the stored keys older, as time would.
+// ageKeys changes the stored keys as if this time had passed.
 func (s *stack) ageKeys(by time.Duration) {
 	s.t.Helper()
 	for document, list := range map[string]string{"keyring.json": "times", "signing_keys.json": "keys"} {
 		files, err := filepath.Glob(filepath.Join(s.storage, "romm_oidc", "*", document))
 		if err != nil || len(files) != 1 {
-			s.t.Fatalf("%v, %v", files, err)
+			s.t.Fatalf("the storage has %v as %s, want one file; error: %v", files, document, err)
 		}
 		content, err := os.ReadFile(files[0])
 		if err != nil {

@@ -1,3 +1,5 @@
+// Sessions over time: expired tokens, refreshes, revocation, open requests at the end of a session.
+
 package tests
 
 import (
@@ -18,7 +20,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// refreshing makes the client at Authelia one that refreshes.
+// refreshing lets the client at Authelia use refresh tokens.
 func refreshing(o *authelia.Options) {
 	o.Clients[0].Scopes = append(o.Clients[0].Scopes, "offline_access")
 	o.Clients[0].GrantTypes = []string{"authorization_code", "refresh_token"}
@@ -26,7 +28,8 @@ func refreshing(o *authelia.Options) {
 
 const refreshingScopes = "scopes openid profile email offline_access\n"
 
-// A session that holds a socket is checked by a timer: no request may come of it for hours.
+// A session with an open socket is checked by a timer, since it may send no
+// request for hours.
 func TestDisabledWithAnOpenSocket(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + recheckSoon})
 	alice, bob := s.as("alice"), s.as("bob")
@@ -41,24 +44,24 @@ func TestDisabledWithAnOpenSocket(t *testing.T) {
 	s.authelia.DisableUser("bob")
 	began := time.Now()
 	if until(socket, "never") || time.Since(began) > 5*time.Second {
-		t.Errorf("bob's socket was open for %s", time.Since(began))
+		t.Errorf("bob's socket was open for %s after Authelia disabled him, want at most 5 s", time.Since(began))
 	}
 	if !bob.out() {
-		t.Error("bob is still in")
+		t.Error("bob is signed in though Authelia disabled him")
 	}
 	scan(t, other)
 	if !until(other, `"scan:done"`) {
-		t.Error("alice's socket was closed")
+		t.Error("alice's socket is closed, want it open")
 	}
 	eventually(t, func() bool { return s.romm.Sessions() == 1 })
 }
 
-// In the morning the tokens are dead. The game that was left open saves, and
-// the next click passes through Authelia, which asks for no password.
+// The tokens expired overnight. The game that was left open can still save,
+// and the next navigation passes through Authelia without a password prompt.
 func TestMorning(t *testing.T) {
 	for name, o := range map[string]options{
-		"plain":      {directive: rolesByMail + recheckSoon, authelia: func(o *authelia.Options) { o.Clients[0].ConsentMode = "implicit" }},
-		"refreshing": {directive: rolesByMail + recheckSoon + refreshingScopes, authelia: refreshing},
+		"without refresh tokens": {directive: rolesByMail + recheckSoon, authelia: func(o *authelia.Options) { o.Clients[0].ConsentMode = "implicit" }},
+		"with refresh tokens":    {directive: rolesByMail + recheckSoon + refreshingScopes, authelia: refreshing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, o)
@@ -69,37 +72,37 @@ func TestMorning(t *testing.T) {
 			s.authelia.ExpireRefreshTokens()
 			eventually(t, func() bool {
 				if answer := b.fetch("/api/users/me"); answer.StatusCode != http.StatusOK {
-					t.Fatalf("%d", answer.StatusCode)
+					t.Fatalf("/api/users/me before the check answered %d, want 200", answer.StatusCode)
 				}
 				answer := b.open("/rom/7/ejs?a=b%20c")
 				if answer.StatusCode != http.StatusFound {
 					return false
 				}
 				if answer := b.fetch("POST /api/saves", fields...); answer.StatusCode/100 != 2 {
-					t.Errorf("a save was lost: %d %s", answer.StatusCode, answer.body)
+					t.Errorf("a save with expired tokens answered %d, want success: %s", answer.StatusCode, answer.body)
 				}
 				callback, err := s.authelia.SignIn(b.client, answer.Header.Get("Location"), "alice", "no password was asked for")
 				if err != nil {
 					t.Fatal(err)
 				}
 				if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/rom/7/ejs?a=b%20c" {
-					t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+					t.Errorf("the callback answered %d to %q, want 303 to the page of the game", answer.StatusCode, answer.Header.Get("Location"))
 				}
 				return true
 			})
 			if b.ticket() == ticket {
-				t.Error("the ticket is the old one")
+				t.Error("the ticket did not change with the new sign-in")
 			}
 			if answer := b.open("/rom/7/ejs?a=b%20c"); answer.StatusCode != http.StatusOK {
-				t.Errorf("%d", answer.StatusCode)
+				t.Errorf("the page of the game answered %d, want 200", answer.StatusCode)
 			}
 			eventually(t, func() bool { return s.romm.Sessions() == 1 })
 		})
 	}
 }
 
-// 200 requests at once when the access token has just expired, against an
-// Authelia that takes a second refresh for a theft.
+// 200 requests arrive at once just after the access token expired, with an
+// Authelia that treats a second refresh as token theft.
 func TestExpiryUnderLoadOnTheWire(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + recheckSoon + refreshingScopes, authelia: refreshing})
 	b := s.as("alice")
@@ -109,35 +112,35 @@ func TestExpiryUnderLoadOnTheWire(t *testing.T) {
 	for range 200 {
 		all.Go(func() {
 			if answer := b.fetch("/api/users/me"); answer.StatusCode != http.StatusOK {
-				t.Errorf("%d %s", answer.StatusCode, answer.body)
+				t.Errorf("/api/users/me answered %d, want 200: %s", answer.StatusCode, answer.body)
 			}
 		})
 	}
 	all.Wait()
 	eventually(t, func() bool { b.fetch("/api/users/me"); return s.authelia.Calls(authelia.EndpointToken) == 1 })
-	time.Sleep(200 * time.Millisecond) // of more checks
+	time.Sleep(200 * time.Millisecond) // time for further checks
 	b.fetch("/api/users/me")
 	if n := s.authelia.Calls(authelia.EndpointToken); n != 1 {
-		t.Errorf("%d refreshes", n)
+		t.Errorf("Authelia got %d refresh requests, want 1", n)
 	}
 	if answer := b.open("/"); answer.StatusCode != http.StatusOK {
-		t.Errorf("the family is dead: %d", answer.StatusCode)
+		t.Errorf("a navigation after the refresh answered %d, want 200 with a living token family", answer.StatusCode)
 	}
 }
 
-// A sign-out takes the tokens from whoever may have copied them.
+// A sign-out revokes the tokens, so that a stolen copy is useless.
 func TestSignOutRevokes(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + refreshingScopes, authelia: refreshing})
 	s.as("alice").fetch("POST /api/logout", "Origin", public)
 	eventually(t, func() bool { return s.authelia.Calls(authelia.EndpointRevocation) == 1 })
 	request, _ := s.authelia.LastRequest(authelia.EndpointRevocation)
 	if request.Form.Get("token_type_hint") != "refresh_token" || !strings.HasPrefix(request.Header.Get("Authorization"), "Basic ") {
-		t.Errorf("%v %v", request.Form, request.Header)
+		t.Errorf("the revocation request has the form %v and the header %v, want a refresh token and Basic authentication", request.Form, request.Header)
 	}
 }
 
-// The end of a session ends what is under way, whatever it came by: an answer
-// that streams, one that has not begun, and an upload.
+// The end of a session aborts its requests over every protocol: a streamed
+// response, a response that has not begun, and an upload.
 func TestEndOnEveryProtocol(t *testing.T) {
 	stopped := make(chan string, 10)
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -175,7 +178,7 @@ func TestEndOnEveryProtocol(t *testing.T) {
 				method, body := http.MethodGet, io.Reader(nil)
 				if kind == "upload" {
 					sending, writer := io.Pipe()
-					go func() { // Go's client sees that its connection broke when it writes
+					go func() { // Go's client notices a broken connection when it writes
 						for _, err := writer.Write([]byte("x")); err == nil; _, err = writer.Write([]byte("x")) {
 							time.Sleep(20 * time.Millisecond)
 						}
@@ -198,25 +201,25 @@ func TestEndOnEveryProtocol(t *testing.T) {
 					_, err = io.Copy(io.Discard, answer.Body)
 					_ = answer.Body.Close()
 					if err == nil && answer.StatusCode == http.StatusOK {
-						t.Error("the answer came to a proper end")
+						t.Error("the answer came to a proper end, want it cut off")
 					}
 					ended <- answer.Proto
 				}()
-				time.Sleep(200 * time.Millisecond) // it is under way
+				time.Sleep(200 * time.Millisecond) // until the request is in flight
 				b.fetch("POST /api/logout", "Origin", public)
 				late := time.After(5 * time.Second)
 				select {
 				case got := <-ended:
 					if got != proto {
-						t.Errorf("it was %s", got)
+						t.Errorf("the answer came over %s, want %s", got, proto)
 					}
 				case <-late:
-					t.Fatal("the client still waits")
+					t.Fatal("the client still waits 5 s after the session ended")
 				}
 				select {
 				case <-stopped:
 				case <-late:
-					t.Error("RomM still works on it")
+					t.Error("the request to RomM is still open 5 s after the session ended")
 				}
 			})
 		}

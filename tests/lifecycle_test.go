@@ -1,3 +1,5 @@
+// Reloads and restarts of Caddy, RomM and Authelia, and what depends on them.
+
 package tests
 
 import (
@@ -24,11 +26,12 @@ func (b *browser) ticket() string {
 			return c.Value
 		}
 	}
-	b.t.Fatal("no ticket")
+	b.t.Fatal("the browser has no ticket")
 	return ""
 }
 
-// Sessions, sign-ins under way and RomM's keys survive a reload; a changed policy holds at once.
+// Sessions, pending sign-ins and RomM's keys survive a reload. A changed
+// policy takes effect at once.
 func TestReload(t *testing.T) {
 	o := options{directive: rolesByMail}
 	s := start(t, o)
@@ -38,15 +41,15 @@ func TestReload(t *testing.T) {
 	o.directive += "\nallow {\n emails alice@example.com\n}\n"
 	s.load(o)
 	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-		t.Errorf("alice: %d", me.StatusCode)
+		t.Errorf("/api/users/me as alice after the reload answered %d, want 200", me.StatusCode)
 	}
 	if answer := late.open(callback); answer.Header.Get("Location") != "/rom/9" {
-		t.Errorf("a sign-in from before the reload: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("the callback of a sign-in from before the reload answered %d, want a redirect to /rom/9: %s", answer.StatusCode, answer.body)
 	}
 	s.problem(bob.open("/"), http.StatusForbidden, "not_allowed")
 }
 
-// Sessions survive that all memory of the gate is gone: they are in storage.
+// Sessions survive the loss of the gate's memory, since they are in storage.
 func TestRestart(t *testing.T) {
 	o := options{directive: rolesByMail}
 	s := start(t, o)
@@ -54,12 +57,12 @@ func TestRestart(t *testing.T) {
 	s.unload()
 	s.load(o)
 	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, "alice") {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me after the gate lost its memory answered %d, want 200 with alice as the user: %s", me.StatusCode, me.body)
 	}
 }
 
-// RomM is restarted under 50 signed-in users who read and save: one brokered
-// sign-in each, and no read and no save is lost.
+// RomM restarts while 50 signed-in users read and save. The gate signs in to
+// RomM once for each of them, and no read or save is lost.
 func TestRomMRestart(t *testing.T) {
 	const n = 50
 	s := start(t, options{directive: rolesByMail})
@@ -73,7 +76,7 @@ func TestRomMRestart(t *testing.T) {
 	s.romm.ForgetRequests()
 	s.romm.Down()
 	if answer := browsers[0].fetch("/api/roms"); answer.StatusCode != http.StatusBadGateway {
-		t.Errorf("while RomM is away: %d", answer.StatusCode)
+		t.Errorf("a request while RomM is away answered %d, want 502", answer.StatusCode)
 	}
 	s.romm.Restart()
 	s.romm.Up()
@@ -82,13 +85,13 @@ func TestRomMRestart(t *testing.T) {
 		for range 3 {
 			wg.Go(func() {
 				if answer := b.fetch("/api/roms"); answer.StatusCode != http.StatusOK {
-					t.Errorf("read: %d %s", answer.StatusCode, answer.body)
+					t.Errorf("a read after RomM's restart answered %d, want 200: %s", answer.StatusCode, answer.body)
 				}
 			})
 		}
 		wg.Go(func() {
 			if answer := b.fetch("POST /api/saves", tokens[i]...); answer.StatusCode/100 != 2 {
-				t.Errorf("save: %d %s", answer.StatusCode, answer.body)
+				t.Errorf("a save after RomM's restart answered %d, want success: %s", answer.StatusCode, answer.body)
 			}
 		})
 	}
@@ -104,40 +107,42 @@ func TestRomMRestart(t *testing.T) {
 	}
 }
 
-// Authelia is away: nobody can sign in, who is in does not notice, and it heals by itself.
+// While Authelia is down, new sign-ins fail and signed-in users are not
+// affected. Sign-ins work again as soon as Authelia is back.
 func TestAutheliaAway(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
-	s.load(options{directive: rolesByMail + "\nusername_claim preferred_username\n"}) // forgets the discovery
+	s.load(options{directive: rolesByMail + "\nusername_claim preferred_username\n"}) // drops the cached metadata
 	s.authelia.Down()
 	b := s.browser()
 	answer := b.open("/rom/7")
 	s.problem(answer, http.StatusServiceUnavailable, "provider_unavailable")
 	if answer.Header.Get("Retry-After") == "" || answer.Header.Get("Refresh") == "" {
-		t.Errorf("%v", answer.Header)
+		t.Errorf("the page lacks Retry-After or Refresh: %v", answer.Header)
 	}
 	if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-		t.Errorf("alice: %d", me.StatusCode)
+		t.Errorf("/api/users/me as alice while Authelia is away answered %d, want 200", me.StatusCode)
 	}
 	s.authelia.Up()
 	eventually(t, func() bool { return b.open("/rom/7").StatusCode == http.StatusFound })
 	if answer := b.signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the callback answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 	}
 }
 
-// Two gates in one Caddy stay apart: a ticket of one opens nothing at the other.
+// Two gates in one Caddy are separate: a ticket of one is invalid at the
+// other.
 func TestTwoGates(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
 	ticket := alice.ticket()
 	s.load(options{directive: rolesByMail, gate: "romm2"})
 	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
-		t.Errorf("%d", answer.StatusCode)
+		t.Errorf("the other gate's ticket is answered %d, want 4xx", answer.StatusCode)
 	}
 }
 
-// Everything works behind handle, and with variables that map made.
+// The gate works in front of handle, and with variables that map sets.
 func TestBehindOtherDirectives(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, site: `
 	map {http.request.host} {upstream} {
@@ -160,11 +165,11 @@ func TestBehindOtherDirectives(t *testing.T) {
 	b := s.as("alice")
 	s.romm.DropSessions()
 	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me after RomM lost its sessions answered %d, want 200: %s", me.StatusCode, me.body)
 	}
 }
 
-// The metrics say what happens, and nothing of anybody.
+// The metrics count events and contain nothing about users.
 func TestMetrics(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -175,23 +180,23 @@ func TestMetrics(t *testing.T) {
 		"caddy_romm_oidc_sessions_in_memory 1", "caddy_romm_oidc_storage_away 0",
 	} {
 		if !strings.Contains(answer.body, want) {
-			t.Errorf("no %s", want)
+			t.Errorf("the metrics lack %s", want)
 		}
 	}
 	if strings.Contains(answer.body, "alice") {
-		t.Error("a metric names a user")
+		t.Error("the metrics contain the user's name")
 	}
 }
 
-// Older RomMs know another denial.
+// Each RomM release answers anonymous requests with its own status.
 func TestDeniedStatusFollowsTheVersion(t *testing.T) {
 	for version, status := range map[string]int{"5.2.0": 401, "5.1.0": 403, "4.8.0": 403} {
 		s := start(t, options{romm: func(o *romm.Options) { o.Version = version }})
 		if answer := s.browser().fetch("/api/users/me"); answer.StatusCode != status || !strings.Contains(answer.body, `"detail":"Not authenticated"`) {
-			t.Errorf("%s: %d %s", version, answer.StatusCode, answer.body)
+			t.Errorf("RomM %s: a script without a session is answered %d, want %d as RomM answers it: %s", version, answer.StatusCode, status, answer.body)
 		}
 		if answer := s.browser().fetch("/api/heartbeat"); answer.StatusCode != http.StatusOK {
-			t.Errorf("%s: heartbeat %d", version, answer.StatusCode)
+			t.Errorf("RomM %s: the heartbeat answered %d, want 200", version, answer.StatusCode)
 		}
 	}
 }

@@ -1,3 +1,5 @@
+// Links between Authelia's subjects and RomM's accounts, and attempts to take over an account.
+
 package tests
 
 import (
@@ -13,7 +15,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// A changed e-mail address at Authelia keeps the RomM account (rommapp/romm#1690).
+// A user keeps the RomM account when the e-mail address at Authelia changes
+// (rommapp/romm#1690).
 func TestChangedEmailKeepsTheAccount(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -21,14 +24,15 @@ func TestChangedEmailKeepsTheAccount(t *testing.T) {
 	s.authelia.SetEmail("bob", "robert@example.com")
 	b := s.as("bob")
 	if me := b.fetch("/api/users/me"); !strings.Contains(me.body, `"username":"bob"`) {
-		t.Errorf("%s", me.body)
+		t.Errorf("after the change of address RomM takes bob for %s", me.body)
 	}
 	if all := s.romm.Users(); len(all) != 2 {
-		t.Errorf("RomM has %d users: %+v", len(all), all)
+		t.Errorf("RomM has %d users, want 2: %+v", len(all), all)
 	}
 }
 
-// Somebody else who comes by the first one's e-mail address never becomes the first one.
+// Another user who gets the first user's e-mail address does not get the
+// account.
 func TestSomebodyElsesEmailTakesNothingOver(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -37,12 +41,12 @@ func TestSomebodyElsesEmailTakesNothingOver(t *testing.T) {
 	b := s.browser()
 	s.problem(b.signIn("/", "bob"), http.StatusForbidden, "link_taken")
 	if me := b.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
-		t.Errorf("%s", me.body)
+		t.Errorf("/api/users/me after the refused sign-in answered 200, want a refusal: %s", me.body)
 	}
 }
 
-// A rebuilt Authelia has new subjects: the account is not handed over by
-// itself, but by the operator's hand, with the command that the page names.
+// A rebuilt Authelia issues new subjects. The gate does not hand the account
+// over by itself: the operator does, with the command that the page names.
 func TestRebuiltAuthelia(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -50,7 +54,7 @@ func TestRebuiltAuthelia(t *testing.T) {
 	page := s.browser().signIn("/", "alice")
 	s.problem(page, http.StatusForbidden, "link_taken")
 	if !strings.Contains(page.body, "caddy romm-oidc links move") {
-		t.Error("the page does not name the command")
+		t.Error("the page does not name the command caddy romm-oidc links move")
 	}
 	links := func(args ...string) (string, error) {
 		file, err := caddyprocess.Binary()
@@ -61,23 +65,24 @@ func TestRebuiltAuthelia(t *testing.T) {
 		return string(output), err
 	}
 	if output, err := links("list"); err != nil || !strings.Contains(output, "alice@example.com") || strings.Contains(output, s.authelia.Subject("alice")) {
-		t.Errorf("%v %s", err, output)
+		t.Errorf("links list: error %v, want alice's address with her former subject: %s", err, output)
 	}
 	if output, err := links("forget", "nobody@example.com"); err == nil {
-		t.Errorf("forgot nobody: %s", output)
+		t.Errorf("links forget of an address without a link succeeded, want an error: %s", output)
 	}
 	if output, err := links("forget", "Alice@example.com"); err != nil {
-		t.Errorf("%v %s", err, output)
+		t.Errorf("links forget: error %v, want none: %s", err, output)
 	}
 	if me := s.as("alice").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"alice"`) {
-		t.Errorf("%s", me.body)
+		t.Errorf("after links forget RomM takes alice for %s", me.body)
 	}
 	if output, err := links("list"); err != nil || !strings.Contains(output, s.authelia.Subject("alice")) {
-		t.Errorf("%v %s", err, output)
+		t.Errorf("links list: error %v, want alice's new subject: %s", err, output)
 	}
 }
 
-// A name or address that is changed in RomM stays linked, by whomever it was changed.
+// An account stays linked when its name or address changes in RomM, whether
+// the user, an administrator or a script changes it.
 func TestProfileChangedInRomM(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
@@ -88,34 +93,34 @@ func TestProfileChangedInRomM(t *testing.T) {
 		fields := append(b.csrf(), "Content-Type", "application/x-www-form-urlencoded")
 		answer := b.send("PUT "+path, strings.NewReader(body), append(fields, "Sec-Fetch-Site", "same-origin")...)
 		if answer.StatusCode/100 != 2 {
-			t.Fatalf("%d %s", answer.StatusCode, answer.body)
+			t.Fatalf("the change of the profile answered %d, want success: %s", answer.StatusCode, answer.body)
 		}
 	}
 	path := "/api/users/" + itoa(user.ID)
 	form(bob, path, "email=robert%40example.org")
 	if me := s.as("bob").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"bob"`) {
-		t.Errorf("after his own change: %s", me.body)
+		t.Errorf("after bob's own change RomM takes him for %s", me.body)
 	}
 	form(alice, path, "username=robert&email=rob%40example.org")
 	if me := s.as("bob").fetch("/api/users/me"); !strings.Contains(me.body, `"username":"robert"`) {
-		t.Errorf("after the administrator's change: %s", me.body)
+		t.Errorf("after the administrator's change RomM takes bob for %s, want robert", me.body)
 	}
 	bearer := "Bearer " + s.romm.NewClientToken("robert", "me.read me.write")
 	answer := s.browser().send("PUT "+path, strings.NewReader("email=bob%40example.net"),
 		"Content-Type", "application/x-www-form-urlencoded", "Authorization", bearer)
 	if answer.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the change of the address with a token answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	if me := s.as("bob").fetch("/api/users/me"); !strings.Contains(me.body, `"email":"bob@example.net"`) {
-		t.Errorf("after a change by his script: %s", me.body)
+		t.Errorf("after the change with bob's token RomM takes him for %s, want the address bob@example.net", me.body)
 	}
 	if all := s.romm.Users(); len(all) != 2 {
-		t.Errorf("RomM has %d users: %+v", len(all), all)
+		t.Errorf("RomM has %d users, want 2: %+v", len(all), all)
 	}
 }
 
-// An account that RomM no longer finds by the linked address ends on a page,
-// not in a second account.
+// A sign-in ends on a page when RomM no longer finds the account by the linked
+// address. RomM must not create a second account.
 func TestAccountChangedBehindOurBack(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.as("alice")
@@ -123,27 +128,28 @@ func TestAccountChangedBehindOurBack(t *testing.T) {
 	s.romm.SetEmail("bob", "elsewhere@example.com")
 	s.problem(s.browser().signIn("/", "bob"), http.StatusForbidden, "account_changed")
 	if all := s.romm.Users(); len(all) != 2 {
-		t.Errorf("RomM has %d users: %+v", len(all), all)
+		t.Errorf("RomM has %d users, want 2: %+v", len(all), all)
 	}
 }
 
-// A user gives his RomM account the address of an administrator who was never
-// here, by a way that the gate learns nothing from, and waits: her sign-in must
-// neither end in his account nor make it an administrator's.
+// The attacker gives his RomM account the address of an administrator who has
+// not signed in yet, in a way that the gate does not see. The administrator's
+// sign-in must neither end in the attacker's account nor make it an
+// administrator's.
 func TestParkedEmailTakesNothingOver(t *testing.T) {
 	const form = "email=alice%40example.com"
 	fields := []string{"Content-Type", "application/x-www-form-urlencoded"}
 	for name, park := range map[string]func(s *stack, bob *browser, path string, arrived <-chan struct{}){
-		"behind the gate": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
+		"directly in RomM": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
 			s.romm.SetEmail("bob", "alice@example.com")
 		},
-		"by a token": func(s *stack, _ *browser, path string, _ <-chan struct{}) {
+		"with a client token": func(s *stack, _ *browser, path string, _ <-chan struct{}) {
 			authorization := "Bearer " + s.romm.NewClientToken("bob", "me.write")
 			if answer := s.browser().send("PUT "+path, strings.NewReader(form), append(fields, "Authorization", authorization)...); answer.StatusCode != http.StatusOK {
-				s.t.Fatalf("%d %s", answer.StatusCode, answer.body)
+				s.t.Fatalf("the change of the address with a token answered %d, want 200: %s", answer.StatusCode, answer.body)
 			}
 		},
-		"by a browser that does not wait": func(s *stack, bob *browser, path string, arrived <-chan struct{}) {
+		"by a browser that leaves before the answer": func(s *stack, bob *browser, path string, arrived <-chan struct{}) {
 			ctx, leave := context.WithCancel(s.t.Context())
 			r, err := http.NewRequestWithContext(ctx, http.MethodPut, public+path, strings.NewReader(form))
 			if err != nil {
@@ -159,10 +165,10 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 			}()
 			if answer, err := bob.client.Do(r); err == nil {
 				answer.Body.Close()
-				s.t.Fatalf("it waited: %d", answer.StatusCode)
+				s.t.Fatalf("the browser got the answer %d, want it to leave before", answer.StatusCode)
 			}
 		},
-		"of somebody who was here": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
+		"an address that alice's account had before": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
 			s.as("alice")
 			s.romm.SetEmail("alice", "alice@new.example")
 			s.romm.SetRole("alice", "user")
@@ -171,10 +177,10 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			arrived := make(chan struct{})
-			s := start(t, options{directive: rolesByMail, world: func(s *stack) {
+			s := start(t, options{directive: rolesByMail, prepare: func(s *stack) {
 				app := s.romm
 				s.rommURL = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.Method == http.MethodPut && r.Header.Get("Cookie") != "" { // RomM goes on without whoever asked
+					if r.Method == http.MethodPut && r.Header.Get("Cookie") != "" { // RomM finishes the request after its client left
 						body, _ := io.ReadAll(r.Body)
 						r.Body = io.NopCloser(strings.NewReader(string(body)))
 						close(arrived)
@@ -195,17 +201,18 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 			alice := s.browser()
 			s.problem(alice.signIn("/", "alice"), http.StatusForbidden, "link_taken")
 			if me := alice.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
-				t.Errorf("alice is %s", me.body)
+				t.Errorf("the refused sign-in made a session: RomM takes alice for %s", me.body)
 			}
 			if parked, _ := s.romm.User("bob"); parked.Role == "admin" {
-				t.Error("bob is an administrator")
+				t.Error("bob's account became an administrator's")
 			}
 		})
 	}
 }
 
-// A user takes the address of somebody who was never here. She gets nothing of
-// his, is told so, and gets in when an administrator gives it back to her.
+// The attacker takes the address of a user who has not signed in yet. The user
+// does not get the attacker's account, is told why, and gets in once an
+// administrator frees the address.
 func TestSquattedEmail(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice, bob := s.as("alice"), s.as("bob")
@@ -215,14 +222,14 @@ func TestSquattedEmail(t *testing.T) {
 		fields := append(b.csrf(), "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin")
 		answer := b.send("PUT /api/users/"+itoa(user.ID), strings.NewReader("email="+email), fields...)
 		if answer.StatusCode != http.StatusOK {
-			t.Fatalf("%d %s", answer.StatusCode, answer.body)
+			t.Fatalf("the change of the address answered %d, want 200: %s", answer.StatusCode, answer.body)
 		}
 	}
 	give(bob, "carol%40example.com")
 	page := s.browser().signIn("/", "carol")
 	s.problem(page, http.StatusForbidden, "link_taken")
 	if !strings.Contains(page.body, "give the account its own address there") {
-		t.Error("the page does not name the way out")
+		t.Error("the page does not say how to get the address back")
 	}
 	s.as("bob").wantUser("bob")
 	give(alice, "bob%40example.com")
@@ -230,7 +237,8 @@ func TestSquattedEmail(t *testing.T) {
 	s.as("bob").wantUser("bob")
 }
 
-// An account changes hands in the moment between RomM's two sign-ins, of which the second gives the role.
+// The attacker swaps two accounts between RomM's two sign-ins, of which the
+// second sets the role.
 func TestAccountSwappedDuringSignIn(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
@@ -243,12 +251,12 @@ func TestAccountSwappedDuringSignIn(t *testing.T) {
 	alice := s.browser()
 	s.problem(alice.signIn("/", "alice"), http.StatusForbidden, "link_taken")
 	if me := alice.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
-		t.Errorf("alice is %s", me.body)
+		t.Errorf("the refused sign-in made a session: RomM takes alice for %s", me.body)
 	}
 }
 
-// Where RomM's database is made anew its account numbers begin again: they are
-// no longer whose they were, and nobody gets into, or is kept out by, another's link.
+// A rebuilt RomM starts its account numbers over. An old link must neither
+// sign a user in to another user's new account nor keep a user out.
 func TestRebuiltRomM(t *testing.T) {
 	past := -time.Minute
 	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) {
@@ -265,6 +273,6 @@ func TestRebuiltRomM(t *testing.T) {
 		}
 	}
 	if all := s.romm.Users(); len(all) != 3 {
-		t.Errorf("RomM has %d users: %+v", len(all), all)
+		t.Errorf("RomM has %d users, want 3: %+v", len(all), all)
 	}
 }

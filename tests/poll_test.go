@@ -1,3 +1,5 @@
+// A client for RomM's sockets over the polling transport, for other tests.
+
 package tests
 
 import (
@@ -6,7 +8,7 @@ import (
 	"strings"
 )
 
-// poller is one of RomM's sockets over the polling transport.
+// poller is a socket of RomM over the polling transport.
 type poller struct {
 	*browser
 	target string
@@ -22,7 +24,7 @@ func (b *browser) poll(mount string) *poller {
 	}
 	text, ok := strings.CutPrefix(answer.body, "0")
 	if !ok || json.Unmarshal([]byte(text), &hello) != nil || hello.SID == "" {
-		b.t.Fatalf("the handshake of %s: %d %s", mount, answer.StatusCode, answer.body)
+		b.t.Fatalf("the handshake of %s answered %d, want a session id: %s", mount, answer.StatusCode, answer.body)
 	}
 	return &poller{b, target + "&sid=" + hello.SID}
 }
@@ -33,7 +35,8 @@ func (p *poller) send(packet string) int {
 	return p.browser.send("POST "+p.target, strings.NewReader(packet), "Content-Type", "text/plain;charset=UTF-8", "Sec-Fetch-Site", "same-origin", "Origin", public).StatusCode
 }
 
-// until asks for packets until one holds text; false when the socket is refused.
+// until polls until a packet contains text. It returns false when the socket
+// is refused.
 func (p *poller) until(text string) bool {
 	p.t.Helper()
 	for {

@@ -1,3 +1,5 @@
+// RomM's sockets over the polling transport.
+
 package tests
 
 import (
@@ -9,20 +11,20 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// Both of RomM's socket servers know who connects over polling, and polling
-// ends with the session: RomM itself would go on answering it.
+// Both of RomM's socket servers know the user of a polling socket. Polling
+// ends with the session, although RomM itself would go on.
 func TestPolling(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
 	main, netplay := b.poll("/ws"), b.poll("/netplay")
 	for _, p := range []*poller{main, netplay} {
 		if status := p.send("40"); status != http.StatusOK || !p.until("40{") {
-			t.Errorf("%s: %d", p.target, status)
+			t.Errorf("connecting %s: the packet was answered %d, want 200 and a connection", p.target, status)
 		}
 	}
 	want := []romm.Socket{{Path: "/netplay", Transport: "polling"}, {Path: "/ws", User: "alice", Transport: "polling"}}
 	if open := s.romm.Sockets(); !slices.Equal(open, want) {
-		t.Errorf("%+v", open)
+		t.Errorf("RomM has the sockets %+v, want %+v", open, want)
 	}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, public+main.target, nil)
 	if err != nil {
@@ -32,7 +34,7 @@ func TestPolling(t *testing.T) {
 	waited := make(chan int, 1)
 	go func() {
 		answer, err := b.client.Do(r)
-		if err != nil { // cut off
+		if err != nil { // aborted
 			waited <- 0
 			return
 		}
@@ -42,17 +44,17 @@ func TestPolling(t *testing.T) {
 	eventually(t, func() bool { _, arrived := s.romm.LastRequest("/ws/socket.io/"); return arrived })
 	b.fetch("POST /api/logout", "Origin", public)
 	if status := <-waited; status == http.StatusOK {
-		t.Error("a poll that waited was answered")
+		t.Error("a waiting poll was answered 200 after the sign-out, want it cut off")
 	}
 	s.quiet()
 	if status := main.send(`42["scan",{}]`); status != http.StatusUnauthorized {
-		t.Errorf("after the sign-out: %d", status)
+		t.Errorf("a packet after the sign-out answered %d, want 401", status)
 	}
 	s.untouched("a poll after the sign-out")
 }
 
-// A page of another origin, or none that says where it is, cannot speak over
-// a socket with the visitor's cookie: CORS does not cover them, and RomM takes
+// A page of another origin, or a request without an Origin, cannot use a
+// socket with the user's cookie: CORS does not cover sockets, and RomM accepts
 // any origin.
 func TestForeignSockets(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
@@ -74,33 +76,33 @@ func TestForeignSockets(t *testing.T) {
 		for _, path := range []string{"/ws/socket.io/", "/netplay/socket.io/"} {
 			lines := slices.Concat([]string{"GET " + path + "?EIO=4&transport=websocket", b.ticketCookie()}, fields, upgrade)
 			if answer := raw(t, lines...); answer.StatusCode != http.StatusForbidden {
-				t.Errorf("%s, WebSocket to %s: %d", name, path, answer.StatusCode)
+				t.Errorf("%s: a WebSocket to %s answered %d, want 403", name, path, answer.StatusCode)
 			}
 		}
 		for _, method := range []string{"GET ", "POST "} {
 			lines := append([]string{method + poll, b.ticketCookie(), "Content-Length: 0"}, fields...)
 			if answer := raw(t, lines...); answer.StatusCode != http.StatusForbidden {
-				t.Errorf("%s, polling: %d", name, answer.StatusCode)
+				t.Errorf("%s: polling answered %d, want 403", name, answer.StatusCode)
 			}
 		}
 	}
 	s.untouched("a foreign socket")
 }
 
-// engine.io joins Cookie lines with a comma, which no cookie survives: RomM
-// gets one line, however many the browser sent, with one session in it.
+// engine.io joins Cookie lines with a comma, which breaks the cookies. RomM
+// gets one line with one session, however many lines the browser sends.
 func TestOneCookieLineUpstream(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
 	answer := raw(t, "GET /ws/socket.io/?EIO=4&transport=polling", "Cookie: a=1", b.ticketCookie(), "Cookie: romm_session=stolen; b=2")
 	if answer.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("polling answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	request, _ := s.romm.LastRequest("/ws/socket.io/")
 	if lines := request.Header["Cookie"]; len(lines) != 1 || !strings.HasPrefix(lines[0], "a=1; b=2; romm_session=") || strings.Contains(lines[0], "stolen") {
-		t.Errorf("%q", lines)
+		t.Errorf("RomM got the Cookie lines %q, want one with a, b and the gate's own romm_session", lines)
 	}
 	if open := s.romm.Sockets(); len(open) != 1 || open[0].User != "alice" {
-		t.Errorf("%+v", open)
+		t.Errorf("RomM has the sockets %+v, want one of alice's", open)
 	}
 }

@@ -1,3 +1,5 @@
+// Caddy as a separate process: kills, cold starts, the access log.
+
 package tests
 
 import (
@@ -16,33 +18,34 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(caddyprocess.Main(m)) }
 
-// process is a stack whose Caddy is a process of its own, on http://localhost.
+// process is a stack with Caddy as a separate process, at http://localhost.
 type process struct {
 	*stack
 	*caddyprocess.Process
 }
 
-// launch starts stand-ins and a Caddy of its own. Authelia listens at a fixed
-// address, so that it can be away from the beginning.
+// launch starts stand-ins and a separate Caddy. Authelia has a fixed address,
+// so that it can be down from the start.
 func launch(t *testing.T, accounts []authelia.User) *process {
 	t.Helper()
 	site, within := address(t), address(t)
-	p := &process{stack: &stack{t: t, site: "http://localhost:" + port(site), storage: t.TempDir()}}
+	p := &process{stack: &stack{t: t, origin: "http://localhost:" + port(site), storage: t.TempDir()}}
 	p.standIns(accounts, within)
 	p.configure("off", "127.0.0.1", within, "")
 	return p
 }
 
-// standIns starts Authelia and RomM for accounts. RomM finds the gate at within.
+// standIns starts Authelia with these accounts, and RomM, which finds the gate
+// at within.
 func (s *stack) standIns(accounts []authelia.User, within string) {
 	portal := httptest.NewUnstartedServer(nil)
 	s.autheliaURL = "http://localhost:" + port(portal.Listener.Addr().String())
 	s.authelia = authelia.New(authelia.Options{Issuer: s.autheliaURL, Users: accounts, Clients: []authelia.Client{{
-		ID: "romm", Secret: "insecure_secret", RedirectURIs: []string{s.site + base},
+		ID: "romm", Secret: "insecure_secret", RedirectURIs: []string{s.origin + base},
 		Scopes: []string{"openid", "profile", "email"}, RequirePKCE: true, ConsentMode: "implicit",
 	}}})
 	s.romm = romm.New(romm.Options{OIDC: romm.OIDC{
-		Enabled: true, ClientID: "romm", ClientSecret: "insecure_secret", RedirectURI: s.site + base, ServerURL: "http://" + within + base,
+		Enabled: true, ClientID: "romm", ClientSecret: "insecure_secret", RedirectURI: s.origin + base, ServerURL: "http://" + within + base,
 	}})
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
 	portal.Config.Handler = s.authelia
@@ -51,8 +54,8 @@ func (s *stack) standIns(accounts []authelia.User, within string) {
 	s.rommURL = serve(s.t, s.romm)
 }
 
-// configure writes the configuration of a Caddy that listens at the address
-// bind; directive are lines of romm_oidc beside the required ones.
+// configure writes the configuration of a Caddy that listens at bind;
+// directive holds further lines of romm_oidc.
 func (p *process) configure(admin, bind, within, directive string) {
 	p.Process = caddyprocess.New(p.t, fmt.Sprintf(`{
 	admin %s
@@ -71,7 +74,7 @@ func (p *process) configure(admin, bind, within, directive string) {
 	}
 	reverse_proxy %s
 }
-`, admin, p.storage, p.site, within, bind, p.autheliaURL, p.site, base, directive, strings.TrimPrefix(p.rommURL, "http://")))
+`, admin, p.storage, p.origin, within, bind, p.autheliaURL, p.origin, base, directive, strings.TrimPrefix(p.rommURL, "http://")))
 }
 
 // address returns a free loopback address.
@@ -82,7 +85,8 @@ func address(t *testing.T) string {
 
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
 
-// 200 users are signed in; Caddy is killed and started again: all 200 are still in.
+// 200 users are signed in when Caddy is killed. After its restart all of them
+// still are.
 func TestKillAndStartAgain(t *testing.T) {
 	const n = 200
 	accounts := make([]authelia.User, n)
@@ -100,13 +104,13 @@ func TestKillAndStartAgain(t *testing.T) {
 	p.Run()
 	for i, b := range browsers {
 		if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"`+accounts[i].Name+`"`) {
-			t.Fatalf("%s: %d %s", accounts[i].Name, me.StatusCode, me.body)
+			t.Fatalf("/api/users/me as %s after the restart answered %d, want 200 with that user: %s", accounts[i].Name, me.StatusCode, me.body)
 		}
 	}
 }
 
-// Caddy starts while Authelia is away: no error, live sessions go on, and
-// signing in works within 2 s of its return.
+// Caddy starts while Authelia is down: nothing is logged as an error, live
+// sessions work, and users can sign in within 2 s of Authelia's return.
 func TestColdStartWithoutAuthelia(t *testing.T) {
 	p := launch(t, users)
 	p.Run()
@@ -118,7 +122,7 @@ func TestColdStartWithoutAuthelia(t *testing.T) {
 	for range 20 {
 		p.problem(newcomer.open("/rom/7"), http.StatusServiceUnavailable, "provider_unavailable")
 		if me := alice.fetch("/api/users/me"); me.StatusCode != http.StatusOK {
-			t.Fatalf("alice: %d %s", me.StatusCode, me.body)
+			t.Fatalf("/api/users/me as alice while Authelia is away answered %d, want 200: %s", me.StatusCode, me.body)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -126,13 +130,13 @@ func TestColdStartWithoutAuthelia(t *testing.T) {
 	up := time.Now()
 	eventually(t, func() bool { return newcomer.open("/rom/7").StatusCode == http.StatusFound })
 	if took := time.Since(up); took > 2*time.Second {
-		t.Errorf("healed after %s", took)
+		t.Errorf("signing in works %s after Authelia's return, want at most 2 s", took)
 	}
 	if answer := newcomer.signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the callback answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 	}
 	if errors := p.Logged(`"level":"error"`); len(errors) > 0 {
-		t.Errorf("errors in the log:\n%s", strings.Join(errors, "\n"))
+		t.Errorf("the log has errors, want none:\n%s", strings.Join(errors, "\n"))
 	}
 }
 

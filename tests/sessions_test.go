@@ -1,3 +1,5 @@
+// The page of a user's own sessions.
+
 package tests
 
 import (
@@ -8,19 +10,19 @@ import (
 	"testing"
 )
 
-// Somebody opens the page of their sessions, signs in, comes back to it, and
-// ends the session that they forgot elsewhere.
+// A user opens the page of their own sessions, signs in, returns to that page,
+// and ends a session that was left open elsewhere.
 func TestOwnSessionsPage(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	forgotten, bob := s.as("alice"), s.as("bob")
 	b := s.browser()
 	answer := b.signIn(base+"/session", "alice")
 	if answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != base+"/session" {
-		t.Fatalf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Fatalf("the callback answered %d to %q, want 303 to the page of sessions", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	page := b.open(base + "/session")
 	if page.StatusCode != http.StatusOK || strings.Count(page.body, "Another browser") != 1 || strings.Contains(page.body, "bob") {
-		t.Errorf("%d %s", page.StatusCode, page.body)
+		t.Errorf("the page of sessions answered %d, want 200 with one other browser and nothing about bob: %s", page.StatusCode, page.body)
 	}
 	var list struct {
 		Sessions []struct {
@@ -29,7 +31,7 @@ func TestOwnSessionsPage(t *testing.T) {
 		} `json:"sessions"`
 	}
 	if answer := b.fetch(base + "/session"); json.Unmarshal([]byte(answer.body), &list) != nil || len(list.Sessions) != 2 {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the list of sessions answered %d, want JSON with 2 sessions: %s", answer.StatusCode, answer.body)
 	}
 	id := list.Sessions[0].ID
 	if list.Sessions[0].This {
@@ -42,12 +44,12 @@ func TestOwnSessionsPage(t *testing.T) {
 	}
 	s.problem(end(bob), http.StatusNotFound, "session_unknown")
 	if !forgotten.in() {
-		t.Fatal("bob ended a session of alice")
+		t.Fatal("bob ended one of alice's sessions")
 	}
 	if answer := end(b); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != base+"/session" {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("ending an own session answered %d, want 303 back to the page of sessions: %s", answer.StatusCode, answer.body)
 	}
 	if forgotten.in() || !b.in() || !bob.in() {
-		t.Error("not the forgotten session alone has ended")
+		t.Error("want only the forgotten session ended")
 	}
 }

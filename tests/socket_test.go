@@ -1,3 +1,5 @@
+// RomM's sockets over WebSocket.
+
 package tests
 
 import (
@@ -9,14 +11,15 @@ import (
 	"golang.org/x/net/websocket"
 )
 
-// socket opens RomM's socket as a browser at origin does, and returns the connection.
+// socket opens RomM's socket like a browser at origin, and returns the
+// connection.
 func (s *stack) socket(ticket, origin string) (*websocket.Conn, error) {
 	s.t.Helper()
 	config, err := websocket.NewConfig("wss://127.0.0.1:9443/ws/socket.io/?EIO=4&transport=websocket", origin)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	config.Location.Host = "romm.example.com:9443" // the Host; it is dialed by hand
+	config.Location.Host = "romm.example.com:9443" // the Host; the test dials by itself
 	if ticket != "" {
 		config.Header.Set("Cookie", "__Host-romm_oidc="+ticket+"; romm_csrftoken=x")
 	}
@@ -33,7 +36,8 @@ func (s *stack) socket(ticket, origin string) (*websocket.Conn, error) {
 	return socket, nil
 }
 
-// until reads packets until one holds text, for at most 5 s; false at the end of the socket.
+// until reads packets until one contains text, for at most 5 s. It returns
+// false at the end of the socket.
 func until(socket *websocket.Conn, text string) bool {
 	_ = socket.SetReadDeadline(time.Now().Add(5 * time.Second))
 	for {
@@ -50,7 +54,7 @@ func until(socket *websocket.Conn, text string) bool {
 	}
 }
 
-// scan connects the socket's namespace and asks for a scan.
+// scan connects the socket's namespace and requests a scan.
 func scan(t *testing.T, socket *websocket.Conn) {
 	t.Helper()
 	for _, packet := range []string{"40", `42["scan",{}]`} {
@@ -60,8 +64,8 @@ func scan(t *testing.T, socket *websocket.Conn) {
 	}
 }
 
-// A scan runs over the socket as the RomM user who is signed in; nobody else
-// gets a socket at all.
+// A scan runs over the socket as the signed-in RomM user. Without a session,
+// the socket is refused.
 func TestScanOverTheSocket(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice, bob := s.as("alice"), s.as("bob")
@@ -70,25 +74,26 @@ func TestScanOverTheSocket(t *testing.T) {
 	}{
 		"administrator":     {alice.ticket(), public, `"scan:done"`},
 		"user":              {bob.ticket(), public, `"scan:done_ko"`},
-		"nobody":            {"", public, ""},
+		"no ticket":         {"", public, ""},
 		"foreign page":      {alice.ticket(), "https://evil.com", ""},
 		"sibling subdomain": {alice.ticket(), "https://x.example.com:9443", ""},
 	} {
 		socket, err := s.socket(c.ticket, c.origin)
 		if (err == nil) != (c.want != "") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: opening the socket: error %v, want one only if the socket is refused", name, err)
 		}
 		if err != nil {
 			continue
 		}
 		scan(t, socket)
 		if !until(socket, c.want) {
-			t.Errorf("%s: no %s", name, c.want)
+			t.Errorf("%s: the scan did not end with %s", name, c.want)
 		}
 	}
 }
 
-// A socket that opens right after RomM lost its sessions has an identity all the same.
+// A socket that opens right after RomM lost its sessions still has the user's
+// identity.
 func TestSocketAfterRomMLostItsSessions(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -102,11 +107,11 @@ func TestSocketAfterRomMLostItsSessions(t *testing.T) {
 	}
 	scan(t, socket)
 	if !until(socket, `"scan:done"`) {
-		t.Error("the socket belongs to nobody")
+		t.Error("the scan over the socket was not done, want it done as alice")
 	}
 }
 
-// The end of a session closes its sockets: RomM itself would not.
+// The end of a session closes its sockets, which RomM itself would not do.
 func TestSignOutClosesTheSocket(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -117,11 +122,11 @@ func TestSignOutClosesTheSocket(t *testing.T) {
 	b.fetch("POST /api/logout", "Origin", public)
 	began := time.Now()
 	if until(socket, "never") || time.Since(began) > 4*time.Second {
-		t.Errorf("open for %s", time.Since(began))
+		t.Errorf("the socket was open for %s after the sign-out, want at most 4 s", time.Since(began))
 	}
 }
 
-// A reload of Caddy's configuration ends no scan.
+// A reload of Caddy's configuration does not interrupt a scan.
 func TestSocketSurvivesAReload(t *testing.T) {
 	o := options{directive: rolesByMail, site: "reverse_proxy %s {\n stream_close_delay 1h\n}"}
 	s := start(t, o)
@@ -133,6 +138,6 @@ func TestSocketSurvivesAReload(t *testing.T) {
 	s.load(o)
 	scan(t, socket)
 	if !until(socket, `"scan:done"`) {
-		t.Error("the reload closed the socket")
+		t.Error("the scan after the reload was not done, want the socket still open")
 	}
 }

@@ -1,3 +1,5 @@
+// The stack that all tests of this package start, and a browser without scripts to use it.
+
 package tests
 
 import (
@@ -27,30 +29,31 @@ const (
 	base   = "/api/oauth/openid"
 )
 
-// stack is a running Caddy with the module between a stand-in Authelia and a stand-in RomM.
+// stack is a running Caddy with the module, between a stand-in Authelia and a
+// stand-in RomM. It is the harness of every test in this package.
 type stack struct {
 	t        *testing.T
 	authelia *authelia.Server
 	romm     *romm.Server
 	tester   *caddytest.Tester
-	site     string // where browsers go
+	origin   string // the public origin of RomM
 	storage  string
 
 	autheliaURL, rommURL, cert, key string
 }
 
-// options changes a stack before it starts.
+// options change a stack before it starts.
 type options struct {
 	authelia  func(*authelia.Options)
 	romm      func(*romm.Options)
-	directive string       // lines of romm_oidc beside the required ones
-	world     func(*stack) // changes the stand-ins before Caddy starts
+	directive string       // further lines of romm_oidc
+	prepare   func(*stack) // changes the stand-ins before Caddy starts
 	gate      string       // the client id of another gate; empty: romm
 	global    string       // lines of Caddy's global options
 	site      string       // lines after romm_oidc in place of the reverse_proxy; %s is RomM's address
 }
 
-// users are those of every stack.
+// users are the users of every stack.
 var users = []authelia.User{
 	{Name: "alice", Password: "alice-password", DisplayName: "Alice Example", Email: "alice@example.com", Groups: []string{"romm-admins", "romm-users"}},
 	{Name: "bob", Password: "bob-password", DisplayName: "Bob Ünïcode, Jr.", Email: "bob@example.com", Groups: []string{"romm-users"}},
@@ -61,14 +64,14 @@ var users = []authelia.User{
 
 const rolesByMail = "roles {\n admin alice@example.com\n user *\n}\n"
 
-// freshConnections keeps Caddy from using a connection to the last test's
-// stand-in, when this one's has got the same port.
+// freshConnections keeps Caddy from reusing a connection to the previous
+// test's stand-in when the new one has the same port.
 const freshConnections = "transport http {\n keepalive off\n}"
 
-// start starts a stack. Caddy itself is shared by all tests of this package.
+// start starts a stack. All tests of this package share one Caddy.
 func start(t *testing.T, o options) *stack {
 	t.Helper()
-	s := &stack{t: t, storage: t.TempDir(), site: public}
+	s := &stack{t: t, storage: t.TempDir(), origin: public}
 	ao := authelia.Options{
 		Issuer: issuer, CookieDomain: "example.com", Users: users,
 		Clients: []authelia.Client{{
@@ -93,15 +96,16 @@ func start(t *testing.T, o options) *stack {
 	s.rommURL = serve(t, s.romm)
 	s.cert, s.key = caddyprocess.Certificate(t, "romm.example.com", "auth.example.com")
 	s.tester = caddytest.NewTester(t)
-	if o.world != nil {
-		o.world(s)
+	if o.prepare != nil {
+		o.prepare(s)
 	}
-	s.unload() // the gate of the last test
+	s.unload() // the gate of the previous test
 	s.load(o)
 	return s
 }
 
-// unload takes the site out of Caddy, and with it all that the gate has in memory.
+// unload removes the site from Caddy, together with everything that the gate
+// has in memory.
 func (s *stack) unload() {
 	s.t.Helper()
 	s.tester.InitServer("{\n\tadmin localhost:2999\n\tgrace_period 1ns\n}\n", "caddyfile")
@@ -114,7 +118,7 @@ func serve(t *testing.T, h http.Handler) string {
 	return server.URL
 }
 
-// load loads the configuration of o into Caddy: at first start, and as a reload.
+// load loads the configuration of o into Caddy, at the start and as a reload.
 func (s *stack) load(o options) {
 	s.t.Helper()
 	client := o.gate
@@ -159,17 +163,18 @@ func (s *stack) load(o options) {
 }
 `, s.storage, public, inside, s.cert, s.key, issuer, s.autheliaURL, base, o.directive, site,
 		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global), "caddyfile")
-	// A connection from before may still be served by what was loaded before.
+	// An old connection may still be served by the old configuration.
 	transport.CloseIdleConnections()
 }
 
-// browser is a browser without scripts: a cookie jar, no redirects followed by itself.
+// browser is a browser without scripts: it has a cookie jar and does not
+// follow redirects.
 type browser struct {
 	*stack
 	client *http.Client
 }
 
-// browser returns a new one.
+// browser returns a new browser.
 func (s *stack) browser() *browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -181,10 +186,11 @@ func (s *stack) browser() *browser {
 	}}
 }
 
-// transport dials every host at this machine, as a browser with a hosts file would.
+// transport dials this machine for every host, like a browser with a hosts
+// file.
 var transport = caddytest.CreateTestingTransport()
 
-// response is an answer that was read to its end.
+// response is an answer with its whole body.
 type response struct {
 	*http.Response
 	body string
@@ -203,7 +209,7 @@ func (b *browser) send(target string, body io.Reader, fields ...string) response
 		method, at = http.MethodGet, target
 	}
 	if strings.HasPrefix(at, "/") {
-		at = b.site + at
+		at = b.origin + at
 	}
 	r, err := http.NewRequestWithContext(b.t.Context(), method, at, body)
 	if err != nil {
@@ -228,13 +234,13 @@ func (b *browser) send(target string, body io.Reader, fields ...string) response
 	return response{answer, string(content)}
 }
 
-// open navigates to target as a browser's address bar does.
+// open navigates to target, like a browser's address bar.
 func (b *browser) open(target string) response {
 	b.t.Helper()
 	return b.do(target, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none", "Accept", "text/html")
 }
 
-// fetch asks as a script of the site does.
+// fetch sends a request like a script of the site.
 func (b *browser) fetch(target string, fields ...string) response {
 	b.t.Helper()
 	return b.do(target, append([]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin"}, fields...)...)
@@ -245,7 +251,7 @@ func (b *browser) callback(target, user string) string {
 	b.t.Helper()
 	answer := b.open(target)
 	if answer.StatusCode != http.StatusFound {
-		b.t.Fatalf("opening %s: %d %s", target, answer.StatusCode, answer.body)
+		b.t.Fatalf("opening %s answered %d, want 302 to Authelia: %s", target, answer.StatusCode, answer.body)
 	}
 	location, err := b.authelia.SignIn(b.client, answer.Header.Get("Location"), user, user+"-password")
 	if err != nil {
@@ -265,12 +271,12 @@ func (s *stack) as(user string) *browser {
 	s.t.Helper()
 	b := s.browser()
 	if answer := b.signIn("/", user); answer.StatusCode != http.StatusSeeOther {
-		s.t.Fatalf("signing in as %s: %d %s", user, answer.StatusCode, answer.body)
+		s.t.Fatalf("signing in as %s: the callback answered %d, want 303: %s", user, answer.StatusCode, answer.body)
 	}
 	return b
 }
 
-// csrf returns the header field that RomM's own page sends with what changes something.
+// csrf returns the header fields that RomM's own page sends with a write.
 func (b *browser) csrf() []string {
 	b.t.Helper()
 	b.fetch("/api/heartbeat")
@@ -283,7 +289,7 @@ func (b *browser) csrf() []string {
 			return []string{"X-Csrftoken", c.Value, "Origin", public}
 		}
 	}
-	b.t.Fatal("no CSRF cookie")
+	b.t.Fatal("the browser has no CSRF cookie of RomM")
 	return nil
 }
 
@@ -295,16 +301,16 @@ func (s *stack) problem(answer response, status int, code string) {
 		s.t.Errorf("got %d, want %d %s:\n%s", answer.StatusCode, status, code, answer.body)
 	}
 	if !strings.Contains(answer.body, "href=") && !strings.Contains(answer.body, "<button") {
-		s.t.Error("the page has no way forward")
+		s.t.Error("the page has neither a link nor a button")
 	}
 }
 
-// eventually waits until ok, at most 5 s.
+// eventually waits until ok returns true, for at most 5 s.
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it did not come to be")
+			t.Fatal("the condition was not met within 5 s")
 		}
 	}
 }

@@ -1,3 +1,5 @@
+// Downloads, uploads and streams: nothing is buffered, and the end of a session aborts them.
+
 package tests
 
 import (
@@ -22,7 +24,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// protocols are the clients of a signed-in browser, over each HTTP that a test can speak.
+// protocols returns HTTP clients for a signed-in browser, one for each version
+// of HTTP.
 func (b *browser) protocols() map[string]*http.Client {
 	b.t.Helper()
 	http1 := transport.Clone()
@@ -36,13 +39,13 @@ func (b *browser) protocols() map[string]*http.Client {
 	}
 }
 
-// streaming is an answer that may still be written.
+// streaming is an answer that RomM may still be writing.
 type streaming struct {
 	*bufio.Reader
 	head *http.Response
 }
 
-// stream sends a request and returns the answer while it is still being written.
+// stream sends a request and returns the answer before it is complete.
 func (b *browser) stream(client *http.Client, target string) streaming {
 	b.t.Helper()
 	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, public+target, nil)
@@ -57,8 +60,8 @@ func (b *browser) stream(client *http.Client, target string) streaming {
 	return streaming{bufio.NewReader(answer.Body), answer}
 }
 
-// frugal runs do and fails if the heap of everything here, client and both
-// servers, grows by more than 48 MiB meanwhile.
+// frugal runs do, and fails the test if the heap of this process, which holds
+// the client and both servers, grows by more than 48 MiB meanwhile.
 func frugal(t *testing.T, do func()) {
 	t.Helper()
 	var before, now runtime.MemStats
@@ -76,7 +79,7 @@ func frugal(t *testing.T, do func()) {
 		select {
 		case <-done:
 			if grown := int64(peak) - int64(before.HeapInuse); grown > 48<<20 {
-				t.Errorf("the heap grew by %d MiB", grown>>20)
+				t.Errorf("the heap grew by %d MiB, want at most 48", grown>>20)
 			}
 			return
 		case <-ticker.C:
@@ -86,7 +89,7 @@ func frugal(t *testing.T, do func()) {
 	}
 }
 
-// A big download streams through, whole and in parts.
+// A large download is streamed, as a whole and in ranges.
 func TestBigDownload(t *testing.T) {
 	const size = 256 << 20
 	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.ContentSize = 1 << 40 }})
@@ -98,7 +101,7 @@ func TestBigDownload(t *testing.T) {
 	frugal(t, func() {
 		answer := b.stream(b.client, "/api/roms/download")
 		if n, err := io.Copy(io.Discard, answer); n != size || err != nil {
-			t.Errorf("%d bytes, %v", n, err)
+			t.Errorf("downloaded %d bytes, want %d; error: %v", n, size, err)
 		}
 	})
 	// The last bytes of a terabyte.
@@ -109,7 +112,7 @@ func TestBigDownload(t *testing.T) {
 	_, _ = io.ReadFull(content, want)
 	if answer.StatusCode != http.StatusPartialContent || answer.body != string(want) ||
 		answer.Header.Get("Content-Range") != "bytes 1099511626776-1099511627775/1099511627776" {
-		t.Errorf("%d %v", answer.StatusCode, answer.Header)
+		t.Errorf("the last bytes of the file are answered %d, want 206 with exactly these; header: %v", answer.StatusCode, answer.Header)
 	}
 }
 
@@ -121,25 +124,26 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// HEAD, and a copy that is still good, cost no body and lose no field.
+// HEAD and conditional requests are answered without content, and keep their
+// header fields.
 func TestConditionalDownload(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
 	const target = "/api/roms/1/content/demo.nes"
 	head := b.do("HEAD " + target)
 	if head.StatusCode != http.StatusOK || head.ContentLength != 1<<20 || head.Header.Get("Accept-Ranges") != "bytes" || head.Header.Get("ETag") == "" {
-		t.Errorf("%d %d %v", head.StatusCode, head.ContentLength, head.Header)
+		t.Errorf("HEAD answered %d with a length of %d, want 200 and 1 MiB with Accept-Ranges and ETag; header: %v", head.StatusCode, head.ContentLength, head.Header)
 	}
 	if answer := b.do(target, "Range", "bytes=0-9", "If-Range", `"another"`); answer.StatusCode != http.StatusOK {
-		t.Errorf("a part of another file: %d", answer.StatusCode)
+		t.Errorf("a range of another version of the file answered %d, want 200 with the whole file", answer.StatusCode)
 	}
 	if answer := b.do(target, "If-None-Match", head.Header.Get("ETag")); answer.StatusCode != http.StatusNotModified || answer.body != "" {
-		t.Errorf("%d, %d bytes", answer.StatusCode, len(answer.body))
+		t.Errorf("a current copy is answered %d with %d bytes, want 304 without content", answer.StatusCode, len(answer.body))
 	}
 }
 
-// A chunk of 64 MiB is uploaded without being kept anywhere on the way: RomM
-// has the beginning before the end was sent.
+// An upload of 64 MiB is not buffered on the way: RomM gets its beginning
+// before the client has sent its end.
 func TestUploadIsNotBuffered(t *testing.T) {
 	const chunk = 64 << 20
 	s := start(t, options{directive: rolesByMail})
@@ -148,7 +152,7 @@ func TestUploadIsNotBuffered(t *testing.T) {
 	frugal(t, func() {
 		answer := b.send("PUT /api/roms/upload/1", io.LimitReader(zeros{}, chunk), fields...)
 		if answer.StatusCode != http.StatusOK || s.romm.UploadedBytes() != chunk {
-			t.Errorf("%d %s", answer.StatusCode, answer.body)
+			t.Errorf("the upload answered %d, want 200 and the whole chunk in RomM: %s", answer.StatusCode, answer.body)
 		}
 	})
 	arrived := make(chan struct{})
@@ -165,12 +169,12 @@ func TestUploadIsNotBuffered(t *testing.T) {
 		_ = rest.Close()
 	}()
 	if answer := b.send("PUT /api/roms/upload/2", body, fields...); answer.body != "the rest" {
-		t.Errorf("%d %q", answer.StatusCode, answer.body)
+		t.Errorf("the upload answered %d %q, want RomM's answer to the rest", answer.StatusCode, answer.body)
 	}
 }
 
-// A client that asks before it uploads is spared the upload where nobody is
-// signed in.
+// A client that sends Expect: 100-continue is refused before it uploads, if it
+// is not signed in.
 func TestExpectContinue(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -186,13 +190,13 @@ func TestExpectContinue(t *testing.T) {
 	}
 	answer, _ := ask()
 	if line, err := answer.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 401 ") {
-		t.Errorf("nobody: %q %v", line, err)
+		t.Errorf("an upload without a session is answered %q, want 401; error: %v", line, err)
 	}
 	answer, conn := ask(b.ticketCookie()+"; romm_csrftoken="+fields[1], "X-Csrftoken: "+fields[1], "Origin: "+public)
 	if line, err := answer.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
-		t.Fatalf("alice: %q %v", line, err)
+		t.Fatalf("an upload as alice is answered %q, want 100; error: %v", line, err)
 	}
-	for line := ""; line != "\r\n"; { // RomM's own 100 has header fields, and may be the first to arrive
+	for line := ""; line != "\r\n"; { // RomM's own 100 has header fields, and may arrive first
 		var err error
 		if line, err = answer.ReadString('\n'); err != nil {
 			t.Fatal(err)
@@ -200,7 +204,7 @@ func TestExpectContinue(t *testing.T) {
 	}
 	_, _ = io.WriteString(conn, "game")
 	final := &http.Response{}
-	for final.StatusCode < http.StatusOK { // the other 100 arrives too
+	for final.StatusCode < http.StatusOK { // the other 100 arrives as well
 		var err error
 		if final, err = http.ReadResponse(answer, nil); err != nil {
 			t.Fatal(err)
@@ -208,12 +212,12 @@ func TestExpectContinue(t *testing.T) {
 		_ = final.Body.Close()
 	}
 	if final.StatusCode != http.StatusOK || s.romm.UploadedBytes() != 4 {
-		t.Errorf("%d, %d bytes", final.StatusCode, s.romm.UploadedBytes())
+		t.Errorf("the upload answered %d and RomM got %d bytes, want 200 and 4", final.StatusCode, s.romm.UploadedBytes())
 	}
 }
 
-// An archive that RomM makes as it goes, its log, and a long poll: what RomM
-// flushes arrives at once, and the end of the session ends all of it.
+// RomM streams an archive or its log: each part arrives as soon as RomM
+// flushes it, and the end of the session aborts the response.
 func TestStreams(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		for name, kind := range map[string]string{"archive": "application/zip", "events": "text/event-stream"} {
@@ -230,7 +234,7 @@ func TestStreams(t *testing.T) {
 						if err := control.Flush(); err != nil {
 							t.Error(err)
 						}
-						select { // nothing more before this was read
+						select { // send the next part once the client has read this one
 						case <-read:
 						case <-r.Context().Done():
 							return
@@ -246,16 +250,16 @@ func TestStreams(t *testing.T) {
 				client := b.protocols()[protocol]
 				answer := b.stream(client, "/api/roms/download")
 				if answer.head.Proto != protocol {
-					t.Fatalf("it speaks %s", answer.head.Proto)
+					t.Fatalf("the answer came over %s, want %s", answer.head.Proto, protocol)
 				}
 				for i := range 3 {
 					if line, err := answer.ReadString('\n'); line != fmt.Sprintf("part %d\n", i) {
-						t.Fatalf("%q %v", line, err)
+						t.Fatalf("the archive's next line is %q, want part %d; error: %v", line, i, err)
 					}
 					read <- struct{}{}
 				}
 				if _, err := answer.ReadByte(); !errors.Is(err, io.EOF) || answer.head.Trailer.Get("Checksum") != "0" {
-					t.Errorf("%v, trailer %v", err, answer.head.Trailer)
+					t.Errorf("the answer ended with the error %v and the trailer %v, want EOF and Checksum: 0", err, answer.head.Trailer)
 				}
 
 				answer = b.stream(client, "/api/roms/download?endless")
@@ -265,7 +269,7 @@ func TestStreams(t *testing.T) {
 				}
 				b.fetch("POST /api/logout", "Origin", public)
 				if rest, err := io.ReadAll(answer); err == nil {
-					t.Errorf("it ended as if it were whole: %q", rest)
+					t.Errorf("the answer came to a proper end after the sign-out, want it cut off: %q", rest)
 				}
 				eventually(t, cut.Load)
 			})
@@ -273,7 +277,7 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// A long poll that waits is ended with its session, over each HTTP.
+// A pending long poll ends with its session, over each version of HTTP.
 func TestLongPollEndsWithItsSession(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(protocol, func(t *testing.T) {
@@ -310,7 +314,7 @@ func TestLongPollEndsWithItsSession(t *testing.T) {
 			select {
 			case <-cut:
 			case <-time.After(5 * time.Second):
-				t.Error("RomM still waits")
+				t.Error("the poll at RomM is still open 5 s after the sign-out")
 			}
 			if err := <-ended; err != nil && strings.Contains(err.Error(), "it was answered") {
 				t.Error(err)
@@ -319,7 +323,7 @@ func TestLongPollEndsWithItsSession(t *testing.T) {
 	}
 }
 
-// An upload that is under way ends with its session.
+// An upload in flight ends with its session.
 func TestUploadEndsWithItsSession(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -348,26 +352,27 @@ func TestUploadEndsWithItsSession(t *testing.T) {
 	select {
 	case err := <-cut:
 		if err == nil {
-			t.Error("RomM takes it for whole")
+			t.Error("RomM read the upload to its end, want it cut off")
 		}
 	case <-time.After(5 * time.Second):
-		t.Error("it goes on")
+		t.Error("the upload to RomM is still open 5 s after the sign-out")
 	}
 }
 
-// What a handler behind the gate copies reaches the server's own ReadFrom,
-// through Caddy's writers and ours: the way to sendfile is open.
+// A handler behind the gate can copy a file to the client through Caddy's
+// response writers and ours with the server's own ReadFrom, which allows
+// sendfile.
 func TestSendfileReachesTheServer(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, site: "handle /copied {\n readfrom_probe\n}\nhandle {\n reverse_proxy %s {\n" + freshConnections + "\n}\n}"})
 	b := s.as("alice")
 	b.client = b.protocols()["HTTP/1.1"]
 	answer := b.fetch("/copied")
 	if answer.StatusCode != http.StatusOK || !strings.Contains(probed.Load().(string), "net/http.(*response).ReadFrom") {
-		t.Errorf("%d, copied by\n%s", answer.StatusCode, probed.Load())
+		t.Errorf("the copy answered %d, want 200 with the server's ReadFrom in the stack:\n%s", answer.StatusCode, probed.Load())
 	}
 }
 
-// probed is the call stack below which the probe's content was read.
+// probed is the call stack that read the probe's content.
 var probed atomic.Value
 
 func init() {
@@ -379,7 +384,8 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("readfrom_probe", httpcaddyfile.Before, "reverse_proxy")
 }
 
-// readFromProbe copies content to the answer and sees who reads it.
+// readFromProbe copies content to the response and records which code reads
+// it.
 type readFromProbe struct{}
 
 func (readFromProbe) CaddyModule() caddy.ModuleInfo {

@@ -1,3 +1,5 @@
+// Every behaviour of README.md's table against every supported release of RomM.
+
 package tests
 
 import (
@@ -14,15 +16,15 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// release is a RomM that the suite runs against.
+// release is a RomM release that the suite runs against.
 type release struct {
 	name    string // the column's heading
 	version string
-	denied  int  // what its page understands as signed out
-	roles   bool // it can be told of roles
-	signed  bool // its session is a signed cookie, and ends when it began to
-	owned   bool // a socket belongs to somebody
-	formAPI bool // a profile is changed by a form, before by the query
+	denied  int  // the status that its page understands as signed out
+	roles   bool // it supports roles
+	signed  bool // its session is a signed cookie with a fixed end
+	owned   bool // a socket belongs to a user
+	formAPI bool // a form changes a profile; before, the query did
 }
 
 var releases = []release{
@@ -34,7 +36,7 @@ var releases = []release{
 	{name: "5.2", version: "5.2.0", denied: 401, roles: true, owned: true, formAPI: true},
 }
 
-// atLeast reports whether v is not older than the column called name.
+// atLeast reports whether v is the release called name, or a later one.
 func (v release) atLeast(name string) bool {
 	reached := false
 	for _, other := range releases {
@@ -46,14 +48,14 @@ func (v release) atLeast(name string) bool {
 	return false
 }
 
-// behaviour is a row of the README's table.
+// behaviour is a row of README.md's table.
 type behaviour struct {
 	name string
-	cell func(release) string // what the table says, "" for yes; "–" where RomM has no such thing
+	cell func(release) string // the table's cell, "" for yes; "–" where RomM lacks the feature
 	run  func(trial)
 }
 
-// from says that a thing came with the release called name.
+// from returns the cells of a feature that came with the release called name.
 func from(name string) func(release) string {
 	return func(v release) string {
 		if v.atLeast(name) {
@@ -120,7 +122,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestVersionTable: the README says what TestVersions runs, no more and no less.
+// README.md's table matches what TestVersions runs.
 func TestVersionTable(t *testing.T) {
 	document, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -145,7 +147,7 @@ func TestVersionTable(t *testing.T) {
 		})
 	}
 	if !strings.Contains(string(document), "\n"+table.String()+"\n") {
-		t.Errorf("README.md does not have this table:\n%s", table.String())
+		t.Errorf("README.md lacks this table:\n%s", table.String())
 	}
 }
 
@@ -155,7 +157,7 @@ type trial struct {
 	release
 }
 
-// start starts a stack with a RomM of the release that has an administrator.
+// start starts a stack with a RomM of this release that has an administrator.
 func (t trial) start(change ...func(*romm.Options)) *stack {
 	t.Helper()
 	s := t.startFresh(change...)
@@ -166,7 +168,7 @@ func (t trial) start(change ...func(*romm.Options)) *stack {
 	return s
 }
 
-// startFresh starts a stack with a RomM of the release without users.
+// startFresh starts a stack with a RomM of this release that has no users.
 func (t trial) startFresh(change ...func(*romm.Options)) *stack {
 	t.Helper()
 	o := options{romm: func(o *romm.Options) {
@@ -184,15 +186,15 @@ func (t trial) startFresh(change ...func(*romm.Options)) *stack {
 	return start(t.T, o)
 }
 
-// wantUser fails unless RomM takes b's visitor for user.
+// wantUser fails the test unless RomM serves b as user.
 func (b *browser) wantUser(user string) {
 	b.t.Helper()
 	if me := b.fetch("/api/users/me"); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"`+user+`"`) {
-		b.t.Errorf("%d %s, want %s", me.StatusCode, me.body, user)
+		b.t.Errorf("/api/users/me answered %d, want 200 with the user %s: %s", me.StatusCode, user, me.body)
 	}
 }
 
-// save saves a game as RomM's page does, with the token that it finds.
+// save saves a game like RomM's page, with RomM's CSRF token.
 func (b *browser) save() response {
 	b.t.Helper()
 	return b.fetch("POST /api/saves", b.csrf()...)
@@ -204,12 +206,12 @@ func deepLink(t trial) {
 	for _, target := range []string{"/rom/7?tab=saves&q=a%20b", "/rom/7/ejs", "/pair/device?user_code=AB-12", "/api/roms/1/content/demo.nes?x=%2F"} {
 		b = s.browser()
 		if answer := b.signIn(target, "alice"); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != target {
-			t.Errorf("%s: %d %s", target, answer.StatusCode, answer.Header.Get("Location"))
+			t.Errorf("the callback answered %d to %q, want 303 to %s", answer.StatusCode, answer.Header.Get("Location"), target)
 		}
 	}
 	b.wantUser("alice")
 	if answer := b.open("/rom/7/ejs"); answer.Header.Get("Cross-Origin-Embedder-Policy") != "require-corp" {
-		t.Errorf("the player is not isolated: %v", answer.Header)
+		t.Errorf("the player's page lacks Cross-Origin-Embedder-Policy: require-corp: %v", answer.Header)
 	}
 }
 
@@ -217,7 +219,7 @@ func loginRoute(t trial) {
 	s := t.start()
 	b := s.browser()
 	if answer := b.signIn("/login?next="+url.QueryEscape("/rom/7?tab=saves"), "alice"); answer.Header.Get("Location") != "/rom/7?tab=saves" {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the callback answered %d to %q, want a redirect to /rom/7?tab=saves", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	button := func(b *browser, referer string) response {
 		return b.do("/api/login/openid", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Referer", public+referer)
@@ -229,11 +231,11 @@ func loginRoute(t trial) {
 		t.Fatal(err)
 	}
 	if answer = b.open(location); answer.Header.Get("Location") != "/rom/9" {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the callback answered %d to %q, want a redirect to /rom/9", answer.StatusCode, answer.Header.Get("Location"))
 	}
-	// Who is signed in already goes straight back.
+	// A signed-in user goes straight back.
 	if answer = button(b, "/login?next=%2From%2F10"); answer.Header.Get("Location") != "/rom/10" {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the login route answered a signed-in user %d to %q, want a redirect to /rom/10", answer.StatusCode, answer.Header.Get("Location"))
 	}
 }
 
@@ -244,14 +246,14 @@ func backAfterSignIn(t trial) {
 	b.open(callback)
 	s.romm.ForgetRequests()
 	if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther || !strings.HasPrefix(answer.Header.Get("Location"), "/") {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the callback, opened again, answered %d to %q, want 303 to a page of RomM", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	if answer := b.open(base + "?code=x&state=spent"); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/" {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("a callback with an unknown state answered %d to %q, want 303 to /", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	for _, r := range s.romm.Requests() {
 		if strings.HasPrefix(r.Path, base) {
-			t.Errorf("%s reached RomM, which answers 500", r.Path)
+			t.Errorf("%s reached RomM, which answers it with 500", r.Path)
 		}
 	}
 	b.wantUser("alice")
@@ -261,7 +263,7 @@ func scriptDenied(t trial) {
 	b := t.start().browser()
 	for _, target := range []string{"/api/users/me", "/api/config", "POST /api/saves"} {
 		if answer := b.fetch(target); answer.StatusCode != t.denied || !strings.Contains(answer.body, `"detail":"Not authenticated"`) {
-			t.Errorf("%s: %d %s", target, answer.StatusCode, answer.body)
+			t.Errorf("%s without a session answered %d, want %d as RomM answers it: %s", target, answer.StatusCode, t.denied, answer.body)
 		}
 	}
 }
@@ -271,10 +273,10 @@ func anonymousHeartbeat(t trial) {
 	b := s.browser()
 	answer := b.fetch("/api/heartbeat", "Authorization", "Bearer junk", "Cookie", "romm_session=stolen")
 	if answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, `"VERSION":"`+t.version+`"`) {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the heartbeat answered %d, want 200 with RomM's version: %s", answer.StatusCode, answer.body)
 	}
 	if request, _ := s.romm.LastRequest("/api/heartbeat"); request.Header.Get("Cookie") != "" || request.Header.Get("Authorization") != "" {
-		t.Errorf("RomM saw %v", request.Header)
+		t.Errorf("RomM got the header %v, want no credentials of the client", request.Header)
 	}
 }
 
@@ -283,7 +285,7 @@ func brandFiles(t trial) {
 	for target, dest := range map[string]string{"/site.webmanifest": "manifest", "/manifest.webmanifest": "manifest", "HEAD /favicon.ico": "image", "/android-chrome-512x512.png": "image"} {
 		answer := b.do(target, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", dest, "Sec-Fetch-Site", "same-origin")
 		if kind := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusOK || !strings.HasPrefix(kind, "image/") && kind != "application/manifest+json" {
-			t.Errorf("%s: %d %s", target, answer.StatusCode, kind)
+			t.Errorf("%s answered %d with the type %q, want 200 with an image or a manifest", target, answer.StatusCode, kind)
 		}
 	}
 }
@@ -294,16 +296,16 @@ func firstSave(t trial) {
 	b.csrf() // a token from before the sign-in
 	b.signIn("/", "alice")
 	if answer := b.save(); answer.StatusCode/100 != 2 || s.romm.SaveCount() != 1 {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("a save after the sign-in answered %d, want success and one save: %s", answer.StatusCode, answer.body)
 	}
 	if answer := b.fetch("POST /api/saves", "Origin", public); answer.StatusCode != http.StatusForbidden || s.romm.SaveCount() != 1 {
-		t.Errorf("without RomM's token: %d", answer.StatusCode)
+		t.Errorf("a write without RomM's CSRF token answered %d, want 403", answer.StatusCode)
 	}
 	b.fetch("POST /api/logout", "Origin", public)
-	b.csrf() // one from between
+	b.csrf() // RomM's token from between the sign-ins
 	b.signIn("/", "alice")
 	if answer := b.save(); answer.StatusCode/100 != 2 {
-		t.Errorf("after a sign-out: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("a save after the sign-out answered %d, want a refusal: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -315,7 +317,7 @@ func userSwitch(t trial) {
 	b.signIn(base+"/login", "bob")
 	b.wantUser("bob")
 	if answer := b.save(); answer.StatusCode/100 != 2 || s.romm.SaveCount() != 2 {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("a save after bob's sign-in answered %d, want success and two saves: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -323,7 +325,7 @@ func scanOverWebSocket(t trial) {
 	s := t.start()
 	for user, want := range map[string]string{"alice": `"scan:done"`, "bob": `"scan:done_ko"`} {
 		if !t.owned {
-			want = `"scan:done"` // RomM asks nobody who they are
+			want = `"scan:done"` // this RomM does not check the user of a socket
 		}
 		socket, err := s.socket(s.as(user).ticket(), public)
 		if err != nil {
@@ -331,12 +333,12 @@ func scanOverWebSocket(t trial) {
 		}
 		scan(t.T, socket)
 		if !until(socket, want) {
-			t.Errorf("%s: no %s", user, want)
+			t.Errorf("%s: the scan did not end with %s", user, want)
 		}
 	}
 	request, _ := s.romm.LastRequest("/ws/socket.io/")
 	if lines := request.Header["Cookie"]; len(lines) != 1 || strings.Count(lines[0], "romm_session=") != 1 {
-		t.Errorf("Cookie: %q", lines)
+		t.Errorf("RomM got the Cookie lines %q, want one with one romm_session", lines)
 	}
 }
 
@@ -347,7 +349,7 @@ func scanOverPolling(t trial) {
 	p.send("40")
 	p.send(`42["scan",{}]`)
 	if !p.until(`"scan:done"`) {
-		t.Error("no scan")
+		t.Error("the scan over polling was not done")
 	}
 }
 
@@ -355,11 +357,11 @@ func noSocket(t trial) {
 	s := t.start()
 	s.quiet()
 	if _, err := s.socket("", public); err == nil {
-		t.Error("a WebSocket was opened")
+		t.Error("a WebSocket without a session was opened, want a refusal")
 	}
 	for _, mount := range []string{"/ws", "/netplay"} {
 		if answer := s.browser().fetch(mount + "/socket.io/?EIO=4&transport=polling"); answer.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %d", mount, answer.StatusCode)
+			t.Errorf("%s without a session answered %d, want 401", mount, answer.StatusCode)
 		}
 	}
 	s.untouched("a socket without a session")
@@ -375,15 +377,16 @@ func signOutByButton(t trial) {
 	ticket := b.ticket()
 	answer := b.fetch("POST /api/logout", "Origin", public)
 	if answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "/logout?rd=") || answer.Header.Get("Clear-Site-Data") != `"cache"` {
-		t.Errorf("%d %s %v", answer.StatusCode, answer.body, answer.Header)
+		t.Errorf("the sign-out answered %d, want 200 with Authelia's sign-out and Clear-Site-Data: %s; header: %v", answer.StatusCode, answer.body, answer.Header)
 	}
 	wantSignedOut(t.T, s, ticket)
 	if until(socket, "never") {
-		t.Error("the socket is open")
+		t.Error("the socket is open after the sign-out")
 	}
-	// RomM before 4.8 does not follow the address; its login page must not sign in again.
+	// RomM before 4.8 does not follow the address. Its login page must not
+	// sign in again.
 	if answer = b.open("/api/login/openid"); !strings.HasPrefix(answer.Header.Get("Location"), issuer+"/logout?rd=") {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("RomM's login route answered %d to %q, want a redirect to Authelia's sign-out", answer.StatusCode, answer.Header.Get("Location"))
 	}
 }
 
@@ -393,18 +396,19 @@ func signOutByHand(t trial) {
 	ticket := b.ticket()
 	answer := b.open(base + "/logout")
 	if answer.StatusCode != http.StatusSeeOther || !strings.HasPrefix(answer.Header.Get("Location"), issuer+"/logout?rd=") {
-		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Location"))
+		t.Errorf("the sign-out link answered %d to %q, want 303 to Authelia's sign-out", answer.StatusCode, answer.Header.Get("Location"))
 	}
 	wantSignedOut(t.T, s, ticket)
 }
 
-// wantSignedOut fails if ticket opens anything, or RomM has kept the session.
+// wantSignedOut fails the test if ticket is still valid, or RomM has kept the
+// session.
 func wantSignedOut(t *testing.T, s *stack, ticket string) {
 	t.Helper()
 	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
-		t.Errorf("the old ticket gives %d", answer.StatusCode)
+		t.Errorf("the old ticket is answered %d, want 4xx", answer.StatusCode)
 	}
-	eventually(t, func() bool { // it is told beside the request
+	eventually(t, func() bool { // the gate signs out of RomM in the background
 		request, _ := s.romm.LastRequest("/api/logout")
 		return request.User == "alice" && s.romm.Sessions() == 0
 	})
@@ -416,18 +420,18 @@ func restarted(t trial) {
 	token := writer.csrf()
 	s.romm.Down()
 	if answer := reader.fetch("/api/roms"); answer.StatusCode != http.StatusBadGateway {
-		t.Errorf("while RomM is away: %d", answer.StatusCode)
+		t.Errorf("a request while RomM is away answered %d, want 502", answer.StatusCode)
 	}
 	s.romm.Restart()
 	s.romm.Up()
 	if answer := writer.fetch("POST /api/saves", token...); answer.StatusCode/100 != 2 {
-		t.Errorf("save: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("a save after RomM's restart answered %d, want success: %s", answer.StatusCode, answer.body)
 	}
 	reader.wantUser("alice")
 }
 
-// A RomM before 4.5 that was given no secret key signs with another one after
-// a restart, and does not say that it knows a session no more.
+// RomM before 4.5 without a configured secret key signs with a new key after a
+// restart, and does not report that a session is unknown.
 func TestRestartWithAnotherKey(t *testing.T) {
 	for _, v := range releases {
 		if !v.signed {
@@ -439,9 +443,9 @@ func TestRestartWithAnotherKey(t *testing.T) {
 		b.fetch("/api/roms")
 		s.romm.Restart()
 		s.romm.Up()
-		b.client.Jar = jarWithout(b, "romm_csrftoken") // its page drops it at the first 403
+		b.client.Jar = jarWithout(b, "romm_csrftoken") // RomM's page drops it at the first 403
 		if answer := b.open("/api/login/openid"); answer.Header.Get("Location") != "/" {
-			t.Errorf("%s: %d %s", v.name, answer.StatusCode, answer.Header.Get("Location"))
+			t.Errorf("RomM %s: the login route answered %d to %q, want a redirect to /", v.name, answer.StatusCode, answer.Header.Get("Location"))
 		}
 		b.wantUser("alice")
 	}
@@ -451,14 +455,14 @@ func expired(t trial) {
 	var lapsed atomic.Bool
 	s := t.start(func(o *romm.Options) {
 		o.Now = func() time.Time {
-			if lapsed.CompareAndSwap(true, false) { // for the check of the session alone
+			if lapsed.CompareAndSwap(true, false) { // only for the check of the session
 				return time.Now().AddDate(0, 0, 15)
 			}
 			return time.Now()
 		}
 	})
 	b := s.as("alice")
-	if t.signed { // it ends when it began to, used or not
+	if t.signed { // the session has a fixed end
 		lapsed.Store(true)
 	} else {
 		s.romm.DropSessions()
@@ -466,7 +470,7 @@ func expired(t trial) {
 	s.romm.ForgetRequests()
 	b.wantUser("alice")
 	if _, again := s.romm.LastRequest("/api/login/openid"); !again {
-		t.Error("the session did not end")
+		t.Error("the gate did not sign in to RomM again, want RomM's session ended")
 	}
 }
 
@@ -484,7 +488,7 @@ func upgraded(t trial) {
 	}})
 	s.romm.AddUser(romm.User{Username: "alice", Email: "alice@example.com", Role: "admin"})
 	b := s.as("alice")
-	s.browser().fetch("/api/users/me") // the gate knows the old release
+	s.browser().fetch("/api/users/me") // so that the gate has seen the old release
 	s.romm.Down()
 	b.fetch("/api/roms")
 	s.romm.Upgrade(t.version)
@@ -494,7 +498,7 @@ func upgraded(t trial) {
 	}
 	b.wantUser("alice")
 	if answer := b.save(); answer.StatusCode/100 != 2 {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("a save after the upgrade answered %d, want success: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -509,11 +513,11 @@ func changedProfile(t trial) {
 		target += "?" + change
 	}
 	if answer := b.send(target, body, fields...); answer.StatusCode/100 != 2 {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the change of the profile answered %d, want success: %s", answer.StatusCode, answer.body)
 	}
 	s.as("bob").wantUser("bob")
 	if changed, _ := s.romm.User("bob"); changed.Email != "robert@example.org" || changed.ID != user.ID {
-		t.Errorf("%+v", changed)
+		t.Errorf("bob's account is %+v, want the former one with the address robert@example.org", changed)
 	}
 }
 
@@ -525,7 +529,7 @@ func roles(t trial) {
 		alice, _ := s.romm.User("alice")
 		bob, _ := s.romm.User("bob")
 		if alice.Role != "admin" || bob.Role == "admin" {
-			t.Errorf("alice is %s, bob %s", alice.Role, bob.Role)
+			t.Errorf("RomM has alice as %s and bob as %s, want an administrator and a plain user", alice.Role, bob.Role)
 		}
 		return
 	}
@@ -534,7 +538,7 @@ func roles(t trial) {
 	page := s.browser().signIn("/", "alice")
 	s.problem(page, http.StatusBadGateway, "roles_version")
 	if !strings.Contains(page.body, "Before 4.8.0") {
-		t.Errorf("the version is not named:\n%s", page.body)
+		t.Errorf("the page does not name RomM 4.8.0:\n%s", page.body)
 	}
 }
 
@@ -545,13 +549,13 @@ func demotion(t trial) {
 	s.load(lowered)
 	s.as("alice")
 	if alice, _ := s.romm.User("alice"); alice.Role == "admin" {
-		t.Errorf("%+v", alice)
+		t.Errorf("alice's account is %+v, want no administrator", alice)
 	}
 	s.romm.SetRole("alice", "admin")
 	s.romm.DeleteUser("root")
 	s.problem(s.browser().signIn("/", "alice"), http.StatusForbidden, "last_admin")
 	if alice, _ := s.romm.User("alice"); alice.Role != "admin" {
-		t.Errorf("RomM lost its last administrator: %+v", alice)
+		t.Errorf("alice's account is %+v, want the last administrator kept", alice)
 	}
 }
 
@@ -559,7 +563,7 @@ func firstAdministrator(t trial) {
 	s := t.startFresh()
 	s.problem(s.browser().signIn("/", "bob"), http.StatusForbidden, "no_administrator")
 	if answer := s.browser().fetch("POST /api/users?username=eve&password=p&role=admin", "Content-Type", "application/json"); answer.StatusCode/100 != 4 {
-		t.Errorf("POST /api/users: %d", answer.StatusCode)
+		t.Errorf("an anonymous POST /api/users answered %d, want 4xx", answer.StatusCode)
 	}
 	if !t.roles {
 		s.problem(s.browser().signIn("/", "alice"), http.StatusForbidden, "no_administrator")
@@ -568,7 +572,7 @@ func firstAdministrator(t trial) {
 	s.as("alice")
 	s.as("bob")
 	if alice, _ := s.romm.User("alice"); alice.Role != "admin" {
-		t.Errorf("%+v", alice)
+		t.Errorf("alice's account is %+v, want an administrator", alice)
 	}
 }
 
@@ -577,9 +581,9 @@ func disabledInRomM(t trial) {
 	b := s.as("bob")
 	s.romm.Disable("bob")
 	s.problem(b.open("/api/roms"), http.StatusForbidden, "account_disabled")
-	for range 3 { // refused, RomM's page would ask it for ever
+	for range 3 { // after a refusal, RomM's page would retry without end
 		if beat := b.fetch("/api/heartbeat"); beat.StatusCode != http.StatusOK {
-			t.Errorf("heartbeat: %d", beat.StatusCode)
+			t.Errorf("the heartbeat answered %d, want 200", beat.StatusCode)
 		}
 	}
 	s.problem(s.browser().signIn("/", "bob"), http.StatusForbidden, "account_disabled")
@@ -598,10 +602,10 @@ func webDevice(t trial) {
 	b.do(callback, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0")
 	devices := s.romm.Devices("bob")
 	if len(devices) != 1 || devices[0].Name != "Chrome on Linux" || devices[0].Host != "127.0.0.1" {
-		t.Errorf("%+v", devices)
+		t.Errorf("bob has the devices %+v, want one Chrome on Linux at 127.0.0.1", devices)
 	}
 	if me := b.fetch("/api/users/me"); !strings.Contains(me.body, `"current_device_id":"`) {
-		t.Errorf("%s", me.body)
+		t.Errorf("/api/users/me lacks the device: %s", me.body)
 	}
 }
 
@@ -609,10 +613,10 @@ func handheldToken(t trial) {
 	s := t.start()
 	token := s.romm.NewClientToken("root", "me.read roms.read")
 	if me := s.browser().do("/api/users/me", "Authorization", "Bearer "+token); me.StatusCode != http.StatusOK || !strings.Contains(me.body, `"username":"root"`) {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me with root's client token answered %d, want 200 with root as the user: %s", me.StatusCode, me.body)
 	}
 	if answer := s.browser().do("/api/roms", "Authorization", "Bearer rmm_"+strings.Repeat("0", 64)); answer.StatusCode != t.denied {
-		t.Errorf("an unknown token: %d %s", answer.StatusCode, answer.body)
+		t.Errorf("an unknown token answered %d, want %d: %s", answer.StatusCode, t.denied, answer.body)
 	}
 }
 
@@ -628,12 +632,12 @@ func handheldPaired(t trial) {
 	code := send("POST /api/client-tokens/"+itoa(int(token["id"].(float64)))+"/pair", "")["code"].(string)
 	handheld := s.browser()
 	if answer := handheld.do("/api/client-tokens/pair/" + code + "/status"); answer.StatusCode != http.StatusOK {
-		t.Errorf("status: %d", answer.StatusCode)
+		t.Errorf("the status of the pairing answered %d, want 200", answer.StatusCode)
 	}
 	got := object(t.T, handheld.send("POST /api/client-tokens/exchange", strings.NewReader(`{"code":"`+code+`"}`), "Content-Type", "application/json"))
 	raw, _ := got["raw_token"].(string)
 	if me := handheld.do("/api/users/me", "Authorization", "Bearer "+raw); !strings.Contains(me.body, `"username":"alice"`) {
-		t.Errorf("%d %s", me.StatusCode, me.body)
+		t.Errorf("/api/users/me with the paired token answered %d, want alice as the user: %s", me.StatusCode, me.body)
 	}
 }
 
@@ -643,11 +647,11 @@ func handheldDevice(t trial) {
 	started := object(t.T, handheld.send("POST /api/auth/device/init", strings.NewReader(`{"name":"deck","requested_scopes":["me.read"]}`), "Content-Type", "application/json"))
 	approval := `{"user_code":"` + started["user_code"].(string) + `","approved_scopes":["me.read"]}`
 	if answer := b.send("POST /api/auth/device/approve", strings.NewReader(approval), append(b.csrf(), "Content-Type", "application/json")...); answer.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("the approval of the device answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	answer := handheld.send("POST /api/auth/device/token", strings.NewReader(`{"device_code":"`+started["device_code"].(string)+`"}`), "Content-Type", "application/json")
 	if answer.StatusCode != http.StatusOK || !strings.Contains(answer.body, "rmm_") {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the device's token request answered %d, want 200 with a client token: %s", answer.StatusCode, answer.body)
 	}
 }
 
@@ -661,7 +665,7 @@ func openEndpoints(t trial) {
 		"POST /api/login", "POST /api/token", "POST /api/forgot-password", "POST /api/reset-password", "GET /assets/romm/resources/roms/1/cover/big.png",
 	} {
 		if answer := s.browser().fetch(target); answer.StatusCode != t.denied && answer.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %d", target, answer.StatusCode)
+			t.Errorf("%s answered %d, want %d or 401", target, answer.StatusCode, t.denied)
 		}
 	}
 	s.untouched("RomM's open endpoints")
@@ -670,27 +674,27 @@ func openEndpoints(t trial) {
 func privateCaching(t trial) {
 	b := t.start().as("alice")
 	if answer := b.fetch("/assets/romm/resources/roms/1/cover/small.svg"); answer.Header.Get("Cache-Control") != "private, max-age=31536000, immutable" {
-		t.Errorf("cover: %s", answer.Header.Get("Cache-Control"))
+		t.Errorf("Cache-Control of a cover is %q, want private, max-age=31536000, immutable", answer.Header.Get("Cache-Control"))
 	}
 	if answer := b.open("/rom/7"); !strings.Contains(answer.Header.Get("Cache-Control"), "no-cache") {
-		t.Errorf("page: %s", answer.Header.Get("Cache-Control"))
+		t.Errorf("Cache-Control of a page is %q, want no-cache", answer.Header.Get("Cache-Control"))
 	}
 	if answer := b.fetch("/api/roms", "Origin", public); answer.Header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("CORS: %v", answer.Header)
+		t.Errorf("the answer has Access-Control-Allow-Origin, want none: %v", answer.Header)
 	}
 }
 
-// object decodes an answer.
+// object decodes the JSON object of a successful answer.
 func object(t *testing.T, answer response) map[string]any {
 	t.Helper()
 	var body map[string]any
 	if err := json.Unmarshal([]byte(answer.body), &body); err != nil || answer.StatusCode/100 != 2 {
-		t.Fatalf("%d %s", answer.StatusCode, answer.body)
+		t.Fatalf("got %d, want success with a JSON object: %s", answer.StatusCode, answer.body)
 	}
 	return body
 }
 
-// jarWithout returns b's cookies but for those of these names.
+// jarWithout returns a copy of b's cookies without the named ones.
 func jarWithout(b *browser, names ...string) http.CookieJar {
 	b.t.Helper()
 	jar := b.browser().client.Jar
@@ -704,23 +708,23 @@ func jarWithout(b *browser, names ...string) http.CookieJar {
 	return jar
 }
 
-// RomM 4.3.1 to 4.7 takes the administrator's role from whoever signs in
-// without the claim that it was told to read: nobody signs in to it so.
+// RomM 4.3.1 to 4.7 demotes an administrator who signs in without the roles
+// claim that it is configured to read. The gate refuses such sign-ins.
 func TestNoSignInDemotesAnAdministrator(t *testing.T) {
 	s := start(t, options{romm: func(o *romm.Options) { o.Version = "4.4.1" }})
 	s.romm.AddUser(romm.User{Username: "alice", Email: "alice@example.com", Role: "admin"})
 	page := s.browser().signIn("/", "alice")
 	s.problem(page, http.StatusBadGateway, "roles_version")
 	if !strings.Contains(page.body, "OIDC_CLAIM_ROLES") {
-		t.Errorf("the variable is not named:\n%s", page.body)
+		t.Errorf("the page does not name OIDC_CLAIM_ROLES:\n%s", page.body)
 	}
 	if alice, _ := s.romm.User("alice"); alice.Role != "admin" {
-		t.Errorf("%+v", alice)
+		t.Errorf("alice's account is %+v, want an administrator", alice)
 	}
 }
 
-// The RomM after 5.2 checks a sign-out's CSRF token whatever its Authorization
-// says.
+// RomM after 5.2 checks the CSRF token of a sign-out even with an
+// Authorization field.
 func TestSignOutOfTheNextRomM(t *testing.T) {
 	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) { o.Version = "5.3.0" }})
 	b := s.as("alice")

@@ -1,3 +1,5 @@
+// Requests that are sent exactly as written, for the tests that no HTTP client library can express.
+
 package tests
 
 import (
@@ -15,15 +17,15 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// publicAddress is where Caddy listens for the public origin, and
-// publicHost its name there.
+// publicAddress is where Caddy listens for the public origin, and publicHost
+// its name there. insideAddress is where it listens for RomM.
 const (
 	publicAddress = "127.0.0.1:9443"
 	publicHost    = "romm.example.com:9443"
 	insideAddress = "127.0.0.1:9081"
 )
 
-// dialTLS opens a connection to the public origin that speaks protocol.
+// dialTLS opens a connection to the public origin with the ALPN protocol.
 func dialTLS(t *testing.T, protocol string) *tls.Conn {
 	t.Helper()
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
@@ -38,15 +40,15 @@ func dialTLS(t *testing.T, protocol string) *tls.Conn {
 	return conn
 }
 
-// raw sends a request over HTTP/1.1 exactly as it is written, which no client
+// raw sends a request over HTTP/1.1 exactly as written, which no client
 // library would, and returns the answer. lines are the request line and the
-// header field lines without Host and Connection.
+// header fields without Host and Connection.
 func raw(t *testing.T, lines ...string) response {
 	t.Helper()
 	return rawOn(t, dialTLS(t, "http/1.1"), publicHost, lines...)
 }
 
-// rawInside is raw at the address that only RomM is to use.
+// rawInside is raw at the inside address, which is RomM's only.
 func rawInside(t *testing.T, lines ...string) response {
 	t.Helper()
 	conn, err := net.Dial("tcp", insideAddress)
@@ -67,7 +69,7 @@ func rawOn(t *testing.T, conn net.Conn, host string, lines ...string) response {
 	method, _, _ := strings.Cut(lines[0], " ")
 	answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("%q: %v", lines[0], err)
+		t.Fatalf("reading the answer to %q: %v", lines[0], err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode == http.StatusSwitchingProtocols {
@@ -75,13 +77,13 @@ func rawOn(t *testing.T, conn net.Conn, host string, lines ...string) response {
 	}
 	body, err := io.ReadAll(answer.Body)
 	if err != nil {
-		t.Fatalf("%q: %v", lines[0], err)
+		t.Fatalf("reading the body of the answer to %q: %v", lines[0], err)
 	}
 	return response{answer, string(body)}
 }
 
-// raw2 sends a request over HTTP/2 exactly as it is written. fields are names
-// in lower case and values. A stream that the server resets is status 0.
+// raw2 sends a request over HTTP/2 exactly as written. fields are names in
+// lower case and values. It returns status 0 if the server resets the stream.
 func raw2(t *testing.T, method, path string, fields ...string) response {
 	t.Helper()
 	conn := dialTLS(t, "h2")
@@ -107,7 +109,7 @@ func raw2(t *testing.T, method, path string, fields ...string) response {
 	for {
 		frame, err := framer.ReadFrame()
 		if err != nil {
-			t.Fatalf("%s %q: %v", method, path, err)
+			t.Fatalf("reading the answer to %s %q: %v", method, path, err)
 		}
 		ended := false
 		switch frame := frame.(type) {
@@ -132,22 +134,22 @@ func raw2(t *testing.T, method, path string, fields ...string) response {
 	}
 }
 
-// ticketCookie is the browser's ticket as a Cookie field line.
+// ticketCookie returns the browser's ticket as a Cookie field line.
 func (b *browser) ticketCookie() string {
 	b.t.Helper()
 	return "Cookie: __Host-romm_oidc=" + b.ticket()
 }
 
-// quiet has the gate ask RomM for its version, which it does by itself when a
-// script is refused, and then forgets what RomM has seen: what arrives from
-// now on was let through.
+// quiet makes the gate ask RomM for its version, as it does when it first
+// refuses a script. It then forgets RomM's requests, so that every later one
+// was let through.
 func (s *stack) quiet() {
 	s.t.Helper()
 	s.browser().fetch("/api/users/me")
 	s.romm.ForgetRequests()
 }
 
-// untouched fails if anything reached RomM since quiet.
+// untouched fails the test if any request reached RomM since quiet.
 func (s *stack) untouched(what string) {
 	s.t.Helper()
 	for _, r := range s.romm.Requests() {

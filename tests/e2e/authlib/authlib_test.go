@@ -18,7 +18,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 )
 
-// The versions that RomM 3.9 to 5.2 pin, from the first to the last.
+// The first, a middle and the last version that RomM 3.9 to 5.2 pin.
 var versions = []string{"1.4.1", "1.6.0", "1.6.12"}
 
 const redirectURI = "https://romm.example.com/api/oauth/openid"
@@ -34,7 +34,7 @@ var claims = op.Claims{
 	AuthTime: 1_700_000_000,
 }
 
-// variables are RomM's.
+// variables returns RomM's environment variables for an issuer.
 func variables(issuer string) map[string]string {
 	return map[string]string{
 		"OIDC_SERVER_APPLICATION_URL": issuer,
@@ -75,15 +75,15 @@ func TestAuthlib(t *testing.T) {
 func accepted(t *testing.T, status int, body, issuer, nonce string, change func(map[string]any)) {
 	t.Helper()
 	if status != 200 {
-		t.Fatalf("callback: %d %s", status, body)
+		t.Fatalf("the callback answered %d, want 200: %s", status, body)
 	}
 	var got map[string]any
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		t.Fatalf("%v in %s", err, body)
+		t.Fatalf("the callback's answer is not JSON: %v in %s", err, body)
 	}
 	for _, name := range []string{"iat", "exp", "at_hash"} {
 		if got[name] == nil {
-			t.Errorf("no %s", name)
+			t.Errorf("the library accepted a token without %s", name)
 		}
 		delete(got, name)
 	}
@@ -96,7 +96,7 @@ func accepted(t *testing.T, status int, body, issuer, nonce string, change func(
 		change(want)
 	}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("claims\n%v\nwant\n%v", got, want)
+		t.Errorf("the library accepted the claims\n%v\nwant\n%v", got, want)
 	}
 }
 
@@ -122,7 +122,7 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 			want[i] = method + " " + op.IssuerPath + path
 		}
 		if got := g.requests(); !slices.Equal(got, want) {
-			t.Errorf("requests %v, want %v", got, want)
+			t.Errorf("the provider got the requests %v, want %v", got, want)
 		}
 	}
 
@@ -132,17 +132,17 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 		authorization := *login.location
 		authorization.RawQuery = ""
 		if got, want := authorization.String(), issuer+op.AuthorizationPath; got != want {
-			t.Errorf("authorization endpoint %s, want %s", got, want)
+			t.Errorf("the authorization endpoint is %s, want %s", got, want)
 		}
 		if names := slices.Sorted(maps.Keys(query)); !slices.Equal(names,
 			[]string{"client_id", "nonce", "redirect_uri", "response_type", "scope", "state"}) {
-			t.Errorf("the metadata changes what the library asks for: %v", names)
+			t.Errorf("the authorization request has the parameters %v, want only those of RomM's own metadata", names)
 		}
 		for name, want := range map[string]string{
 			"client_id": "romm", "redirect_uri": redirectURI, "response_type": "code", "scope": "openid profile email romm_roles",
 		} {
 			if got := query.Get(name); got != want {
-				t.Errorf("%s: %q, want %q", name, got, want)
+				t.Errorf("the authorization request's %s is %q, want %q", name, got, want)
 			}
 		}
 		requested(t, "GET "+op.MetadataPath)
@@ -165,7 +165,7 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 		claims.Roles = []string{}
 		signIn(t, claims, func(want map[string]any) { want["romm_roles"] = []any{} })
 	})
-	t.Run("only what must be", func(t *testing.T) {
+	t.Run("required claims only", func(t *testing.T) {
 		claims := claims
 		claims.Name, claims.AuthTime, claims.Roles = "", 0, nil
 		signIn(t, claims, func(want map[string]any) {
@@ -178,17 +178,17 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 	refused := func(t *testing.T, login login, code string, want op.Outcome) {
 		t.Helper()
 		if status, body := login.finish(t, romm, code); status != 500 {
-			t.Errorf("callback: %d %s, want 500", status, body)
+			t.Errorf("the callback answered %d, want 500: %s", status, body)
 		}
 		if got := g.state.Outcome(code); got != want {
-			t.Errorf("outcome %+v, want %+v", got, want)
+			t.Errorf("the outcome is %+v, want %+v", got, want)
 		}
 	}
 	t.Run("reused code", func(t *testing.T) {
 		first := begin(t, romm)
 		code := g.code(t, claims, first.location.Query().Get("nonce"))
 		if status, body := first.finish(t, romm, code); status != 200 {
-			t.Fatalf("%d %s", status, body)
+			t.Fatalf("the first callback answered %d, want 200: %s", status, body)
 		}
 		refused(t, begin(t, romm), code, op.Outcome{Requested: true, Redeemed: true, Refusal: op.RefusalUsed})
 	})
@@ -208,10 +208,10 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 		defer g.offset.Store(0)
 		refused(t, login, code, op.Outcome{Requested: true, Refusal: op.RefusalExpired})
 	})
-	t.Run("foreign code", func(t *testing.T) {
+	t.Run("unknown code", func(t *testing.T) {
 		refused(t, begin(t, romm), "AAAA", op.Outcome{})
 	})
-	t.Run("other keys", func(t *testing.T) {
+	t.Run("new keys", func(t *testing.T) {
 		g.requests()
 		g.use(newMemory())
 		if err := g.provider.Prepare(t.Context()); err != nil {
@@ -220,20 +220,20 @@ func testSignIn(t *testing.T, interpreter, algorithm string) {
 		signIn(t, claims, nil)
 		requested(t, "POST "+op.TokenPath, "GET "+op.JWKSPath) // the library asks for a kid that it does not know
 	})
-	t.Run("storage away", func(t *testing.T) {
+	t.Run("storage down", func(t *testing.T) {
 		login := begin(t, romm)
 		code := g.code(t, claims, login.location.Query().Get("nonce"))
 		g.use(hanging{newMemory()})
 		before := time.Now()
 		refused(t, login, code, op.Outcome{})
 		if took := time.Since(before); took > 3*time.Second {
-			t.Errorf("RomM waited for %v", took)
+			t.Errorf("RomM waited for %v, want at most 3 s", took)
 		}
 	})
 }
 
-// What an operator may have got wrong in RomM's environment: RomM says 500
-// each time, the outcome says why.
+// The operator made a mistake in RomM's environment. RomM answers 500 each
+// time; the outcome has the reason.
 func testMisconfigured(t *testing.T, interpreter string) {
 	t.Helper()
 	for name, row := range map[string]struct{ variable, value, refusal string }{
@@ -251,16 +251,16 @@ func testMisconfigured(t *testing.T, interpreter string) {
 			login := begin(t, romm)
 			code := g.code(t, claims, login.location.Query().Get("nonce"))
 			if status, body := login.finish(t, romm, code); status != 500 {
-				t.Errorf("callback: %d %s, want 500", status, body)
+				t.Errorf("the callback answered %d, want 500: %s", status, body)
 			}
 			if got, want := g.state.Outcome(code), (op.Outcome{Requested: true, Refusal: row.refusal}); got != want {
-				t.Errorf("outcome %+v, want %+v", got, want)
+				t.Errorf("the outcome is %+v, want %+v", got, want)
 			}
 		})
 	}
 }
 
-// The issuer is what RomM dialled, whatever that is.
+// The issuer is the address that RomM dialled.
 func testAddresses(t *testing.T, interpreter string) {
 	t.Helper()
 	for name, listen := range map[string]func(*testing.T, *gateway, map[string]string) string{
@@ -296,12 +296,12 @@ func testAddresses(t *testing.T, interpreter string) {
 	}
 }
 
-// The library sends the secret as it is, in Latin-1, whatever RFC 6749 says.
+// The library sends the secret unencoded, in Latin-1, contrary to RFC 6749.
 func testSecrets(t *testing.T, interpreter string) {
 	t.Helper()
 	for name, secret := range map[string]string{
-		"signs":   "a+b%20c&d=e:f/g?",
-		"umlauts": "grün",
+		"punctuation": "a+b%20c&d=e:f/g?",
+		"umlauts":     "grün",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,3 +1,5 @@
+// Python environments with a given version of Authlib, and the app that stands for RomM.
+
 package authlib
 
 import (
@@ -21,13 +23,13 @@ import (
 //go:embed app.py
 var app string
 
-// packages is what the app needs besides Authlib, in the versions of RomM 5.2
-// where it names them.
+// packages are what the app needs besides Authlib, in the versions of RomM 5.2
+// where it pins them.
 var packages = []string{"starlette==1.0.1", "httpx==0.28.1", "itsdangerous==2.2.0", "uvicorn==0.35.0"}
 
 // python returns the interpreter of a virtual environment with this version of
-// Authlib. The environment is kept in the user's cache folder. Where it cannot
-// be made the test is skipped, or fails if ROMM_OIDC_REQUIRE_AUTHLIB=1.
+// Authlib, which it keeps in the user's cache folder. If it cannot create the
+// environment it skips the test, or fails it if ROMM_OIDC_REQUIRE_AUTHLIB=1.
 func python(t *testing.T, version string) string {
 	t.Helper()
 	interpreter, err := environment(t.Context(), append([]string{"authlib==" + version}, packages...))
@@ -61,9 +63,9 @@ func environment(ctx context.Context, requirements []string) (string, error) {
 	if _, err := os.Stat(filepath.Join(folder, interpreter)); err == nil {
 		return filepath.Join(folder, interpreter), nil
 	}
-	// Made elsewhere and renamed, so that half an environment is never used
-	// and two test runs do not meet in one. Only bin/python survives a move,
-	// so nothing else of it is ever run.
+	// The environment is created elsewhere and renamed, so that a half-made
+	// one is never used and two test runs do not share it. Only bin/python
+	// survives the rename, so nothing else of it is run.
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return "", fmt.Errorf("making a cache folder: %w", err)
 	}
@@ -87,7 +89,7 @@ func environment(ctx context.Context, requirements []string) (string, error) {
 	return filepath.Join(folder, interpreter), nil
 }
 
-// run returns what a command prints, or an error with the last line of it.
+// run returns a command's output, or an error with its last line.
 func run(ctx context.Context, name string, arguments ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -104,8 +106,8 @@ func run(ctx context.Context, name string, arguments ...string) (string, error) 
 func start(t *testing.T, interpreter string, variables map[string]string) string {
 	t.Helper()
 	command := exec.Command(interpreter, "-c", app)
-	// Nothing of the tester's own environment: a proxy or an OIDC variable
-	// there would decide the test.
+	// The tester's own environment is not passed on: a proxy or an OIDC
+	// variable there would change the result.
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "NO_PROXY=*", "PYTHONDONTWRITEBYTECODE=1"}
 	for name, value := range variables {
 		command.Env = append(command.Env, name+"="+value)
@@ -145,7 +147,7 @@ func start(t *testing.T, interpreter string, variables map[string]string) string
 	}
 }
 
-// await polls until somebody listens at address.
+// await polls until a server listens at address.
 func await(t *testing.T, address string, log *buffer) {
 	t.Helper()
 	for range 200 {
@@ -156,7 +158,7 @@ func await(t *testing.T, address string, log *buffer) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatalf("nobody listens at %s:\n%s", address, log)
+	t.Fatalf("the app does not listen at %s:\n%s", address, log)
 }
 
 // buffer is a bytes.Buffer that two goroutines may use.

@@ -1,3 +1,5 @@
+// The OpenID Provider under test, and the brokered login that uses it.
+
 package authlib
 
 import (
@@ -18,12 +20,12 @@ import (
 
 const gate = "gate"
 
-// gateway is our side of a brokered login: the provider at a server, and the
+// gateway is our side of a brokered login: a server with the provider, and the
 // steps that the gate takes.
 type gateway struct {
 	config  op.Config
 	keyring *keyring.Keyring
-	offset  atomic.Int64 // of the clock, in nanoseconds
+	offset  atomic.Int64 // added to the clock, in nanoseconds
 
 	mu       sync.Mutex
 	state    *op.Keys
@@ -45,8 +47,8 @@ func newGateway(t *testing.T, config op.Config) *gateway {
 	return g
 }
 
-// use puts another state behind the same address, as a restart with another
-// storage would.
+// use replaces the state behind the same address, like a restart with another
+// storage.
 func (g *gateway) use(storage keyring.Storage) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -72,7 +74,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// requests returns what arrived since it was last asked.
+// requests returns the requests since the last call.
 func (g *gateway) requests() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -81,13 +83,13 @@ func (g *gateway) requests() []string {
 	return seen
 }
 
-// login is a login that RomM has begun: its state and nonce, and its cookie.
+// login is a login that RomM has started, with its state, nonce and cookie.
 type login struct {
 	location *url.URL
 	cookie   *http.Cookie
 }
 
-// follow asks for one URL and follows nothing.
+// follow requests one URL and does not follow redirects.
 func follow(t *testing.T, address string, cookie *http.Cookie) (status int, header http.Header, body string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
@@ -109,12 +111,13 @@ func follow(t *testing.T, address string, cookie *http.Cookie) (status int, head
 	return response.StatusCode, response.Header, string(content)
 }
 
-// begin is the first brokered call: without cookies, its redirect only read.
+// begin makes the first brokered call: without cookies, and without following
+// its redirect.
 func begin(t *testing.T, romm string) login {
 	t.Helper()
 	status, header, body := follow(t, romm+"/api/login/openid", nil)
 	if status != http.StatusFound {
-		t.Fatalf("login: %d %s", status, body)
+		t.Fatalf("the login route answered %d, want 302: %s", status, body)
 	}
 	location, err := url.Parse(header.Get("Location"))
 	if err != nil {
@@ -126,11 +129,11 @@ func begin(t *testing.T, romm string) login {
 			return login{location, &http.Cookie{Name: cookie.Name, Value: cookie.Value}}
 		}
 	}
-	t.Fatalf("no session: %v", header)
+	t.Fatalf("the login route set no romm_session: %v", header)
 	return login{}
 }
 
-// finish is the second brokered call.
+// finish makes the second brokered call.
 func (l login) finish(t *testing.T, romm, code string) (int, string) {
 	t.Helper()
 	query := url.Values{"code": {code}, "state": {l.location.Query().Get("state")}}
@@ -138,7 +141,7 @@ func (l login) finish(t *testing.T, romm, code string) (int, string) {
 	return status, body
 }
 
-// code makes a code for a login, as the gate does once somebody has signed in.
+// code makes a code for a login, like the gate after a user has signed in.
 func (g *gateway) code(t *testing.T, claims op.Claims, nonce string) string {
 	t.Helper()
 	code, err := g.provider.Code(t.Context(), claims, nonce)
@@ -148,7 +151,7 @@ func (g *gateway) code(t *testing.T, claims op.Claims, nonce string) string {
 	return code
 }
 
-// memory is a storage in memory, for one process.
+// memory is an in-memory storage for one process.
 type memory struct {
 	mu     sync.Mutex
 	lock   sync.Mutex
@@ -185,7 +188,7 @@ func (m *memory) Delete(_ context.Context, key string) error {
 
 func (m *memory) List(context.Context, string, bool) ([]string, error) { return nil, nil }
 
-// hanging is a storage that answers only when the request gives up.
+// hanging is a storage that answers only when the request is cancelled.
 type hanging struct{ *memory }
 
 func (hanging) Load(ctx context.Context, _ string) ([]byte, error) {

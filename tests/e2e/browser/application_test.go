@@ -1,3 +1,5 @@
+// RomM's page behind the gate: scan, save, download, and a restart of RomM.
+
 package browser
 
 import (
@@ -14,8 +16,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// All of RomM works for somebody who never signed in to it: a scan over a
-// socket, a save that RomM's CSRF protection watches over, a download.
+// All of RomM works for a user who signed in at the portal only: a scan over a
+// socket, a save under RomM's CSRF protection, a download.
 func TestApplication(t *testing.T) {
 	for _, version := range []string{"5.2.0", "4.8.0"} {
 		t.Run(version, func(t *testing.T) {
@@ -26,24 +28,24 @@ func TestApplication(t *testing.T) {
 			b.scan()
 			b.save()
 			if saved := s.romm.SaveCount(); saved != 1 {
-				t.Errorf("%d saves", saved)
+				t.Errorf("RomM has %d saves, want 1", saved)
 			}
 			want, err := io.ReadAll(romm.Content(1 << 20))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := b.download("download"); !bytes.Equal(got, want) {
-				t.Errorf("downloaded %d bytes, not those of the game", len(got))
+				t.Errorf("downloaded %d bytes, want the %d of the game", len(got), len(want))
 			}
-			// The cover is an image that asks for itself, with the ticket alone.
+			// The browser loads the cover as an image, with the ticket alone.
 			b.await(`document.querySelector(".game img").naturalWidth > 0`)
 			b.onlyOurs()
 		})
 	}
 }
 
-// RomM is restarted while somebody looks at it, and has forgotten everybody.
-// They notice nothing: no sign-in, no lost save.
+// RomM restarts while a user looks at it, and forgets all its sessions. The
+// user notices nothing: no sign-in and no lost save.
 func TestRestartOfRomM(t *testing.T) {
 	for name, next := range map[string]func(*tab){
 		"save": (*tab).save,
@@ -58,21 +60,22 @@ func TestRestartOfRomM(t *testing.T) {
 			b.restartRomM()
 			next(b)
 			if seen := elsewhere(); len(seen) > 0 {
-				t.Errorf("the browser went to the portal: %v", seen)
+				t.Errorf("the browser went to the portal, want no sign-in: %v", seen)
 			}
 			if calls := s.authelia.Calls(authelia.EndpointAuthorization); calls != 0 {
-				t.Errorf("%d authorization requests", calls)
+				t.Errorf("the portal got %d authorization requests, want 0", calls)
 			}
 		})
 	}
 }
 
-// restartRomM restarts RomM while the page asks it something, as it does all the time.
+// restartRomM restarts RomM while the page sends requests, as it does all the
+// time.
 func (b *tab) restartRomM() {
 	b.t.Helper()
 	b.romm.Down()
 	if got := b.script(`fetch("/api/heartbeat").then((r) => r.status)`); got != "502" {
-		b.t.Errorf("while RomM is away: %s", got)
+		b.t.Errorf("a request while RomM is away answered %s, want 502", got)
 	}
 	b.romm.Restart()
 	b.romm.Up()
@@ -92,7 +95,7 @@ func (b *tab) save() {
 	b.await(`/^saved #\d+$/.test(document.getElementById("save-result").textContent)`)
 }
 
-// download clicks a link and returns the file that comes.
+// download clicks a link and returns the downloaded file.
 func (b *tab) download(id string) []byte {
 	b.t.Helper()
 	folder, events := b.t.TempDir(), true

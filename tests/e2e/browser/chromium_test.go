@@ -1,3 +1,5 @@
+// The browser process that the tests share.
+
 package browser
 
 import (
@@ -17,7 +19,7 @@ type chromium struct {
 	ctx context.Context //nolint:containedctx // chromedp keeps the browser in a context
 }
 
-// errNoBrowser says that none is installed.
+// errNoBrowser says that no browser is installed.
 var errNoBrowser = errors.New("no Chromium is installed: install the package chromium, or put chromium or google-chrome into PATH")
 
 // executable finds the browser.
@@ -30,8 +32,8 @@ func executable() (string, error) {
 	return "", errNoBrowser
 }
 
-// launch starts a browser that ends, with all its processes, when ctx does. An
-// empty profile is a new one.
+// launch starts a browser that ends with ctx, with all its processes. An empty
+// profile means a new one.
 func launch(ctx context.Context, profile string) (*chromium, func(), error) {
 	file, err := executable()
 	if err != nil {
@@ -41,7 +43,7 @@ func launch(ctx context.Context, profile string) (*chromium, func(), error) {
 	flags = append(flags,
 		chromedp.ExecPath(file), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true),
-		// Nothing leaves this machine.
+		// No request leaves this machine.
 		chromedp.Flag("host-resolver-rules", "MAP * 127.0.0.1"),
 		chromedp.WindowSize(1000, 800),
 	)
@@ -53,7 +55,7 @@ func launch(ctx context.Context, profile string) (*chromium, func(), error) {
 	end := func() {
 		_ = chromedp.Cancel(ctx) // closes the browser, if it still runs
 		stop()
-		chromedp.FromContext(ctx).Allocator.Wait() // for its processes to end
+		chromedp.FromContext(ctx).Allocator.Wait() // until its processes have ended
 	}
 	if err := chromedp.Do(ctx); err != nil {
 		end()
@@ -62,7 +64,8 @@ func launch(ctx context.Context, profile string) (*chromium, func(), error) {
 	return &chromium{ctx}, end, nil
 }
 
-// required fails the test for want of a browser, or skips it for a user who has none.
+// required fails the test if no browser is installed, or skips it where a
+// browser is not required.
 func required(t *testing.T, err error) {
 	t.Helper()
 	if errors.Is(err, errNoBrowser) && os.Getenv("ROMM_OIDC_REQUIRE_BROWSER") != "1" {
@@ -71,8 +74,8 @@ func required(t *testing.T, err error) {
 	t.Fatal(err)
 }
 
-// one browser serves all tests of the package: each has windows of its own,
-// with cookies of their own.
+// One browser serves all tests of the package: each test has its own windows
+// and cookies.
 var one struct {
 	sync.Once
 	*chromium
@@ -90,7 +93,7 @@ func shared(t *testing.T) *chromium {
 	return one.chromium
 }
 
-// own starts a browser for one test only, whose profile has these preferences.
+// own starts a browser for one test, with these preferences in its profile.
 func own(t *testing.T, preferences string) *chromium {
 	t.Helper()
 	profile := t.TempDir()

@@ -1,3 +1,5 @@
+// Attacks by the page of another site or of a sibling subdomain.
+
 package browser
 
 import (
@@ -5,9 +7,9 @@ import (
 	"testing"
 )
 
-// A page of somebody else, be it on a sibling subdomain to which the browser
-// sends our cookie, tries what a script can try. Nothing of it changes
-// anything, and nothing of it can be read.
+// The attacker's page, on another site or on a sibling subdomain to which the
+// browser sends our cookie, tries everything that a script can do. It can
+// neither change nor read anything.
 func TestForeignScript(t *testing.T) {
 	s := start(t, options{})
 	b := s.signedIn("/rom/7")
@@ -31,18 +33,19 @@ func TestForeignScript(t *testing.T) {
 			t.Run(name+"/"+attack, func(t *testing.T) {
 				f.t = t
 				f.visit(origin)
-				if got := f.script(`(() => { const site = ` + quote(s.site) + `; return ` + row.script + `; })()`); got != row.want {
-					t.Errorf("it says %q, want %q", got, row.want)
+				if got := f.script(`(() => { const site = ` + quote(s.origin) + `; return ` + row.script + `; })()`); got != row.want {
+					t.Errorf("the script got %q, want %q", got, row.want)
 				}
 				f.noEffect(1)
 			})
 		}
 	}
-	b.save() // in the very tab from before
+	b.save() // in the tab that was opened before
 }
 
-// A form of somebody else's page is a navigation: it needs no leave to be
-// sent, and what answers may set cookies. It changes nothing all the same.
+// A form of the attacker's page is a navigation: the browser sends it without
+// a preflight, and accepts cookies from the answer. It must not change
+// anything.
 func TestForeignForm(t *testing.T) {
 	s := start(t, options{})
 	sessions := 0
@@ -53,9 +56,9 @@ func TestForeignForm(t *testing.T) {
 				sessions++
 				b.t = t
 				b.visit(origin)
-				b.script(`(() => { const form = document.createElement("form"); form.method = "post"; form.action = ` + quote(s.site+action) +
+				b.script(`(() => { const form = document.createElement("form"); form.method = "post"; form.action = ` + quote(s.origin+action) +
 					`; document.body.append(form); setTimeout(() => form.submit()); })()`)
-				b.await(`location.href === ` + quote(s.site+action) + ` && document.readyState === "complete"`)
+				b.await(`location.href === ` + quote(s.origin+action) + ` && document.readyState === "complete"`)
 				b.screenshot("foreign-form-" + form)
 				b.noEffect(sessions)
 				b.open("/rom/7")
@@ -65,14 +68,14 @@ func TestForeignForm(t *testing.T) {
 	}
 }
 
-// A link of somebody else's page brings our cookie along. It does not sign
-// anybody out: it asks.
+// A link of the attacker's page carries our cookie. It does not sign the user
+// out, but asks first.
 func TestForeignSignOutLink(t *testing.T) {
 	s := start(t, options{})
 	b := s.signedIn("/rom/7")
 	for _, origin := range []string{s.foreign, s.sibling} {
 		b.visit(origin)
-		b.script(`setTimeout(() => location.assign(` + quote(s.site+base+"/logout") + `)), 0`)
+		b.script(`setTimeout(() => location.assign(` + quote(s.origin+base+"/logout") + `)), 0`)
 		b.await(`document.title === "Sign out?"`)
 		b.noEffect(1)
 	}
@@ -80,13 +83,13 @@ func TestForeignSignOutLink(t *testing.T) {
 	b.click("home")
 	b.in("/", "alice")
 	b.open(s.foreign + "/")
-	b.script(`setTimeout(() => location.assign(` + quote(s.site+base+"/logout") + `)), 0`)
+	b.script(`setTimeout(() => location.assign(` + quote(s.origin+base+"/logout") + `)), 0`)
 	b.await(`document.title === "Sign out?"`)
 	b.click("sign-out")
 	b.signedOut()
 }
 
-// visit opens somebody else's page.
+// visit opens the attacker's page.
 func (b *tab) visit(origin string) {
 	b.t.Helper()
 	b.open(origin + "/")
@@ -94,25 +97,26 @@ func (b *tab) visit(origin string) {
 	b.romm.ForgetRequests()
 }
 
-// noEffect fails if anything but a blind GET reached RomM in the visitor's
-// name, if something was stored, or if the ticket is gone. So many sessions
-// are to live in RomM. A GET without an Origin looks like a link's, and brings
-// the cookie from a sibling; its answer stays hidden from who sent it.
+// noEffect fails the test if RomM answered anything but a blind GET as the
+// user, if it stored anything, if the ticket is gone, or if RomM has another
+// number of sessions. A GET without an Origin looks like a link and carries
+// the cookie from a sibling subdomain, but the attacker cannot read the
+// answer.
 func (b *tab) noEffect(sessions int) {
 	b.t.Helper()
 	for _, r := range b.romm.Requests() {
 		if r.User != "" && r.Method != http.MethodGet {
-			b.t.Errorf("RomM answered %s %s for %s", r.Method, r.Path, r.User)
+			b.t.Errorf("RomM answered %s %s for %s, want nothing but GET requests", r.Method, r.Path, r.User)
 		}
 	}
 	if saved := b.romm.SaveCount(); saved != 0 {
-		b.t.Errorf("%d saves", saved)
+		b.t.Errorf("RomM has %d saves, want 0", saved)
 	}
 	if live := b.romm.Sessions(); live != sessions {
-		b.t.Errorf("%d sessions live in RomM", live)
+		b.t.Errorf("RomM has %d sessions, want %d", live, sessions)
 	}
 	if open := b.romm.OpenSockets(); open != 0 {
-		b.t.Errorf("%d sockets", open)
+		b.t.Errorf("RomM has %d open sockets, want 0", open)
 	}
 	b.onlyOurs() // still
 }

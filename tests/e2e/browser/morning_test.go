@@ -1,3 +1,5 @@
+// A page that was left open until its tokens expired.
+
 package browser
 
 import (
@@ -7,9 +9,10 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// A game was left open over night, and the tokens of its session have ended.
-// It saves all the same, and the next page passes through the portal without
-// showing it: no password, no click, and not a byte of the address lost.
+// A game was left open overnight, and the tokens of its session expired. It
+// can still save, and the next page passes through the portal without showing
+// it: the user enters no password, clicks nothing, and gets exactly the URL
+// they opened.
 func TestMorning(t *testing.T) {
 	s := start(t, options{consent: "implicit", directive: rolesByMail + "\nsession {\n recheck 100ms\n}"})
 	const target = "/rom/7?tab=saves&q=a%20b"
@@ -17,7 +20,7 @@ func TestMorning(t *testing.T) {
 	s.authelia.ExpireAccessTokens()
 	for began := time.Now(); len(s.caddy.Logged("session is unproven")) == 0; b.save() {
 		if time.Since(began) > patience {
-			t.Fatal("nobody noticed that the tokens have ended")
+			t.Fatal("the gate did not find the session unproven after its tokens ended")
 		}
 	}
 	b.save()
@@ -26,8 +29,8 @@ func TestMorning(t *testing.T) {
 	b.in(target, "alice")
 	b.screenshot("morning")
 	if calls := s.authelia.Calls(authelia.EndpointAuthorization); calls != 1 {
-		t.Errorf("%d authorization requests", calls)
+		t.Errorf("the portal got %d authorization requests, want 1", calls)
 	}
 	b.onlyOurs()
-	b.scan() // under the new session
+	b.scan() // with the new session
 }

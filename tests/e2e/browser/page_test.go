@@ -1,3 +1,5 @@
+// Our own pages on a phone and a desktop screen, in light and dark mode.
+
 package browser
 
 import (
@@ -9,8 +11,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Our own pages fit a phone and a desktop, in the light and in the dark. The
-// screenshots are for people to look at.
+// Our own pages fit a phone and a desktop screen, in light and dark mode. The
+// screenshots are for review by people.
 func TestPages(t *testing.T) {
 	s := start(t, options{consent: "auto"})
 	s.signedIn("/") // RomM's administrator
@@ -49,7 +51,8 @@ func TestPages(t *testing.T) {
 			b.everyLook(name)
 		})
 	}
-	// While the portal is away the page tries again by itself, and succeeds.
+	// While the portal is down the page retries by itself, and succeeds
+	// afterwards.
 	t.Run("provider_unavailable", func(t *testing.T) {
 		s := start(t, options{})
 		s.authelia.Unavailable()
@@ -65,7 +68,7 @@ func TestPages(t *testing.T) {
 }
 
 // everyLook takes screenshots of the page in light and dark, wide and narrow,
-// and fails if something does not fit.
+// and fails the test if the content does not fit.
 func (b *tab) everyLook(name string) {
 	b.t.Helper()
 	grounds := map[string]bool{}
@@ -86,6 +89,6 @@ func (b *tab) everyLook(name string) {
 		grounds[b.script(`getComputedStyle(document.body).backgroundColor`)] = true
 	}
 	if len(grounds) != 2 {
-		b.t.Errorf("light and dark look alike: %v", grounds)
+		b.t.Errorf("light and dark have the same background: %v", grounds)
 	}
 }

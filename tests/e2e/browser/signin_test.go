@@ -1,3 +1,5 @@
+// Signing in with a real browser: deep links, several tabs, Back, blocked cookies.
+
 package browser
 
 import (
@@ -6,15 +8,15 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// Somebody follows a link deep into the library, signs in at the portal, and
-// is at exactly that link: no byte of it was added, lost or encoded anew, and
-// the player's page is still isolated. The browser has one credential, ours.
+// A user follows a deep link, signs in at the portal, and returns to exactly
+// that URL, not re-encoded. The player's page is still isolated. The browser
+// has one credential, our ticket.
 func TestDeepLink(t *testing.T) {
 	for name, row := range map[string]struct{ target, isolated string }{
-		"home":   {"/", "no"},
-		"player": {"/rom/7/ejs", "yes"},
-		"query":  {"/rom/7?tab=saves&q=a%20b", "no"},
-		"odd":    {"/rom/7?q=a+b&q=%C3%BC&empty=&flag", "no"},
+		"home":                    {"/", "no"},
+		"player":                  {"/rom/7/ejs", "yes"},
+		"query":                   {"/rom/7?tab=saves&q=a%20b", "no"},
+		"query with + and %C3%BC": {"/rom/7?q=a+b&q=%C3%BC&empty=&flag", "no"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, options{})
@@ -23,17 +25,18 @@ func TestDeepLink(t *testing.T) {
 			b.signIn("alice")
 			b.in(row.target, "alice")
 			if got := b.text("role"); got != "admin" {
-				t.Errorf("role %s", got)
+				t.Errorf("RomM's page shows the role %s, want admin", got)
 			}
 			if got := b.text("isolated"); got != row.isolated {
-				t.Errorf("isolated: %s, want %s", got, row.isolated)
+				t.Errorf("RomM's page is isolated: %s, want %s", got, row.isolated)
 			}
 			b.onlyOurs()
 		})
 	}
 }
 
-// onlyOurs fails unless the ticket is the only credential that the browser has for the site.
+// onlyOurs fails the test unless the ticket is the browser's only credential
+// for the public origin.
 func (b *tab) onlyOurs() {
 	b.t.Helper()
 	var tickets int
@@ -42,19 +45,20 @@ func (b *tab) onlyOurs() {
 		case "__Host-romm_oidc":
 			tickets++
 			if !c.HTTPOnly || !c.Secure || c.SameSite != "Lax" || c.Path != "/" || c.Session {
-				b.t.Errorf("the ticket is %+v", c)
+				b.t.Errorf("the ticket's cookie is %+v, want HttpOnly, Secure, Lax, persistent and the path /", c)
 			}
-		case "romm_csrftoken": // for scripts, and no credential
+		case "romm_csrftoken": // for scripts, not a credential
 		default:
-			b.t.Errorf("the browser keeps %s", c.Name)
+			b.t.Errorf("the browser keeps the cookie %s, want the ticket alone", c.Name)
 		}
 	}
 	if tickets != 1 {
-		b.t.Errorf("%d tickets", tickets)
+		b.t.Errorf("the browser has %d tickets, want 1", tickets)
 	}
 }
 
-// Whoever the portal does not let in stays there: a wrong password, a disabled account.
+// A user with a wrong password or a disabled account is refused at the portal,
+// and stays there.
 func TestRefusedAtPortal(t *testing.T) {
 	s := start(t, options{})
 	for name, row := range map[string]struct{ user, password string }{
@@ -67,25 +71,25 @@ func TestRefusedAtPortal(t *testing.T) {
 			b.submit(row.user, row.password)
 			b.await(`document.getElementById("error")`)
 			b.atPortal()
-			// The site still knows nothing of them.
+			// The user is not signed in.
 			b.open("/rom/7")
 			b.atPortal()
 			for _, c := range b.cookies() {
 				if c.Name == "__Host-romm_oidc" {
-					t.Error("there is a ticket")
+					t.Error("the refused user's browser has a ticket")
 				}
 			}
 		})
 	}
 	if live := s.romm.Sessions(); live != 0 {
-		t.Errorf("%d sessions live in RomM", live)
+		t.Errorf("RomM has %d sessions, want 0", live)
 	}
 }
 
-// Who is no administrator by our roles is a plain user in RomM.
+// A user without the administrator's role is a plain user in RomM.
 func TestPlainUser(t *testing.T) {
 	s := start(t, options{})
-	alice := s.visitor() // RomM's first must be an administrator
+	alice := s.visitor() // RomM's first user must be an administrator
 	alice.open("/")
 	alice.signIn("alice")
 	alice.in("/", "alice")
@@ -94,12 +98,12 @@ func TestPlainUser(t *testing.T) {
 	bob.signIn("bob")
 	bob.in("/rom/2", "bob")
 	if got := bob.text("role"); got != "user" {
-		t.Errorf("role %s", got)
+		t.Errorf("RomM's page shows the role %s, want user", got)
 	}
 }
 
-// The browser starts with five tabs from last time. Each has its own sign-in
-// under way, and each ends where it was.
+// The browser restores five tabs at its start. Each has its own pending
+// sign-in, and each returns to its own page.
 func TestFiveTabs(t *testing.T) {
 	targets := []string{"/rom/1", "/rom/2?tab=saves", "/rom/3/ejs", "/platform/4", "/collection/5"}
 	open := func(first *tab) []*tab {
@@ -108,19 +112,19 @@ func TestFiveTabs(t *testing.T) {
 			tabs = append(tabs, first.another())
 		}
 		for i, b := range tabs {
-			b.script(`setTimeout(() => location.assign(` + quote(b.site+targets[i]) + `)), 0`) // does not wait for an answer
+			b.script(`setTimeout(() => location.assign(` + quote(b.origin+targets[i]) + `)), 0`) // without waiting for an answer
 		}
 		return tabs
 	}
 	stayIn := func(t *testing.T, tabs []*tab) {
 		t.Helper()
-		for i, b := range tabs { // by whichever ticket is left
+		for i, b := range tabs { // with the ticket of the last sign-in
 			b.open(targets[i])
 			b.in(targets[i], "alice")
 		}
 		tabs[0].onlyOurs()
 	}
-	t.Run("each with its form", func(t *testing.T) {
+	t.Run("each with a login form", func(t *testing.T) {
 		s := start(t, options{})
 		tabs := open(s.visitor())
 		for _, b := range tabs {
@@ -132,11 +136,12 @@ func TestFiveTabs(t *testing.T) {
 		}
 		stayIn(t, tabs)
 		if live := s.romm.Sessions(); live != 1 {
-			t.Errorf("%d sessions live in RomM", live)
+			t.Errorf("RomM has %d sessions, want 1", live)
 		}
 	})
-	// The portal still knows the visitor: all five sign-ins run by themselves, at once.
-	t.Run("by themselves", func(t *testing.T) {
+	// The user is signed in at the portal: all five sign-ins run at once,
+	// without a click.
+	t.Run("without a click", func(t *testing.T) {
 		s := start(t, options{consent: "implicit"})
 		b := s.visitor()
 		b.open(s.portal + "/")
@@ -150,8 +155,8 @@ func TestFiveTabs(t *testing.T) {
 	})
 }
 
-// Back, after a sign-in, leads to no error of the site's, and the site still
-// knows its visitor.
+// The Back button, after a sign-in, does not lead to an error page, and the
+// user stays signed in.
 func TestBackAfterSignIn(t *testing.T) {
 	for _, consent := range []string{"auto", "implicit"} {
 		t.Run(consent, func(t *testing.T) {
@@ -159,8 +164,8 @@ func TestBackAfterSignIn(t *testing.T) {
 			b := s.signedIn("/rom/7")
 			for range len(b.history().Entries) - 1 {
 				b.back()
-				if at := b.script(`location.origin`); at == s.site {
-					t.Errorf("back at %s", b.script(`location.href`))
+				if at := b.script(`location.origin`); at == s.origin {
+					t.Errorf("the Back button leads to %s, want no page of the public origin", b.script(`location.href`))
 				}
 			}
 			b.open("/rom/7")
@@ -169,18 +174,18 @@ func TestBackAfterSignIn(t *testing.T) {
 	}
 }
 
-// The callback's address comes a second time: from the history, or copied to
-// another browser. It redeems nothing again.
+// The callback's URL is opened a second time, from the history or in another
+// browser. The code is not redeemed again.
 func TestCallbackTwice(t *testing.T) {
 	s := start(t, options{})
 	b := s.visitor()
-	callbacks := b.watch(s.site + base + "?")
+	callbacks := b.watch(s.origin + base + "?")
 	b.open("/rom/7")
 	b.signIn("alice")
 	b.in("/rom/7", "alice")
 	seen := callbacks()
 	if len(seen) != 1 {
-		t.Fatalf("callbacks: %v", seen)
+		t.Fatalf("the browser opened the callbacks %v, want one", seen)
 	}
 	s.authelia.ForgetRequests()
 
@@ -190,16 +195,16 @@ func TestCallbackTwice(t *testing.T) {
 	other.open(seen[0])
 	other.atPortal()
 	if calls := s.authelia.Calls(authelia.EndpointToken); calls != 0 {
-		t.Errorf("%d token requests", calls)
+		t.Errorf("the portal got %d token requests, want 0", calls)
 	}
-	b.open("/rom/7") // neither ended the session
+	b.open("/rom/7") // neither request ended the session
 	b.in("/rom/7", "alice")
 	other.signIn("bob")
 	other.in("/", "bob")
 }
 
-// A browser that keeps no cookies of the site gets a page that says so, and no
-// redirects without end.
+// A browser that refuses cookies gets a page that says so, and no redirect
+// loop.
 func TestCookiesBlocked(t *testing.T) {
 	s := start(t, options{consent: "implicit"})
 	browser := own(t, `{"profile": {"content_settings": {"exceptions": {"cookies": {"[*.]romm.example.com,*": {"setting": 2}}}}}}`)
@@ -208,14 +213,14 @@ func TestCookiesBlocked(t *testing.T) {
 	b.submit("alice", "alice-password")
 	b.problem("cookies_missing")
 	if len(b.cookies()) != 0 {
-		t.Fatalf("the browser keeps cookies: %v", b.cookies())
+		t.Fatalf("the browser keeps the cookies %v, want none", b.cookies())
 	}
-	// One sign-in, and one more to be sure.
+	// One sign-in, and one retry.
 	if calls := s.authelia.Calls(authelia.EndpointAuthorization); calls > 3 {
-		t.Errorf("%d authorization requests", calls)
+		t.Errorf("the portal got %d authorization requests, want at most 3", calls)
 	}
 	if calls := s.authelia.Calls(authelia.EndpointToken); calls != 0 {
-		t.Errorf("%d token requests", calls)
+		t.Errorf("the portal got %d token requests, want 0", calls)
 	}
 	b.click("retry")
 	b.problem("cookies_missing")

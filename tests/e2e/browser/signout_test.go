@@ -1,3 +1,5 @@
+// Signing out with a real browser.
+
 package browser
 
 import (
@@ -8,8 +10,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// RomM's own button leads through the portal's logout page to ours, which
-// starts nothing by itself. Back and reload ask for a sign-in again.
+// RomM's own button leads through the portal's logout page to our signed-out
+// page, which does not start a sign-in. Back and reload ask for a sign-in
+// again.
 func TestSignOut(t *testing.T) {
 	for _, version := range []string{"5.2.0", "4.8.0"} {
 		t.Run(version, func(t *testing.T) {
@@ -20,26 +23,26 @@ func TestSignOut(t *testing.T) {
 			b.signedOut()
 			b.screenshot("signed-out-" + version)
 			if len(portal()) == 0 {
-				t.Error("not through the portal's logout page")
+				t.Error("the browser did not pass through the portal's logout page")
 			}
 			if live := s.romm.Sessions(); live != 0 {
-				t.Errorf("%d sessions live in RomM", live)
+				t.Errorf("RomM has %d sessions, want 0", live)
 			}
 			for _, c := range b.cookies() {
-				t.Errorf("the browser keeps %s", c.Name)
+				t.Errorf("the browser keeps the cookie %s, want none", c.Name)
 			}
 			s.authelia.ForgetRequests()
 			b.stays(2 * time.Second)
 			b.signedOut()
 			if calls := s.authelia.Calls(authelia.EndpointAuthorization); calls != 0 {
-				t.Error("the page started a sign-in by itself")
+				t.Error("the signed-out page started a sign-in by itself")
 			}
 
 			b.back()
 			b.atPortal()
 			b.open("/rom/7")
 			b.atPortal()
-			b.signIn("bob") // somebody else at the same machine
+			b.signIn("bob") // another user of the same machine
 			b.in("/rom/7", "bob")
 		})
 	}
@@ -56,9 +59,9 @@ func TestSignInAgain(t *testing.T) {
 	b.in("/", "alice")
 }
 
-// Older pages do not follow the address that a sign-out answers with: 4.4 goes
-// to its login route, 4.7 starts a sign-in by itself from there. Neither may
-// end signed in again.
+// Pages of older releases do not follow the URL in the answer to a sign-out:
+// 4.4 goes to its login route, and 4.7 starts a sign-in from there. Neither
+// may end signed in again.
 func TestSignOutOfOldRomM(t *testing.T) {
 	t.Run("4.4.0", func(t *testing.T) {
 		b := oldRomM(t, "4.4.0")
@@ -66,7 +69,7 @@ func TestSignOutOfOldRomM(t *testing.T) {
 		b.await(`!document.getElementById("login").hidden`)
 		b.stays(2 * time.Second)
 		b.screenshot("signed-out-4.4.0")
-		b.open("/login") // as a reload does
+		b.open("/login") // like a reload
 		b.signedOut()
 	})
 	t.Run("4.7.0", func(t *testing.T) {
@@ -78,16 +81,17 @@ func TestSignOutOfOldRomM(t *testing.T) {
 	})
 }
 
-// oldRomM signs in to a RomM that knows no roles of ours, at a portal that asks nothing twice.
+// oldRomM signs in to a RomM without roles, at a portal that asks for consent
+// once.
 func oldRomM(t *testing.T, version string) *tab {
 	t.Helper()
 	s := start(t, options{version: version, consent: "implicit", directive: "# no roles before 4.8", roleless: true})
-	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"}) // or nobody else gets in
+	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"}) // other users cannot sign in before
 	b := s.signedIn("/rom/7")
 	return b
 }
 
-// A sign-out in one tab is one in all.
+// A sign-out in one tab signs out all tabs.
 func TestSignOutInAnotherTab(t *testing.T) {
 	s := start(t, options{})
 	b := s.signedIn("/rom/7")
@@ -96,10 +100,10 @@ func TestSignOutInAnotherTab(t *testing.T) {
 	other.in("/rom/8", "alice")
 	other.click("logout")
 	other.signedOut()
-	b.click("save") // RomM's page finds out, and goes to sign in
+	b.click("save") // RomM's page notices, and starts a sign-in
 	b.atPortal()
 	if saved := s.romm.SaveCount(); saved != 0 {
-		t.Errorf("%d saves", saved)
+		t.Errorf("RomM has %d saves, want 0", saved)
 	}
 	b.signIn("alice")
 	b.in("/rom/7", "alice")

@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// stack is a running Caddy between the stand-ins, and the addresses that a
-// browser knows it by.
+// stack is a running Caddy between the stand-ins, with the addresses that the
+// browser uses.
 type stack struct {
 	t        *testing.T
 	authelia *authelia.Server
@@ -34,21 +34,21 @@ type stack struct {
 	caddy    *caddyprocess.Process
 	browser  *chromium
 
-	site    string // the public origin of RomM
+	origin  string // the public origin of RomM
 	portal  string // the issuer
-	sibling string // a page of somebody else in the same domain
-	foreign string // a page of somebody else
+	sibling string // the attacker's page on a sibling subdomain
+	foreign string // the attacker's page on another site
 }
 
-// options changes a stack before it starts.
+// options change a stack before it starts.
 type options struct {
 	version   string // RomM's; empty: the stand-in's newest
-	consent   string // consent mode of the client; empty: auto
+	consent   string // of the client; empty: auto
 	directive string // lines of romm_oidc in place of roles
 	roleless  bool   // RomM has no OIDC_CLAIM_ROLES
 }
 
-// users are those of every stack.
+// users are the users of every stack.
 var users = []authelia.User{
 	{Name: "alice", Password: "alice-password", DisplayName: "Alice Example", Email: "alice@example.com"},
 	{Name: "bob", Password: "bob-password", DisplayName: "Bob Ünïcode, Jr.", Email: "bob@example.com"},
@@ -58,26 +58,26 @@ var users = []authelia.User{
 
 const rolesByMail = "roles {\n admin alice@example.com\n user *\n}"
 
-// start starts a stack. It skips the test where there is no browser.
+// start starts a stack. It skips the test if no browser is installed.
 func start(t *testing.T, o options) *stack {
 	t.Helper()
 	s := &stack{t: t, browser: shared(t)}
 	ports := caddyprocess.Ports(t, 3)
 	origin := func(name string) string { return fmt.Sprintf("https://%s:%d", name, ports[0]) }
-	s.site, s.portal = origin("romm.example.com"), origin("auth.example.com")
+	s.origin, s.portal = origin("romm.example.com"), origin("auth.example.com")
 	s.sibling, s.foreign = origin("x.example.com"), origin("evil.example.net")
 	inside := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
 
 	s.authelia = authelia.New(authelia.Options{
 		Issuer: s.portal, CookieDomain: "example.com", Users: users,
 		Clients: []authelia.Client{{
-			ID: "romm", Secret: "insecure_secret", RedirectURIs: []string{s.site + base},
+			ID: "romm", Secret: "insecure_secret", RedirectURIs: []string{s.origin + base},
 			Scopes: []string{"openid", "profile", "email"}, RequirePKCE: true, ConsentMode: o.consent,
 		}},
 	})
 	ro := romm.Options{Version: o.version, SecretKey: strings.Repeat("k", 64), OIDC: romm.OIDC{
 		Enabled: true, Provider: "authelia", Autologin: true, ClientID: "romm", ClientSecret: "insecure_secret",
-		RedirectURI: s.site + base, ServerURL: inside + base,
+		RedirectURI: s.origin + base, ServerURL: inside + base,
 		ClaimRoles: "romm_roles", RoleAdmin: "admin", RoleViewer: "user",
 	}}
 	if o.roleless {
@@ -123,9 +123,9 @@ func start(t *testing.T, o options) *stack {
 }
 %[14]s, %[15]s {
 	header Content-Type "text/html; charset=utf-8"
-	respond "<!doctype html><title>somebody else's page</title>"
+	respond "<!doctype html><title>the attacker's page</title>"
 }
-`, ports[2], ports[0], t.TempDir(), s.site, inside, s.portal, autheliaURL, base, o.directive,
+`, ports[2], ports[0], t.TempDir(), s.origin, inside, s.portal, autheliaURL, base, o.directive,
 		strings.TrimPrefix(rommURL, "http://"), certificate, key, strings.TrimPrefix(autheliaURL, "http://"), s.sibling, s.foreign))
 	return s
 }

@@ -1,3 +1,5 @@
+// A tab of the browser, and what a user does in it.
+
 package browser
 
 import (
@@ -32,7 +34,7 @@ type tab struct {
 	ctx context.Context //nolint:containedctx // chromedp keeps the tab in a context
 }
 
-// visitor opens the first tab of somebody new: no cookies, no cache.
+// visitor opens the first tab of a new user, without cookies or cache.
 func (s *stack) visitor() *tab { return s.browser.visitor(s) }
 
 // visitor is [stack.visitor] in this browser.
@@ -41,7 +43,7 @@ func (c *chromium) visitor(s *stack) *tab {
 	return s.tab(chromedp.NewContext(c.ctx, chromedp.WithNewBrowserContext()))
 }
 
-// another opens a further tab beside this one.
+// another opens another tab in the same window.
 func (b *tab) another() *tab {
 	b.t.Helper()
 	return b.tab(chromedp.NewContext(b.ctx))
@@ -66,12 +68,12 @@ func (b *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open types target, a path of the site or a URL, into the address bar. It
-// returns as soon as a document has come.
+// open types target, a path of the public origin or a URL, into the address
+// bar. It returns once a document has arrived.
 func (b *tab) open(target string) {
 	b.t.Helper()
 	if strings.HasPrefix(target, "/") {
-		target = b.site + target
+		target = b.origin + target
 	}
 	b.do("opening "+target, func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 		_, err := cdp.Call(ctx, t, page.Navigate, page.NavigateParams{URL: target})
@@ -91,13 +93,14 @@ func (b *tab) fill(id, text string) {
 	b.do("filling "+id, chromedp.SendKeys(chromedp.ID(id), text, chromedp.NodeVisible))
 }
 
-// await waits until the JavaScript expression is true, whatever pages come and go.
+// await waits until the JavaScript expression is true, across any number of
+// pages.
 func (b *tab) await(expression string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	for {
-		// An error is a page that is just going away.
+		// An error means that the page is just being replaced.
 		if is, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+expression+")")); err == nil && is {
 			return
 		}
@@ -109,7 +112,8 @@ func (b *tab) await(expression string) {
 	}
 }
 
-// script runs JavaScript, waits for its promise, and returns what it says.
+// script runs JavaScript, waits for its promise, and returns the result as
+// text.
 func (b *tab) script(source string) string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
@@ -121,13 +125,14 @@ func (b *tab) script(source string) string {
 	return said
 }
 
-// text returns what the element says.
+// text returns the element's text.
 func (b *tab) text(id string) string {
 	b.t.Helper()
 	return b.script(`document.getElementById(` + quote(id) + `)?.textContent`)
 }
 
-// signIn gives user's password to the portal, and consent if it asks.
+// signIn enters user's password at the portal, and consents if the portal
+// asks.
 func (b *tab) signIn(user string) {
 	b.t.Helper()
 	b.submit(user, user+"-password")
@@ -135,7 +140,7 @@ func (b *tab) signIn(user string) {
 	b.consent()
 }
 
-// signedIn opens target in the first tab of somebody new, and signs in as alice.
+// signedIn opens target in the first tab of a new user, and signs in as alice.
 func (s *stack) signedIn(target string) *tab {
 	s.t.Helper()
 	b := s.visitor()
@@ -145,7 +150,7 @@ func (s *stack) signedIn(target string) *tab {
 	return b
 }
 
-// submit gives a password to the portal.
+// submit enters a user name and a password at the portal.
 func (b *tab) submit(user, password string) {
 	b.t.Helper()
 	b.atPortal()
@@ -160,32 +165,32 @@ func (b *tab) atPortal() {
 	b.await(`location.origin === ` + quote(b.portal) + ` && document.getElementById("sign-in-button")`)
 }
 
-// consent accepts if the portal asks.
+// consent consents if the portal asks.
 func (b *tab) consent() {
 	b.t.Helper()
-	b.await(`location.origin === ` + quote(b.site) + ` || document.getElementById("openid-consent-accept")`)
+	b.await(`location.origin === ` + quote(b.origin) + ` || document.getElementById("openid-consent-accept")`)
 	if b.script(`location.origin`) == b.portal {
 		b.click("openid-consent-accept")
 	}
 }
 
-// in waits for RomM's page at exactly that path and query, signed in as user.
+// in waits for RomM's page at exactly this path and query, signed in as user.
 func (b *tab) in(target, user string) {
 	b.t.Helper()
-	b.await(`location.href === ` + quote(b.site+target) + ` && document.documentElement.dataset.ready === "true" && ` +
+	b.await(`location.href === ` + quote(b.origin+target) + ` && document.documentElement.dataset.ready === "true" && ` +
 		`!document.getElementById("home").hidden && document.getElementById("user").textContent === ` + quote(user))
 }
 
-// problem waits for our page of the problem code.
+// problem waits for our error page with this code.
 func (b *tab) problem(code string) {
 	b.t.Helper()
 	b.await(`document.querySelector("footer")?.textContent.startsWith(` + quote(code+" · reference ") + `)`)
 }
 
-// SignedOut waits for our page after a sign-out.
+// signedOut waits for our signed-out page.
 func (b *tab) signedOut() {
 	b.t.Helper()
-	b.await(`location.href === ` + quote(b.site+base+"/signed-out") + ` && document.title === "You are signed out"`)
+	b.await(`location.href === ` + quote(b.origin+base+"/signed-out") + ` && document.title === "You are signed out"`)
 }
 
 // back presses the browser's Back button.
@@ -201,17 +206,17 @@ func (b *tab) back() {
 	b.await(`document.readyState === "complete"`)
 }
 
-// stays fails if the tab goes anywhere within the time.
+// stays fails the test if the tab navigates within the given time.
 func (b *tab) stays(while time.Duration) {
 	b.t.Helper()
 	went := b.watch("https://")
-	time.Sleep(while) // nothing tells that a browser is not about to do something
+	time.Sleep(while) // no event says that a browser will not navigate
 	if seen := went(); len(seen) > 0 {
-		b.t.Errorf("the tab went on by itself: %v", seen)
+		b.t.Errorf("the tab left the page by itself: %v", seen)
 	}
 }
 
-// history returns what lies behind Back and Forward.
+// history returns the entries of the Back and Forward buttons.
 func (b *tab) history() page.GetNavigationHistoryResult {
 	b.t.Helper()
 	history, err := chromedp.Run(b.ctx, chromedp.NavigationEntries())
@@ -221,8 +226,8 @@ func (b *tab) history() page.GetNavigationHistoryResult {
 	return history
 }
 
-// watch notes the addresses that begin with prefix and that the tab asks for
-// from now on. The function returns them.
+// watch records the URLs that begin with prefix and that the tab requests from
+// now on. The returned function returns them.
 func (b *tab) watch(prefix string) func() []string {
 	b.t.Helper()
 	b.do("watching", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
@@ -247,7 +252,7 @@ func (b *tab) watch(prefix string) func() []string {
 	}
 }
 
-// cookies returns the browser's cookies for the site's host.
+// cookies returns the browser's cookies for the host of the public origin.
 func (b *tab) cookies() []*network.Cookie {
 	b.t.Helper()
 	all, err := chromedp.CallBrowser(b.ctx, storage.GetCookies, storage.GetCookiesParams{
@@ -259,7 +264,7 @@ func (b *tab) cookies() []*network.Cookie {
 	return slices.DeleteFunc(all.Cookies, func(c *network.Cookie) bool { return c.Domain != "romm.example.com" })
 }
 
-// screenshot saves the whole page as an artifact.
+// screenshot saves an image of the whole page as an artifact.
 func (b *tab) screenshot(name string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
@@ -277,7 +282,7 @@ func (b *tab) screenshot(name string) {
 	}
 }
 
-// fail ends the test, saying where the tab is and what it shows.
+// fail ends the test, and reports the tab's URL and its content.
 func (b *tab) fail(format string, arguments ...any) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
@@ -289,7 +294,7 @@ func (b *tab) fail(format string, arguments ...any) {
 	b.t.Fatalf("%s\nthe tab is at %s", fmt.Sprintf(format, arguments...), shows)
 }
 
-// quote writes s in JavaScript.
+// quote returns s as a JavaScript string.
 func quote(s string) string {
 	quoted, _ := json.Marshal(s) // a string cannot fail
 	return string(quoted)

@@ -1,3 +1,3 @@
-// Package storage tests that sessions live in storages of different kinds as
-// they live in Caddy's own: a directory of files, and Redis.
+// Package storage tests sessions in two kinds of storage: a directory of
+// files, which is Caddy's own, and Redis.
 package storage

@@ -1,3 +1,5 @@
+// A Redis server, and the storage of a node in it.
+
 package storage
 
 import (
@@ -49,12 +51,12 @@ func startRedis(t *testing.T) string {
 	return address
 }
 
-// redisStorage is keyring.Storage over Redis, as a storage plugin for Caddy would
-// be: no folders, no order, locks that expire.
+// redisStorage implements keyring.Storage over Redis, like a storage plugin for
+// Caddy: no folders, no order, and locks that expire.
 type redisStorage struct {
 	client *redis.Client
 	mu     sync.Mutex
-	tokens map[string]string // of the locks that this node holds
+	tokens map[string]string // the locks of this node
 }
 
 const (
@@ -90,7 +92,7 @@ func (s *redisStorage) Lock(ctx context.Context, name string) error {
 	}
 }
 
-// unlock removes a lock that is still its holder's.
+// unlock removes a lock if its holder still has it.
 var unlock = redis.NewScript(`if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end return 0`)
 
 func (s *redisStorage) Unlock(ctx context.Context, name string) error {

@@ -1,3 +1,5 @@
+// The contract of a session store, run against every kind of storage.
+
 package storage
 
 import (
@@ -18,7 +20,8 @@ import (
 
 const gate = "0123456789abcdef"
 
-// cluster gives nodes that share a storage. Each has a connection of its own.
+// cluster creates nodes that share a storage. Each node has its own
+// connection.
 type cluster struct {
 	*testing.T
 	connect func() keyring.Storage
@@ -65,7 +68,7 @@ func (c *cluster) opens(s *session.Store, ticket string) bool {
 	return found != nil
 }
 
-// within waits until ok, at most 5 s.
+// within waits until ok returns true, for at most 5 s.
 func (c *cluster) within(what string, ok func() bool) {
 	c.Helper()
 	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
@@ -76,19 +79,19 @@ func (c *cluster) within(what string, ok func() bool) {
 	}
 }
 
-// The same for every kind of storage.
+// contract is what every kind of storage must do.
 var contract = map[string]func(*cluster){
-	"a session made on one node works on another":      sharedSession,
-	"an end reaches the others within 5 s":             sharedEnd,
-	"updates of two nodes follow each other":           updates,
-	"the end of a user ends what only storage has":     endOfUser,
-	"what expired is removed and nothing else":         sweep,
-	"nodes that start at once agree on one keyring":    oneKeyring,
-	"nodes that rotate at once make one secret":        oneRotation,
-	"a crash loses nothing":                            crash,
-	"a caller that gives up waits no longer":           givenUp,
-	"a list shows who is signed in, the latest first":  list,
-	"an update of an ended session is refused for all": updateAfterEnd,
+	"a session made on one node works on another":           sharedSession,
+	"an ended session ends on the other nodes within 5 s":   sharedEnd,
+	"updates by two nodes are serialized":                   updates,
+	"ending a user's sessions covers those only in storage": endOfUser,
+	"only expired sessions are removed":                     sweep,
+	"nodes that start at once agree on one keyring":         oneKeyring,
+	"nodes that rotate at once make one secret":             oneRotation,
+	"a crash loses nothing":                                 crash,
+	"a cancelled update stops waiting for the lock":         givenUp,
+	"a list shows who is signed in, the latest first":       list,
+	"an update of an ended session is refused":              updateAfterEnd,
 }
 
 func TestContract(t *testing.T) {
@@ -117,7 +120,7 @@ func sharedSession(c *cluster) {
 	ticket, made := c.create(a, "ada")
 	found, err := b.Lookup(c.Context(), ticket)
 	if err != nil || found == nil || found.ID() != made.ID() || found.Record().Tokens.Access != "at-ada" {
-		c.Errorf("%v, %v", found, err)
+		c.Errorf("node b found %v, want ada's session of node a; error: %v", found, err)
 	}
 }
 
@@ -125,14 +128,14 @@ func sharedEnd(c *cluster) {
 	a, b := c.node("a", true), c.node("b", true)
 	ticket, made := c.create(a, "ada")
 	if !c.opens(b, ticket) {
-		c.Fatal("not shared")
+		c.Fatal("node b does not know the session of node a")
 	}
 	if err := a.End(c.Context(), made.ID(), "sign_out"); err != nil {
 		c.Fatal(err)
 	}
 	c.within("the end at the other node", func() bool { return !c.opens(b, ticket) })
 	if c.opens(c.node("c", false), ticket) {
-		c.Error("a new node opens it")
+		c.Error("a new node opens the ended session")
 	}
 }
 
@@ -145,7 +148,7 @@ func updates(c *cluster) {
 		wg.Go(func() {
 			found, err := s.Lookup(c.Context(), ticket)
 			if err != nil || found == nil {
-				c.Errorf("%v, %v", found, err)
+				c.Errorf("a node found %v, want ada's session; error: %v", found, err)
 				return
 			}
 			for range each {
@@ -162,7 +165,7 @@ func updates(c *cluster) {
 	wg.Wait()
 	found, err := c.node("c", false).Lookup(c.Context(), ticket)
 	if err != nil || found == nil || found.Record().Tokens.Refresh != fmt.Sprint(2*each) {
-		c.Errorf("an update was lost: %v, %v", found, err)
+		c.Errorf("after %d updates a new node found %v, want all of them; error: %v", 2*each, found, err)
 	}
 }
 
@@ -173,11 +176,11 @@ func endOfUser(c *cluster) {
 	other, _ := c.create(a, "bob")
 	n, err := b.EndUser(c.Context(), session.UserKey("https://auth.example.com", "sub-ada"), "revoked")
 	if n != 2 || err != nil {
-		c.Errorf("%d, %v", n, err)
+		c.Errorf("%d sessions ended, want ada's 2; error: %v", n, err)
 	}
 	fresh := c.node("c", false)
 	if c.opens(fresh, first) || c.opens(fresh, second) || !c.opens(fresh, other) {
-		c.Error("the wrong sessions ended")
+		c.Error("want ada's sessions ended and bob's alive")
 	}
 }
 
@@ -189,7 +192,7 @@ func sweep(c *cluster) {
 	c.ahead.Store(int64(session.DefaultLifetime - time.Hour))
 	late, _ := c.create(a, "late")
 	c.ahead.Store(int64(session.DefaultLifetime + 3*time.Hour))
-	for _, s := range []*session.Store{b, a} { // the second finds that it was just done
+	for _, s := range []*session.Store{b, a} { // the second finds that the first has just swept
 		if err := s.Sweep(c.Context()); err != nil {
 			c.Fatal(err)
 		}
@@ -197,11 +200,11 @@ func sweep(c *cluster) {
 	for folder, want := range map[string]int{"heads": 1, "records": 1} {
 		keys, err := c.connect().List(c.Context(), keyring.StoragePrefix(gate)+"/sessions/"+folder, false)
 		if err != nil || len(keys) != want {
-			c.Errorf("%d %s are left, %v", len(keys), folder, err)
+			c.Errorf("%d %s are left, want %d; error: %v", len(keys), folder, want, err)
 		}
 	}
 	if !c.opens(c.node("c", false), late) {
-		c.Error("a living session was removed")
+		c.Error("a session that has not expired was removed")
 	}
 }
 
@@ -217,7 +220,7 @@ func oneKeyring(c *cluster) {
 	for _, s := range nodes {
 		for _, ticket := range tickets {
 			if !c.opens(s, ticket) {
-				c.Fatal("two keyrings")
+				c.Fatal("a node does not open another node's ticket, want one keyring for all")
 			}
 		}
 	}
@@ -236,21 +239,21 @@ func oneRotation(c *cluster) {
 	}
 	wg.Wait()
 	c.ahead.Store(int64(keyring.Lead + time.Minute))
-	late, _ := c.create(c.node("d", false), "bob") // under the new secret
+	late, _ := c.create(c.node("d", false), "bob") // with the new secret
 	for _, s := range nodes {
-		if err := s.Rotate(c.Context()); err != nil { // reads the keyring anew
+		if err := s.Rotate(c.Context()); err != nil { // reads the keyring again
 			c.Fatal(err)
 		}
 		if !c.opens(s, old) || !c.opens(s, late) {
-			c.Error("a session is lost")
+			c.Error("a node does not open a session from before or after the rotation")
 		}
 	}
 }
 
 func crash(c *cluster) {
-	ticket, _ := c.create(c.node("a", false), "ada") // and a is never heard of again
+	ticket, _ := c.create(c.node("a", false), "ada") // then node a crashes
 	if !c.opens(c.node("a", false), ticket) {
-		c.Error("lost")
+		c.Error("the session is lost after the crash of its node")
 	}
 }
 
@@ -275,7 +278,7 @@ func givenUp(c *cluster) {
 	began := time.Now()
 	err = b.Update(ctx, there, func(*session.Record) { c.Error("both hold the lock") })
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 1500*time.Millisecond {
-		c.Errorf("%v after %s", err, time.Since(began))
+		c.Errorf("the update gave up with %v after %s, want the deadline after 200 ms", err, time.Since(began))
 	}
 	<-done
 }
@@ -283,14 +286,14 @@ func givenUp(c *cluster) {
 func list(c *cluster) {
 	a, b := c.node("a", false), c.node("b", false)
 	if entries, err := b.List(c.Context()); len(entries) != 0 || err != nil {
-		c.Errorf("nobody is signed in, but %v, %v", entries, err)
+		c.Errorf("node b lists %v before the first sign-in, want no session; error: %v", entries, err)
 	}
 	c.create(a, "ada")
 	c.ahead.Store(int64(time.Minute))
 	c.create(a, "bob")
 	entries, err := b.List(c.Context())
 	if err != nil || len(entries) != 2 || entries[0].User != "bob" || entries[1].Node != "a" {
-		c.Errorf("%v, %v", entries, err)
+		c.Errorf("node b lists %v, want bob's and ada's sessions of node a; error: %v", entries, err)
 	}
 }
 
@@ -305,9 +308,9 @@ func updateAfterEnd(c *cluster) {
 		c.Fatal(err)
 	}
 	if err := b.Update(c.Context(), there, func(r *session.Record) { r.Tokens.Refresh = "1" }); !errors.Is(err, session.ErrEnded) {
-		c.Errorf("%v", err)
+		c.Errorf("updating an ended session: error %v, want session.ErrEnded", err)
 	}
 	if c.opens(c.node("c", false), ticket) {
-		c.Error("it lives again")
+		c.Error("a new node opens the ended session")
 	}
 }

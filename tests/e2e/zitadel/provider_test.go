@@ -1,3 +1,5 @@
+// The example provider of github.com/zitadel/oidc, with our client.
+
 package zitadel
 
 import (
@@ -22,8 +24,8 @@ const (
 	secret   = "insecuresecret"
 )
 
-// startProvider starts the library's own example provider at an address of
-// this machine, with one client for site, and returns its issuer.
+// startProvider starts the library's own example provider on this machine,
+// with one client for the public origin, and returns its issuer.
 func startProvider(t *testing.T, site string, auth oidc.AuthMethod) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -37,8 +39,8 @@ func startProvider(t *testing.T, site string, auth oidc.AuthMethod) string {
 	return issuer
 }
 
-// clients is the example's storage, whose client may authenticate in another
-// way and names where a sign-out comes back to.
+// clients is the example's storage. Its client may use another authentication
+// method, and has a post-logout redirect URI.
 type clients struct {
 	*storage.Storage
 	auth      oidc.AuthMethod

@@ -1,5 +1,5 @@
-// Package zitadel signs in at a provider that somebody else wrote: that of
-// github.com/zitadel/oidc, whose library is certified by the OpenID Foundation.
+// Package zitadel signs in at a provider that we did not write: that of
+// github.com/zitadel/oidc, a library certified by the OpenID Foundation.
 package zitadel
 
 import (
@@ -27,21 +27,21 @@ func TestMain(m *testing.M) { os.Exit(caddyprocess.Main(m)) }
 
 // stack is a running Caddy between the provider and a stand-in for RomM.
 type stack struct {
-	t    *testing.T
-	site string
-	romm *romm.Server
-	http *http.Client
+	t      *testing.T
+	origin string
+	romm   *romm.Server
+	http   *http.Client
 }
 
-// start starts a stack; ours is the secret that Caddy believes to be the client's.
+// start starts a stack; ours is the client secret in Caddy's configuration.
 func start(t *testing.T, auth oidc.AuthMethod, ours string) *stack {
 	t.Helper()
 	ports := caddyprocess.Ports(t, 2)
-	s := &stack{t: t, site: fmt.Sprintf("http://localhost:%d", ports[0])}
+	s := &stack{t: t, origin: fmt.Sprintf("http://localhost:%d", ports[0])}
 	inside := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
-	issuer := startProvider(t, s.site, auth)
+	issuer := startProvider(t, s.origin, auth)
 	s.romm = romm.New(romm.Options{OIDC: romm.OIDC{
-		Enabled: true, ClientID: "romm", ClientSecret: ours, RedirectURI: s.site + base, ServerURL: inside + base,
+		Enabled: true, ClientID: "romm", ClientSecret: ours, RedirectURI: s.origin + base, ServerURL: inside + base,
 		ClaimRoles: "romm_roles", RoleAdmin: "admin", RoleViewer: "user",
 	}})
 	upstream := httptest.NewServer(s.romm)
@@ -67,12 +67,12 @@ func start(t *testing.T, auth oidc.AuthMethod, ours string) *stack {
 	}
 	reverse_proxy %s
 }
-`, t.TempDir(), s.site, inside, issuer, ours, words[auth], s.site, base, email, strings.TrimPrefix(upstream.URL, "http://")))
+`, t.TempDir(), s.origin, inside, issuer, ours, words[auth], s.origin, base, email, strings.TrimPrefix(upstream.URL, "http://")))
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.http = &http.Client{Jar: jar, Timeout: 30 * time.Second} // follows redirects, as a browser does
+	s.http = &http.Client{Jar: jar, Timeout: 30 * time.Second} // follows redirects, like a browser
 	return s
 }
 
@@ -101,13 +101,13 @@ func (s *stack) send(r *http.Request, err error) page {
 	return page{answer.Request.URL, answer.StatusCode, string(body)}
 }
 
-// open navigates to target, a path of the site.
+// open navigates to target, a path of the public origin.
 func (s *stack) open(target string) page {
 	s.t.Helper()
-	return s.send(http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.site+target, nil))
+	return s.send(http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.origin+target, nil))
 }
 
-// form sends a form.
+// form submits a form.
 func (s *stack) form(target string, fields url.Values) page {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, target, strings.NewReader(fields.Encode()))
@@ -119,61 +119,61 @@ func (s *stack) form(target string, fields url.Values) page {
 
 var requestID = regexp.MustCompile(`name="id" value="([^"]+)"`)
 
-// signIn opens target and gives a password to the provider's form.
+// signIn opens target and enters a password in the provider's form.
 func (s *stack) signIn(target, password string) page {
 	s.t.Helper()
 	login := s.open(target)
 	id := requestID.FindStringSubmatch(login.body)
 	if id == nil {
-		s.t.Fatalf("no login form at %s: %d %s", login.at, login.status, login.body)
+		s.t.Fatalf("opening the page led to %s with %d, want a login form: %s", login.at, login.status, login.body)
 	}
 	return s.form(login.at.String(), url.Values{"username": {username}, "password": {password}, "id": {id[1]}})
 }
 
-// A provider that we did not write takes our requests, and we take its
-// answers: discovery, code flow with PKCE, ID token, userinfo.
+// A provider that we did not write accepts our requests, and we accept its
+// answers: discovery, the code flow with PKCE, the ID token and userinfo.
 func TestSignIn(t *testing.T) {
 	for _, auth := range []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost} {
 		t.Run(string(auth), func(t *testing.T) {
 			s := start(t, auth, secret)
 			const target = "/rom/7?tab=saves&q=a%20b"
 			if wrong := s.signIn(target, "wrong"); wrong.at.Path != "/login/username" {
-				t.Errorf("with a wrong password: at %s", wrong.at)
+				t.Errorf("a wrong password leads to %s, want the login form", wrong.at)
 			}
-			if got := s.signIn(target, password); got.status != http.StatusOK || got.at.String() != s.site+target {
-				t.Fatalf("at %s: %d %s", got.at, got.status, got.body)
+			if got := s.signIn(target, password); got.status != http.StatusOK || got.at.String() != s.origin+target {
+				t.Fatalf("the sign-in leads to %s with %d, want 200 at the page that was opened: %s", got.at, got.status, got.body)
 			}
 			if me := s.open("/api/users/me"); me.status != http.StatusOK ||
 				!strings.Contains(me.body, `"username":"test-user_localhost"`) || !strings.Contains(me.body, `"email":"`+email+`"`) || !strings.Contains(me.body, `"role":"admin"`) {
-				t.Errorf("%d %s", me.status, me.body)
+				t.Errorf("/api/users/me answered %d, want 200 with the provider's user as an administrator: %s", me.status, me.body)
 			}
 		})
 	}
 }
 
-// A sign-out goes through the provider's end-session endpoint and comes back.
+// A sign-out passes through the provider's end-session endpoint and returns.
 func TestSignOut(t *testing.T) {
 	s := start(t, oidc.AuthMethodBasic, secret)
 	s.signIn("/", password)
 	if live := s.romm.Sessions(); live != 1 {
-		t.Fatalf("%d sessions live in RomM", live)
+		t.Fatalf("RomM has %d sessions, want 1", live)
 	}
-	got := s.form(s.site+base+"/logout", nil)
-	if got.status != http.StatusOK || got.at.String() != s.site+base+"/signed-out" || !strings.Contains(got.body, "You are signed out") {
-		t.Errorf("at %s: %d %s", got.at, got.status, got.body)
+	got := s.form(s.origin+base+"/logout", nil)
+	if got.status != http.StatusOK || got.at.String() != s.origin+base+"/signed-out" || !strings.Contains(got.body, "You are signed out") {
+		t.Errorf("the sign-out leads to %s with %d, want 200 at the signed-out page: %s", got.at, got.status, got.body)
 	}
 	if live := s.romm.Sessions(); live != 0 {
-		t.Errorf("%d sessions live in RomM", live)
+		t.Errorf("RomM has %d sessions, want 0", live)
 	}
 	if me := s.open("/api/users/me"); me.status != http.StatusUnauthorized {
-		t.Errorf("%d %s", me.status, me.body)
+		t.Errorf("/api/users/me after the sign-out answered %d, want 401: %s", me.status, me.body)
 	}
 }
 
-// A wrong secret ends on a page that says so.
+// A wrong client secret ends on a page that names the problem.
 func TestWrongSecret(t *testing.T) {
 	s := start(t, oidc.AuthMethodBasic, "another")
 	if got := s.signIn("/rom/7", password); got.status != http.StatusBadGateway || !strings.Contains(got.body, "client_refused · reference") {
-		t.Errorf("at %s: %d %s", got.at, got.status, got.body)
+		t.Errorf("the sign-in leads to %s with %d, want 502 client_refused: %s", got.at, got.status, got.body)
 	}
 }
