@@ -1,3 +1,6 @@
+// How the stand-in checks that a request was sent to its public address, and
+// which client address the rate limit counts.
+
 package authelia
 
 import (

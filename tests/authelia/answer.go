@@ -1,3 +1,6 @@
+// The response that a handler returns, and the shapes that Authelia's responses
+// have: plain text, JSON, redirects.
+
 package authelia
 
 import (

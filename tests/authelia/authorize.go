@@ -1,3 +1,6 @@
+// The authorization endpoint: which requests it refuses, and where, and when it
+// sends the browser to the portal.
+
 package authelia
 
 import (

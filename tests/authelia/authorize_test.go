@@ -1,3 +1,6 @@
+// Tests of the authorization endpoint: its response, its errors, prompt, max_age
+// and the response modes.
+
 package authelia_test
 
 import (

@@ -1,3 +1,5 @@
+// Client authentication at the token, introspection and revocation endpoints.
+
 package authelia
 
 import (

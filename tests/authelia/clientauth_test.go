@@ -1,3 +1,5 @@
+// Tests of client authentication, revocation and introspection.
+
 package authelia_test
 
 import (

@@ -1,3 +1,5 @@
+// Authorization codes: issuing one, and the checks at its redemption, PKCE included.
+
 package authelia
 
 import (

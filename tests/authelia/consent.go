@@ -1,3 +1,5 @@
+// The consent step of an authorization request, from its start to the decision.
+
 package authelia
 
 import (

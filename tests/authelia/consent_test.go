@@ -1,3 +1,5 @@
+// Tests of the consent step: when the portal asks, and what a consent is good for.
+
 package authelia_test
 
 import (

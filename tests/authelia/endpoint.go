@@ -1,3 +1,5 @@
+// The paths of the endpoints, and the record of the requests that reached them.
+
 package authelia
 
 import (

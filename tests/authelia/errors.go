@@ -1,3 +1,5 @@
+// The OAuth 2.0 errors in Authelia's words.
+
 package authelia
 
 import "net/http"

@@ -1,3 +1,5 @@
+// The introspection and revocation endpoints (RFC 7662, RFC 7009).
+
 package authelia
 
 import (

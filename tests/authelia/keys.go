@@ -1,3 +1,5 @@
+// Signing keys, the JWKS endpoint, and random tokens in Authelia's format.
+
 package authelia
 
 import (

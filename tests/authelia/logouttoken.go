@@ -1,3 +1,5 @@
+// Logout tokens, which Authelia does not send but other providers do.
+
 package authelia
 
 import "time"

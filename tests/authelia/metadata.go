@@ -1,3 +1,5 @@
+// The discovery document.
+
 package authelia
 
 import (

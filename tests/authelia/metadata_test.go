@@ -1,3 +1,5 @@
+// Tests of discovery, the JWKS, the address check and the header limit.
+
 package authelia_test
 
 import (

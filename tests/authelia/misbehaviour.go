@@ -1,3 +1,5 @@
+// Faults and protocol violations that a test switches on.
+
 package authelia
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the faults and violations, and of the record of requests.
+
 package authelia_test
 
 import (

@@ -1,3 +1,5 @@
+// The portal's HTML pages.
+
 package authelia
 
 import (

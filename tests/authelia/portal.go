@@ -1,3 +1,5 @@
+// The portal: the login form, the first-factor API and the logout.
+
 package authelia
 
 import (

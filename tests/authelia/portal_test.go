@@ -1,3 +1,5 @@
+// Tests of the portal: login, session cookie, refresh interval and logout.
+
 package authelia_test
 
 import (

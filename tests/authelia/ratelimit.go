@@ -1,3 +1,5 @@
+// The rate limit of the token endpoint.
+
 package authelia
 
 import (

@@ -1,3 +1,5 @@
+// The refresh token grant, with rotation and replay detection.
+
 package authelia
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the refresh token grant.
+
 package authelia_test
 
 import (

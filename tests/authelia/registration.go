@@ -1,3 +1,5 @@
+// Registered clients and user accounts.
+
 package authelia
 
 import (

@@ -1,3 +1,5 @@
+// The authorization response in each response mode.
+
 package authelia
 
 import (

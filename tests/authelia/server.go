@@ -1,3 +1,5 @@
+// The stand-in's options, its state and its dispatch to the endpoints.
+
 package authelia
 
 import (

@@ -1,3 +1,5 @@
+// The portal's session and its cookie.
+
 package authelia
 
 import (

@@ -1,3 +1,5 @@
+// How ID tokens are signed, properly or as an attacker would.
+
 package authelia
 
 import (

@@ -1,3 +1,5 @@
+// A client without a browser that walks a user through the portal.
+
 package authelia
 
 import (

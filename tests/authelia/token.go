@@ -1,3 +1,5 @@
+// The token endpoint and the tokens that it issues.
+
 package authelia
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the token endpoint: tokens, codes, PKCE and the rate limit.
+
 package authelia_test
 
 import (

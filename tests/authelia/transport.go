@@ -1,3 +1,5 @@
+// An http.RoundTripper that calls the stand-in without a network.
+
 package authelia
 
 import (

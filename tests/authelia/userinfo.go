@@ -1,3 +1,5 @@
+// The userinfo endpoint.
+
 package authelia
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the userinfo endpoint and of subjects.
+
 package authelia_test
 
 import (

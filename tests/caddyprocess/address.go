@@ -1,3 +1,5 @@
+// Free ports for the processes under test.
+
 package caddyprocess
 
 import (

@@ -1,3 +1,5 @@
+// A Caddy process that a test starts and kills.
+
 package caddyprocess
 
 import (

@@ -1,3 +1,5 @@
+// The user API: accounts, their creation and invitations.
+
 package romm
 
 import (

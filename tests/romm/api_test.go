@@ -1,3 +1,6 @@
+// Tests of the API: anonymous access, users, downloads, uploads, CORS, tokens,
+// pairing and the page.
+
 package romm
 
 import (

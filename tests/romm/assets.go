@@ -1,3 +1,5 @@
+// Saves, states and play sessions, and the static files that nginx serves.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// How RomM authenticates a request: session, Basic, client token or JWT.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Tests of authentication, by credential and by release.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// RomM's CSRF check and the cookie that belongs to it.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the CSRF check.
+
 package romm
 
 import (

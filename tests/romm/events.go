@@ -1,3 +1,5 @@
+// The socket.io events: scans and now-playing activity.
+
 package romm
 
 import (

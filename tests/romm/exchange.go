@@ -1,3 +1,5 @@
+// One request with its response, as it passes through RomM's middleware.
+
 package romm
 
 import (

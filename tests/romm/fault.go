@@ -1,3 +1,5 @@
+// Faults and restarts that a test brings about.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the faults and of the record of requests.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// How RomM's client library verifies an ID token.
+
 package romm
 
 import (

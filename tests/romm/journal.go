@@ -1,3 +1,5 @@
+// The record of the requests that arrived.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Platforms, ROMs, firmware and feeds, with downloads and uploads.
+
 package romm
 
 import (

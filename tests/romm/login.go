@@ -1,3 +1,5 @@
+// Sign-in through OpenID Connect, from the authorization request to the account.
+
 package romm
 
 import (

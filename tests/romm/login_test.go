@@ -1,3 +1,5 @@
+// Tests of the sign-in through OpenID Connect, as RomM's provider sees it.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Tests of how claims become an account and a role.
+
 package romm
 
 import (

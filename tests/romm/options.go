@@ -1,3 +1,5 @@
+// The stand-in's options: RomM's environment variables and handles for tests.
+
 package romm
 
 import (

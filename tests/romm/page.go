@@ -1,3 +1,5 @@
+// The single-page application, as nginx serves it.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Client tokens and how a handheld obtains one: pair codes and device sign-in.
+
 package romm
 
 import (

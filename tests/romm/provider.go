@@ -1,3 +1,5 @@
+// RomM as an OpenID Connect client: metadata, keys and the token request.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// The routing table's type, the match of a path, and the scope check.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// The scopes that each role grants, by release.
+
 package romm
 
 import "slices"

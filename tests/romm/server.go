@@ -1,3 +1,5 @@
+// The stand-in and its dispatch: nginx's locations, then RomM's middleware.
+
 package romm
 
 import (

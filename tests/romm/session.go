@@ -1,3 +1,5 @@
+// The session cookie and the sessions in Redis.
+
 package romm
 
 import (

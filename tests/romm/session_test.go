@@ -1,3 +1,5 @@
+// Tests of sessions: how long they live, what ends them and what revives them.
+
 package romm
 
 import (

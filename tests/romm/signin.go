@@ -1,3 +1,5 @@
+// Sign-in with a password, logout, RomM's own token endpoint and password resets.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// The state of socket.io connections, independent of their transport.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the sockets over WebSocket and polling.
+
 package romm
 
 import (

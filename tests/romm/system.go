@@ -1,3 +1,5 @@
+// Heartbeat, configuration, statistics and the setup wizard's endpoints.
+
 package romm
 
 import "net/http"

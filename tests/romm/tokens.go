@@ -1,3 +1,5 @@
+// The client tokens (rmm_...) that RomM issued.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// The two transports of engine.io: WebSocket and polling.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// RomM's database of users and devices, and the changes that a test makes to it.
+
 package romm
 
 import (

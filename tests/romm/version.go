@@ -1,3 +1,5 @@
+// The differences between RomM's releases, one method each.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the differences between RomM's releases.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the changes that a test makes to a running stand-in.
+
 package authelia_test
 
 import (

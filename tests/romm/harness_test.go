@@ -1,3 +1,6 @@
+// The harness of this package's tests: a clock, a small OpenID Provider and a
+// browser that calls the stand-in.
+
 package romm
 
 import (

@@ -1,3 +1,6 @@
+// What a test changes in a running stand-in: accounts, clients, keys, sessions,
+// tokens and lifespans.
+
 package authelia
 
 import (

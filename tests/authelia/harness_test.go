@@ -1,3 +1,6 @@
+// The harness of this package's tests: a relying party with a browser, in front
+// of a stand-in with a fixed set of clients and users.
+
 package authelia_test
 
 import (
