@@ -15,16 +15,16 @@ import (
 )
 
 func TestAuthorizationResponse(t *testing.T) {
-	p := newParty(t)
-	first := p.get(authorizeURL(query("romm")))
-	p.status("to the login form", first, http.StatusFound)
+	h := newHarness(t)
+	first := h.get(authorizeURL(query("romm")))
+	h.status("to the login form", first, http.StatusFound)
 	if got := first.Header.Get("Location"); !strings.HasPrefix(got, issuer+"/?flow=openid_connect&flow_id=") {
 		t.Errorf("login form at %s", got)
 	}
-	posted := p.send(http.MethodPost, "/api/oidc/authorization", query("romm").Encode(), "Content-Type", formType)
-	p.status("POST", posted, http.StatusFound)
+	posted := h.send(http.MethodPost, "/api/oidc/authorization", query("romm").Encode(), "Content-Type", formType)
+	h.status("POST", posted, http.StatusFound)
 
-	params := p.login(query("romm"), "alice")
+	params := h.login(query("romm"), "alice")
 	for name, want := range map[string]string{"iss": issuer, "scope": "openid profile email", "state": state} {
 		if got := params.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
@@ -41,10 +41,10 @@ func TestAuthorizationResponse(t *testing.T) {
 }
 
 func TestAuthorizationStatusIs303(t *testing.T) {
-	p := newParty(t)
-	p.login(query("quiet"), "alice")
-	answer := p.get(authorizeURL(query("quiet")))
-	p.status("silent success", answer, http.StatusSeeOther)
+	h := newHarness(t)
+	h.login(query("quiet"), "alice")
+	answer := h.get(authorizeURL(query("quiet")))
+	h.status("silent success", answer, http.StatusSeeOther)
 	if got := answer.Header.Get("Location"); !strings.HasPrefix(got, callback+"?code=") {
 		t.Errorf("Location %s", got)
 	}
@@ -75,9 +75,9 @@ func TestUntrustedRequests(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t)
-			answer := p.get(authorizeURL(test.query))
-			p.status("error", answer, http.StatusFound)
+			h := newHarness(t)
+			answer := h.get(authorizeURL(test.query))
+			h.status("error", answer, http.StatusFound)
 			location, err := answer.Location()
 			if err != nil {
 				t.Fatal(err)
@@ -91,7 +91,7 @@ func TestUntrustedRequests(t *testing.T) {
 			if got := location.Query().Get("error_hint"); test.hint != "" && got != test.hint {
 				t.Errorf("hint is %q", got)
 			}
-			if _, err := p.op.SignIn(p.browser, authorizeURL(test.query), "alice", "alice-pw"); !errors.Is(err, authelia.ErrNoCallback) {
+			if _, err := h.op.SignIn(h.browser, authorizeURL(test.query), "alice", "alice-pw"); !errors.Is(err, authelia.ErrNoCallback) {
 				t.Errorf("SignIn returned %v", err)
 			}
 		})
@@ -99,8 +99,8 @@ func TestUntrustedRequests(t *testing.T) {
 }
 
 func TestLoopbackPortMayVary(t *testing.T) {
-	p := newParty(t)
-	p.code(query("loop", "redirect_uri", "http://127.0.0.1:5000/cb"), "alice")
+	h := newHarness(t)
+	h.code(query("loop", "redirect_uri", "http://127.0.0.1:5000/cb"), "alice")
 }
 
 func TestErrorsBeforeLogin(t *testing.T) {
@@ -128,9 +128,9 @@ func TestErrorsBeforeLogin(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t)
-			answer := p.get(authorizeURL(test.query))
-			p.status("error", answer, http.StatusSeeOther)
+			h := newHarness(t)
+			answer := h.get(authorizeURL(test.query))
+			h.status("error", answer, http.StatusSeeOther)
 			location, err := answer.Location()
 			if err != nil {
 				t.Fatal(err)
@@ -160,13 +160,13 @@ func TestErrorsAfterLogin(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t)
-			p.status("to the portal", p.get(authorizeURL(test.query)), http.StatusFound)
-			params := p.login(test.query, "alice")
+			h := newHarness(t)
+			h.status("to the portal", h.get(authorizeURL(test.query)), http.StatusFound)
+			params := h.login(test.query, "alice")
 			if params.Get("error") != test.code || params.Get("state") != state || params.Get("iss") != issuer || params.Has("code") {
 				t.Errorf("callback %v, want %s", params, test.code)
 			}
-			if p.op.Calls(authelia.EndpointConsent) == 0 {
+			if h.op.Calls(authelia.EndpointConsent) == 0 {
 				t.Error("nobody was asked for consent")
 			}
 		})
@@ -174,88 +174,88 @@ func TestErrorsAfterLogin(t *testing.T) {
 }
 
 func TestPKCEOptional(t *testing.T) {
-	p := newParty(t)
-	code := p.code(query("romm", "code_challenge", "", "code_challenge_method", "", "nonce", "seven77"), "alice")
+	h := newHarness(t)
+	code := h.code(query("romm", "code_challenge", "", "code_challenge_method", "", "nonce", "seven77"), "alice")
 	form := redemption(code)
 	form.Del("code_verifier")
-	p.status("without PKCE", p.token("romm", form), http.StatusOK)
+	h.status("without PKCE", h.token("romm", form), http.StatusOK)
 }
 
 func TestPolicyDenies(t *testing.T) {
-	p := newParty(t)
-	params := p.login(query("admins"), "carol")
+	h := newHarness(t)
+	params := h.login(query("admins"), "carol")
 	if params.Get("error") != "access_denied" || !strings.HasSuffix(params.Get("error_description"), "The user was denied access to this client.") {
 		t.Errorf("callback %v", params)
 	}
-	p.browser = newBrowser(t, p.op)
-	p.code(query("admins"), "alice")
+	h.browser = newBrowser(t, h.op)
+	h.code(query("admins"), "alice")
 }
 
 func TestPrompt(t *testing.T) {
 	t.Run("none with session and implicit consent is silent", func(t *testing.T) {
-		p := newParty(t)
-		p.login(query("quiet"), "alice")
-		p.status("silent", p.get(authorizeURL(query("quiet", "prompt", "none"))), http.StatusSeeOther)
+		h := newHarness(t)
+		h.login(query("quiet"), "alice")
+		h.status("silent", h.get(authorizeURL(query("quiet", "prompt", "none"))), http.StatusSeeOther)
 	})
 	t.Run("none with consent to give goes to the portal", func(t *testing.T) {
-		p := newParty(t)
-		p.login(query("romm"), "alice")
-		answer := p.get(authorizeURL(query("romm", "prompt", "none")))
-		p.status("consent", answer, http.StatusFound)
+		h := newHarness(t)
+		h.login(query("romm"), "alice")
+		answer := h.get(authorizeURL(query("romm", "prompt", "none")))
+		h.status("consent", answer, http.StatusFound)
 		if got := answer.Header.Get("Location"); !strings.HasPrefix(got, issuer+"/consent/openid/decision?") {
 			t.Errorf("Location %s", got)
 		}
 	})
 	t.Run("none with the hint of another user", func(t *testing.T) {
-		p := newParty(t)
-		hint := text(p.tokens(query("quiet"), "bob")["id_token"])
-		p.browser = newBrowser(t, p.op)
-		p.login(query("quiet"), "alice")
-		answer := p.get(authorizeURL(query("quiet", "prompt", "none", "id_token_hint", hint)))
+		h := newHarness(t)
+		hint := text(h.tokens(query("quiet"), "bob")["id_token"])
+		h.browser = newBrowser(t, h.op)
+		h.login(query("quiet"), "alice")
+		answer := h.get(authorizeURL(query("quiet", "prompt", "none", "id_token_hint", hint)))
 		if !strings.Contains(answer.Header.Get("Location"), "error=login_required") {
 			t.Errorf("Location %s", answer.Header.Get("Location"))
 		}
 	})
 	t.Run("login asks for the password on the consent page", func(t *testing.T) {
-		p := newParty(t)
-		_, before := payload(t, p.tokens(query("quiet"), "alice")["id_token"])
-		p.Advance(time.Minute)
+		h := newHarness(t)
+		_, before := payload(t, h.tokens(query("quiet"), "alice")["id_token"])
+		h.Advance(time.Minute)
 		q := query("quiet", "prompt", "login")
-		if _, err := p.op.SignIn(p.browser, authorizeURL(q), "alice", "wrong"); !errors.Is(err, authelia.ErrCredentials) {
+		if _, err := h.op.SignIn(h.browser, authorizeURL(q), "alice", "wrong"); !errors.Is(err, authelia.ErrCredentials) {
 			t.Fatalf("SignIn with a wrong password: %v", err)
 		}
-		_, after := payload(t, p.tokens(q, "alice")["id_token"])
+		_, after := payload(t, h.tokens(q, "alice")["id_token"])
 		if after["auth_time"] == before["auth_time"] {
 			t.Error("auth_time did not move")
 		}
 	})
 	t.Run("login by someone who just signed in is not asked twice", func(t *testing.T) {
-		p := newParty(t)
-		p.code(query("quiet", "prompt", "login"), "alice")
-		if got := p.op.Calls(authelia.EndpointConsent); got != 0 {
+		h := newHarness(t)
+		h.code(query("quiet", "prompt", "login"), "alice")
+		if got := h.op.Calls(authelia.EndpointConsent); got != 0 {
 			t.Errorf("%d consent pages", got)
 		}
 	})
 	t.Run("consent asks an implicit client too", func(t *testing.T) {
-		p := newParty(t)
-		p.code(query("quiet", "prompt", "consent"), "alice")
-		if got := p.op.Calls(authelia.EndpointConsent); got == 0 {
+		h := newHarness(t)
+		h.code(query("quiet", "prompt", "consent"), "alice")
+		if got := h.op.Calls(authelia.EndpointConsent); got == 0 {
 			t.Error("no consent page")
 		}
 	})
 	t.Run("max_age", func(t *testing.T) {
-		p := newParty(t)
-		p.login(query("quiet"), "alice")
-		p.Advance(10 * time.Second)
-		p.status("fresh", p.get(authorizeURL(query("quiet", "max_age", "10"))), http.StatusSeeOther)
-		p.Advance(time.Second)
-		p.status("stale", p.get(authorizeURL(query("quiet", "max_age", "10"))), http.StatusFound)
-		p.code(query("quiet", "max_age", "10"), "alice")
+		h := newHarness(t)
+		h.login(query("quiet"), "alice")
+		h.Advance(10 * time.Second)
+		h.status("fresh", h.get(authorizeURL(query("quiet", "max_age", "10"))), http.StatusSeeOther)
+		h.Advance(time.Second)
+		h.status("stale", h.get(authorizeURL(query("quiet", "max_age", "10"))), http.StatusFound)
+		h.code(query("quiet", "max_age", "10"), "alice")
 	})
 	for _, never := range []string{"0", "-1", "soon"} {
 		t.Run("max_age="+never+" is never satisfied", func(t *testing.T) {
-			p := newParty(t)
-			if _, err := p.op.SignIn(p.browser, authorizeURL(query("quiet", "max_age", never)), "alice", "alice-pw"); !errors.Is(err, authelia.ErrNoCallback) {
+			h := newHarness(t)
+			if _, err := h.op.SignIn(h.browser, authorizeURL(query("quiet", "max_age", never)), "alice", "alice-pw"); !errors.Is(err, authelia.ErrNoCallback) {
 				t.Errorf("SignIn: %v", err)
 			}
 		})
@@ -263,10 +263,10 @@ func TestPrompt(t *testing.T) {
 }
 
 func TestResponseModes(t *testing.T) {
-	p := newParty(t)
-	p.login(query("modes"), "alice")
-	posted := p.get(authorizeURL(query("modes", "response_mode", "form_post")))
-	p.status("form_post", posted, http.StatusOK)
+	h := newHarness(t)
+	h.login(query("modes"), "alice")
+	posted := h.get(authorizeURL(query("modes", "response_mode", "form_post")))
+	h.status("form_post", posted, http.StatusOK)
 	for _, want := range []string{`action="` + callback, `name="code"`, `name="iss" value="` + issuer, `name="state"`} {
 		if !strings.Contains(posted.body, want) {
 			t.Errorf("form_post: no %s in %s", want, posted.body)
@@ -275,22 +275,22 @@ func TestResponseModes(t *testing.T) {
 	if csp := posted.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "script-src 'sha256-") {
 		t.Errorf("form_post: policy %q", csp)
 	}
-	hanging := p.get(authorizeURL(query("modes", "response_mode", "form_post.jwt")))
+	hanging := h.get(authorizeURL(query("modes", "response_mode", "form_post.jwt")))
 	if csp := hanging.Header.Get("Content-Security-Policy"); strings.Contains(csp, "script-src") {
 		t.Errorf("form_post.jwt: policy %q, the original forgets the hash", csp)
 	}
-	fragment := p.get(authorizeURL(query("modes", "response_mode", "fragment"))).Header.Get("Location")
+	fragment := h.get(authorizeURL(query("modes", "response_mode", "fragment"))).Header.Get("Location")
 	if !strings.HasPrefix(fragment, callback+"#code=") {
 		t.Errorf("fragment: %s", fragment)
 	}
-	location, err := p.get(authorizeURL(query("modes", "response_mode", "query.jwt"))).Location()
+	location, err := h.get(authorizeURL(query("modes", "response_mode", "query.jwt"))).Location()
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, claims := payload(t, location.Query().Get("response"))
 	has(t, claims, map[string]string{"iss": `"` + issuer + `"`, "aud": `["modes"]`, "state": `"` + state + `"`})
 
-	refused := p.get(authorizeURL(query("romm", "response_mode", "fragment"))).Header.Get("Location")
+	refused := h.get(authorizeURL(query("romm", "response_mode", "fragment"))).Header.Get("Location")
 	if !strings.HasPrefix(refused, callback+"#") || !strings.Contains(refused, "error=unsupported_response_mode") {
 		t.Errorf("fragment for another client: %s", refused)
 	}

@@ -13,35 +13,35 @@ import (
 )
 
 func TestConsentAutoAsksEveryLogin(t *testing.T) {
-	p := newParty(t)
+	h := newHarness(t)
 	for range 2 {
-		before := p.op.Calls(authelia.EndpointConsent)
-		p.code(query("romm"), "alice")
-		if p.op.Calls(authelia.EndpointConsent) == before {
+		before := h.op.Calls(authelia.EndpointConsent)
+		h.code(query("romm"), "alice")
+		if h.op.Calls(authelia.EndpointConsent) == before {
 			t.Error("consent was not asked")
 		}
 	}
-	if got := p.op.Calls(authelia.EndpointPortal); got != 2 { // the form, and its POST
+	if got := h.op.Calls(authelia.EndpointPortal); got != 2 { // the form, and its POST
 		t.Errorf("%d calls of the login form, want one login", got)
 	}
 }
 
 func TestConsentImplicit(t *testing.T) {
-	p := newParty(t)
-	p.code(query("quiet"), "alice")
-	if got := p.op.Calls(authelia.EndpointConsent); got != 0 {
+	h := newHarness(t)
+	h.code(query("quiet"), "alice")
+	if got := h.op.Calls(authelia.EndpointConsent); got != 0 {
 		t.Errorf("consent was asked %d times", got)
 	}
-	p.op.UpdateClient("quiet", func(c *authelia.Client) { c.Scopes = append(c.Scopes, "offline_access") })
-	p.code(query("quiet", "scope", "openid offline_access"), "alice")
-	if got := p.op.Calls(authelia.EndpointConsent); got == 0 {
+	h.op.UpdateClient("quiet", func(c *authelia.Client) { c.Scopes = append(c.Scopes, "offline_access") })
+	h.code(query("quiet", "scope", "openid offline_access"), "alice")
+	if got := h.op.Calls(authelia.EndpointConsent); got == 0 {
 		t.Error("offline_access was granted without asking")
 	}
 }
 
 func TestConsentRefused(t *testing.T) {
-	p := newParty(t)
-	location, err := p.op.Refuse(p.browser, authorizeURL(query("romm")), "alice", "alice-pw")
+	h := newHarness(t)
+	location, err := h.op.Refuse(h.browser, authorizeURL(query("romm")), "alice", "alice-pw")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,32 +57,32 @@ func TestConsentRefused(t *testing.T) {
 }
 
 // consented goes up to the URL that the portal returns to after Accept, without following it.
-func (p *party) consented() string {
-	p.Helper()
-	p.login(query("quiet"), "alice")
-	page := p.get(authorizeURL(query("romm"))).Header.Get("Location")
-	answer := p.send(http.MethodPost, page, "decision=accept", "Content-Type", formType)
-	p.status("accept", answer, http.StatusFound)
+func (h *harness) consented() string {
+	h.Helper()
+	h.login(query("quiet"), "alice")
+	page := h.get(authorizeURL(query("romm"))).Header.Get("Location")
+	answer := h.send(http.MethodPost, page, "decision=accept", "Content-Type", formType)
+	h.status("accept", answer, http.StatusFound)
 	return answer.Header.Get("Location")
 }
 
 func TestConsentServesOnce(t *testing.T) {
 	tests := []struct {
 		name string
-		spec func(p *party, target string) string
+		spec func(h *harness, target string) string
 		want string
 	}{
-		{name: "first use", spec: func(_ *party, target string) string { return target }, want: "code="},
-		{name: "replayed", spec: func(p *party, target string) string { p.get(target); return target }, want: "error=server_error"},
-		{name: "too old", spec: func(p *party, target string) string { p.Advance(11 * time.Minute); return target }, want: "error=server_error"},
-		{name: "for another request", spec: func(_ *party, target string) string { return target + "&nonce=other" }, want: "error=server_error"},
-		{name: "made up", spec: func(*party, string) string { return authorizeURL(query("romm", "consent_id", "x")) }, want: "error=server_error"},
+		{name: "first use", spec: func(_ *harness, target string) string { return target }, want: "code="},
+		{name: "replayed", spec: func(h *harness, target string) string { h.get(target); return target }, want: "error=server_error"},
+		{name: "too old", spec: func(h *harness, target string) string { h.Advance(11 * time.Minute); return target }, want: "error=server_error"},
+		{name: "for another request", spec: func(_ *harness, target string) string { return target + "&nonce=other" }, want: "error=server_error"},
+		{name: "made up", spec: func(*harness, string) string { return authorizeURL(query("romm", "consent_id", "x")) }, want: "error=server_error"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t)
-			answer := p.get(test.spec(p, p.consented()))
-			p.status("callback", answer, http.StatusSeeOther)
+			h := newHarness(t)
+			answer := h.get(test.spec(h, h.consented()))
+			h.status("callback", answer, http.StatusSeeOther)
 			location := answer.Header.Get("Location")
 			if !strings.Contains(location, test.want) {
 				t.Errorf("callback %s, want %s", location, test.want)
@@ -95,28 +95,28 @@ func TestConsentServesOnce(t *testing.T) {
 }
 
 func TestConsentOfAnotherUser(t *testing.T) {
-	p := newParty(t)
-	target := p.consented()
-	p.browser = newBrowser(t, p.op)
-	p.login(query("quiet"), "bob")
-	if got := p.get(target).Header.Get("Location"); !strings.Contains(got, "error=server_error") {
+	h := newHarness(t)
+	target := h.consented()
+	h.browser = newBrowser(t, h.op)
+	h.login(query("quiet"), "bob")
+	if got := h.get(target).Header.Get("Location"); !strings.Contains(got, "error=server_error") {
 		t.Errorf("callback %s", got)
 	}
 }
 
 func TestConsentPage(t *testing.T) {
-	p := newParty(t)
-	p.login(query("quiet"), "alice")
-	page := p.get(p.get(authorizeURL(query("romm"))).Header.Get("Location"))
-	p.status("page", page, http.StatusOK)
+	h := newHarness(t)
+	h.login(query("quiet"), "alice")
+	page := h.get(h.get(authorizeURL(query("romm"))).Header.Get("Location"))
+	h.status("page", page, http.StatusOK)
 	for _, want := range []string{"Accept", "Deny", "romm", "Hi alice", `method="post"`, "prefers-color-scheme: dark"} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("no %q in the page", want)
 		}
 	}
-	anonymous := newBrowser(t, p.op)
-	p.browser = anonymous
-	again := p.get(page.Request.URL.String())
-	p.status("without a session", again, http.StatusFound)
-	p.status("unknown flow", p.get("/consent/openid/decision?flow_id=x"), http.StatusOK)
+	anonymous := newBrowser(t, h.op)
+	h.browser = anonymous
+	again := h.get(page.Request.URL.String())
+	h.status("without a session", again, http.StatusFound)
+	h.status("unknown flow", h.get("/consent/openid/decision?flow_id=x"), http.StatusOK)
 }

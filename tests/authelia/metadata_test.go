@@ -14,10 +14,10 @@ import (
 )
 
 func TestMetadata(t *testing.T) {
-	p := newParty(t)
+	h := newHarness(t)
 	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
-		answer := p.get(path)
-		p.status(path, answer, http.StatusOK)
+		answer := h.get(path)
+		h.status(path, answer, http.StatusOK)
 		for name, want := range map[string]string{
 			"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store", "Access-Control-Allow-Origin": "*",
 		} {
@@ -50,18 +50,18 @@ func TestMetadata(t *testing.T) {
 			}
 		}
 	}
-	head := p.send(http.MethodHead, "/.well-known/openid-configuration", "")
-	p.status("HEAD", head, http.StatusMethodNotAllowed)
+	head := h.send(http.MethodHead, "/.well-known/openid-configuration", "")
+	h.status("HEAD", head, http.StatusMethodNotAllowed)
 	if got := head.Header.Get("Allow"); got != "GET, OPTIONS" {
 		t.Errorf("Allow is %q", got)
 	}
-	p.status("webfinger", p.get("/.well-known/webfinger"), http.StatusNotFound)
-	p.status("health", p.send(http.MethodGet, "http://10.0.0.1:9091/api/health", ""), http.StatusOK)
+	h.status("webfinger", h.get("/.well-known/webfinger"), http.StatusNotFound)
+	h.status("health", h.send(http.MethodGet, "http://10.0.0.1:9091/api/health", ""), http.StatusOK)
 }
 
 func TestMetadataHasItsOwnIssuer(t *testing.T) {
-	p := newParty(t, func(o *authelia.Options) { o.Issuer = "http://localhost:9091" })
-	document := p.get("/.well-known/openid-configuration").json(t)
+	h := newHarness(t, func(o *authelia.Options) { o.Issuer = "http://localhost:9091" })
+	document := h.get("/.well-known/openid-configuration").json(t)
 	has(t, document, map[string]string{
 		"issuer": `"http://localhost:9091"`, "token_endpoint": `"http://localhost:9091/api/oidc/token"`, "jwks_uri": `"http://localhost:9091/jwks.json"`,
 	})
@@ -90,14 +90,14 @@ func TestAddress(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t)
+			h := newHarness(t)
 			for _, path := range []string{"/.well-known/openid-configuration", "/jwks.json"} {
-				answer := p.get(test.base+path, test.header...)
+				answer := h.get(test.base+path, test.header...)
 				if test.ok {
-					p.status(path, answer, http.StatusOK)
+					h.status(path, answer, http.StatusOK)
 					continue
 				}
-				p.status(path, answer, http.StatusBadRequest)
+				h.status(path, answer, http.StatusBadRequest)
 				if answer.body != "400 Bad Request" || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain") {
 					t.Errorf("%s: %q %v", path, answer.body, answer.Header)
 				}
@@ -106,30 +106,30 @@ func TestAddress(t *testing.T) {
 				return
 			}
 			for path, method := range map[string]string{"/api/oidc/token": http.MethodPost, "/api/oidc/userinfo": http.MethodGet} {
-				answer := p.send(method, test.base+path, "", test.header...)
-				p.status(path, answer, http.StatusBadRequest)
+				answer := h.send(method, test.base+path, "", test.header...)
+				h.status(path, answer, http.StatusBadRequest)
 				has(t, answer.json(t), map[string]string{"error": `"invalid_request"`})
 			}
-			p.status("authorization", p.get(test.base+"/api/oidc/authorization?"+query("romm").Encode(), test.header...), http.StatusInternalServerError)
+			h.status("authorization", h.get(test.base+"/api/oidc/authorization?"+query("romm").Encode(), test.header...), http.StatusInternalServerError)
 		})
 	}
 }
 
 func TestHeaderLimit(t *testing.T) {
-	p := newParty(t)
-	p.status("3.8 kB", p.get("/?x="+strings.Repeat("a", 3800)), http.StatusOK)
-	answer := p.get("/?x=" + strings.Repeat("a", 4096))
-	p.status("long request line", answer, http.StatusRequestHeaderFieldsTooLarge)
+	h := newHarness(t)
+	h.status("3.8 kB", h.get("/?x="+strings.Repeat("a", 3800)), http.StatusOK)
+	answer := h.get("/?x=" + strings.Repeat("a", 4096))
+	h.status("long request line", answer, http.StatusRequestHeaderFieldsTooLarge)
 	if !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain") {
 		t.Errorf("Content-Type %q", answer.Header.Get("Content-Type"))
 	}
-	p.status("big cookies", p.get("/", "Cookie", "romm="+strings.Repeat("a", 4096)), http.StatusRequestHeaderFieldsTooLarge)
+	h.status("big cookies", h.get("/", "Cookie", "romm="+strings.Repeat("a", 4096)), http.StatusRequestHeaderFieldsTooLarge)
 }
 
 func TestJWKS(t *testing.T) {
-	p := newParty(t)
-	answer := p.get("/jwks.json")
-	p.status("JWKS", answer, http.StatusOK)
+	h := newHarness(t)
+	answer := h.get("/jwks.json")
+	h.status("JWKS", answer, http.StatusOK)
 	if got := answer.Header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control is %q", got)
 	}
@@ -143,8 +143,8 @@ func TestJWKS(t *testing.T) {
 		t.Errorf("kid %q", kid)
 	}
 
-	p.op.RotateKeys()
-	for i, key := range keysOf(t, p.get("/jwks.json")) {
+	h.op.RotateKeys()
+	for i, key := range keysOf(t, h.get("/jwks.json")) {
 		if key["kid"] == keys[i]["kid"] {
 			t.Errorf("kid %v is still there", key["kid"])
 		}

@@ -32,16 +32,16 @@ func TestMisbehavingClaims(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t)
-			p.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = test.edit })
-			token := p.tokens(query("romm"), "alice")["id_token"]
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = test.edit })
+			token := h.tokens(query("romm"), "alice")["id_token"]
 			_, claims := payload(t, token)
 			has(t, claims, test.want)
-			if err := verify(p, token, jose.RS256); err != nil {
+			if err := verify(h, token, jose.RS256); err != nil {
 				t.Errorf("the signature is bad too: %v", err)
 			}
-			p.op.Behave()
-			_, claims = payload(t, p.tokens(query("romm"), "alice")["id_token"])
+			h.op.Behave()
+			_, claims = payload(t, h.tokens(query("romm"), "alice")["id_token"])
 			has(t, claims, map[string]string{"iss": `"` + issuer + `"`, "azp": `"romm"`})
 		})
 	}
@@ -64,12 +64,12 @@ func TestMisbehavingSignatures(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t)
-			p.op.Misbehave(func(m *authelia.Misbehaviour) { m.Signature = test.signature })
-			token := p.tokens(query("romm"), "alice")["id_token"]
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Signature = test.signature })
+			token := h.tokens(query("romm"), "alice")["id_token"]
 			header, _ := payload(t, token)
 			has(t, header, test.header)
-			if err := verify(p, token, test.alg); err == nil {
+			if err := verify(h, token, test.alg); err == nil {
 				t.Error("it verifies")
 			}
 		})
@@ -77,34 +77,34 @@ func TestMisbehavingSignatures(t *testing.T) {
 }
 
 func TestMisbehavingResponses(t *testing.T) {
-	p := newParty(t)
-	p.op.Misbehave(func(m *authelia.Misbehaviour) {
+	h := newHarness(t)
+	h.op.Misbehave(func(m *authelia.Misbehaviour) {
 		m.Metadata = authelia.Set("issuer", "https://evil.example.test")
 		m.AuthorizationResponse = func(params url.Values) { params.Del("iss") }
 		m.TokenResponse = authelia.Edits(authelia.Without("expires_in", "id_token"), authelia.Set("token_type", "BeArEr"))
 		m.TokenPadding = 5000
 		m.Userinfo = func(claims map[string]any) any { return []any{claims["sub"]} }
 	})
-	has(t, p.get("/.well-known/openid-configuration").json(t), map[string]string{"issuer": `"https://evil.example.test"`})
-	params := p.login(query("romm"), "alice")
+	has(t, h.get("/.well-known/openid-configuration").json(t), map[string]string{"issuer": `"https://evil.example.test"`})
+	params := h.login(query("romm"), "alice")
 	if params.Has("iss") {
 		t.Errorf("callback %v", params)
 	}
-	tokens := p.token("romm", redemption(params.Get("code"))).json(t)
+	tokens := h.token("romm", redemption(params.Get("code"))).json(t)
 	has(t, tokens, map[string]string{"expires_in": "absent", "id_token": "absent", "token_type": `"BeArEr"`})
 	if got := len(text(tokens["access_token"])); got != 5099 {
 		t.Errorf("access token of %d bytes", got)
 	}
-	p.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenPadding = 0 })
+	h.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenPadding = 0 })
 	form := url.Values{"access_token": {text(tokens["access_token"])}}
-	if got := p.call("/api/oidc/userinfo", "", form).body; got != `["`+p.op.Subject("alice")+`"]` {
+	if got := h.call("/api/oidc/userinfo", "", form).body; got != `["`+h.op.Subject("alice")+`"]` {
 		t.Errorf("userinfo %s", got)
 	}
 }
 
 func TestFaults(t *testing.T) {
-	p := newParty(t)
-	p.op.Misbehave(func(m *authelia.Misbehaviour) {
+	h := newHarness(t)
+	h.op.Misbehave(func(m *authelia.Misbehaviour) {
 		m.Fail(authelia.EndpointToken, authelia.Fault{Status: http.StatusInternalServerError, Times: 2})
 		m.Fail(authelia.EndpointDiscovery, authelia.Fault{Header: http.Header{"Content-Type": {"text/html"}}, Body: "<html>"})
 		m.Fail(authelia.EndpointUserinfo, authelia.Fault{Body: strings.Repeat("a", 4<<20)})
@@ -112,31 +112,31 @@ func TestFaults(t *testing.T) {
 		m.Fail(authelia.EndpointRevocation, authelia.Fault{Reset: true})
 	})
 	for range 2 {
-		p.status("token", p.token("romm", nil), http.StatusInternalServerError)
+		h.status("token", h.token("romm", nil), http.StatusInternalServerError)
 	}
-	p.status("token again", p.token("romm", nil), http.StatusBadRequest)
-	if got := p.get("/.well-known/openid-configuration"); got.StatusCode != http.StatusOK || got.body != "<html>" {
+	h.status("token again", h.token("romm", nil), http.StatusBadRequest)
+	if got := h.get("/.well-known/openid-configuration"); got.StatusCode != http.StatusOK || got.body != "<html>" {
 		t.Errorf("discovery: %d %s", got.StatusCode, got.body)
 	}
-	if got := len(p.userinfo("x").body); got != 4<<20 {
+	if got := len(h.userinfo("x").body); got != 4<<20 {
 		t.Errorf("userinfo of %d bytes", got)
 	}
-	p.status("JWKS", p.get("/jwks.json"), http.StatusFound)
-	if err := p.broken("/api/oidc/revocation"); !errors.Is(err, io.ErrUnexpectedEOF) {
+	h.status("JWKS", h.get("/jwks.json"), http.StatusFound)
+	if err := h.broken("/api/oidc/revocation"); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("revocation: %v", err)
 	}
-	p.op.Behave()
-	p.status("JWKS", p.get("/jwks.json"), http.StatusOK)
+	h.op.Behave()
+	h.status("JWKS", h.get("/jwks.json"), http.StatusOK)
 }
 
 // broken returns the error of a request that gets no answer.
-func (p *party) broken(path string) error {
-	p.Helper()
-	r, err := http.NewRequestWithContext(p.Context(), http.MethodGet, issuer+path, nil)
+func (h *harness) broken(path string) error {
+	h.Helper()
+	r, err := http.NewRequestWithContext(h.Context(), http.MethodGet, issuer+path, nil)
 	if err != nil {
-		p.Fatal(err)
+		h.Fatal(err)
 	}
-	answer, err := p.browser.Do(r)
+	answer, err := h.browser.Do(r)
 	if err == nil {
 		_ = answer.Body.Close()
 	}
@@ -144,16 +144,16 @@ func (p *party) broken(path string) error {
 }
 
 func TestDown(t *testing.T) {
-	p := newParty(t)
-	p.op.Down()
-	if err := p.broken("/jwks.json"); !errors.Is(err, io.ErrUnexpectedEOF) {
+	h := newHarness(t)
+	h.op.Down()
+	if err := h.broken("/jwks.json"); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("down: %v", err)
 	}
-	p.op.Unavailable()
-	p.status("unavailable", p.get("/jwks.json"), http.StatusServiceUnavailable)
-	p.op.Up()
-	p.status("up", p.get("/jwks.json"), http.StatusOK)
-	if got := p.op.Calls(authelia.EndpointJWKS); got != 3 {
+	h.op.Unavailable()
+	h.status("unavailable", h.get("/jwks.json"), http.StatusServiceUnavailable)
+	h.op.Up()
+	h.status("up", h.get("/jwks.json"), http.StatusOK)
+	if got := h.op.Calls(authelia.EndpointJWKS); got != 3 {
 		t.Errorf("%d calls, want all that arrived", got)
 	}
 }
@@ -161,22 +161,22 @@ func TestDown(t *testing.T) {
 func TestHang(t *testing.T) {
 	t.Run("the client gives up", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p := newParty(t)
-			p.op.Hang()
-			p.browser.Timeout = 10 * time.Second
-			if err := p.broken("/jwks.json"); !errors.Is(err, context.DeadlineExceeded) {
+			h := newHarness(t)
+			h.op.Hang()
+			h.browser.Timeout = 10 * time.Second
+			if err := h.broken("/jwks.json"); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("hanging: %v", err)
 			}
 		})
 	})
 	t.Run("the stand-in comes back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p := newParty(t)
-			p.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointJWKS, authelia.Fault{Hang: true}) })
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointJWKS, authelia.Fault{Hang: true}) })
 			ended := make(chan error, 1)
-			go func() { ended <- p.broken("/jwks.json") }()
+			go func() { ended <- h.broken("/jwks.json") }()
 			synctest.Wait()
-			p.op.Behave()
+			h.op.Behave()
 			if err := <-ended; !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("hanging: %v", err)
 			}
@@ -185,18 +185,18 @@ func TestHang(t *testing.T) {
 }
 
 func TestRequests(t *testing.T) {
-	p := newParty(t)
-	p.tokens(query("romm"), "alice")
-	last, ok := p.op.LastRequest(authelia.EndpointToken)
+	h := newHarness(t)
+	h.tokens(query("romm"), "alice")
+	last, ok := h.op.LastRequest(authelia.EndpointToken)
 	if !ok || last.Method != http.MethodPost || last.Host != "auth.example.test" || last.Form.Get("code_verifier") != verifier ||
 		last.Header.Get("Authorization") != basic("romm", secret) || last.URL.Path != "/api/oidc/token" {
 		t.Errorf("recorded %+v", last)
 	}
-	if got := len(p.op.Requests(authelia.EndpointAuthorization)); got != p.op.Calls(authelia.EndpointAuthorization) || got == 0 {
+	if got := len(h.op.Requests(authelia.EndpointAuthorization)); got != h.op.Calls(authelia.EndpointAuthorization) || got == 0 {
 		t.Errorf("%d authorization requests", got)
 	}
-	p.op.ForgetRequests()
-	if _, ok := p.op.LastRequest(authelia.EndpointToken); ok || p.op.Calls(authelia.EndpointToken) != 0 {
+	h.op.ForgetRequests()
+	if _, ok := h.op.LastRequest(authelia.EndpointToken); ok || h.op.Calls(authelia.EndpointToken) != 0 {
 		t.Error("it did not forget")
 	}
 	defer func() {
@@ -204,7 +204,7 @@ func TestRequests(t *testing.T) {
 			t.Error("a misspelt endpoint was taken")
 		}
 	}()
-	p.op.Calls("tokens")
+	h.op.Calls("tokens")
 }
 
 // The same over real connections: the demo's way, and a broken connection.

@@ -14,9 +14,9 @@ import (
 )
 
 func TestLoginForm(t *testing.T) {
-	p := newParty(t)
-	form := p.get(p.get(authorizeURL(query("romm"))).Header.Get("Location"))
-	p.status("form", form, http.StatusOK)
+	h := newHarness(t)
+	form := h.get(h.get(authorizeURL(query("romm"))).Header.Get("Location"))
+	h.status("form", form, http.StatusOK)
 	for _, want := range []string{`name="username"`, `name="password"`, `id="sign-in-button"`, "<label", `method="post"`, "prefers-color-scheme: dark"} {
 		if !strings.Contains(form.body, want) {
 			t.Errorf("no %s in the form", want)
@@ -28,28 +28,28 @@ func TestLoginForm(t *testing.T) {
 		"disabled user":    {"username": {"dave"}, "password": {"dave-pw"}},
 		"name in capitals": {"username": {"Alice"}, "password": {"alice-pw"}},
 	} {
-		answer := p.send(http.MethodPost, form.Request.URL.String(), credentials.Encode(), "Content-Type", formType)
-		p.status(name, answer, http.StatusUnauthorized)
+		answer := h.send(http.MethodPost, form.Request.URL.String(), credentials.Encode(), "Content-Type", formType)
+		h.status(name, answer, http.StatusUnauthorized)
 		if !strings.Contains(answer.body, "Authentication failed. Check your credentials.") || answer.Header.Get("Set-Cookie") != "" {
 			t.Errorf("%s: %v %s", name, answer.Header, answer.body)
 		}
 	}
-	if _, err := p.op.SignIn(p.browser, authorizeURL(query("romm")), "dave", "dave-pw"); !errors.Is(err, authelia.ErrCredentials) {
+	if _, err := h.op.SignIn(h.browser, authorizeURL(query("romm")), "dave", "dave-pw"); !errors.Is(err, authelia.ErrCredentials) {
 		t.Errorf("SignIn of a disabled user: %v", err)
 	}
 }
 
 func TestFirstFactor(t *testing.T) {
-	p := newParty(t)
-	bad := p.send(http.MethodPost, "/api/firstfactor", `{"username":"dave","password":"dave-pw"}`)
-	p.status("disabled", bad, http.StatusUnauthorized)
+	h := newHarness(t)
+	bad := h.send(http.MethodPost, "/api/firstfactor", `{"username":"dave","password":"dave-pw"}`)
+	h.status("disabled", bad, http.StatusUnauthorized)
 	if bad.body != `{"message":"Authentication failed. Check your credentials.","status":"KO"}` {
 		t.Errorf("body %s", bad.body)
 	}
-	p.status("malformed", p.send(http.MethodPost, "/api/firstfactor", `{`), http.StatusBadRequest)
-	good := p.send(http.MethodPost, "/api/firstfactor", `{"username":"alice","password":"alice-pw"}`)
-	p.status("good", good, http.StatusOK)
-	p.status("session", p.get(authorizeURL(query("quiet"))), http.StatusSeeOther)
+	h.status("malformed", h.send(http.MethodPost, "/api/firstfactor", `{`), http.StatusBadRequest)
+	good := h.send(http.MethodPost, "/api/firstfactor", `{"username":"alice","password":"alice-pw"}`)
+	h.status("good", good, http.StatusOK)
+	h.status("session", h.get(authorizeURL(query("quiet"))), http.StatusSeeOther)
 }
 
 func TestSessionCookie(t *testing.T) {
@@ -62,8 +62,8 @@ func TestSessionCookie(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t, func(o *authelia.Options) { o.Issuer, o.CookieDomain = test.issuer, test.domain })
-			cookie := p.send(http.MethodPost, "/", "username=alice&password=alice-pw", "Content-Type", formType).Header.Get("Set-Cookie")
+			h := newHarness(t, func(o *authelia.Options) { o.Issuer, o.CookieDomain = test.issuer, test.domain })
+			cookie := h.send(http.MethodPost, "/", "username=alice&password=alice-pw", "Content-Type", formType).Header.Get("Set-Cookie")
 			for _, want := range test.want {
 				if !strings.Contains(cookie, want) {
 					t.Errorf("no %s in %s", want, cookie)
@@ -79,19 +79,19 @@ func TestSessionCookie(t *testing.T) {
 }
 
 func TestSessionEnds(t *testing.T) {
-	for name, end := range map[string]func(*party){
-		"expired": func(p *party) { p.Advance(time.Hour) },
-		"dropped": func(p *party) { p.op.DropSessions() },
-		"logout":  func(p *party) { p.send(http.MethodPost, "/api/logout", "") },
+	for name, end := range map[string]func(*harness){
+		"expired": func(h *harness) { h.Advance(time.Hour) },
+		"dropped": func(h *harness) { h.op.DropSessions() },
+		"logout":  func(h *harness) { h.send(http.MethodPost, "/api/logout", "") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newParty(t)
-			tokens := p.tokens(query("quiet"), "alice")
-			p.status("before", p.get(authorizeURL(query("quiet"))), http.StatusSeeOther)
-			end(p)
-			p.status("after", p.get(authorizeURL(query("quiet"))), http.StatusFound)
+			h := newHarness(t)
+			tokens := h.tokens(query("quiet"), "alice")
+			h.status("before", h.get(authorizeURL(query("quiet"))), http.StatusSeeOther)
+			end(h)
+			h.status("after", h.get(authorizeURL(query("quiet"))), http.StatusFound)
 			if name != "expired" { // after an hour they have expired by themselves
-				p.status("tokens live on", p.userinfo(tokens["access_token"]), http.StatusOK)
+				h.status("tokens live on", h.userinfo(tokens["access_token"]), http.StatusOK)
 			}
 		})
 	}
@@ -118,11 +118,11 @@ func TestRefreshInterval(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t, test.option...)
-			p.login(query("admins"), "alice")
-			test.change(p.op)
-			p.Advance(test.wait)
-			if got := p.get(authorizeURL(query("admins"))).Header.Get("Location"); !strings.HasPrefix(got, test.want) {
+			h := newHarness(t, test.option...)
+			h.login(query("admins"), "alice")
+			test.change(h.op)
+			h.Advance(test.wait)
+			if got := h.get(authorizeURL(query("admins"))).Header.Get("Location"); !strings.HasPrefix(got, test.want) {
 				t.Errorf("it goes to %s, want %s", got, test.want)
 			}
 		})
@@ -130,19 +130,19 @@ func TestRefreshInterval(t *testing.T) {
 }
 
 func TestLogoutPage(t *testing.T) {
-	p := newParty(t)
-	p.login(query("quiet"), "alice")
-	page := p.get("/logout?rd=" + url.QueryEscape("https://romm.example.test/"))
-	p.status("page", page, http.StatusOK)
+	h := newHarness(t)
+	h.login(query("quiet"), "alice")
+	page := h.get("/logout?rd=" + url.QueryEscape("https://romm.example.test/"))
+	h.status("page", page, http.StatusOK)
 	for _, want := range []string{"/api/logout", "2000", `romm.example.test`} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("no %s in the page", want)
 		}
 	}
-	p.status("a GET signs nobody out", p.get(authorizeURL(query("quiet"))), http.StatusSeeOther)
-	p.status("there is no end session endpoint", p.get("/api/oidc/end-session"), http.StatusNotFound)
+	h.status("a GET signs nobody out", h.get(authorizeURL(query("quiet"))), http.StatusSeeOther)
+	h.status("there is no end session endpoint", h.get("/api/oidc/end-session"), http.StatusNotFound)
 
-	attack := p.get("/logout?rd=" + url.QueryEscape(`</script><script>alert(1)</script>`))
+	attack := h.get("/logout?rd=" + url.QueryEscape(`</script><script>alert(1)</script>`))
 	if strings.Contains(attack.body, "<script>alert") {
 		t.Error("rd is not escaped")
 	}
@@ -165,23 +165,23 @@ func TestLogoutAPI(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t)
-			p.login(query("quiet"), "alice")
+			h := newHarness(t)
+			h.login(query("quiet"), "alice")
 			// As a page of the relying party does it: fetch with mode no-cors.
-			answer := p.send(http.MethodPost, "/api/logout", test.body, "Content-Type", "text/plain", "Origin", "https://romm.example.test")
-			p.status("logout", answer, http.StatusOK)
+			answer := h.send(http.MethodPost, "/api/logout", test.body, "Content-Type", "text/plain", "Origin", "https://romm.example.test")
+			h.status("logout", answer, http.StatusOK)
 			if answer.body != test.want {
 				t.Errorf("body %s, want %s", answer.body, test.want)
 			}
 			if cookie := answer.Header.Get("Set-Cookie"); !strings.Contains(cookie, "Max-Age=0") || strings.Contains(cookie, "Domain") {
 				t.Errorf("Set-Cookie %s: the original's has no Domain", cookie)
 			}
-			p.status("signed out", p.get(authorizeURL(query("quiet"))), http.StatusFound)
+			h.status("signed out", h.get(authorizeURL(query("quiet"))), http.StatusFound)
 		})
 	}
 	t.Run("http on loopback for a stand-in on loopback", func(t *testing.T) {
-		p := newParty(t, func(o *authelia.Options) { o.Issuer, o.CookieDomain = "http://localhost:9091", "" })
-		answer := p.send(http.MethodPost, "/api/logout", `{"targetURL":"http://localhost:8080/"}`)
+		h := newHarness(t, func(o *authelia.Options) { o.Issuer, o.CookieDomain = "http://localhost:9091", "" })
+		answer := h.send(http.MethodPost, "/api/logout", `{"targetURL":"http://localhost:8080/"}`)
 		has(t, answer.json(t), map[string]string{"data": `{"safeTargetURL":true}`})
 	})
 }
@@ -192,13 +192,13 @@ func TestLoginGoesToSafeTargets(t *testing.T) {
 		"https://evil.test/":          issuer + "/",
 		"":                            issuer + "/",
 	} {
-		p := newParty(t)
-		answer := p.send(http.MethodPost, "/?rd="+url.QueryEscape(target), "username=alice&password=alice-pw", "Content-Type", formType)
-		p.status("login", answer, http.StatusFound)
+		h := newHarness(t)
+		answer := h.send(http.MethodPost, "/?rd="+url.QueryEscape(target), "username=alice&password=alice-pw", "Content-Type", formType)
+		h.status("login", answer, http.StatusFound)
 		if got := answer.Header.Get("Location"); got != want {
 			t.Errorf("rd=%s leads to %s", target, got)
 		}
-		if !strings.Contains(p.get("/").body, "Hi alice") {
+		if !strings.Contains(h.get("/").body, "Hi alice") {
 			t.Error("no session")
 		}
 	}

@@ -18,9 +18,9 @@ import (
 )
 
 func TestTokenResponse(t *testing.T) {
-	p := newParty(t)
-	answer := p.token("romm", redemption(p.code(query("romm"), "alice")))
-	p.status("token", answer, http.StatusOK)
+	h := newHarness(t)
+	answer := h.token("romm", redemption(h.code(query("romm"), "alice")))
+	h.status("token", answer, http.StatusOK)
 	if got := answer.Header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control is %q", got)
 	}
@@ -31,25 +31,25 @@ func TestTokenResponse(t *testing.T) {
 	if access := text(got["access_token"]); len(access) != 99 || !strings.HasPrefix(access, "authelia_at_") {
 		t.Errorf("access token %q", access)
 	}
-	full := p.full()
+	full := h.full()
 	if refresh := text(full["refresh_token"]); len(refresh) != 99 || !strings.HasPrefix(refresh, "authelia_rt_") {
 		t.Errorf("refresh token %q", refresh)
 	}
-	if bare := p.tokens(query("romm", "scope", "profile"), "alice"); bare["id_token"] != nil {
+	if bare := h.tokens(query("romm", "scope", "profile"), "alice"); bare["id_token"] != nil {
 		t.Error("an ID token without the scope openid")
 	}
 }
 
 func TestIDToken(t *testing.T) {
-	p := newParty(t)
-	tokens := p.tokens(query("romm"), "alice")
+	h := newHarness(t)
+	tokens := h.tokens(query("romm"), "alice")
 	header, claims := payload(t, tokens["id_token"])
 	has(t, header, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`, "typ": `"JWT"`})
-	now := p.Now().Unix()
+	now := h.Now().Unix()
 	hash := sha256.Sum256([]byte(text(tokens["access_token"])))
 	has(t, claims, map[string]string{
 		"amr": `["pwd","kba"]`, "aud": `["romm"]`, "azp": `"romm"`, "iss": `"` + issuer + `"`, "nonce": `"n-0S6"`,
-		"sub": `"` + p.op.Subject("alice") + `"`, "iat": fmt.Sprint(now), "exp": fmt.Sprint(now + 3600), "auth_time": fmt.Sprint(now),
+		"sub": `"` + h.op.Subject("alice") + `"`, "iat": fmt.Sprint(now), "exp": fmt.Sprint(now + 3600), "auth_time": fmt.Sprint(now),
 		"at_hash": `"` + base64.RawURLEncoding.EncodeToString(hash[:16]) + `"`,
 		// Only in userinfo:
 		"email": "absent", "email_verified": "absent", "name": "absent", "preferred_username": "absent", "groups": "absent",
@@ -58,22 +58,22 @@ func TestIDToken(t *testing.T) {
 	if len(text(claims["jti"])) != 36 || len(claims) != 11 {
 		t.Errorf("claims %v", claims)
 	}
-	_, claims = payload(t, p.tokens(query("romm", "nonce", "", "acr_values", "x"), "alice")["id_token"])
+	_, claims = payload(t, h.tokens(query("romm", "nonce", "", "acr_values", "x"), "alice")["id_token"])
 	has(t, claims, map[string]string{"nonce": "absent", "acr": `"0"`})
-	_, claims = payload(t, p.full()["id_token"])
+	_, claims = payload(t, h.full()["id_token"])
 	has(t, claims, map[string]string{
 		"email": `"alice@example.test"`, "email_verified": "true", "name": `"Alice Example"`, "preferred_username": `"alice"`,
 		"groups": `["romm-admins","romm-users"]`, "updated_at": "absent",
 	})
-	_, claims = payload(t, p.tokens(query("full"), "alice")["id_token"])
+	_, claims = payload(t, h.tokens(query("full"), "alice")["id_token"])
 	has(t, claims, map[string]string{"groups": "absent"})
 }
 
 func TestIDTokenSignature(t *testing.T) {
 	for client, alg := range map[string]jose.SignatureAlgorithm{"romm": jose.RS256, "es": jose.ES256, "ps": jose.PS256} {
 		t.Run(string(alg), func(t *testing.T) {
-			p := newParty(t)
-			if err := verify(p, p.tokens(query(client), "alice")["id_token"], alg); err != nil {
+			h := newHarness(t)
+			if err := verify(h, h.tokens(query(client), "alice")["id_token"], alg); err != nil {
 				t.Error(err)
 			}
 		})
@@ -81,18 +81,18 @@ func TestIDTokenSignature(t *testing.T) {
 }
 
 // verify checks a JWS against the JWKS.
-func verify(p *party, token any, alg jose.SignatureAlgorithm) error {
-	p.Helper()
+func verify(h *harness, token any, alg jose.SignatureAlgorithm) error {
+	h.Helper()
 	jws, err := jose.ParseSignedCompact(text(token), []jose.SignatureAlgorithm{alg})
 	if err != nil {
 		return err
 	}
-	for _, raw := range keysOf(p.T, p.get("/jwks.json")) {
+	for _, raw := range keysOf(h.T, h.get("/jwks.json")) {
 		if raw["kid"] != jws.Signatures[0].Header.KeyID {
 			continue
 		}
 		var key jose.JSONWebKey
-		if err := key.UnmarshalJSON([]byte(jsonText(p.T, raw))); err != nil {
+		if err := key.UnmarshalJSON([]byte(jsonText(h.T, raw))); err != nil {
 			return err
 		}
 		_, err := jws.Verify(key)
@@ -131,11 +131,11 @@ func TestCode(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t, func(o *authelia.Options) {
+			h := newHarness(t, func(o *authelia.Options) {
 				o.Clients = append(o.Clients, authelia.Client{ID: "odd-secretless", Secret: secret, RedirectURIs: []string{callback}})
 			})
-			code := p.code(query("romm"), "alice")
-			p.Advance(test.age)
+			code := h.code(query("romm"), "alice")
+			h.Advance(test.age)
 			form, client := redemption(code), "romm"
 			if test.form != nil {
 				form = test.form(form)
@@ -143,8 +143,8 @@ func TestCode(t *testing.T) {
 			if test.client != "" {
 				client = test.client
 			}
-			answer := p.token(client, form)
-			p.status("token", answer, test.status)
+			answer := h.token(client, form)
+			h.status("token", answer, test.status)
 			if answer.Header.Get("WWW-Authenticate") != "" || answer.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("header %v", answer.Header)
 			}
@@ -159,18 +159,18 @@ func TestCode(t *testing.T) {
 			if test.usable {
 				want = http.StatusOK
 			}
-			p.status("afterwards", p.token("romm", redemption(code)), want)
+			h.status("afterwards", h.token("romm", redemption(code)), want)
 		})
 	}
 }
 
 func TestWrongVerifierBurnsTheCode(t *testing.T) {
-	p := newParty(t)
-	code := p.code(query("romm"), "alice")
+	h := newHarness(t)
+	code := h.code(query("romm"), "alice")
 	form := redemption(code)
 	form.Del("code_verifier")
-	p.token("romm", form)
-	got := text(p.token("romm", redemption(code)).json(t)["error_description"])
+	h.token("romm", form)
+	got := text(h.token("romm", redemption(code)).json(t)["error_description"])
 	if !strings.HasSuffix(got, "Unable to find initial PKCE data tied to this request.") {
 		t.Errorf("description %q", got)
 	}
@@ -178,65 +178,65 @@ func TestWrongVerifierBurnsTheCode(t *testing.T) {
 
 // RFC 7636 4.1: a verifier has at least 43 characters, even if the challenge was made of a shorter one.
 func TestShortVerifier(t *testing.T) {
-	p := newParty(t)
+	h := newHarness(t)
 	hash := sha256.Sum256([]byte("short"))
-	form := redemption(p.code(query("romm", "code_challenge", base64.RawURLEncoding.EncodeToString(hash[:])), "alice"))
+	form := redemption(h.code(query("romm", "code_challenge", base64.RawURLEncoding.EncodeToString(hash[:])), "alice"))
 	form.Set("code_verifier", "short")
-	p.status("token", p.token("romm", form), http.StatusBadRequest)
+	h.status("token", h.token("romm", form), http.StatusBadRequest)
 }
 
 func TestVerifierWithoutChallenge(t *testing.T) {
-	p := newParty(t)
-	code := p.code(query("romm", "code_challenge", "", "code_challenge_method", ""), "alice")
-	answer := p.token("romm", redemption(code))
-	p.status("token", answer, http.StatusBadRequest)
+	h := newHarness(t)
+	code := h.code(query("romm", "code_challenge", "", "code_challenge_method", ""), "alice")
+	answer := h.token("romm", redemption(code))
+	h.status("token", answer, http.StatusBadRequest)
 	has(t, answer.json(t), map[string]string{"error": `"invalid_grant"`})
 }
 
 // A code that is used twice may have been stolen: what the first use gave is revoked (RFC 6749 4.1.2).
 func TestCodeReplayRevokesTokens(t *testing.T) {
-	p := newParty(t)
-	code := p.code(query("full", "scope", "openid offline_access"), "alice")
-	tokens := p.token("full", redemption(code)).json(t)
-	p.status("before", p.userinfo(tokens["access_token"]), http.StatusOK)
-	again := p.token("full", redemption(code))
-	p.status("replay", again, http.StatusBadRequest)
+	h := newHarness(t)
+	code := h.code(query("full", "scope", "openid offline_access"), "alice")
+	tokens := h.token("full", redemption(code)).json(t)
+	h.status("before", h.userinfo(tokens["access_token"]), http.StatusOK)
+	again := h.token("full", redemption(code))
+	h.status("replay", again, http.StatusBadRequest)
 	object := again.json(t)
 	if object["error"] != "invalid_grant" || !strings.HasSuffix(text(object["error_description"]), "The authorization code has already been used.") {
 		t.Errorf("error %v", object)
 	}
-	p.status("access token", p.userinfo(tokens["access_token"]), http.StatusUnauthorized)
-	p.status("refresh token", p.renew("full", tokens["refresh_token"]), http.StatusBadRequest)
+	h.status("access token", h.userinfo(tokens["access_token"]), http.StatusUnauthorized)
+	h.status("refresh token", h.renew("full", tokens["refresh_token"]), http.StatusBadRequest)
 }
 
 func TestTokenEndpointRequests(t *testing.T) {
-	p := newParty(t)
-	get := p.get("/api/oidc/token")
-	p.status("GET", get, http.StatusMethodNotAllowed)
+	h := newHarness(t)
+	get := h.get("/api/oidc/token")
+	h.status("GET", get, http.StatusMethodNotAllowed)
 	if !strings.HasPrefix(get.Header.Get("Content-Type"), "text/plain") {
 		t.Errorf("GET: %v", get.Header)
 	}
-	body := p.send(http.MethodPost, "/api/oidc/token", `{"grant_type":"authorization_code"}`,
+	body := h.send(http.MethodPost, "/api/oidc/token", `{"grant_type":"authorization_code"}`,
 		"Content-Type", "application/json", "Authorization", basic("romm", secret))
-	p.status("JSON", body, http.StatusBadRequest)
+	h.status("JSON", body, http.StatusBadRequest)
 	has(t, body.json(t), map[string]string{"error": `"invalid_request"`})
 }
 
 func TestRateLimit(t *testing.T) {
-	p := newParty(t)
-	tokens := p.full()
-	code := p.code(query("romm"), "alice")
+	h := newHarness(t)
+	tokens := h.full()
+	code := h.code(query("romm"), "alice")
 	bad := url.Values{"grant_type": {"authorization_code"}, "code": {"x"}}
-	p.status("a good call does not count", p.renew("full", tokens["refresh_token"]), http.StatusOK)
+	h.status("a good call does not count", h.renew("full", tokens["refresh_token"]), http.StatusOK)
 	for i := range 30 {
 		client, want := "romm", http.StatusBadRequest
 		if i%2 == 0 {
 			client, want = "nobody", http.StatusUnauthorized
 		}
-		p.status("failure", p.token(client, bad), want)
+		h.status("failure", h.token(client, bad), want)
 	}
-	answer := p.token("romm", redemption(code))
-	p.status("a good call", answer, http.StatusTooManyRequests)
+	answer := h.token("romm", redemption(code))
+	h.status("a good call", answer, http.StatusTooManyRequests)
 	has(t, answer.json(t), map[string]string{
 		"error":             `"temporarily_unavailable"`,
 		"error_description": `"Too many requests. The endpoint is temporarily unavailable. Try again later."`,
@@ -244,37 +244,37 @@ func TestRateLimit(t *testing.T) {
 	if got := answer.Header.Get("Retry-After"); got != "60" {
 		t.Errorf("Retry-After is %q", got)
 	}
-	p.status("other endpoints", p.call("/api/oidc/introspection", "romm", url.Values{"token": {"x"}}), http.StatusOK)
-	p.status("another client address", p.token("romm", bad, "X-Forwarded-For", "198.51.100.7, 192.0.2.1"), http.StatusBadRequest)
-	p.status("the same behind a proxy", p.token("romm", bad, "X-Forwarded-For", "192.0.2.1, 10.0.0.1"), http.StatusTooManyRequests)
-	p.Advance(59 * time.Second)
-	p.status("59 s later", p.token("romm", redemption(code)), http.StatusTooManyRequests)
-	p.Advance(time.Second)
-	p.status("60 s later", p.token("romm", redemption(p.code(query("romm"), "alice"))), http.StatusOK)
+	h.status("other endpoints", h.call("/api/oidc/introspection", "romm", url.Values{"token": {"x"}}), http.StatusOK)
+	h.status("another client address", h.token("romm", bad, "X-Forwarded-For", "198.51.100.7, 192.0.2.1"), http.StatusBadRequest)
+	h.status("the same behind a proxy", h.token("romm", bad, "X-Forwarded-For", "192.0.2.1, 10.0.0.1"), http.StatusTooManyRequests)
+	h.Advance(59 * time.Second)
+	h.status("59 s later", h.token("romm", redemption(code)), http.StatusTooManyRequests)
+	h.Advance(time.Second)
+	h.status("60 s later", h.token("romm", redemption(h.code(query("romm"), "alice"))), http.StatusOK)
 }
 
 func TestRateLimitBuckets(t *testing.T) {
-	p := newParty(t)
+	h := newHarness(t)
 	bad := url.Values{"grant_type": {"authorization_code"}, "code": {"x"}}
 	for range 30 {
-		p.token("romm", bad)
+		h.token("romm", bad)
 	}
-	p.Advance(61 * time.Second)
+	h.Advance(61 * time.Second)
 	for range 10 {
-		p.status("second minute", p.token("romm", bad), http.StatusBadRequest)
+		h.status("second minute", h.token("romm", bad), http.StatusBadRequest)
 	}
-	answer := p.token("romm", bad)
-	p.status("40 in 2 min", answer, http.StatusTooManyRequests)
+	answer := h.token("romm", bad)
+	h.status("40 in 2 min", answer, http.StatusTooManyRequests)
 	if got := answer.Header.Get("Retry-After"); got != "120" {
 		t.Errorf("Retry-After is %q", got)
 	}
-	p.op.ForgetFailures()
-	p.status("forgotten", p.token("romm", bad), http.StatusBadRequest)
+	h.op.ForgetFailures()
+	h.status("forgotten", h.token("romm", bad), http.StatusBadRequest)
 }
 
 func TestRateLimitOff(t *testing.T) {
-	p := newParty(t, func(o *authelia.Options) { o.NoRateLimit = true })
+	h := newHarness(t, func(o *authelia.Options) { o.NoRateLimit = true })
 	for range 40 {
-		p.status("failure", p.token("romm", url.Values{"grant_type": {"authorization_code"}}), http.StatusBadRequest)
+		h.status("failure", h.token("romm", url.Values{"grant_type": {"authorization_code"}}), http.StatusBadRequest)
 	}
 }
