@@ -36,25 +36,25 @@ func TestClientAuthentication(t *testing.T) {
 		code   string
 		text   string
 	}{
-		{name: "basic", client: "romm", header: basic("romm", secret), status: 200},
-		{name: "basic and client_id", client: "romm", header: basic("romm", secret), form: []string{"client_id", "romm"}, status: 200},
-		{name: "basic and secret in the body", client: "romm", header: basic("romm", secret), form: []string{"client_id", "romm", "client_secret", secret}, status: 400, code: "invalid_request"},
-		{name: "odd secret, form-encoded", client: "odd", header: basic("odd", odd), status: 200},
-		{name: "odd secret, raw", client: "odd", header: raw("odd", odd), status: 401, code: "invalid_client"},
+		{name: "client_secret_basic", client: "romm", header: basic("romm", secret), status: 200},
+		{name: "client_secret_basic with client_id in the body", client: "romm", header: basic("romm", secret), form: []string{"client_id", "romm"}, status: 200},
+		{name: "client_secret_basic with the secret in the body too", client: "romm", header: basic("romm", secret), form: []string{"client_id", "romm", "client_secret", secret}, status: 400, code: "invalid_request"},
+		{name: "secret with special characters, form-encoded", client: "odd", header: basic("odd", odd), status: 200},
+		{name: "secret with special characters, not encoded", client: "odd", header: raw("odd", odd), status: 401, code: "invalid_client"},
 		{name: "wrong secret", client: "romm", header: basic("romm", "wrong"), status: 401, code: "invalid_client"},
-		{name: "unknown client", client: "romm", header: basic("nobody", secret), status: 401, code: "invalid_client"},
-		{name: "nothing", client: "romm", status: 400, code: "invalid_request"},
+		{name: "unknown client", client: "romm", header: basic("unknown", secret), status: 401, code: "invalid_client"},
+		{name: "no client authentication", client: "romm", status: 400, code: "invalid_request"},
 		{
-			name: "post instead of basic", client: "romm", form: []string{"client_id", "romm", "client_secret", secret}, status: 401, code: "invalid_client",
+			name: "client_secret_post by a client_secret_basic client", client: "romm", form: []string{"client_id", "romm", "client_secret", secret}, status: 401, code: "invalid_client",
 			text: "method 'client_secret_post', however the OAuth 2.0 client registration does not allow this method.",
 		},
-		{name: "client_id only", client: "romm", form: []string{"client_id", "romm"}, status: 401, code: "invalid_client"},
-		{name: "post", client: "post", form: []string{"client_id", "post", "client_secret", secret}, status: 200},
+		{name: "client_id without a secret", client: "romm", form: []string{"client_id", "romm"}, status: 401, code: "invalid_client"},
+		{name: "client_secret_post", client: "post", form: []string{"client_id", "post", "client_secret", secret}, status: 200},
 		{
-			name: "basic instead of post", client: "post", header: basic("post", secret), status: 401, code: "invalid_client",
+			name: "client_secret_basic by a client_secret_post client", client: "post", header: basic("post", secret), status: 401, code: "invalid_client",
 			text: "method 'client_secret_basic', however the OAuth 2.0 client registration does not allow this method.",
 		},
-		{name: "not Base64", client: "romm", header: "Basic !", status: 401, code: "invalid_client"},
+		{name: "Basic credentials that are not Base64", client: "romm", header: "Basic !", status: 401, code: "invalid_client"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -75,13 +75,13 @@ func TestClientAuthentication(t *testing.T) {
 			}
 			object := answer.json(t)
 			if object["error"] != test.code || !strings.HasSuffix(text(object["error_description"]), test.text) {
-				t.Errorf("error %v", object)
+				t.Errorf("body is %v, want error %s and a description that ends in %q", object, test.code, test.text)
 			}
-			if answer.Header.Get("WWW-Authenticate") != "" {
-				t.Error("WWW-Authenticate at the token endpoint")
+			if got := answer.Header.Get("WWW-Authenticate"); got != "" {
+				t.Errorf("WWW-Authenticate is %q, want none", got)
 			}
 			if test.client == "romm" {
-				h.status("the code stays usable", h.token("romm", redemption(code)), http.StatusOK)
+				h.status("the same code with the right secret", h.token("romm", redemption(code)), http.StatusOK)
 			}
 		})
 	}
@@ -101,13 +101,13 @@ func TestPublicClient(t *testing.T) {
 func TestRevocation(t *testing.T) {
 	const path = "/api/oidc/revocation"
 	for _, kind := range []string{"access_token", "refresh_token"} {
-		t.Run(kind+" kills both", func(t *testing.T) {
+		t.Run(kind+" revokes both tokens", func(t *testing.T) {
 			h := newHarness(t)
 			tokens := h.full()
 			answer := h.call(path, "full", url.Values{"token": {text(tokens[kind])}})
 			h.status("revocation", answer, http.StatusOK)
 			if answer.body != "" {
-				t.Errorf("body %q", answer.body)
+				t.Errorf("body is %q, want an empty one", answer.body)
 			}
 			h.status("access token", h.userinfo(tokens["access_token"]), http.StatusUnauthorized)
 			h.status("refresh token", h.renew("full", tokens["refresh_token"]), http.StatusBadRequest)
@@ -115,14 +115,14 @@ func TestRevocation(t *testing.T) {
 	}
 	h := newHarness(t)
 	tokens := h.full()
-	h.status("garbage", h.call(path, "full", url.Values{"token": {"x"}}), http.StatusOK)
+	h.status("unknown token", h.call(path, "full", url.Values{"token": {"x"}}), http.StatusOK)
 	foreign := h.call(path, "romm", url.Values{"token": {text(tokens["access_token"])}})
-	h.status("foreign client", foreign, http.StatusBadRequest)
+	h.status("another client's token", foreign, http.StatusBadRequest)
 	has(t, foreign.json(t), map[string]string{"error": `"unauthorized_client"`})
 	h.status("wrong secret", h.call(path, "", url.Values{"token": {"x"}}, "Authorization", basic("full", "wrong")), http.StatusUnauthorized)
-	h.status("still good", h.userinfo(tokens["access_token"]), http.StatusOK)
-	h.status("a post client by post", h.call(path, "", url.Values{"token": {"x"}, "client_id": {"post"}, "client_secret": {secret}}), http.StatusUnauthorized)
-	h.status("a post client by basic", h.call(path, "post", url.Values{"token": {"x"}}), http.StatusOK)
+	h.status("access token after the refusals", h.userinfo(tokens["access_token"]), http.StatusOK)
+	h.status("client_secret_post client by post", h.call(path, "", url.Values{"token": {"x"}, "client_id": {"post"}, "client_secret": {secret}}), http.StatusUnauthorized)
+	h.status("client_secret_post client by basic", h.call(path, "post", url.Values{"token": {"x"}}), http.StatusOK)
 	h.status("GET", h.get(path), http.StatusMethodNotAllowed)
 }
 
@@ -134,7 +134,7 @@ func TestIntrospection(t *testing.T) {
 		"active": "true", "client_id": `"full"`, "sub": `"` + h.op.Subject("alice") + `"`, "username": `"alice"`,
 		"scope": `"openid profile email groups offline_access"`,
 	}
-	h.op.DisableUser("alice") // makes no difference
+	h.op.DisableUser("alice") // introspection ignores the account
 	for _, kind := range []string{"access_token", "refresh_token"} {
 		answer := h.call(path, "romm", url.Values{"token": {text(tokens[kind])}}) // any client may ask
 		h.status(kind, answer, http.StatusOK)
@@ -142,7 +142,7 @@ func TestIntrospection(t *testing.T) {
 	}
 	unknown := h.call(path, "romm", url.Values{"token": {"x"}})
 	if unknown.body != `{"active":false}` {
-		t.Errorf("unknown token: %s", unknown.body)
+		t.Errorf("unknown token: body is %s, want active false only", unknown.body)
 	}
 	h.op.ExpireAccessTokens()
 	has(t, h.call(path, "romm", url.Values{"token": {text(tokens["access_token"])}}).json(t), map[string]string{"active": "false"})

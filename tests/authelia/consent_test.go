@@ -12,34 +12,34 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-func TestConsentAutoAsksEveryLogin(t *testing.T) {
+func TestAutoConsentAsksAtEverySignIn(t *testing.T) {
 	h := newHarness(t)
 	for range 2 {
 		before := h.op.Calls(authelia.EndpointConsent)
 		h.code(query("romm"), "alice")
 		if h.op.Calls(authelia.EndpointConsent) == before {
-			t.Error("consent was not asked")
+			t.Error("the consent page had 0 requests in this sign-in, want the user asked")
 		}
 	}
 	if got := h.op.Calls(authelia.EndpointPortal); got != 2 { // the form, and its POST
-		t.Errorf("%d calls of the login form, want one login", got)
+		t.Errorf("the login form had %d requests, want 2: one sign-in", got)
 	}
 }
 
-func TestConsentImplicit(t *testing.T) {
+func TestImplicitConsentAsksOnlyForOfflineAccess(t *testing.T) {
 	h := newHarness(t)
 	h.code(query("quiet"), "alice")
 	if got := h.op.Calls(authelia.EndpointConsent); got != 0 {
-		t.Errorf("consent was asked %d times", got)
+		t.Errorf("the consent page had %d requests, want 0", got)
 	}
 	h.op.UpdateClient("quiet", func(c *authelia.Client) { c.Scopes = append(c.Scopes, "offline_access") })
 	h.code(query("quiet", "scope", "openid offline_access"), "alice")
 	if got := h.op.Calls(authelia.EndpointConsent); got == 0 {
-		t.Error("offline_access was granted without asking")
+		t.Error("the consent page had 0 requests, want the user asked for offline_access")
 	}
 }
 
-func TestConsentRefused(t *testing.T) {
+func TestRefusedConsentIsAccessDenied(t *testing.T) {
 	h := newHarness(t)
 	location, err := h.op.Refuse(h.browser, authorizeURL(query("romm")), "alice", "alice-pw")
 	if err != nil {
@@ -52,7 +52,7 @@ func TestConsentRefused(t *testing.T) {
 	params := u.Query()
 	if params.Get("error") != "access_denied" || params.Get("state") != state || params.Get("iss") != issuer ||
 		!strings.Contains(params.Get("error_description"), "Make sure that the request you are making is valid.") {
-		t.Errorf("callback %v", params)
+		t.Errorf("callback has %v, want access_denied with the state and iss", params)
 	}
 }
 
@@ -62,45 +62,45 @@ func (h *harness) consented() string {
 	h.login(query("quiet"), "alice")
 	page := h.get(authorizeURL(query("romm"))).Header.Get("Location")
 	answer := h.send(http.MethodPost, page, "decision=accept", "Content-Type", formType)
-	h.status("accept", answer, http.StatusFound)
+	h.status("accepting on the consent page", answer, http.StatusFound)
 	return answer.Header.Get("Location")
 }
 
-func TestConsentServesOnce(t *testing.T) {
+func TestConsentIsGoodOnce(t *testing.T) {
 	tests := []struct {
 		name string
 		spec func(h *harness, target string) string
 		want string
 	}{
-		{name: "first use", spec: func(_ *harness, target string) string { return target }, want: "code="},
-		{name: "replayed", spec: func(h *harness, target string) string { h.get(target); return target }, want: "error=server_error"},
-		{name: "too old", spec: func(h *harness, target string) string { h.Advance(11 * time.Minute); return target }, want: "error=server_error"},
-		{name: "for another request", spec: func(_ *harness, target string) string { return target + "&nonce=other" }, want: "error=server_error"},
-		{name: "made up", spec: func(*harness, string) string { return authorizeURL(query("romm", "consent_id", "x")) }, want: "error=server_error"},
+		{name: "used for the first time", spec: func(_ *harness, target string) string { return target }, want: "code="},
+		{name: "used twice", spec: func(h *harness, target string) string { h.get(target); return target }, want: "error=server_error"},
+		{name: "used after 11 minutes", spec: func(h *harness, target string) string { h.Advance(11 * time.Minute); return target }, want: "error=server_error"},
+		{name: "used for another request", spec: func(_ *harness, target string) string { return target + "&nonce=other" }, want: "error=server_error"},
+		{name: "unknown consent_id", spec: func(*harness, string) string { return authorizeURL(query("romm", "consent_id", "x")) }, want: "error=server_error"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHarness(t)
 			answer := h.get(test.spec(h, h.consented()))
-			h.status("callback", answer, http.StatusSeeOther)
+			h.status("back from the consent page", answer, http.StatusSeeOther)
 			location := answer.Header.Get("Location")
 			if !strings.Contains(location, test.want) {
-				t.Errorf("callback %s, want %s", location, test.want)
+				t.Errorf("Location is %s, want %s in it", location, test.want)
 			}
 			if strings.HasPrefix(test.want, "error") && !strings.Contains(location, url.QueryEscape("Could not perform consent.")) {
-				t.Errorf("callback %s has another reason", location)
+				t.Errorf("Location is %s, want the description \"Could not perform consent.\"", location)
 			}
 		})
 	}
 }
 
-func TestConsentOfAnotherUser(t *testing.T) {
+func TestConsentOfAnotherUserIsRefused(t *testing.T) {
 	h := newHarness(t)
 	target := h.consented()
 	h.browser = newBrowser(t, h.op)
 	h.login(query("quiet"), "bob")
 	if got := h.get(target).Header.Get("Location"); !strings.Contains(got, "error=server_error") {
-		t.Errorf("callback %s", got)
+		t.Errorf("Location is %s, want error=server_error", got)
 	}
 }
 
@@ -108,15 +108,15 @@ func TestConsentPage(t *testing.T) {
 	h := newHarness(t)
 	h.login(query("quiet"), "alice")
 	page := h.get(h.get(authorizeURL(query("romm"))).Header.Get("Location"))
-	h.status("page", page, http.StatusOK)
+	h.status("consent page", page, http.StatusOK)
 	for _, want := range []string{"Accept", "Deny", "romm", "Hi alice", `method="post"`, "prefers-color-scheme: dark"} {
 		if !strings.Contains(page.body, want) {
-			t.Errorf("no %q in the page", want)
+			t.Errorf("the page lacks %q, want it in %s", want, page.body)
 		}
 	}
 	anonymous := newBrowser(t, h.op)
 	h.browser = anonymous
 	again := h.get(page.Request.URL.String())
-	h.status("without a session", again, http.StatusFound)
-	h.status("unknown flow", h.get("/consent/openid/decision?flow_id=x"), http.StatusOK)
+	h.status("consent page without a session", again, http.StatusFound)
+	h.status("consent page of an unknown flow", h.get("/consent/openid/decision?flow_id=x"), http.StatusOK)
 }

@@ -11,34 +11,34 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-func TestExpire(t *testing.T) {
+func TestExpiredCodesAndTokensAreRefused(t *testing.T) {
 	h := newHarness(t)
 	code := h.code(query("romm"), "alice")
 	h.op.ExpireCodes()
-	h.status("code", h.token("romm", redemption(code)), http.StatusBadRequest)
+	h.status("expired code", h.token("romm", redemption(code)), http.StatusBadRequest)
 	tokens := h.full()
 	h.op.ExpireAccessTokens()
-	h.status("access token", h.userinfo(tokens["access_token"]), http.StatusUnauthorized)
+	h.status("expired access token", h.userinfo(tokens["access_token"]), http.StatusUnauthorized)
 	h.op.ExpireRefreshTokens()
-	h.status("refresh token", h.renew("full", tokens["refresh_token"]), http.StatusBadRequest)
+	h.status("expired refresh token", h.renew("full", tokens["refresh_token"]), http.StatusBadRequest)
 }
 
-func TestLifespans(t *testing.T) {
+func TestLifespansCanBeSet(t *testing.T) {
 	h := newHarness(t, func(o *authelia.Options) { o.Lifespans = authelia.Lifespans{AccessToken: time.Minute} })
 	tokens := h.full()
 	has(t, tokens, map[string]string{"expires_in": "59"})
 	h.Advance(time.Minute)
-	h.status("access token", h.userinfo(tokens["access_token"]), http.StatusUnauthorized)
+	h.status("expired access token", h.userinfo(tokens["access_token"]), http.StatusUnauthorized)
 	h.op.SetLifespans(authelia.Lifespans{IDToken: 10 * time.Second})
 	tokens = h.full()
 	has(t, tokens, map[string]string{"expires_in": "3599"})
 	_, claims := payload(t, tokens["id_token"])
 	if claims["exp"] != float64(h.Now().Unix()+10) {
-		t.Errorf("exp is %v", claims["exp"])
+		t.Errorf("exp is %v, want 10 s from now (%d)", claims["exp"], h.Now().Unix()+10)
 	}
 }
 
-// A test may change everything while the stand-in serves; the race detector judges.
+// A test may change anything while the stand-in serves. This test is for the race detector.
 func TestChangesWhileServing(t *testing.T) {
 	h := newHarness(t)
 	tokens := h.full()

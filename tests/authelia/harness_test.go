@@ -33,7 +33,7 @@ func challenge() string {
 	return base64.RawURLEncoding.EncodeToString(hash[:])
 }
 
-// clock is a clock that a test moves.
+// clock is a clock that the test moves.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -77,7 +77,7 @@ func options(c *clock) authelia.Options {
 	}
 }
 
-// harness is a relying party with a browser, and the clock.
+// harness is a relying party with a browser, in front of a stand-in with a clock.
 type harness struct {
 	*testing.T
 	*clock
@@ -108,7 +108,7 @@ func newBrowser(t *testing.T, op *authelia.Server) *http.Client {
 	}
 }
 
-// response is an answer, read.
+// response is a response whose body has been read.
 type response struct {
 	*http.Response
 	body string
@@ -119,7 +119,7 @@ func (r response) json(t *testing.T) map[string]any {
 	var object map[string]any
 	decoder := json.NewDecoder(strings.NewReader(r.body))
 	if err := decoder.Decode(&object); err != nil {
-		t.Fatalf("decoding %q: %v", r.body, err)
+		t.Fatalf("body is %q, want JSON: %v", r.body, err)
 	}
 	return object
 }
@@ -168,7 +168,7 @@ func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
 }
 
-// call posts a form with Basic credentials of a client.
+// call posts a form with the client's Basic credentials.
 func (h *harness) call(path, client string, form url.Values, header ...string) response {
 	h.Helper()
 	header = append([]string{"Content-Type", formType}, header...)
@@ -183,7 +183,8 @@ func (h *harness) token(client string, form url.Values, header ...string) respon
 	return h.call("/api/oidc/token", client, form, header...)
 }
 
-// query is a good authorization request, with changes given as name and value; an empty value removes.
+// query returns a valid authorization request with changes, given as name and value in turn. An empty value removes the
+// parameter.
 func query(client string, changes ...string) url.Values {
 	q := url.Values{
 		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {callback}, "scope": {"openid profile email"},
@@ -212,7 +213,7 @@ func (h *harness) login(q url.Values, user string) url.Values {
 		h.Fatal(err)
 	}
 	if !strings.HasPrefix(location, q.Get("redirect_uri")+"?") {
-		h.Fatalf("callback is %s", location)
+		h.Fatalf("authorization response goes to %s, want %s", location, q.Get("redirect_uri"))
 	}
 	return u.Query()
 }
@@ -226,7 +227,7 @@ func (h *harness) code(q url.Values, user string) string {
 	h.Helper()
 	params := h.login(q, user)
 	if params.Get("code") == "" {
-		h.Fatalf("no code: %v", params)
+		h.Fatalf("callback has %v, want a code", params)
 	}
 	return params.Get("code")
 }
@@ -236,12 +237,12 @@ func (h *harness) tokens(q url.Values, user string) map[string]any {
 	h.Helper()
 	answer := h.token(q.Get("client_id"), redemption(h.code(q, user)))
 	if answer.StatusCode != http.StatusOK {
-		h.Fatalf("token endpoint: %d %s", answer.StatusCode, answer.body)
+		h.Fatalf("token endpoint: status is %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	return answer.json(h.T)
 }
 
-// full signs alice in at the client with refresh tokens.
+// full signs alice in at the client that receives refresh tokens.
 func (h *harness) full() map[string]any {
 	h.Helper()
 	return h.tokens(query("full", "scope", "openid profile email groups offline_access"), "alice")
@@ -264,22 +265,22 @@ func (h *harness) userinfo(token any) response {
 func (h *harness) status(what string, r response, want int) {
 	h.Helper()
 	if r.StatusCode != want {
-		h.Errorf("%s: %d %s, want %d", what, r.StatusCode, r.body, want)
+		h.Errorf("%s: status is %d, want %d: %s", what, r.StatusCode, want, r.body)
 	}
 }
 
-// text is a JSON string, empty for anything else.
+// text returns v as a string, or "" if it is not one.
 func text(v any) string {
 	s, _ := v.(string)
 	return s
 }
 
-// payload decodes a JWS without looking at the signature.
+// payload decodes a JWS without verifying its signature.
 func payload(t *testing.T, token any) (header, claims map[string]any) {
 	t.Helper()
 	parts := strings.Split(text(token), ".")
 	if len(parts) != 3 {
-		t.Fatalf("%v is no JWS", token)
+		t.Fatalf("token is %v, want a compact JWS", token)
 	}
 	for i, target := range []*map[string]any{&header, &claims} {
 		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
@@ -293,6 +294,7 @@ func payload(t *testing.T, token any) (header, claims map[string]any) {
 	return header, claims
 }
 
+// has checks members of a JSON object against their JSON text; "absent" means that the member must not be there.
 func has(t *testing.T, got map[string]any, want map[string]string) {
 	t.Helper()
 	for name, value := range want {

@@ -35,31 +35,31 @@ func TestMetadata(t *testing.T) {
 		}
 		document := answer.json(t)
 		if !reflect.DeepEqual(document, measured) {
-			t.Errorf("%s: not the measured document: %s", path, answer.body)
+			t.Errorf("%s: body is %s, want the measured document", path, answer.body)
 		}
 		if len(document) != 44 {
-			t.Errorf("%s: %d keys, want 44", path, len(document))
+			t.Errorf("%s: the document has %d members, want 44", path, len(document))
 		}
 		algs, _ := document["id_token_signing_alg_values_supported"].([]any)
 		if len(algs) == 0 || algs[0] != "HS256" {
-			t.Errorf("%s: algorithms %v, want HS256 first", path, algs)
+			t.Errorf("%s: algorithms are %v, want HS256 first", path, algs)
 		}
 		for _, absent := range []string{"end_session_endpoint", "check_session_iframe", "registration_endpoint", "acr_values_supported"} {
 			if _, ok := document[absent]; ok {
-				t.Errorf("%s: has %s", path, absent)
+				t.Errorf("%s: the document has %s, want it absent", path, absent)
 			}
 		}
 	}
 	head := h.send(http.MethodHead, "/.well-known/openid-configuration", "")
 	h.status("HEAD", head, http.StatusMethodNotAllowed)
 	if got := head.Header.Get("Allow"); got != "GET, OPTIONS" {
-		t.Errorf("Allow is %q", got)
+		t.Errorf("HEAD: Allow is %q, want \"GET, OPTIONS\"", got)
 	}
 	h.status("webfinger", h.get("/.well-known/webfinger"), http.StatusNotFound)
 	h.status("health", h.send(http.MethodGet, "http://10.0.0.1:9091/api/health", ""), http.StatusOK)
 }
 
-func TestMetadataHasItsOwnIssuer(t *testing.T) {
+func TestMetadataUsesTheConfiguredIssuer(t *testing.T) {
 	h := newHarness(t, func(o *authelia.Options) { o.Issuer = "http://localhost:9091" })
 	document := h.get("/.well-known/openid-configuration").json(t)
 	has(t, document, map[string]string{
@@ -67,8 +67,8 @@ func TestMetadataHasItsOwnIssuer(t *testing.T) {
 	})
 }
 
-// The issuer is what the request says, and only the public one is served.
-func TestAddress(t *testing.T) {
+// Authelia derives the issuer from the request, and serves the public one only.
+func TestOnlyThePublicAddressIsServed(t *testing.T) {
 	internal := "http://authelia:9091"
 	tests := []struct {
 		name, base string
@@ -84,9 +84,9 @@ func TestAddress(t *testing.T) {
 		{name: "both forwarded headers", base: internal, header: []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "auth.example.test"}, ok: true},
 		{name: "forwarded scheme and Host", base: internal, header: []string{"X-Forwarded-Proto", "https", "Host", "auth.example.test"}, ok: true},
 		{name: "forwarded host without scheme", base: internal, header: []string{"X-Forwarded-Host", "auth.example.test"}},
-		{name: "forwarded host wins", base: issuer, header: []string{"X-Forwarded-Host", "evil.example.test"}},
-		{name: "forwarded scheme wins", base: issuer, header: []string{"X-Forwarded-Proto", "http"}},
-		{name: "RFC 7239 is ignored", base: internal, header: []string{"Forwarded", "proto=https;host=auth.example.test"}},
+		{name: "forwarded host overrides Host", base: issuer, header: []string{"X-Forwarded-Host", "evil.example.test"}},
+		{name: "forwarded scheme overrides TLS", base: issuer, header: []string{"X-Forwarded-Proto", "http"}},
+		{name: "Forwarded (RFC 7239) is ignored", base: internal, header: []string{"Forwarded", "proto=https;host=auth.example.test"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestAddress(t *testing.T) {
 				}
 				h.status(path, answer, http.StatusBadRequest)
 				if answer.body != "400 Bad Request" || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain") {
-					t.Errorf("%s: %q %v", path, answer.body, answer.Header)
+					t.Errorf("%s: body is %q with header %v, want \"400 Bad Request\" as text/plain", path, answer.body, answer.Header)
 				}
 			}
 			if test.ok {
@@ -115,15 +115,15 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-func TestHeaderLimit(t *testing.T) {
+func TestRequestHeaderLimitIs4KiB(t *testing.T) {
 	h := newHarness(t)
-	h.status("3.8 kB", h.get("/?x="+strings.Repeat("a", 3800)), http.StatusOK)
+	h.status("request line of 3.8 kB", h.get("/?x="+strings.Repeat("a", 3800)), http.StatusOK)
 	answer := h.get("/?x=" + strings.Repeat("a", 4096))
-	h.status("long request line", answer, http.StatusRequestHeaderFieldsTooLarge)
+	h.status("request line over 4 KiB", answer, http.StatusRequestHeaderFieldsTooLarge)
 	if !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain") {
-		t.Errorf("Content-Type %q", answer.Header.Get("Content-Type"))
+		t.Errorf("Content-Type is %q, want text/plain", answer.Header.Get("Content-Type"))
 	}
-	h.status("big cookies", h.get("/", "Cookie", "romm="+strings.Repeat("a", 4096)), http.StatusRequestHeaderFieldsTooLarge)
+	h.status("Cookie over 4 KiB", h.get("/", "Cookie", "romm="+strings.Repeat("a", 4096)), http.StatusRequestHeaderFieldsTooLarge)
 }
 
 func TestJWKS(t *testing.T) {
@@ -131,22 +131,22 @@ func TestJWKS(t *testing.T) {
 	answer := h.get("/jwks.json")
 	h.status("JWKS", answer, http.StatusOK)
 	if got := answer.Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control is %q", got)
+		t.Errorf("Cache-Control is %q, want no-store", got)
 	}
 	keys := keysOf(t, answer)
 	if len(keys) != 3 {
-		t.Fatalf("%d keys, want one per algorithm in use", len(keys))
+		t.Fatalf("the JWKS has %d keys, want 3: one per algorithm in use", len(keys))
 	}
 	has(t, keys[0], map[string]string{"use": `"sig"`, "kty": `"RSA"`, "kid": `"main-rs256"`, "alg": `"RS256"`, "e": `"AQAB"`, "d": "absent"})
 	has(t, keys[1], map[string]string{"kty": `"EC"`, "alg": `"ES256"`, "crv": `"P-256"`, "d": "absent"})
 	if kid := text(keys[1]["kid"]); len(kid) != len("aad44a-es256") || !strings.HasSuffix(kid, "-es256") {
-		t.Errorf("kid %q", kid)
+		t.Errorf("kid is %q, want six hexadecimal digits and -es256", kid)
 	}
 
 	h.op.RotateKeys()
 	for i, key := range keysOf(t, h.get("/jwks.json")) {
 		if key["kid"] == keys[i]["kid"] {
-			t.Errorf("kid %v is still there", key["kid"])
+			t.Errorf("key %d still has kid %v, want another one after the rotation", i, key["kid"])
 		}
 	}
 }
@@ -160,12 +160,12 @@ func keysOf(t *testing.T, answer response) []map[string]any {
 	return set.Keys
 }
 
-func TestNewRefusesNonsense(t *testing.T) {
+func TestNewPanicsOnInvalidIssuers(t *testing.T) {
 	for _, bad := range []string{"", "auth.example.test", "https://auth.example.test/", "https://auth.example.test/auth", "http://auth.example.test"} {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("New took issuer %q", bad)
+					t.Errorf("New accepted issuer %q, want a panic", bad)
 				}
 			}()
 			authelia.New(authelia.Options{Issuer: bad})

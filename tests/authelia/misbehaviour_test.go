@@ -19,16 +19,16 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-func TestMisbehavingClaims(t *testing.T) {
+func TestEditedClaimsAreStillSigned(t *testing.T) {
 	tests := []struct {
 		name string
 		edit authelia.Edit
 		want map[string]string
 	}{
-		{"wrong iss", authelia.Set("iss", "https://evil.example.test"), map[string]string{"iss": `"https://evil.example.test"`}},
-		{"missing sub and iat", authelia.Without("sub", "iat"), map[string]string{"sub": "absent", "iat": "absent"}},
-		{"extra audience", authelia.Set("aud", []string{"romm", "other"}), map[string]string{"aud": `["romm","other"]`}},
-		{"both", authelia.Edits(authelia.Set("azp", "other"), authelia.Without("nonce")), map[string]string{"azp": `"other"`, "nonce": "absent"}},
+		{"iss of another issuer", authelia.Set("iss", "https://evil.example.test"), map[string]string{"iss": `"https://evil.example.test"`}},
+		{"sub and iat removed", authelia.Without("sub", "iat"), map[string]string{"sub": "absent", "iat": "absent"}},
+		{"aud with a second audience", authelia.Set("aud", []string{"romm", "other"}), map[string]string{"aud": `["romm","other"]`}},
+		{"two edits at once", authelia.Edits(authelia.Set("azp", "other"), authelia.Without("nonce")), map[string]string{"azp": `"other"`, "nonce": "absent"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -38,7 +38,7 @@ func TestMisbehavingClaims(t *testing.T) {
 			_, claims := payload(t, token)
 			has(t, claims, test.want)
 			if err := verify(h, token, jose.RS256); err != nil {
-				t.Errorf("the signature is bad too: %v", err)
+				t.Errorf("verifying the ID token: error is %v, want nil: only its claims are wrong", err)
 			}
 			h.op.Behave()
 			_, claims = payload(t, h.tokens(query("romm"), "alice")["id_token"])
@@ -47,20 +47,20 @@ func TestMisbehavingClaims(t *testing.T) {
 	}
 }
 
-func TestMisbehavingSignatures(t *testing.T) {
+func TestBadSignaturesDoNotVerify(t *testing.T) {
 	tests := []struct {
 		name      string
 		signature authelia.Signature
 		alg       jose.SignatureAlgorithm
 		header    map[string]string
 	}{
-		{"foreign key", authelia.SignedByForeignKey, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
-		{"unknown key", authelia.SignedByUnknownKey, jose.RS256, map[string]string{"alg": `"RS256"`}},
-		{"broken", authelia.SignedThenBroken, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
-		{"altered", authelia.SignedThenAltered, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
-		{"none", authelia.SignedNone, jose.RS256, map[string]string{"alg": `"none"`, "kid": "absent"}},
-		{"client secret", authelia.SignedWithClientSecret, jose.RS256, map[string]string{"alg": `"HS256"`}},
-		{"no kid", authelia.SignedWithoutKeyID, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": "absent"}},
+		{"foreign key under the announced kid", authelia.SignedByForeignKey, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
+		{"kid that the JWKS lacks", authelia.SignedByUnknownKey, jose.RS256, map[string]string{"alg": `"RS256"`}},
+		{"signature with a changed byte", authelia.SignedThenBroken, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
+		{"claims changed after signing", authelia.SignedThenAltered, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
+		{"alg none", authelia.SignedNone, jose.RS256, map[string]string{"alg": `"none"`, "kid": "absent"}},
+		{"HS256 with the client secret", authelia.SignedWithClientSecret, jose.RS256, map[string]string{"alg": `"HS256"`}},
+		{"header without kid", authelia.SignedWithoutKeyID, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": "absent"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -70,13 +70,13 @@ func TestMisbehavingSignatures(t *testing.T) {
 			header, _ := payload(t, token)
 			has(t, header, test.header)
 			if err := verify(h, token, test.alg); err == nil {
-				t.Error("it verifies")
+				t.Error("verifying the ID token: error is nil, want one")
 			}
 		})
 	}
 }
 
-func TestMisbehavingResponses(t *testing.T) {
+func TestEditedResponses(t *testing.T) {
 	h := newHarness(t)
 	h.op.Misbehave(func(m *authelia.Misbehaviour) {
 		m.Metadata = authelia.Set("issuer", "https://evil.example.test")
@@ -88,17 +88,17 @@ func TestMisbehavingResponses(t *testing.T) {
 	has(t, h.get("/.well-known/openid-configuration").json(t), map[string]string{"issuer": `"https://evil.example.test"`})
 	params := h.login(query("romm"), "alice")
 	if params.Has("iss") {
-		t.Errorf("callback %v", params)
+		t.Errorf("callback has %v, want no iss", params)
 	}
 	tokens := h.token("romm", redemption(params.Get("code"))).json(t)
 	has(t, tokens, map[string]string{"expires_in": "absent", "id_token": "absent", "token_type": `"BeArEr"`})
 	if got := len(text(tokens["access_token"])); got != 5099 {
-		t.Errorf("access token of %d bytes", got)
+		t.Errorf("access token has %d bytes, want 5099", got)
 	}
 	h.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenPadding = 0 })
 	form := url.Values{"access_token": {text(tokens["access_token"])}}
 	if got := h.call("/api/oidc/userinfo", "", form).body; got != `["`+h.op.Subject("alice")+`"]` {
-		t.Errorf("userinfo %s", got)
+		t.Errorf("userinfo body is %s, want a list with the sub", got)
 	}
 }
 
@@ -112,24 +112,24 @@ func TestFaults(t *testing.T) {
 		m.Fail(authelia.EndpointRevocation, authelia.Fault{Reset: true})
 	})
 	for range 2 {
-		h.status("token", h.token("romm", nil), http.StatusInternalServerError)
+		h.status("token request while the fault lasts", h.token("romm", nil), http.StatusInternalServerError)
 	}
-	h.status("token again", h.token("romm", nil), http.StatusBadRequest)
+	h.status("token request after the fault", h.token("romm", nil), http.StatusBadRequest)
 	if got := h.get("/.well-known/openid-configuration"); got.StatusCode != http.StatusOK || got.body != "<html>" {
-		t.Errorf("discovery: %d %s", got.StatusCode, got.body)
+		t.Errorf("discovery: response is %d %s, want 200 <html>", got.StatusCode, got.body)
 	}
 	if got := len(h.userinfo("x").body); got != 4<<20 {
-		t.Errorf("userinfo of %d bytes", got)
+		t.Errorf("userinfo body has %d bytes, want 4 MiB", got)
 	}
-	h.status("JWKS", h.get("/jwks.json"), http.StatusFound)
+	h.status("JWKS with a fault", h.get("/jwks.json"), http.StatusFound)
 	if err := h.broken("/api/oidc/revocation"); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("revocation: %v", err)
+		t.Errorf("revocation: error is %v, want io.ErrUnexpectedEOF", err)
 	}
 	h.op.Behave()
-	h.status("JWKS", h.get("/jwks.json"), http.StatusOK)
+	h.status("JWKS after Behave", h.get("/jwks.json"), http.StatusOK)
 }
 
-// broken returns the error of a request that gets no answer.
+// broken returns the error of a request that receives no response.
 func (h *harness) broken(path string) error {
 	h.Helper()
 	r, err := http.NewRequestWithContext(h.Context(), http.MethodGet, issuer+path, nil)
@@ -143,29 +143,29 @@ func (h *harness) broken(path string) error {
 	return err
 }
 
-func TestDown(t *testing.T) {
+func TestDownAndUnavailable(t *testing.T) {
 	h := newHarness(t)
 	h.op.Down()
 	if err := h.broken("/jwks.json"); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("down: %v", err)
+		t.Errorf("stand-in down: error is %v, want io.ErrUnexpectedEOF", err)
 	}
 	h.op.Unavailable()
-	h.status("unavailable", h.get("/jwks.json"), http.StatusServiceUnavailable)
+	h.status("stand-in unavailable", h.get("/jwks.json"), http.StatusServiceUnavailable)
 	h.op.Up()
-	h.status("up", h.get("/jwks.json"), http.StatusOK)
+	h.status("stand-in up again", h.get("/jwks.json"), http.StatusOK)
 	if got := h.op.Calls(authelia.EndpointJWKS); got != 3 {
-		t.Errorf("%d calls, want all that arrived", got)
+		t.Errorf("JWKS has %d calls, want 3: all that arrived", got)
 	}
 }
 
-func TestHang(t *testing.T) {
+func TestHangingRequestEnds(t *testing.T) {
 	t.Run("the client gives up", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHarness(t)
 			h.op.Hang()
 			h.browser.Timeout = 10 * time.Second
 			if err := h.broken("/jwks.json"); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("hanging: %v", err)
+				t.Errorf("stand-in hangs: error is %v, want context.DeadlineExceeded", err)
 			}
 		})
 	})
@@ -178,36 +178,36 @@ func TestHang(t *testing.T) {
 			synctest.Wait()
 			h.op.Behave()
 			if err := <-ended; !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Errorf("hanging: %v", err)
+				t.Errorf("after Behave: error is %v, want io.ErrUnexpectedEOF", err)
 			}
 		})
 	})
 }
 
-func TestRequests(t *testing.T) {
+func TestRequestsAreRecorded(t *testing.T) {
 	h := newHarness(t)
 	h.tokens(query("romm"), "alice")
 	last, ok := h.op.LastRequest(authelia.EndpointToken)
 	if !ok || last.Method != http.MethodPost || last.Host != "auth.example.test" || last.Form.Get("code_verifier") != verifier ||
 		last.Header.Get("Authorization") != basic("romm", secret) || last.URL.Path != "/api/oidc/token" {
-		t.Errorf("recorded %+v", last)
+		t.Errorf("last token request is %+v, want the redemption by client romm", last)
 	}
 	if got := len(h.op.Requests(authelia.EndpointAuthorization)); got != h.op.Calls(authelia.EndpointAuthorization) || got == 0 {
-		t.Errorf("%d authorization requests", got)
+		t.Errorf("%d authorization requests are recorded, want %d, and more than 0", got, h.op.Calls(authelia.EndpointAuthorization))
 	}
 	h.op.ForgetRequests()
 	if _, ok := h.op.LastRequest(authelia.EndpointToken); ok || h.op.Calls(authelia.EndpointToken) != 0 {
-		t.Error("it did not forget")
+		t.Error("a token request is still recorded, want none after ForgetRequests")
 	}
 	defer func() {
 		if recover() == nil {
-			t.Error("a misspelt endpoint was taken")
+			t.Error("Calls accepted an unknown endpoint, want a panic")
 		}
 	}()
 	h.op.Calls("tokens")
 }
 
-// The same over real connections: the demo's way, and a broken connection.
+// Over real connections, as in the demo, the sign-in works and Down breaks the connection.
 func TestOverTheNetwork(t *testing.T) {
 	var op *authelia.Server
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { op.ServeHTTP(w, r) }))
@@ -219,11 +219,11 @@ func TestOverTheNetwork(t *testing.T) {
 	})
 	location, err := op.SignIn(server.Client(), server.URL+"/api/oidc/authorization?"+query("romm").Encode(), "alice", "alice-pw")
 	if err != nil || !strings.HasPrefix(location, callback+"?code=authelia_ac_") {
-		t.Errorf("SignIn: %s, %v", location, err)
+		t.Errorf("SignIn: callback is %q and error %v, want a code", location, err)
 	}
 	op.Down()
 	if answer, err := server.Client().Get(server.URL); err == nil {
 		_ = answer.Body.Close()
-		t.Errorf("down: %s", answer.Status)
+		t.Errorf("stand-in down: status is %s, want a broken connection", answer.Status)
 	}
 }

@@ -22,21 +22,21 @@ func TestTokenResponse(t *testing.T) {
 	answer := h.token("romm", redemption(h.code(query("romm"), "alice")))
 	h.status("token", answer, http.StatusOK)
 	if got := answer.Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control is %q", got)
+		t.Errorf("Cache-Control is %q, want no-store", got)
 	}
 	got := answer.json(t)
 	has(t, got, map[string]string{
 		"expires_in": "3599", "token_type": `"bearer"`, "scope": `"openid profile email"`, "refresh_token": "absent",
 	})
 	if access := text(got["access_token"]); len(access) != 99 || !strings.HasPrefix(access, "authelia_at_") {
-		t.Errorf("access token %q", access)
+		t.Errorf("access token is %q, want authelia_at_ and 99 characters in all", access)
 	}
 	full := h.full()
 	if refresh := text(full["refresh_token"]); len(refresh) != 99 || !strings.HasPrefix(refresh, "authelia_rt_") {
-		t.Errorf("refresh token %q", refresh)
+		t.Errorf("refresh token is %q, want authelia_rt_ and 99 characters in all", refresh)
 	}
 	if bare := h.tokens(query("romm", "scope", "profile"), "alice"); bare["id_token"] != nil {
-		t.Error("an ID token without the scope openid")
+		t.Error("the response has an ID token, want none without the scope openid")
 	}
 }
 
@@ -51,12 +51,12 @@ func TestIDToken(t *testing.T) {
 		"amr": `["pwd","kba"]`, "aud": `["romm"]`, "azp": `"romm"`, "iss": `"` + issuer + `"`, "nonce": `"n-0S6"`,
 		"sub": `"` + h.op.Subject("alice") + `"`, "iat": fmt.Sprint(now), "exp": fmt.Sprint(now + 3600), "auth_time": fmt.Sprint(now),
 		"at_hash": `"` + base64.RawURLEncoding.EncodeToString(hash[:16]) + `"`,
-		// Only in userinfo:
+		// In userinfo only:
 		"email": "absent", "email_verified": "absent", "name": "absent", "preferred_username": "absent", "groups": "absent",
 		"acr": "absent", "sid": "absent", "nbf": "absent",
 	})
 	if len(text(claims["jti"])) != 36 || len(claims) != 11 {
-		t.Errorf("claims %v", claims)
+		t.Errorf("claims are %v, want 11 with a UUID as jti", claims)
 	}
 	_, claims = payload(t, h.tokens(query("romm", "nonce", "", "acr_values", "x"), "alice")["id_token"])
 	has(t, claims, map[string]string{"nonce": "absent", "acr": `"0"`})
@@ -74,7 +74,7 @@ func TestIDTokenSignature(t *testing.T) {
 		t.Run(string(alg), func(t *testing.T) {
 			h := newHarness(t)
 			if err := verify(h, h.tokens(query(client), "alice")["id_token"], alg); err != nil {
-				t.Error(err)
+				t.Errorf("verifying the ID token: error is %v, want nil", err)
 			}
 		})
 	}
@@ -101,7 +101,7 @@ func verify(h *harness, token any, alg jose.SignatureAlgorithm) error {
 	return fmt.Errorf("no key %q", jws.Signatures[0].Header.KeyID)
 }
 
-func TestCode(t *testing.T) {
+func TestCodeRedemption(t *testing.T) {
 	const generic = "The provided authorization grant (e.g., authorization code, resource owner credentials) or refresh token is invalid, expired, revoked"
 	without := func(form url.Values, name string) url.Values { form.Del(name); return form }
 	with := func(form url.Values, name, value string) url.Values { form.Set(name, value); return form }
@@ -113,21 +113,21 @@ func TestCode(t *testing.T) {
 		status int
 		code   string
 		text   string
-		usable bool // afterwards
+		usable bool // by a good request afterwards
 	}{
-		{name: "good", status: 200},
-		{name: "55 s old", age: 55 * time.Second, status: 200},
-		{name: "62 s old", age: 62 * time.Second, status: 400, code: "invalid_grant", text: generic},
-		{name: "garbage", form: func(f url.Values) url.Values { return with(f, "code", "authelia_ac_x.y") }, status: 400, code: "invalid_grant", text: generic, usable: true},
-		{name: "empty", form: func(f url.Values) url.Values { return without(f, "code") }, status: 400, code: "invalid_grant", usable: true},
-		{name: "another client's", client: "odd-secretless", status: 400, code: "invalid_grant", usable: true},
-		{name: "other redirect URI", form: func(f url.Values) url.Values { return with(f, "redirect_uri", callback+"/") }, status: 400, code: "invalid_grant", usable: true},
-		{name: "redirect URI omitted", form: func(f url.Values) url.Values { return without(f, "redirect_uri") }, status: 200},
-		{name: "no verifier", form: func(f url.Values) url.Values { return without(f, "code_verifier") }, status: 400, code: "invalid_grant"},
-		{name: "wrong verifier", form: func(f url.Values) url.Values { return with(f, "code_verifier", strings.Repeat("x", 43)) }, status: 400, code: "invalid_grant"},
-		{name: "short verifier", form: func(f url.Values) url.Values { return with(f, "code_verifier", "short") }, status: 400, code: "invalid_grant"},
-		{name: "unknown grant", form: func(f url.Values) url.Values { return with(f, "grant_type", "password") }, status: 400, code: "invalid_request", usable: true},
-		{name: "grant not allowed", form: func(f url.Values) url.Values { return with(f, "grant_type", "client_credentials") }, status: 400, code: "unauthorized_client", usable: true},
+		{name: "good request", status: 200},
+		{name: "code after 55 seconds", age: 55 * time.Second, status: 200},
+		{name: "code after 62 seconds", age: 62 * time.Second, status: 400, code: "invalid_grant", text: generic},
+		{name: "code unknown", form: func(f url.Values) url.Values { return with(f, "code", "authelia_ac_x.y") }, status: 400, code: "invalid_grant", text: generic, usable: true},
+		{name: "code missing", form: func(f url.Values) url.Values { return without(f, "code") }, status: 400, code: "invalid_grant", usable: true},
+		{name: "code of another client", client: "odd-secretless", status: 400, code: "invalid_grant", usable: true},
+		{name: "redirect_uri of another request", form: func(f url.Values) url.Values { return with(f, "redirect_uri", callback+"/") }, status: 400, code: "invalid_grant", usable: true},
+		{name: "redirect_uri omitted", form: func(f url.Values) url.Values { return without(f, "redirect_uri") }, status: 200},
+		{name: "code_verifier missing", form: func(f url.Values) url.Values { return without(f, "code_verifier") }, status: 400, code: "invalid_grant"},
+		{name: "code_verifier wrong", form: func(f url.Values) url.Values { return with(f, "code_verifier", strings.Repeat("x", 43)) }, status: 400, code: "invalid_grant"},
+		{name: "code_verifier of 5 characters", form: func(f url.Values) url.Values { return with(f, "code_verifier", "short") }, status: 400, code: "invalid_grant"},
+		{name: "grant_type unknown", form: func(f url.Values) url.Values { return with(f, "grant_type", "password") }, status: 400, code: "invalid_request", usable: true},
+		{name: "grant_type not allowed for the client", form: func(f url.Values) url.Values { return with(f, "grant_type", "client_credentials") }, status: 400, code: "unauthorized_client", usable: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -144,22 +144,22 @@ func TestCode(t *testing.T) {
 				client = test.client
 			}
 			answer := h.token(client, form)
-			h.status("token", answer, test.status)
+			h.status("token request", answer, test.status)
 			if answer.Header.Get("WWW-Authenticate") != "" || answer.Header.Get("Cache-Control") != "no-store" {
-				t.Errorf("header %v", answer.Header)
+				t.Errorf("header is %v, want Cache-Control no-store and no WWW-Authenticate", answer.Header)
 			}
 			if test.status == http.StatusOK {
 				return
 			}
 			object := answer.json(t)
 			if object["error"] != test.code || !strings.HasPrefix(text(object["error_description"]), test.text) {
-				t.Errorf("error %v", object)
+				t.Errorf("body is %v, want error %s and a description that begins with %q", object, test.code, test.text)
 			}
 			want := http.StatusBadRequest
 			if test.usable {
 				want = http.StatusOK
 			}
-			h.status("afterwards", h.token("romm", redemption(code)), want)
+			h.status("good request afterwards", h.token("romm", redemption(code)), want)
 		})
 	}
 }
@@ -172,12 +172,12 @@ func TestWrongVerifierBurnsTheCode(t *testing.T) {
 	h.token("romm", form)
 	got := text(h.token("romm", redemption(code)).json(t)["error_description"])
 	if !strings.HasSuffix(got, "Unable to find initial PKCE data tied to this request.") {
-		t.Errorf("description %q", got)
+		t.Errorf("error_description is %q, want that the PKCE data is gone", got)
 	}
 }
 
-// RFC 7636 4.1: a verifier has at least 43 characters, even if the challenge was made of a shorter one.
-func TestShortVerifier(t *testing.T) {
+// A verifier has at least 43 characters (RFC 7636 4.1), even if the challenge was made from a shorter one.
+func TestShortVerifierIsRefused(t *testing.T) {
 	h := newHarness(t)
 	hash := sha256.Sum256([]byte("short"))
 	form := redemption(h.code(query("romm", "code_challenge", base64.RawURLEncoding.EncodeToString(hash[:])), "alice"))
@@ -185,7 +185,7 @@ func TestShortVerifier(t *testing.T) {
 	h.status("token", h.token("romm", form), http.StatusBadRequest)
 }
 
-func TestVerifierWithoutChallenge(t *testing.T) {
+func TestVerifierWithoutChallengeIsRefused(t *testing.T) {
 	h := newHarness(t)
 	code := h.code(query("romm", "code_challenge", "", "code_challenge_method", ""), "alice")
 	answer := h.token("romm", redemption(code))
@@ -193,64 +193,64 @@ func TestVerifierWithoutChallenge(t *testing.T) {
 	has(t, answer.json(t), map[string]string{"error": `"invalid_grant"`})
 }
 
-// A code that is used twice may have been stolen: what the first use gave is revoked (RFC 6749 4.1.2).
+// A code that is used twice may have been stolen: the tokens of the first use are revoked (RFC 6749 4.1.2).
 func TestCodeReplayRevokesTokens(t *testing.T) {
 	h := newHarness(t)
 	code := h.code(query("full", "scope", "openid offline_access"), "alice")
 	tokens := h.token("full", redemption(code)).json(t)
-	h.status("before", h.userinfo(tokens["access_token"]), http.StatusOK)
+	h.status("access token before the replay", h.userinfo(tokens["access_token"]), http.StatusOK)
 	again := h.token("full", redemption(code))
-	h.status("replay", again, http.StatusBadRequest)
+	h.status("code used twice", again, http.StatusBadRequest)
 	object := again.json(t)
 	if object["error"] != "invalid_grant" || !strings.HasSuffix(text(object["error_description"]), "The authorization code has already been used.") {
-		t.Errorf("error %v", object)
+		t.Errorf("body is %v, want invalid_grant: the code has been used", object)
 	}
-	h.status("access token", h.userinfo(tokens["access_token"]), http.StatusUnauthorized)
-	h.status("refresh token", h.renew("full", tokens["refresh_token"]), http.StatusBadRequest)
+	h.status("access token after the replay", h.userinfo(tokens["access_token"]), http.StatusUnauthorized)
+	h.status("refresh token after the replay", h.renew("full", tokens["refresh_token"]), http.StatusBadRequest)
 }
 
-func TestTokenEndpointRequests(t *testing.T) {
+func TestTokenEndpointTakesFormPostsOnly(t *testing.T) {
 	h := newHarness(t)
 	get := h.get("/api/oidc/token")
 	h.status("GET", get, http.StatusMethodNotAllowed)
 	if !strings.HasPrefix(get.Header.Get("Content-Type"), "text/plain") {
-		t.Errorf("GET: %v", get.Header)
+		t.Errorf("GET: header is %v, want Content-Type text/plain", get.Header)
 	}
 	body := h.send(http.MethodPost, "/api/oidc/token", `{"grant_type":"authorization_code"}`,
 		"Content-Type", "application/json", "Authorization", basic("romm", secret))
-	h.status("JSON", body, http.StatusBadRequest)
+	h.status("JSON body", body, http.StatusBadRequest)
 	has(t, body.json(t), map[string]string{"error": `"invalid_request"`})
 }
 
-func TestRateLimit(t *testing.T) {
+func TestRateLimitCountsFailuresPerAddress(t *testing.T) {
 	h := newHarness(t)
 	tokens := h.full()
 	code := h.code(query("romm"), "alice")
 	bad := url.Values{"grant_type": {"authorization_code"}, "code": {"x"}}
-	h.status("a good call does not count", h.renew("full", tokens["refresh_token"]), http.StatusOK)
+	h.status("good request before the failures", h.renew("full", tokens["refresh_token"]), http.StatusOK)
 	for i := range 30 {
 		client, want := "romm", http.StatusBadRequest
 		if i%2 == 0 {
-			client, want = "nobody", http.StatusUnauthorized
+			client, want = "unknown", http.StatusUnauthorized
 		}
 		h.status("failure", h.token(client, bad), want)
 	}
 	answer := h.token("romm", redemption(code))
-	h.status("a good call", answer, http.StatusTooManyRequests)
+	h.status("good request after 30 failures", answer, http.StatusTooManyRequests)
 	has(t, answer.json(t), map[string]string{
 		"error":             `"temporarily_unavailable"`,
 		"error_description": `"Too many requests. The endpoint is temporarily unavailable. Try again later."`,
 	})
 	if got := answer.Header.Get("Retry-After"); got != "60" {
-		t.Errorf("Retry-After is %q", got)
+		t.Errorf("Retry-After is %q, want 60", got)
 	}
-	h.status("other endpoints", h.call("/api/oidc/introspection", "romm", url.Values{"token": {"x"}}), http.StatusOK)
-	h.status("another client address", h.token("romm", bad, "X-Forwarded-For", "198.51.100.7, 192.0.2.1"), http.StatusBadRequest)
-	h.status("the same behind a proxy", h.token("romm", bad, "X-Forwarded-For", "192.0.2.1, 10.0.0.1"), http.StatusTooManyRequests)
+	h.status("another endpoint after 30 failures", h.call("/api/oidc/introspection", "romm", url.Values{"token": {"x"}}), http.StatusOK)
+	h.status("request from another address", h.token("romm", bad, "X-Forwarded-For", "198.51.100.7, 192.0.2.1"), http.StatusBadRequest)
+	h.status("request from the same address behind a proxy", h.token("romm", bad, "X-Forwarded-For", "192.0.2.1, 10.0.0.1"), http.StatusTooManyRequests)
 	h.Advance(59 * time.Second)
-	h.status("59 s later", h.token("romm", redemption(code)), http.StatusTooManyRequests)
+	h.status("request after 59 seconds", h.token("romm", redemption(code)), http.StatusTooManyRequests)
 	h.Advance(time.Second)
-	h.status("60 s later", h.token("romm", redemption(h.code(query("romm"), "alice"))), http.StatusOK)
+	h.status("request after 60 seconds", h.token("romm", redemption(h.code(query("romm"), "alice"))), http.StatusOK)
 }
 
 func TestRateLimitBuckets(t *testing.T) {
@@ -261,15 +261,15 @@ func TestRateLimitBuckets(t *testing.T) {
 	}
 	h.Advance(61 * time.Second)
 	for range 10 {
-		h.status("second minute", h.token("romm", bad), http.StatusBadRequest)
+		h.status("failure in the second minute", h.token("romm", bad), http.StatusBadRequest)
 	}
 	answer := h.token("romm", bad)
-	h.status("40 in 2 min", answer, http.StatusTooManyRequests)
+	h.status("request after 40 failures in 2 minutes", answer, http.StatusTooManyRequests)
 	if got := answer.Header.Get("Retry-After"); got != "120" {
-		t.Errorf("Retry-After is %q", got)
+		t.Errorf("Retry-After is %q, want 120", got)
 	}
 	h.op.ForgetFailures()
-	h.status("forgotten", h.token("romm", bad), http.StatusBadRequest)
+	h.status("failure after ForgetFailures", h.token("romm", bad), http.StatusBadRequest)
 }
 
 func TestRateLimitOff(t *testing.T) {
