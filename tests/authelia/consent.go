@@ -15,7 +15,7 @@ import (
 type consentFlow struct {
 	id       string
 	query    url.Values // the authorization request's
-	username string     // whose consent it is, once known
+	username string     // of the user who consents, once known
 	started  time.Time
 	sequence int // the stand-in's at the start
 
@@ -27,8 +27,8 @@ func (s *Server) newFlow(query url.Values) *consentFlow {
 	return &consentFlow{id: newUUID(), query: maps.Clone(query), started: s.now(), sequence: s.sequence}
 }
 
-// resume returns the flow that consentID names, a new one if it names none. A consent serves once, for 10 minutes,
-// for one user and one request.
+// resume returns the flow that consentID names, or a new one if it is empty. A consent is good once, for 10 minutes, for
+// one user and one request.
 func (s *Server) resume(a *authorization, consentID string, sess *session) (*consentFlow, *oauthError) {
 	if consentID == "" {
 		return s.newFlow(a.query), nil
@@ -43,19 +43,19 @@ func (s *Server) resume(a *authorization, consentID string, sess *session) (*con
 
 func (s *Server) late(flow *consentFlow) bool { return s.now().Sub(flow.started) > s.lifespans.Consent }
 
-// flowURL is a page of the portal for the flow.
+// flowURL returns the URL of a portal page for the flow.
 func (s *Server) flowURL(path string, flow *consentFlow) string {
 	return s.Issuer() + path + "?" + url.Values{"flow": {"openid_connect"}, "flow_id": {flow.id}}.Encode()
 }
 
-// resumeURL goes back to the authorization endpoint.
+// resumeURL returns the URL that continues the flow at the authorization endpoint.
 func (s *Server) resumeURL(flow *consentFlow) string {
 	query := maps.Clone(flow.query)
 	query.Set("consent_id", flow.id)
 	return s.Issuer() + "/api/oidc/authorization?" + query.Encode()
 }
 
-// consent is the page that asks the user, and for the password again if the client wants that.
+// consent is the page that asks for the user's consent, and for the password if the client requires it again.
 func (s *Server) consent(r *http.Request) answer {
 	flow, sess := s.flows[r.URL.Query().Get("flow_id")], s.sessionOf(r)
 	if flow == nil || flow.used || flow.decided {
@@ -89,7 +89,7 @@ func (s *Server) consent(r *http.Request) answer {
 	return redirect(http.StatusFound, s.resumeURL(flow))
 }
 
-// positive reads a number of seconds; whatever is not a positive number is 0.
+// positive reads a number of seconds. Anything but a positive number is 0.
 func positive(seconds string) time.Duration {
 	n, err := strconv.Atoi(seconds)
 	if err != nil || n < 0 {
@@ -100,7 +100,7 @@ func positive(seconds string) time.Duration {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// scopeNames are what the consent page calls the scopes.
+// scopeNames are the names of the scopes on the consent page.
 var scopeNames = map[string]string{
 	"openid":         "Use OpenID to verify your identity",
 	"offline_access": "Automatically refresh these permissions without user interaction",

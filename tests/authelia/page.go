@@ -16,7 +16,7 @@ var pageHTML string
 
 var pages = template.Must(template.New("page").Parse(pageHTML))
 
-// page is what the template shows.
+// page is the data of the template.
 type page struct {
 	Nonce string // of the style and the script
 	Kind  string // login, consent, authenticated, logout or message
@@ -26,7 +26,7 @@ type page struct {
 	Username string
 	Client   string
 	Scopes   []string
-	Password bool // asks for it again
+	Password bool // the page asks for it again
 	Message  string
 	Detail   string
 	Target   string
@@ -38,7 +38,7 @@ func (s *Server) page(status int, p page) answer {
 	if err := pages.Execute(&body, p); err != nil {
 		panic(fmt.Sprintf("authelia: rendering %s: %v", p.Kind, err))
 	}
-	// No form-action: browsers apply it to the redirects after a form, and those lead to the relying party.
+	// No form-action: browsers apply it to the redirects that follow a form, and those lead to the relying party.
 	policy := fmt.Sprintf("default-src 'none'; style-src 'nonce-%[1]s'; script-src 'nonce-%[1]s'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'", p.Nonce)
 	return newAnswer(status, "text/html; charset=utf-8", body.Bytes()).
 		with("Cache-Control", "no-store", "Content-Security-Policy", policy, "Referrer-Policy", "strict-origin-when-cross-origin")
@@ -71,7 +71,7 @@ func (s *Server) completionPage(status int, title, message, detail string) answe
 	return s.page(status, page{Kind: "message", Title: title, Message: message, Detail: detail})
 }
 
-// completion is where requests end that cannot be answered at the client.
+// completion is the page for requests whose response cannot go to the client.
 func (s *Server) completion(r *http.Request) answer {
 	query := r.URL.Query()
 	if query.Get("error") == "" {

@@ -15,13 +15,13 @@ type Client struct {
 	ID string
 	// Secret is the client_secret in plain text.
 	Secret string
-	// RedirectURIs are compared character by character; only the port of an http loopback address may differ.
+	// RedirectURIs are compared character by character. Only the port of an http loopback address may differ.
 	RedirectURIs []string
 	// Scopes that the client may request. Default: openid, profile, email, groups.
 	Scopes []string
 	// GrantTypes that the client may use. Default: authorization_code.
 	GrantTypes []string
-	// AuthMethod is the one way to authenticate at the token endpoint: client_secret_basic, client_secret_post or
+	// AuthMethod is the only way to authenticate at the token endpoint: client_secret_basic, client_secret_post or
 	// none. Default: client_secret_basic.
 	AuthMethod string
 	// ConsentMode is auto (asks at every login) or implicit (asks for offline_access and prompt=consent only).
@@ -33,11 +33,11 @@ type Client struct {
 	ClaimsPolicy []string
 	// Alg signs ID tokens: RS256, ES256 or PS256. Default: RS256.
 	Alg string
-	// UserinfoAlg signs userinfo answers: RS256, ES256, PS256. Default: empty, plain JSON.
+	// UserinfoAlg signs userinfo responses: RS256, ES256 or PS256. Default: empty, for plain JSON.
 	UserinfoAlg string
 	// ResponseModes allowed beside query and form_post. Default: none.
 	ResponseModes []string
-	// AllowedGroups is the authorization policy: with any named, only their members sign in. Default: everyone.
+	// AllowedGroups is the authorization policy: only members of these groups sign in. Default: all users do.
 	AllowedGroups []string
 }
 
@@ -72,7 +72,7 @@ func (c *Client) permits(groups []string) bool {
 	})
 }
 
-// redirects tells whether uri is registered.
+// redirects reports whether uri is registered.
 func (c *Client) redirects(uri string) bool {
 	return slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
 		return uri == registered || sameButPort(registered, uri)
@@ -93,7 +93,7 @@ func sameButPort(registered, uri string) bool {
 	return a.String() == b.String()
 }
 
-// asksConsent tells whether the user is asked, given what was requested.
+// asksConsent reports whether the user is asked for consent, given the scopes and prompts requested.
 func (c *Client) asksConsent(scopes, prompts []string) bool {
 	return c.ConsentMode != "implicit" || slices.Contains(scopes, "offline_access") || slices.Contains(prompts, "consent")
 }
@@ -104,13 +104,13 @@ type User struct {
 	Name string
 	// Password in plain text.
 	Password string
-	// DisplayName is the claim name.
+	// DisplayName is the claim "name".
 	DisplayName string
-	// Email may be empty: the claim email is then absent, and email_verified true all the same.
+	// Email may be empty: the claim "email" is then absent, but email_verified is still true.
 	Email string
-	// Groups are the claim groups.
+	// Groups are the claim "groups".
 	Groups []string
-	// Profile has further string claims of the scope profile, such as given_name.
+	// Profile holds further string claims of the scope profile, such as given_name.
 	Profile map[string]string
 	// Disabled accounts cannot sign in, and their userinfo is empty.
 	Disabled bool
@@ -123,7 +123,7 @@ func (u *User) clone() *User {
 	return &d
 }
 
-// claims returns what userinfo says beyond sub and rat for the scopes.
+// claims returns the userinfo claims of the scopes, except sub and rat.
 func (u *User) claims(scopes []string, updatedAt int64) map[string]any {
 	claims := map[string]any{}
 	if slices.Contains(scopes, "profile") {
@@ -146,7 +146,7 @@ func (u *User) claims(scopes []string, updatedAt int64) map[string]any {
 	return claims
 }
 
-// active returns the account, or nil if it is disabled or gone.
+// active returns the account, or nil if it is disabled or deleted.
 func (s *Server) active(name string) *User {
 	u := s.users[name]
 	if u == nil || u.Disabled {
@@ -155,7 +155,7 @@ func (s *Server) active(name string) *User {
 	return u
 }
 
-// authenticateUser checks a password. A disabled user gets the same answer as a wrong password.
+// authenticateUser checks a password. A disabled user is refused like a wrong password.
 func (s *Server) authenticateUser(name, password string) *User {
 	u := s.active(name)
 	if u == nil || subtle.ConstantTimeCompare([]byte(u.Password), []byte(password)) != 1 {
@@ -164,7 +164,7 @@ func (s *Server) authenticateUser(name, password string) *User {
 	return u
 }
 
-// subject is the user's sub: random, the same for all clients, kept for as long as the database is.
+// subject returns the user's sub: random, the same for all clients, and kept as long as the database.
 func (s *Server) subject(name string) string {
 	if s.subjects[name] == "" {
 		s.subjects[name] = newUUID()
