@@ -41,8 +41,8 @@ func pairingRoutes() []route {
 	)
 }
 
-// pairing is how a handheld gets a token: by a code that the user types into
-// it, or by one that it shows.
+// pairing holds the codes by which handhelds obtain tokens: codes that the user
+// enters on the handheld, and codes that the handheld shows.
 type pairing struct {
 	mu      sync.Mutex
 	codes   oneTime
@@ -57,7 +57,8 @@ type pendingDevice struct {
 	token                clientToken
 }
 
-// limited counts calls of one kind from one address in the last minute.
+// limited refuses a request if its address sent perMinute requests of this kind in
+// the last minute.
 func (x *exchange) limited(kind string, perMinute int) error {
 	p, now := &x.pairing, x.options.Now()
 	p.mu.Lock()
@@ -195,7 +196,7 @@ func (x *exchange) deviceInit() error {
 	})
 }
 
-// pendingDevice finds a device; the pairing's lock must be held.
+// pendingDevice finds a device. The caller must hold the pairing's lock.
 func (x *exchange) pendingDevice(match func(*pendingDevice) bool) *pendingDevice {
 	for _, pending := range x.pairing.devices {
 		if match(pending) && x.options.Now().Before(pending.expires) {

@@ -46,7 +46,7 @@ func New(opts Options) *Server {
 	return s
 }
 
-// install makes this RomM a release.
+// install makes this RomM the release.
 func (s *Server) install(release string) {
 	s.options.Version, s.version = release, parseVersion(release)
 	s.provider.url = s.options.OIDC.metadataURL(s.version)
@@ -54,8 +54,8 @@ func (s *Server) install(release string) {
 	s.routes = s.allRoutes()
 }
 
-// begin is a start of the container: it invents a secret key if it was given
-// none.
+// begin starts the container. Without a secret key in the options it generates
+// one.
 func (s *Server) begin() {
 	key := s.options.SecretKey
 	if key == "" {
@@ -66,8 +66,8 @@ func (s *Server) begin() {
 
 func (s *Server) secretKey() []byte { return []byte(*s.secret.Load()) }
 
-// ServeHTTP is nginx: it picks by the normalised path and passes the path as
-// it came.
+// ServeHTTP is nginx: it picks the location by the normalised path and passes the
+// path on as it arrived.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.faults.isDown() {
 		panic(http.ErrAbortHandler)
@@ -89,7 +89,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve passes a request through RomM's layers, outermost first: session,
+// serve passes a request through RomM's middleware, outermost first: session,
 // authentication, CSRF, CORS, endpoint.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, entry *Request, next endpoint) {
 	x := &exchange{Server: s, r: r}
@@ -98,7 +98,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, entry *Request, n
 	if err == nil {
 		err = x.authenticate()
 	}
-	if err != nil { // outside the layer that turns exceptions into answers
+	if err != nil { // outside the middleware that turns exceptions into responses
 		crash(w)
 		return
 	}
@@ -117,7 +117,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, entry *Request, n
 	x.answer(next(x))
 }
 
-// crash is what an unhandled exception looks like: no cookie, no JSON.
+// crash sends the response to an unhandled exception: no cookie, no JSON.
 func crash(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(http.StatusInternalServerError)

@@ -20,7 +20,7 @@ func systemRoutes() []route {
 	}
 }
 
-// heartbeat is what every client asks first, without credentials.
+// heartbeat is the first request of every client, sent without credentials.
 func (x *exchange) heartbeat() error {
 	oidc := map[string]any{"ENABLED": x.options.OIDC.Enabled, "PROVIDER": x.options.OIDC.Provider}
 	if x.version.atLeast(4, 7, 0) {
@@ -47,7 +47,8 @@ func (x *exchange) heartbeat() error {
 	})
 }
 
-// showSetupWizard asks for an administrator, enabled or not.
+// showSetupWizard reports whether there is no administrator, not even a disabled
+// one.
 func (x *exchange) showSetupWizard() bool {
 	hidden := x.options.DisableSetupWizard && x.version.atLeast(4, 3, 1)
 	return !x.accounts.hasAdmin() && !hidden
@@ -78,7 +79,7 @@ func docs(x *exchange) error {
 	return err
 }
 
-// setupLibrary and setupPlatforms are open while there is no administrator.
+// setupLibrary and setupPlatforms are open until there is an administrator.
 func (x *exchange) setupLibrary() error {
 	if x.accounts.hasAdmin() {
 		return errForbidden
