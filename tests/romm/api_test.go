@@ -186,16 +186,18 @@ func TestPairCodeIsExchangedForAToken(t *testing.T) {
 	handheld := newBrowser(t, s)
 	wantStatus(t, handheld.get("/api/client-tokens/pair/"+code+"/status"), http.StatusOK)
 	got := decoded(t, handheld.do("POST", "/api/client-tokens/exchange", `{"code":"`+code[:4]+"-"+code[4:]+`"}`))
-	if got["raw_token"] != token["raw_token"] {
-		t.Errorf("exchange returned %v, want token %v", got, token["raw_token"])
+	if got["id"] != token["id"] || got["raw_token"] == token["raw_token"] {
+		t.Errorf("exchange returned %v, want token %v with another secret", got, token)
 	}
+	wantStatus(t, handheld.get("/api/roms", bearer(token["raw_token"].(string))), http.StatusUnauthorized)
+	wantStatus(t, handheld.get("/api/roms", bearer(got["raw_token"].(string))), http.StatusOK)
 	wantStatus(t, handheld.get("/api/client-tokens/pair/"+code+"/status"), http.StatusNotFound)
 	for range 4 {
 		wantStatus(t, handheld.do("POST", "/api/client-tokens/exchange", `{"code":"x"}`), http.StatusNotFound)
 	}
 	wantStatus(t, handheld.do("POST", "/api/client-tokens/exchange", `{"code":"x"}`), http.StatusTooManyRequests)
 	c.advance(31 * 24 * time.Hour)
-	wantStatus(t, handheld.get("/api/roms", bearer(token["raw_token"].(string))), http.StatusUnauthorized)
+	wantStatus(t, handheld.get("/api/roms", bearer(got["raw_token"].(string))), http.StatusUnauthorized)
 }
 
 func TestDeviceSignIn(t *testing.T) {

@@ -5,6 +5,7 @@ package romm
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -139,7 +140,7 @@ func (x *exchange) pairToken() error {
 	for _, token := range x.tokens.of(x.user.ID) {
 		if token.id == id {
 			code := strings.ToUpper(randomHex(4))
-			x.pairing.codes.put(code, token.raw, x.options.Now().Add(pairCodeLife))
+			x.pairing.codes.put(code, strconv.Itoa(token.id), x.options.Now().Add(pairCodeLife))
 			return x.json(http.StatusOK, map[string]any{"code": code, "expires_in": int(pairCodeLife.Seconds())})
 		}
 	}
@@ -153,6 +154,8 @@ func (x *exchange) pairStatus() error {
 	return x.json(http.StatusOK, nil)
 }
 
+// exchangeCode replaces the token: its old secret, which the user has seen, is
+// refused from then on.
 func (x *exchange) exchangeCode() error {
 	if err := x.limited("exchange", exchangePerMin); err != nil {
 		return err
@@ -161,8 +164,9 @@ func (x *exchange) exchangeCode() error {
 	if err := x.decode(&body); err != nil {
 		return err
 	}
-	raw, ok := x.pairing.codes.take(pairCode(body.Code), x.options.Now())
-	token, found := x.tokens.find(raw, x.options.Now())
+	id, ok := x.pairing.codes.take(pairCode(body.Code), x.options.Now())
+	number, _ := strconv.Atoi(id) // ours, or "" without ok
+	token, found := x.tokens.renew(number, x.options.Now())
 	if !ok || !found {
 		return detail{status: http.StatusNotFound, text: "Invalid or expired pairing code"}
 	}

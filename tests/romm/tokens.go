@@ -66,6 +66,18 @@ func (t *tokens) remove(id, userID int) bool {
 	return len(t.list) < before
 }
 
+// renew gives a token another secret. The old one is unknown from then on.
+func (t *tokens) renew(id int, now time.Time) (clientToken, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.IndexFunc(t.list, func(token clientToken) bool { return token.id == id })
+	if i < 0 || !t.list[i].expires.IsZero() && now.After(t.list[i].expires) {
+		return clientToken{}, false
+	}
+	t.list[i].raw = clientTokenPrefix + randomHex(32)
+	return t.list[i], true
+}
+
 // NewClientToken returns a client token of the user, "rmm_" and 64 hexadecimal
 // digits, that never expires. Each argument may hold several scopes with spaces
 // between them. The user's own scopes limit the token's. It panics if there is no
