@@ -103,6 +103,19 @@ func TestUserAPI(t *testing.T) {
 	wantStatus(t, remove("/api/users/2"), http.StatusOK)
 }
 
+func TestPathNumbersFollowFastAPI(t *testing.T) {
+	t.Parallel()
+	_, b := signedIn(t, Options{})
+	for number, want := range map[string]int{
+		"1": 200, "1.0": 200, "1.00": 200, "+1": 200, "%201": 200, "1%20": 200, "01": 200,
+		"1.5": 422, "x": 422, "1x": 422, "2.0": 404,
+	} {
+		if got := b.get("/api/users/" + number).StatusCode; got != want {
+			t.Errorf("GET /api/users/%s: status is %d, want %d", number, got, want)
+		}
+	}
+}
+
 func TestUserKeysByVersion(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string][3]bool{

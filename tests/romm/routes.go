@@ -102,11 +102,21 @@ func match(pattern, path string) (map[string]string, bool) {
 
 // id returns the number in the path.
 func (x *exchange) id() (int, error) {
-	n, err := strconv.Atoi(x.params["id"])
+	n, err := pathNumber(x.params["id"])
 	if err != nil {
 		return 0, detail{status: http.StatusUnprocessableEntity, text: "Input should be a valid integer"}
 	}
 	return n, nil
+}
+
+// pathNumber reads a number by FastAPI's rules, which allow spaces around it, a
+// sign and a fraction of zeros: "2.0", "+2" and " 2" are all 2.
+func pathNumber(text string) (int, error) {
+	text = strings.TrimSpace(text)
+	if whole, fraction, _ := strings.Cut(text, "."); fraction != "" && strings.Trim(fraction, "0") == "" {
+		text = whole
+	}
+	return strconv.Atoi(text)
 }
 
 func ok(body any) endpoint {
