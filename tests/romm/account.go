@@ -3,6 +3,7 @@
 package romm
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -46,6 +47,9 @@ func (x *exchange) userJSON(u User) map[string]any {
 	}
 	if x.version.atLeast(4, 6, 0) {
 		body["ui_settings"] = nil
+		if u.UISettings != "" {
+			body["ui_settings"] = json.RawMessage(u.UISettings)
+		}
 	}
 	if x.version.webDevices() {
 		body["current_device_id"] = nil
@@ -176,6 +180,12 @@ func (x *exchange) updateUser() error {
 	}
 	if form.Has("email") {
 		changed.Email = strings.ToLower(form.Get("email"))
+	}
+	if settings := form.Get("ui_settings"); settings != "" && x.version.atLeast(4, 6, 0) {
+		if !json.Valid([]byte(settings)) {
+			return errUnhandled
+		}
+		changed.UISettings = settings
 	}
 	if admin && !own {
 		if err := x.applyRights(&changed, form); err != nil {

@@ -6,8 +6,10 @@ package romm
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +115,23 @@ func TestPathNumbersFollowFastAPI(t *testing.T) {
 		if got := b.get("/api/users/" + number).StatusCode; got != want {
 			t.Errorf("GET /api/users/%s: status is %d, want %d", number, got, want)
 		}
+	}
+}
+
+// Nothing in RomM bounds what users keep in their settings, or the number of
+// folders in the library.
+func TestAccountAndHeartbeatMayExceed64KiB(t *testing.T) {
+	t.Parallel()
+	_, b := signedIn(t, Options{PlatformFolders: 8000})
+	if folders := decoded(t, b.get("/api/heartbeat"))["FILESYSTEM"].(map[string]any)["FS_PLATFORMS"].([]any); len(folders) != 8000 {
+		t.Errorf("the heartbeat lists %d folders, want 8000", len(folders))
+	}
+	large := strings.Repeat("x", 100<<10)
+	wantStatus(t, b.do(http.MethodPut, "/api/users/1", "ui_settings="+url.QueryEscape(`{"theme":"`+large+`"}`), header{
+		"X-Csrftoken": b.cookies[csrfCookie], "Content-Type": "application/x-www-form-urlencoded",
+	}), http.StatusOK)
+	if settings, _ := b.me()["ui_settings"].(map[string]any); settings["theme"] != large {
+		t.Errorf("ui_settings have %d bytes, want the 100 KiB stored", len(fmt.Sprint(settings["theme"])))
 	}
 }
 

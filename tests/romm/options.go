@@ -42,6 +42,9 @@ type Options struct {
 	ContentSize int64
 	// ScanSteps is how many ROMs a scan reports. Default: 3.
 	ScanSteps int
+	// PlatformFolders is how many platform folders the library has. The heartbeat
+	// lists them. Default: 2.
+	PlatformFolders int
 	// PingInterval is how often RomM pings a socket. Default: 25 s.
 	PingInterval time.Duration
 	// Now is the clock. Default: time.Now.
@@ -97,6 +100,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ScanSteps == 0 {
 		o.ScanSteps = 3
+	}
+	if o.PlatformFolders == 0 {
+		o.PlatformFolders = 2
 	}
 	if o.PingInterval == 0 {
 		o.PingInterval = 25 * time.Second

@@ -2,7 +2,10 @@
 
 package romm
 
-import "net/http"
+import (
+	"fmt"
+	"net/http"
+)
 
 func systemRoutes() []route {
 	const get = "GET"
@@ -35,7 +38,7 @@ func (x *exchange) heartbeat() error {
 			"SHOW_SETUP_WIZARD": x.showSetupWizard(),
 		},
 		"METADATA_SOURCES": map[string]any{"ANY_SOURCE_ENABLED": false},
-		"FILESYSTEM":       map[string]any{"FS_PLATFORMS": []string{"nes", "snes"}},
+		"FILESYSTEM":       map[string]any{"FS_PLATFORMS": x.platformFolders()},
 		"EMULATION":        map[string]any{"DISABLE_EMULATOR_JS": false, "DISABLE_RUFFLE_RS": false},
 		"FRONTEND": map[string]any{
 			"UPLOAD_TIMEOUT":         600,
@@ -45,6 +48,15 @@ func (x *exchange) heartbeat() error {
 		"OIDC":  oidc,
 		"TASKS": map[string]any{},
 	})
+}
+
+// platformFolders returns the names of the library's platform folders.
+func (x *exchange) platformFolders() []string {
+	folders := []string{"nes", "snes"}
+	for i := len(folders); i < x.options.PlatformFolders; i++ {
+		folders = append(folders, fmt.Sprintf("platform-%d", i+1))
+	}
+	return folders[:x.options.PlatformFolders]
 }
 
 // showSetupWizard reports whether there is no administrator, not even a disabled

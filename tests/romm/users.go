@@ -30,6 +30,8 @@ type User struct {
 	Disabled  bool
 	Created   time.Time
 	LastLogin time.Time
+	// UISettings is a JSON object of any size, or "". RomM has it from 4.6.
+	UISettings string
 }
 
 // Device is a browser or handheld that RomM remembers for a user.
