@@ -118,6 +118,25 @@ func TestPathNumbersFollowFastAPI(t *testing.T) {
 	}
 }
 
+func TestNginxRefusesLongHeaderLines(t *testing.T) {
+	t.Parallel()
+	_, b := signedIn(t, Options{})
+	for name, test := range map[string]struct {
+		target, cookie string
+		want           int
+	}{
+		"two cookies below 16 KiB together": {"/api/heartbeat", "a=" + strings.Repeat("x", 8<<10) + "; b=" + strings.Repeat("x", 7<<10), 200},
+		"Cookie over 16 KiB":                {"/api/heartbeat", "a=" + strings.Repeat("x", 16<<10), 400},
+		"request line over 16 KiB":          {"/api/heartbeat?" + strings.Repeat("x", 16<<10), "a=b", 414},
+		"page with a Cookie over 16 KiB":    {"/rom/1", "a=" + strings.Repeat("x", 16<<10), 400},
+	} {
+		answer := b.get(test.target, header{"Cookie": test.cookie})
+		if answer.StatusCode != test.want || test.want != http.StatusOK && len(answer.cookies) != 0 {
+			t.Errorf("%s: status is %d with cookies %v, want %d, and no cookies from nginx", name, answer.StatusCode, answer.cookies, test.want)
+		}
+	}
+}
+
 // Nothing in RomM bounds what users keep in their settings, or the number of
 // folders in the library.
 func TestAccountAndHeartbeatMayExceed64KiB(t *testing.T) {

@@ -3,6 +3,7 @@
 package romm
 
 import (
+	"fmt"
 	"net/http"
 	"path"
 	"strings"
@@ -73,6 +74,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	entry := s.journal.add(r)
+	if refusal := tooLong(r); refusal != 0 {
+		http.Error(w, fmt.Sprintf("%d %s", refusal, http.StatusText(refusal)), refusal)
+		return
+	}
 	if answer := s.faults.answer(r.URL.Path); answer != nil {
 		answer(w, r)
 		return
@@ -87,6 +92,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.servePage(w, r)
 	}
+}
+
+// lineLimit is the size of one of nginx's header buffers, in bytes.
+const lineLimit = 16 << 10
+
+// tooLong returns the status with which nginx refuses a request line or a header
+// field that does not fit into one buffer (large_client_header_buffers), or 0.
+func tooLong(r *http.Request) int {
+	if len(r.Method)+len(" ")+len(r.URL.RequestURI())+len(" HTTP/1.1\r\n") > lineLimit {
+		return http.StatusRequestURITooLong
+	}
+	for name, values := range r.Header {
+		for _, value := range values {
+			if len(name)+len(": ")+len(value)+len("\r\n") > lineLimit {
+				return http.StatusBadRequest
+			}
+		}
+	}
+	return 0
 }
 
 // serve passes a request through RomM's middleware, outermost first: session,

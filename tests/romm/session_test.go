@@ -138,6 +138,24 @@ func TestLateResponseRevivesTheSession(t *testing.T) {
 	}
 }
 
+// A session stores the user's name. After a rename an unused session stays in
+// Redis and belongs to the next user with that name.
+func TestRenameLeavesOtherSessionsToTheNextUserOfTheName(t *testing.T) {
+	t.Parallel()
+	s, b := signedIn(t, Options{})
+	other := newBrowser(t, s)
+	other.post("/api/login", "", basic("ada", "secret"))
+	answer := b.do(http.MethodPut, "/api/users/1", "username=eva", header{
+		"X-Csrftoken": b.cookies[csrfCookie], "Content-Type": "application/x-www-form-urlencoded",
+	})
+	wantStatus(t, answer, http.StatusOK)
+	wantNull(t, answer)
+	next := s.AddUser(User{Username: "ada", Password: "other"})
+	if me := other.me(); me["id"] != float64(next.ID) {
+		t.Errorf("the other session's user is %v, want the new ada (%d)", me, next.ID)
+	}
+}
+
 func TestUserWhoChangesTheirPasswordEndsOnlyThisSession(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
