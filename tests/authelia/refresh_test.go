@@ -132,6 +132,30 @@ func TestRefreshByAnotherClientIsRefused(t *testing.T) {
 	h.status("refresh by the right client afterwards", h.renew("full", tokens["refresh_token"]), http.StatusOK)
 }
 
+// An administrator who replaces a client under live sessions ends their refreshes
+// for good.
+func TestRefreshAfterTheClientChanged(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*authelia.Client)
+		status int
+		code   string
+	}{
+		"no refresh_token grant any longer": {func(c *authelia.Client) { c.GrantTypes = []string{"authorization_code"} }, http.StatusBadRequest, "unauthorized_client"},
+		"another secret":                    {func(c *authelia.Client) { c.Secret = "other" }, http.StatusUnauthorized, "invalid_client"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			tokens := h.full()
+			h.op.UpdateClient("full", test.change)
+			for range 2 {
+				answer := h.renew("full", tokens["refresh_token"])
+				h.status("refresh", answer, test.status)
+				has(t, answer.json(t), map[string]string{"error": `"` + test.code + `"`})
+			}
+		})
+	}
+}
+
 // A refresh checks neither the account nor the groups again.
 func TestRefreshIgnoresTheAccount(t *testing.T) {
 	for name, end := range map[string]func(*authelia.Server){
