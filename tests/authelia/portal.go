@@ -23,13 +23,10 @@ func (s *Server) portal(r *http.Request) answer {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		sess := s.sessionOf(r)
-		switch {
-		case sess == nil:
+		if sess == nil {
 			return s.loginPage(http.StatusOK, flow, "", "")
-		case flow != nil:
-			return redirect(http.StatusFound, s.resumeURL(flow))
 		}
-		return s.authenticatedPage(sess.username)
+		return s.authenticatedPage(sess.username) // even with a flow: only the tab with the password goes on
 	case http.MethodPost:
 	default:
 		return methodNotAllowed("GET, POST")

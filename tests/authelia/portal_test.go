@@ -39,6 +39,21 @@ func TestLoginForm(t *testing.T) {
 	}
 }
 
+// Of several tabs at the portal only the one in which the user enters the
+// password goes back to the client. The others stay, even when reloaded.
+func TestOtherTabsStayAtThePortal(t *testing.T) {
+	h := newHarness(t)
+	first := h.get(authorizeURL(query("quiet"))).Header.Get("Location")
+	second := h.get(authorizeURL(query("quiet", "state", "another-state"))).Header.Get("Location")
+	answer := h.send(http.MethodPost, first, "username=alice&password=alice-pw", "Content-Type", formType)
+	h.status("login in the first tab", answer, http.StatusFound)
+	reloaded := h.get(second)
+	h.status("reload of the second tab", reloaded, http.StatusOK)
+	if !strings.Contains(reloaded.body, "Hi alice. You are signed in.") {
+		t.Errorf("the second tab shows %s, want the page for signed-in users", reloaded.body)
+	}
+}
+
 func TestFirstFactorAPI(t *testing.T) {
 	h := newHarness(t)
 	bad := h.send(http.MethodPost, "/api/firstfactor", `{"username":"dave","password":"dave-pw"}`)
