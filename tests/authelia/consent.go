@@ -71,7 +71,7 @@ func (s *Server) consent(r *http.Request) answer {
 	password := s.stale(a, flow, sess)
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		return s.consentPage(http.StatusOK, a, sess, password, "")
+		return s.consentPage(r, http.StatusOK, a, sess, password, "")
 	case http.MethodPost:
 	default:
 		return methodNotAllowed("GET, POST")
@@ -80,7 +80,7 @@ func (s *Server) consent(r *http.Request) answer {
 	if flow.granted && password {
 		if s.authenticateUser(sess.username, r.PostFormValue("password")) == nil {
 			flow.granted = false
-			return s.consentPage(http.StatusUnauthorized, a, sess, password, authenticationFailed)
+			return s.consentPage(r, http.StatusUnauthorized, a, sess, password, authenticationFailed)
 		}
 		s.sequence++
 		sess.authenticated, sess.sequence = s.now(), s.sequence

@@ -22,6 +22,10 @@ type page struct {
 	Kind  string // login, consent, authenticated, logout or message
 	Title string
 	Error string
+	// Action is the URL of the page's form. Being explicit, it drops the fragment
+	// of the requested page, which the redirects to the portal carry along: the
+	// original's page loses it too.
+	Action string
 
 	Username string
 	Client   string
@@ -44,18 +48,18 @@ func (s *Server) page(status int, p page) answer {
 		with("Cache-Control", "no-store", "Content-Security-Policy", policy, "Referrer-Policy", "strict-origin-when-cross-origin")
 }
 
-func (s *Server) loginPage(status int, flow *consentFlow, username, problem string) answer {
-	p := page{Kind: "login", Title: "Sign in", Username: username, Error: problem}
+func (s *Server) loginPage(r *http.Request, status int, flow *consentFlow, username, problem string) answer {
+	p := page{Kind: "login", Title: "Sign in", Username: username, Error: problem, Action: r.URL.RequestURI()}
 	if flow != nil {
 		p.Client = flow.query.Get("client_id")
 	}
 	return s.page(status, p)
 }
 
-func (s *Server) consentPage(status int, a *authorization, sess *session, password bool, problem string) answer {
+func (s *Server) consentPage(r *http.Request, status int, a *authorization, sess *session, password bool, problem string) answer {
 	return s.page(status, page{
 		Kind: "consent", Title: "Consent", Username: sess.username, Client: a.client.ID,
-		Scopes: describe(a.scopes), Password: password, Error: problem,
+		Scopes: describe(a.scopes), Password: password, Error: problem, Action: r.URL.RequestURI(),
 	})
 }
 

@@ -24,7 +24,7 @@ func (s *Server) portal(r *http.Request) answer {
 	case http.MethodGet, http.MethodHead:
 		sess := s.sessionOf(r)
 		if sess == nil {
-			return s.loginPage(http.StatusOK, flow, "", "")
+			return s.loginPage(r, http.StatusOK, flow, "", "")
 		}
 		return s.authenticatedPage(sess.username) // even with a flow: only the tab with the password goes on
 	case http.MethodPost:
@@ -34,7 +34,7 @@ func (s *Server) portal(r *http.Request) answer {
 	name := r.PostFormValue("username")
 	u := s.authenticateUser(name, r.PostFormValue("password"))
 	if u == nil {
-		return s.loginPage(http.StatusUnauthorized, flow, name, authenticationFailed)
+		return s.loginPage(r, http.StatusUnauthorized, flow, name, authenticationFailed)
 	}
 	return redirect(http.StatusFound, s.afterLogin(flow, query.Get("rd"))).with("Set-Cookie", s.signIn(u))
 }

@@ -54,6 +54,22 @@ func TestOtherTabsStayAtThePortal(t *testing.T) {
 	}
 }
 
+// A browser carries the fragment of the requested page along to the portal. The
+// forms have an action of their own, so that it ends there.
+func TestFormsDropTheFragment(t *testing.T) {
+	h := newHarness(t)
+	want := func(what string, page response) {
+		t.Helper()
+		action := `<form method="post" action="` + strings.ReplaceAll(page.Request.URL.RequestURI(), "&", "&amp;") + `">`
+		if !strings.Contains(page.body, action) {
+			t.Errorf("%s is %s, want %s in it", what, page.body, action)
+		}
+	}
+	want("login form", h.get(h.get(authorizeURL(query("romm"))).Header.Get("Location")))
+	h.login(query("quiet"), "alice")
+	want("consent form", h.get(h.get(authorizeURL(query("romm"))).Header.Get("Location")))
+}
+
 func TestFirstFactorAPI(t *testing.T) {
 	h := newHarness(t)
 	bad := h.send(http.MethodPost, "/api/firstfactor", `{"username":"dave","password":"dave-pw"}`)
