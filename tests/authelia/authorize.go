@@ -118,6 +118,10 @@ func (s *Server) decide(r *http.Request, a *authorization, consentID string) ans
 		return s.deliverError(a, errAccessDenied.with("The user was denied access to this client."))
 	}
 	flow.username = sess.username
+	if a.client.TwoFactor {
+		s.flows[flow.id] = flow
+		return redirect(http.StatusFound, s.flowURL("/", flow))
+	}
 	if flow.decided && !flow.granted {
 		flow.used = true
 		return s.deliverError(a, errAccessDenied.with("Make sure that the request you are making is valid. Maybe the credential or request parameters you are using are limited in scope or otherwise restricted."))

@@ -191,6 +191,22 @@ func TestAuthorizationPolicyDeniesOtherGroups(t *testing.T) {
 	h.code(query("admins"), "alice")
 }
 
+// A user without a device stays at the portal, and the client never hears of the
+// request, not even with prompt=none.
+func TestTwoFactorPolicyKeepsTheUserAtThePortal(t *testing.T) {
+	h := newHarness(t)
+	h.op.UpdateClient("quiet", func(c *authelia.Client) { c.TwoFactor = true })
+	if _, err := h.op.SignIn(h.browser, authorizeURL(query("quiet")), "alice", "alice-pw"); !errors.Is(err, authelia.ErrNoCallback) {
+		t.Errorf("SignIn: error is %v, want ErrNoCallback", err)
+	}
+	answer := h.get(authorizeURL(query("quiet", "prompt", "none")))
+	h.status("prompt=none", answer, http.StatusFound)
+	if page := h.get(answer.Header.Get("Location")); !strings.Contains(page.body, "Register your first device") {
+		t.Errorf("the portal shows %s, want the registration of a device", page.body)
+	}
+	h.code(query("admins"), "alice")
+}
+
 func TestPrompt(t *testing.T) {
 	t.Run("none with a session and implicit consent answers at once", func(t *testing.T) {
 		h := newHarness(t)

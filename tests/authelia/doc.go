@@ -5,8 +5,9 @@
 // secrets are compared in plain text, so nothing waits for a key derivation, and a test may change accounts, clients
 // and keys at any time or ask for a misbehaviour (see [Server.Misbehave]).
 //
-// It does not implement second factors, pushed and signed authorization requests, the device and client credentials grants,
-// private_key_jwt, JWT access tokens, the claims parameter's effect, pre-configured consent, base paths.
+// It does not implement second factors (a user of a two_factor client stays at the portal), pushed and signed
+// authorization requests, the device and client credentials grants, private_key_jwt, JWT access tokens, the claims
+// parameter's effect, pre-configured consent, base paths.
 //
 // Never put it in front of a real application.
 package authelia

@@ -39,6 +39,9 @@ type Client struct {
 	ResponseModes []string
 	// AllowedGroups is the authorization policy: only members of these groups sign in. Default: all users do.
 	AllowedGroups []string
+	// TwoFactor is authorization_policy: two_factor. The stand-in's users have no device, so that the portal asks them to
+	// register one and the client never hears of the request. Default: false.
+	TwoFactor bool
 }
 
 // clone returns a copy with the defaults filled in.
