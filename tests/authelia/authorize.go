@@ -127,7 +127,7 @@ func (s *Server) decide(r *http.Request, a *authorization, consentID string) ans
 		return s.deliverError(a, errAccessDenied.with("Make sure that the request you are making is valid. Maybe the credential or request parameters you are using are limited in scope or otherwise restricted."))
 	}
 	// This is so with prompt=none too: the original sends neither consent_required nor interaction_required.
-	if s.stale(a, flow, sess) || (!flow.granted && a.client.asksConsent(a.scopes, a.prompts)) {
+	if s.stale(a, flow, sess) || (!flow.granted && s.asksConsent(a, sess)) {
 		if flow.decided {
 			flow.used = true
 			flow = s.newFlow(a.query)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -86,7 +87,34 @@ func (s *Server) consent(r *http.Request) answer {
 		sess.authenticated, sess.sequence = s.now(), s.sequence
 	}
 	flow.decided = true
+	if flow.granted && a.client.ConsentMode == consentPreConfigured && r.PostFormValue("remember") != "" {
+		s.consents[consentKey(a, sess)] = true
+	}
 	return redirect(http.StatusFound, s.resumeURL(flow))
+}
+
+const (
+	consentImplicit      = "implicit"
+	consentPreConfigured = "pre-configured"
+)
+
+// asksConsent reports whether the user is asked for consent.
+func (s *Server) asksConsent(a *authorization, sess *session) bool {
+	if slices.Contains(a.scopes, "offline_access") || slices.Contains(a.prompts, "consent") {
+		return true
+	}
+	switch a.client.ConsentMode {
+	case consentImplicit:
+		return false
+	case consentPreConfigured:
+		return !s.consents[consentKey(a, sess)]
+	}
+	return true
+}
+
+// consentKey names a remembered consent: one user's, for one client and one set of scopes.
+func consentKey(a *authorization, sess *session) string {
+	return sess.username + "\n" + a.client.ID + "\n" + strings.Join(slices.Sorted(slices.Values(a.scopes)), " ")
 }
 
 // positive reads a number of seconds. Anything but a positive number is 0.

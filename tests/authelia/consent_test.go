@@ -39,6 +39,38 @@ func TestImplicitConsentAsksOnlyForOfflineAccess(t *testing.T) {
 	}
 }
 
+func TestPreConfiguredConsentIsRememberedPerScopes(t *testing.T) {
+	h := newHarness(t)
+	h.op.UpdateClient("romm", func(c *authelia.Client) {
+		c.ConsentMode, c.Scopes = "pre-configured", append(c.Scopes, "offline_access")
+	})
+	for _, test := range []struct {
+		name  string
+		query url.Values
+		asked bool
+	}{
+		{"first sign-in", query("romm"), true},
+		{"second sign-in", query("romm"), false},
+		{"second sign-in with prompt=none", query("romm", "prompt", "none"), false},
+		{"the same scopes in another order", query("romm", "scope", "email openid profile"), false},
+		{"fewer scopes", query("romm", "scope", "openid"), true},
+		{"prompt=consent", query("romm", "prompt", "consent"), true},
+		{"offline_access", query("romm", "scope", "openid offline_access"), true},
+		{"offline_access again", query("romm", "scope", "openid offline_access"), true},
+	} {
+		before := h.op.Calls(authelia.EndpointConsent)
+		h.code(test.query, "alice")
+		if asked := h.op.Calls(authelia.EndpointConsent) > before; asked != test.asked {
+			t.Errorf("%s: user asked for consent: %v, want %v", test.name, asked, test.asked)
+		}
+	}
+	h.op.UpdateClient("romm", func(c *authelia.Client) { c.Scopes = append(c.Scopes, "groups") })
+	page := h.get(authorizeURL(query("romm", "scope", "openid groups"))).Header.Get("Location")
+	target := h.send(http.MethodPost, page, "decision=accept", "Content-Type", formType).Header.Get("Location")
+	h.status("consent that is not to be remembered", h.get(target), http.StatusSeeOther)
+	h.status("sign-in after it", h.get(authorizeURL(query("romm", "scope", "openid groups"))), http.StatusFound)
+}
+
 func TestRefusedConsentIsAccessDenied(t *testing.T) {
 	h := newHarness(t)
 	location, err := h.op.Refuse(h.browser, authorizeURL(query("romm")), "alice", "alice-pw")

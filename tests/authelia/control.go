@@ -95,7 +95,7 @@ func (s *Server) DropSessions() {
 	clear(s.sessions)
 }
 
-// ResetDatabase forgets subjects, codes, tokens and sessions: every user comes back with another sub.
+// ResetDatabase forgets subjects, consents, codes, tokens and sessions: every user comes back with another sub.
 func (s *Server) ResetDatabase() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,6 +106,7 @@ func (s *Server) forget() {
 	s.subjects = map[string]string{}
 	s.sessions = map[string]*session{}
 	s.flows = map[string]*consentFlow{}
+	s.consents = map[string]bool{}
 	s.codes = map[string]*code{}
 	s.access = map[string]*accessToken{}
 	s.refresh = map[string]*refreshToken{}

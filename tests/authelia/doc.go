@@ -7,7 +7,7 @@
 //
 // It does not implement second factors (a user of a two_factor client stays at the portal), pushed and signed
 // authorization requests, the device and client credentials grants, private_key_jwt, JWT access tokens, the claims
-// parameter's effect, pre-configured consent, base paths.
+// parameter's effect, base paths.
 //
 // Never put it in front of a real application.
 package authelia

@@ -31,6 +31,7 @@ type page struct {
 	Client   string
 	Scopes   []string
 	Password bool // the page asks for it again
+	Remember bool // the page offers to remember the consent
 	Message  string
 	Detail   string
 	Target   string
@@ -59,7 +60,7 @@ func (s *Server) loginPage(r *http.Request, status int, flow *consentFlow, usern
 func (s *Server) consentPage(r *http.Request, status int, a *authorization, sess *session, password bool, problem string) answer {
 	return s.page(status, page{
 		Kind: "consent", Title: "Consent", Username: sess.username, Client: a.client.ID,
-		Scopes: describe(a.scopes), Password: password, Error: problem, Action: r.URL.RequestURI(),
+		Scopes: describe(a.scopes), Password: password, Remember: a.client.ConsentMode == consentPreConfigured, Error: problem, Action: r.URL.RequestURI(),
 	})
 }
 

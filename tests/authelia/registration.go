@@ -24,8 +24,9 @@ type Client struct {
 	// AuthMethod is the only way to authenticate at the token endpoint: client_secret_basic, client_secret_post or
 	// none. Default: client_secret_basic.
 	AuthMethod string
-	// ConsentMode is auto (asks at every login) or implicit (asks for offline_access and prompt=consent only).
-	// Default: auto.
+	// ConsentMode is auto (asks at every login), implicit (never asks) or pre-configured (asks until the user has the
+	// portal remember the consent, per set of scopes). All of them ask for offline_access and prompt=consent. Default:
+	// auto.
 	ConsentMode string
 	// RequirePKCE refuses authorization requests without a code_challenge. Default: false.
 	RequirePKCE bool
@@ -94,11 +95,6 @@ func sameButPort(registered, uri string) bool {
 	}
 	a.Host, b.Host = "", ""
 	return a.String() == b.String()
-}
-
-// asksConsent reports whether the user is asked for consent, given the scopes and prompts requested.
-func (c *Client) asksConsent(scopes, prompts []string) bool {
-	return c.ConsentMode != "implicit" || slices.Contains(scopes, "offline_access") || slices.Contains(prompts, "consent")
 }
 
 // User is an account of the file backend.

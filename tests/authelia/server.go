@@ -64,6 +64,7 @@ type Server struct {
 	sequence     int // orders authentications and authorization requests within one tick of the clock
 	sessions     map[string]*session
 	flows        map[string]*consentFlow
+	consents     map[string]bool // remembered, by consentKey
 	codes        map[string]*code
 	access       map[string]*accessToken
 	refresh      map[string]*refreshToken

@@ -24,7 +24,7 @@ var (
 // SignIn signs a user in as a browser without JavaScript would: from authorizeURL, or a page that redirects there,
 // through the login form and consent. It returns the URL of the authorization response without requesting it. The client
 // must reach the stand-in at its issuer. SignIn ignores the client's redirect policy, and gives a client without a
-// cookie jar one of its own.
+// cookie jar one of its own. A consent that can be remembered is.
 func (s *Server) SignIn(client *http.Client, authorizeURL, user, password string) (callbackURL string, err error) {
 	return s.walk(client, authorizeURL, user, password, "accept")
 }
@@ -58,7 +58,7 @@ func (s *Server) walk(client *http.Client, authorizeURL, user, password, decisio
 		case here.Path == "/" && form == nil:
 			form = url.Values{"username": {user}, "password": {password}}
 		case here.Path == "/consent/openid/decision" && form == nil:
-			form = url.Values{"decision": {decision}, "password": {password}}
+			form = url.Values{"decision": {decision}, "password": {password}, "remember": {"true"}}
 		default:
 			return "", fmt.Errorf("%w: the browser stays at %s", ErrNoCallback, here)
 		}
