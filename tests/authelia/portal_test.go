@@ -83,7 +83,7 @@ func TestFirstFactorAPI(t *testing.T) {
 	h.status("authorization with the session", h.get(authorizeURL(query("quiet"))), http.StatusSeeOther)
 }
 
-func TestSessionCookie(t *testing.T) {
+func TestSessionCookieAttributes(t *testing.T) {
 	tests := []struct {
 		name, issuer, domain string
 		want, not            []string
@@ -160,7 +160,7 @@ func TestSessionRefreshesItsUserAtAnInterval(t *testing.T) {
 	}
 }
 
-func TestLogoutPage(t *testing.T) {
+func TestLogoutPageSignsOutByItsScriptOnly(t *testing.T) {
 	h := newHarness(t)
 	h.login(query("quiet"), "alice")
 	page := h.get("/logout?rd=" + url.QueryEscape("https://romm.example.test/"))

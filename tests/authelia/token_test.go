@@ -17,7 +17,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-func TestTokenResponse(t *testing.T) {
+func TestTokenResponseMembers(t *testing.T) {
 	h := newHarness(t)
 	answer := h.token("romm", redemption(h.code(query("romm"), "alice")))
 	h.status("token", answer, http.StatusOK)
@@ -40,7 +40,7 @@ func TestTokenResponse(t *testing.T) {
 	}
 }
 
-func TestIDToken(t *testing.T) {
+func TestIDTokenClaims(t *testing.T) {
 	h := newHarness(t)
 	tokens := h.tokens(query("romm"), "alice")
 	header, claims := payload(t, tokens["id_token"])

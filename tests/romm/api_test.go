@@ -39,7 +39,7 @@ func TestAnonymousRequestsByEndpoint(t *testing.T) {
 	}
 }
 
-func TestDownloadsWithoutAuthentication(t *testing.T) {
+func TestDownloadsAreAnonymousWhenConfigured(t *testing.T) {
 	t.Parallel()
 	s, _ := signedIn(t, Options{DisableDownloadEndpointAuth: true})
 	for path, want := range map[string]int{
@@ -74,7 +74,7 @@ func TestFirstAdministratorIsCreatedAnonymously(t *testing.T) {
 	}
 }
 
-func TestUserAPI(t *testing.T) {
+func TestAdministratorManagesUsers(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
 	wantStatus(t, b.post("/api/users", `{"username":"Bob_1","password":"secret","email":"B@x.org","role":"editor"}`), http.StatusCreated)
@@ -154,7 +154,7 @@ func TestAccountAndHeartbeatMayExceed64KiB(t *testing.T) {
 	}
 }
 
-func TestUserKeysByVersion(t *testing.T) {
+func TestUserMembersByRelease(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string][3]bool{
 		"3.10.0": {}, "4.4.0": {true, false, false}, "4.9.0": {true, true, false}, "5.2.0": {true, true, true},
