@@ -22,9 +22,8 @@ type page struct {
 	Kind  string // login, consent, authenticated, logout or message
 	Title string
 	Error string
-	// Action is the URL of the page's form. Being explicit, it drops the fragment
-	// of the requested page, which the redirects to the portal carry along: the
-	// original's page loses it too.
+	// Action is the URL of the page's form. Without it the browser would keep the fragment that the redirects to the
+	// portal carry along. The original's page loses it too.
 	Action string
 
 	Username string
