@@ -110,7 +110,8 @@ func (s *Server) Behave() {
 // Down breaks every connection, until [Server.Up].
 func (s *Server) Down() { s.fail(&Fault{Reset: true}) }
 
-// Unavailable answers every request with 503, as a proxy in front of a stopped Authelia does, until [Server.Up].
+// Unavailable responds to every request with 503 and an empty body, until [Server.Up]. A Caddy in front of a stopped
+// Authelia does the same with 502.
 func (s *Server) Unavailable() { s.fail(&Fault{Status: http.StatusServiceUnavailable}) }
 
 // Hang responds to no request, until [Server.Up].
