@@ -1,3 +1,6 @@
+// How the stand-in checks that a request was sent to its public address, and
+// which client address the rate limit counts.
+
 package authelia
 
 import (
@@ -6,10 +9,10 @@ import (
 	"strings"
 )
 
-// maxHeaderSize is server.buffers.read: what the request line and the header may take together, in bytes.
+// maxHeaderSize is server.buffers.read: the limit for the request line and the header together, in bytes.
 const maxHeaderSize = 4096
 
-// headerSize returns the bytes of the request line and header as HTTP/1.1 sends them.
+// headerSize returns the size of the request line and header in bytes, as HTTP/1.1 sends them.
 func headerSize(r *http.Request) int {
 	uri := r.RequestURI
 	if uri == "" {
@@ -24,8 +27,8 @@ func headerSize(r *http.Request) int {
 	return size
 }
 
-// addressed tells whether the request is for the public scheme and host, compared exactly. Authelia has no configured
-// issuer: it believes X-Forwarded-Proto and X-Forwarded-Host from anyone and ignores Forwarded.
+// addressed reports whether the request is for the public scheme and host, compared exactly. Authelia has no configured
+// issuer: it trusts X-Forwarded-Proto and X-Forwarded-Host from every client and ignores Forwarded.
 func (s *Server) addressed(r *http.Request) bool {
 	scheme := r.Header.Get("X-Forwarded-Proto")
 	if scheme == "" {
@@ -38,11 +41,11 @@ func (s *Server) addressed(r *http.Request) bool {
 	if host == "" {
 		host = r.Host
 	}
-	// The original accepts https only. An http loopback issuer is the demo's concession.
+	// The original accepts https only. The demo needs http on loopback.
 	return scheme == s.issuer.Scheme && host == s.issuer.Host
 }
 
-// misaddressed is the answer to a request for another scheme or host.
+// misaddressed returns the response to a request for another scheme or host.
 func misaddressed(name string) answer {
 	switch name {
 	case EndpointToken, EndpointUserinfo, EndpointIntrospection, EndpointRevocation:
@@ -53,7 +56,7 @@ func misaddressed(name string) answer {
 	return plain(http.StatusBadRequest)
 }
 
-// clientIP is whom the rate limit counts: the first X-Forwarded-For entry, else the peer.
+// clientIP returns the address that the rate limit counts: the first X-Forwarded-For entry, or else the peer.
 func clientIP(r *http.Request) string {
 	if forwarded := r.Header.Get("X-Forwarded-For"); forwarded != "" {
 		first, _, _ := strings.Cut(forwarded, ",")

@@ -1,3 +1,6 @@
+// The response that a handler returns, and the shapes that Authelia's responses
+// have: plain text, JSON, redirects.
+
 package authelia
 
 import (
@@ -8,7 +11,7 @@ import (
 	"net/http"
 )
 
-// answer is what a request gets: decided under the lock, written after it.
+// answer is a response. It is decided under the lock and written after it.
 type answer struct {
 	status int
 	header http.Header
@@ -18,7 +21,7 @@ type answer struct {
 func (a answer) write(w http.ResponseWriter) {
 	maps.Copy(w.Header(), a.header)
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // a client that went away is none of our business
+	_, _ = w.Write(a.body) // the client may have gone away
 }
 
 // with adds header fields, given as name and value in turn.
@@ -37,7 +40,7 @@ func newAnswer(status int, contentType string, body []byte) answer {
 	return a
 }
 
-// plain is the bare text of a status, such as "400 Bad Request".
+// plain returns a status as plain text, such as "400 Bad Request".
 func plain(status int) answer {
 	return newAnswer(status, "text/plain; charset=utf-8", fmt.Appendf(nil, "%d %s", status, http.StatusText(status)))
 }
@@ -54,7 +57,7 @@ func redirect(status int, location string) answer {
 	return newAnswer(status, "", nil).with("Location", location, "Cache-Control", "no-store")
 }
 
-// methodNotAllowed is the router's refusal.
+// methodNotAllowed returns the router's refusal.
 func methodNotAllowed(allow string) answer {
 	return plain(http.StatusMethodNotAllowed).with("Allow", allow)
 }

@@ -1,3 +1,6 @@
+// The authorization endpoint: which requests it refuses, and where, and when it
+// sends the browser to the portal.
+
 package authelia
 
 import (
@@ -8,7 +11,7 @@ import (
 	"strings"
 )
 
-// authorization is an authorization request that may be answered at the client's redirect URI.
+// authorization is an authorization request whose response may go to the client's redirect URI.
 type authorization struct {
 	client      *Client
 	query       url.Values // without consent_id
@@ -18,8 +21,8 @@ type authorization struct {
 	mode        string
 }
 
-// authorize is the authorization endpoint. What cannot be trusted ends on a page of the portal (302), everything else
-// at the redirect URI (303).
+// authorize is the authorization endpoint. A request that cannot be trusted ends on a page of the portal (302), every
+// other one at the redirect URI (303).
 func (s *Server) authorize(r *http.Request) answer {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		return methodNotAllowed("GET, OPTIONS, POST")
@@ -42,7 +45,7 @@ func (s *Server) authorize(r *http.Request) answer {
 	return s.decide(r, a, consentID)
 }
 
-// trust finds client and redirect URI, without which nobody can be told of an error.
+// trust finds the client and the redirect URI. Without them the client cannot be told of an error.
 func (s *Server) trust(query url.Values) (*authorization, *oauthError) {
 	client := s.clients[query.Get("client_id")]
 	if client == nil {
@@ -72,7 +75,7 @@ func (s *Server) trust(query url.Values) (*authorization, *oauthError) {
 	}, nil
 }
 
-// check is what the original refuses before anybody signs in.
+// check returns what the original refuses before the user signs in.
 func (a *authorization) check() *oauthError {
 	if a.mode != "query" && a.mode != "form_post" && !slices.Contains(a.client.ResponseModes, a.mode) {
 		return errUnsupportedResponseMode.with("The 'response_mode' requested was '" + a.mode + "', but the OAuth 2.0 Client is not allowed to use it.")
@@ -115,12 +118,16 @@ func (s *Server) decide(r *http.Request, a *authorization, consentID string) ans
 		return s.deliverError(a, errAccessDenied.with("The user was denied access to this client."))
 	}
 	flow.username = sess.username
+	if a.client.TwoFactor {
+		s.flows[flow.id] = flow
+		return redirect(http.StatusFound, s.flowURL("/", flow))
+	}
 	if flow.decided && !flow.granted {
 		flow.used = true
 		return s.deliverError(a, errAccessDenied.with("Make sure that the request you are making is valid. Maybe the credential or request parameters you are using are limited in scope or otherwise restricted."))
 	}
-	// Also with prompt=none: the original answers neither consent_required nor interaction_required.
-	if s.stale(a, flow, sess) || (!flow.granted && a.client.asksConsent(a.scopes, a.prompts)) {
+	// This is so with prompt=none too: the original sends neither consent_required nor interaction_required.
+	if s.stale(a, flow, sess) || (!flow.granted && s.asksConsent(a, sess)) {
 		if flow.decided {
 			flow.used = true
 			flow = s.newFlow(a.query)
@@ -133,8 +140,8 @@ func (s *Server) decide(r *http.Request, a *authorization, consentID string) ans
 	return s.grantCode(a, sess)
 }
 
-// stale tells whether the password must be given again: prompt=login after this request, max_age since the last time.
-// max_age=0, which is also what a negative or unreadable one counts as, can never be satisfied.
+// stale reports whether the user must enter the password again: since this request for prompt=login, or when the last
+// time is longer ago than max_age. A max_age of 0, negative or not a number can never be satisfied.
 func (s *Server) stale(a *authorization, flow *consentFlow, sess *session) bool {
 	if slices.Contains(a.prompts, "login") && sess.sequence < flow.sequence {
 		return true
@@ -146,7 +153,7 @@ func (s *Server) stale(a *authorization, flow *consentFlow, sess *session) bool 
 	return maxAge == 0 || s.now().Sub(sess.authenticated) > maxAge
 }
 
-// complete shows an error on the portal: the client never hears of it.
+// complete shows an error on the portal. The client never hears of it.
 func (s *Server) complete(e *oauthError) answer {
 	return redirect(http.StatusFound, s.Issuer()+"/consent/completion?"+url.Values{
 		"error":             {e.code},

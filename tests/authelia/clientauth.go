@@ -1,3 +1,5 @@
+// Client authentication at the token, introspection and revocation endpoints.
+
 package authelia
 
 import (
@@ -16,7 +18,7 @@ const (
 
 func (c *Client) tokenMethod() string { return c.AuthMethod }
 
-// otherMethod is the method at introspection and revocation: those have their own options, and a client_secret_post
+// otherMethod returns the method for introspection and revocation. They have options of their own: a client_secret_post
 // client must use Basic there.
 func (c *Client) otherMethod() string {
 	if c.AuthMethod == methodNone {
@@ -25,7 +27,7 @@ func (c *Client) otherMethod() string {
 	return methodBasic
 }
 
-// authenticate checks the client of a form request by exactly the method it is registered for (RFC 6749 2.3.1).
+// authenticate authenticates the client of a form request by exactly the method it is registered for (RFC 6749 2.3.1).
 func (s *Server) authenticate(r *http.Request, registered func(*Client) string) (*Client, *oauthError) {
 	method, id, secret := methodPost, r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	encoded, basic := strings.CutPrefix(r.Header.Get("Authorization"), "Basic ")
@@ -56,7 +58,8 @@ func (s *Server) authenticate(r *http.Request, registered func(*Client) string) 
 	return c, nil
 }
 
-// decodeBasic undoes Base64 and the form encoding of both halves: a raw secret with a plus sign or a percent sign fails.
+// decodeBasic undoes Base64 and the form encoding of both halves. A secret with a plus or percent sign that the client
+// did not encode fails.
 func decodeBasic(encoded string) (id, secret string, ok bool) {
 	pair, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {

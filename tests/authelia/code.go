@@ -1,3 +1,5 @@
+// Authorization codes: issuing one, and the checks at its redemption, PKCE included.
+
 package authelia
 
 import (
@@ -12,7 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// code is an authorization code. Used ones are kept, so that a second use revokes what the first one gave.
+// code is an authorization code. Used codes are kept, so that a second use revokes the tokens of the first one.
 type code struct {
 	grant       *grant
 	redirectURI string
@@ -22,7 +24,7 @@ type code struct {
 	burnt       bool // a wrong verifier was tried
 }
 
-// grantCode gives the client a code, after the checks that the original leaves until login and consent are done.
+// grantCode issues a code, after the checks that the original leaves until the user has signed in and consented.
 func (s *Server) grantCode(a *authorization, sess *session) answer {
 	if refusal := s.checkLate(a); refusal != nil {
 		return s.deliverError(a, refusal)
@@ -58,7 +60,7 @@ func (s *Server) grantCode(a *authorization, sess *session) answer {
 	return s.deliver(a, url.Values{"code": {value}, "scope": {strings.Join(a.scopes, " ")}})
 }
 
-// checkLate is what the original refuses only after login and consent.
+// checkLate returns what the original refuses only after sign-in and consent.
 func (s *Server) checkLate(a *authorization) *oauthError {
 	for _, prompt := range a.prompts {
 		if !slices.Contains([]string{"consent", "login", "none", "select_account"}, prompt) {
@@ -84,7 +86,7 @@ func (s *Server) checkLate(a *authorization) *oauthError {
 	return nil
 }
 
-// hinted returns the sub of the id_token_hint, empty if there is none.
+// hinted returns the sub of the id_token_hint, or "" without a hint.
 func (s *Server) hinted(a *authorization) (string, error) {
 	hint := a.query.Get("id_token_hint")
 	if hint == "" {
@@ -113,7 +115,7 @@ func (s *Server) redeem(c *Client, form url.Values) (*grant, *oauthError) {
 	case issued == nil:
 		return nil, &errInvalidGrant
 	case issued.used:
-		issued.grant.revoked = true // whoever used it first: RFC 6749 4.1.2
+		issued.grant.revoked = true // RFC 6749 4.1.2: either use may be the attacker's
 		return nil, errInvalidGrant.with("The authorization code has already been used.")
 	case !s.now().Before(issued.expires):
 		return nil, &errInvalidGrant
@@ -129,7 +131,7 @@ func (s *Server) redeem(c *Client, form url.Values) (*grant, *oauthError) {
 	return issued.grant, nil
 }
 
-// prove checks the code verifier. A failure burns the code.
+// prove verifies the code_verifier. A failure burns the code.
 func (c *code) prove(verifier string) *oauthError {
 	if c.burnt {
 		return errInvalidGrant.with("Unable to find initial PKCE data tied to this request.")

@@ -1,3 +1,5 @@
+// The paths of the endpoints, and the record of the requests that reached them.
+
 package authelia
 
 import (
@@ -52,7 +54,7 @@ func endpointOf(path string) string {
 	return EndpointOther
 }
 
-// mustEndpoint keeps a test from asserting on a misspelt name.
+// mustEndpoint panics on a name that is not an endpoint's, so that a test cannot assert on a misspelled one.
 func mustEndpoint(name string) {
 	if name != EndpointOther && !slices.Contains(slices.Collect(maps.Values(endpoints)), name) {
 		panic("authelia: no endpoint is named " + name)
@@ -98,8 +100,8 @@ func (s *Server) Calls(endpoint string) int {
 	return s.calls[endpoint]
 }
 
-// Requests returns the last requests (at most 200) that arrived at an endpoint, oldest first. They are the caller's to
-// read, not to change. It panics on an unknown name.
+// Requests returns the last requests (at most 200) that arrived at an endpoint, oldest first. The caller must not change
+// them. It panics on an unknown name.
 func (s *Server) Requests(endpoint string) []Request {
 	mustEndpoint(endpoint)
 	s.mu.Lock()
@@ -107,7 +109,7 @@ func (s *Server) Requests(endpoint string) []Request {
 	return slices.Clone(s.record[endpoint])
 }
 
-// LastRequest returns the newest request that arrived at an endpoint, and false if none did.
+// LastRequest returns the newest request that arrived at an endpoint, or false if there was no request.
 func (s *Server) LastRequest(endpoint string) (Request, bool) {
 	all := s.Requests(endpoint)
 	if len(all) == 0 {

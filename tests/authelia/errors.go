@@ -1,14 +1,16 @@
+// The OAuth 2.0 errors in Authelia's words.
+
 package authelia
 
 import "net/http"
 
-// oauthError is an OAuth 2.0 error as Authelia words it.
+// oauthError is an OAuth 2.0 error in Authelia's words.
 type oauthError struct {
 	code, description, hint string
 	status                  int
 }
 
-// text is the error_description that a client sees: the description and the hint.
+// text returns the error_description that a client sees: the description and the hint.
 func (e oauthError) text() string {
 	if e.hint == "" {
 		return e.description
@@ -21,8 +23,8 @@ func (e oauthError) with(hint string) *oauthError {
 	return &e
 }
 
-// json is the error as the token, introspection, revocation and userinfo endpoints give it: never with a
-// WWW-Authenticate field.
+// json returns the error as the token, introspection, revocation and userinfo endpoints send it: never with
+// WWW-Authenticate.
 func (e oauthError) json() answer {
 	return jsonAnswer(e.status, map[string]any{"error": e.code, "error_description": e.text()})
 }

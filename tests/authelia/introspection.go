@@ -1,3 +1,5 @@
+// The introspection and revocation endpoints (RFC 7662, RFC 7009).
+
 package authelia
 
 import (
@@ -6,7 +8,7 @@ import (
 	"time"
 )
 
-// introspect tells about any client's token (RFC 7662). A disabled user's token is active.
+// introspect describes a token of any client (RFC 7662). A disabled user's token is active.
 func (s *Server) introspect(r *http.Request) answer {
 	if r.Method != http.MethodPost {
 		return methodNotAllowed("OPTIONS, POST")
@@ -37,7 +39,7 @@ func (s *Server) introspection(g *grant, scopes []string, issued, expires time.T
 	})
 }
 
-// revoke ends both tokens of a grant (RFC 7009): 200 and an empty body, for garbage too.
+// revoke revokes both tokens of a grant (RFC 7009). The response is 200 with an empty body, for unknown tokens too.
 func (s *Server) revoke(r *http.Request) answer {
 	if r.Method != http.MethodPost {
 		return methodNotAllowed("OPTIONS, POST")

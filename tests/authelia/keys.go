@@ -1,3 +1,5 @@
+// Signing keys, the JWKS endpoint, and random tokens in Authelia's format.
+
 package authelia
 
 import (
@@ -23,7 +25,8 @@ type keyring struct {
 	keys       []jose.JSONWebKey
 }
 
-// newKeyring returns the keys of a generation. The first RS256 key has a configured kid, all others Authelia's default.
+// newKeyring returns the keys of a generation. The first RS256 key has a configured kid, all others have Authelia's
+// default.
 func newKeyring(algs []string, generation int) keyring {
 	k := keyring{generation: generation}
 	k.add(algs)
@@ -91,8 +94,8 @@ func signingKey(alg, name string) jose.JSONWebKey {
 	return key
 }
 
-// rsaKeys are made once per process, since making one takes long. Two stand-ins therefore share keys: a relying
-// party that mixes them up cannot count on the signature to notice.
+// rsaKeys are generated once per process, because generating one is slow. Two stand-ins therefore share keys: a relying
+// party that confuses the two issuers cannot rely on the signature to notice.
 var rsaKeys = struct {
 	sync.Mutex
 	byName map[string]*rsa.PrivateKey
@@ -112,7 +115,7 @@ func rsaKey(name string) *rsa.PrivateKey {
 	return key
 }
 
-// jwks answers with the public keys, not cacheable like the original's.
+// jwks returns the public keys. As in the original, they must not be cached.
 func (s *Server) jwks(r *http.Request) answer {
 	if r.Method != http.MethodGet {
 		return methodNotAllowed("GET, OPTIONS")
@@ -124,7 +127,7 @@ func (s *Server) jwks(r *http.Request) answer {
 	return jsonAnswer(http.StatusOK, set).with("Access-Control-Allow-Origin", "*")
 }
 
-// newOpaque returns a token of Authelia's shape: prefix, 43 characters, a dot, 43 characters.
+// newOpaque returns a token in Authelia's format: prefix, 43 characters, a dot, 43 characters.
 func newOpaque(prefix string) string {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails

@@ -1,10 +1,12 @@
+// Logout tokens, which Authelia does not send but other providers do.
+
 package authelia
 
 import "time"
 
-// LogoutToken returns a logout token for a client (OpenID Connect Back-Channel Logout 1.0 section 2.4), of now and with
-// the stand-in's keys; edit, which may be nil, changes its claims before it is signed. Authelia itself sends none: this
-// is what other providers send.
+// LogoutToken returns a logout token for a client (OpenID Connect Back-Channel Logout 1.0 section 2.4), issued now and
+// signed with the stand-in's keys. edit, which may be nil, changes its claims before it is signed. Authelia itself sends
+// no logout tokens; other providers do.
 func (s *Server) LogoutToken(clientID string, signature Signature, edit Edit) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,3 +1,5 @@
+// The discovery document.
+
 package authelia
 
 import (
@@ -8,13 +10,13 @@ import (
 	"strings"
 )
 
-// discovery is the document of Authelia 4.39.20 at https://auth.example.test. It is generic: whatever keys, clients
-// and methods there are, it lists all that the program knows, HS256 first.
+// discovery is the document of Authelia 4.39.20 at https://auth.example.test. It is generic: whatever is configured, it
+// lists all algorithms and methods that the program knows, HS256 first.
 //
 //go:embed discovery.json
 var discovery string
 
-// metadata answers the two well-known documents. HEAD is refused.
+// metadata serves the two well-known documents. HEAD is refused.
 func (s *Server) metadata(r *http.Request) answer {
 	switch r.Method {
 	case http.MethodOptions:

@@ -1,3 +1,5 @@
+// Faults and protocol violations that a test switches on.
+
 package authelia
 
 import (
@@ -6,8 +8,8 @@ import (
 	"net/url"
 )
 
-// Edit changes a JSON object before it is sent or signed. It runs under the stand-in's lock: it must not call its
-// methods.
+// Edit changes a JSON object before it is sent or signed. It runs under the stand-in's lock and must not call the
+// stand-in's methods.
 type Edit func(object map[string]any)
 
 func (e Edit) apply(object map[string]any) {
@@ -30,7 +32,7 @@ func Without(names ...string) Edit {
 	}
 }
 
-// Edits returns an [Edit] that does one after the other.
+// Edits returns an [Edit] that applies edits one after the other.
 func Edits(edits ...Edit) Edit {
 	return func(object map[string]any) {
 		for _, e := range edits {
@@ -39,26 +41,25 @@ func Edits(edits ...Edit) Edit {
 	}
 }
 
-// Misbehaviour is what the stand-in does against the specifications or against the original, on request. Its zero
-// value is proper behaviour.
+// Misbehaviour says where the stand-in deviates from the specifications or from the original. Its zero value is proper
+// behaviour.
 type Misbehaviour struct {
 	// Metadata edits the discovery document, for instance Set("issuer", "https://evil.example.test").
 	Metadata Edit
 	// AuthorizationResponse edits the parameters sent to the redirect URI, for instance iss. It runs under the
 	// stand-in's lock.
 	AuthorizationResponse func(url.Values)
-	// TokenResponse edits the token endpoint's success, for instance Without("id_token") or Set("token_type", "BEARER").
+	// TokenResponse edits the token endpoint's successful response, for instance Without("id_token") or Set("token_type", "BEARER").
 	TokenResponse Edit
 	// IDToken edits the claims before they are signed, for instance Without("sub") or Set("nonce", "another").
 	IDToken Edit
 	// Signature is how the ID token is signed.
 	Signature Signature
-	// TokenPadding makes access and refresh tokens longer by so many bytes. They work all the same.
+	// TokenPadding makes access and refresh tokens longer by so many bytes. They still work.
 	TokenPadding int
-	// Userinfo replaces the userinfo claims by what it returns, of whatever JSON type. It runs under the stand-in's
-	// lock.
+	// Userinfo replaces the userinfo claims with what it returns, of any JSON type. It runs under the stand-in's lock.
 	Userinfo func(claims map[string]any) any
-	// Faults replaces the answers of endpoints, by name.
+	// Faults replaces the responses of endpoints, by name.
 	Faults map[string]Fault
 }
 
@@ -74,23 +75,23 @@ func (m *Misbehaviour) Fail(endpoint string, f Fault) {
 	m.Faults = faults
 }
 
-// Fault is an answer that has nothing to do with the request.
+// Fault is a response that does not depend on the request.
 type Fault struct {
-	// Status of the answer. Default: 200.
+	// Status of the response. Default: 200.
 	Status int
-	// Header of the answer, for instance a Location or another Content-Type.
+	// Header of the response, for instance a Location or another Content-Type.
 	Header http.Header
-	// Body of the answer.
+	// Body of the response.
 	Body string
-	// Hang answers nothing until the client goes away or the stand-in behaves again.
+	// Hang sends no response until the client goes away or the stand-in behaves again.
 	Hang bool
-	// Reset breaks the connection instead of answering.
+	// Reset breaks the connection without a response.
 	Reset bool
 	// Times is how many requests fail before the endpoint recovers. Default: 0, all of them.
 	Times int
 }
 
-// Misbehave changes what the stand-in does from the next request on. Changes add up until [Server.Behave].
+// Misbehave changes the stand-in's misbehaviour from the next request on. Changes add up until [Server.Behave].
 func (s *Server) Misbehave(change func(*Misbehaviour)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,13 +107,14 @@ func (s *Server) Behave() {
 	s.letGo()
 }
 
-// Down breaks every connection that arrives, until [Server.Up].
+// Down breaks every connection, until [Server.Up].
 func (s *Server) Down() { s.fail(&Fault{Reset: true}) }
 
-// Unavailable answers every request with 503, as a proxy in front of a stopped Authelia does, until [Server.Up].
+// Unavailable responds to every request with 503 and an empty body, until [Server.Up]. A Caddy in front of a stopped
+// Authelia does the same with 502.
 func (s *Server) Unavailable() { s.fail(&Fault{Status: http.StatusServiceUnavailable}) }
 
-// Hang answers no request at all, until [Server.Up].
+// Hang responds to no request, until [Server.Up].
 func (s *Server) Hang() { s.fail(&Fault{Hang: true}) }
 
 // Up ends [Server.Down], [Server.Unavailable] and [Server.Hang].
@@ -131,7 +133,7 @@ func (s *Server) letGo() {
 	s.release = make(chan struct{})
 }
 
-// fault returns what befalls a request for the endpoint, nil if nothing does.
+// fault returns the fault for a request to the endpoint, or nil.
 func (s *Server) fault(endpoint string) *Fault {
 	if s.down != nil {
 		return s.down
@@ -157,11 +159,11 @@ func (f *Fault) write(w http.ResponseWriter, r *http.Request, release <-chan str
 		}
 	}
 	if f.Hang || f.Reset {
-		panic(http.ErrAbortHandler) // net/http closes the connection without an answer
+		panic(http.ErrAbortHandler) // net/http closes the connection without a response
 	}
 	maps.Copy(w.Header(), f.Header)
 	if f.Status != 0 {
 		w.WriteHeader(f.Status)
 	}
-	_, _ = w.Write([]byte(f.Body)) // a client that went away is none of our business
+	_, _ = w.Write([]byte(f.Body)) // the client may have gone away
 }

@@ -1,3 +1,5 @@
+// The portal's HTML pages.
+
 package authelia
 
 import (
@@ -14,17 +16,21 @@ var pageHTML string
 
 var pages = template.Must(template.New("page").Parse(pageHTML))
 
-// page is what the template shows.
+// page is the data of the template.
 type page struct {
 	Nonce string // of the style and the script
 	Kind  string // login, consent, authenticated, logout or message
 	Title string
 	Error string
+	// Action is the URL of the page's form. Without it the browser would keep the fragment that the redirects to the
+	// portal carry along. The original's page loses it too.
+	Action string
 
 	Username string
 	Client   string
 	Scopes   []string
-	Password bool // asks for it again
+	Password bool // the page asks for it again
+	Remember bool // the page offers to remember the consent
 	Message  string
 	Detail   string
 	Target   string
@@ -36,24 +42,24 @@ func (s *Server) page(status int, p page) answer {
 	if err := pages.Execute(&body, p); err != nil {
 		panic(fmt.Sprintf("authelia: rendering %s: %v", p.Kind, err))
 	}
-	// No form-action: browsers apply it to the redirects after a form, and those lead to the relying party.
+	// No form-action: browsers apply it to the redirects that follow a form, and those lead to the relying party.
 	policy := fmt.Sprintf("default-src 'none'; style-src 'nonce-%[1]s'; script-src 'nonce-%[1]s'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'", p.Nonce)
 	return newAnswer(status, "text/html; charset=utf-8", body.Bytes()).
 		with("Cache-Control", "no-store", "Content-Security-Policy", policy, "Referrer-Policy", "strict-origin-when-cross-origin")
 }
 
-func (s *Server) loginPage(status int, flow *consentFlow, username, problem string) answer {
-	p := page{Kind: "login", Title: "Sign in", Username: username, Error: problem}
+func (s *Server) loginPage(r *http.Request, status int, flow *consentFlow, username, problem string) answer {
+	p := page{Kind: "login", Title: "Sign in", Username: username, Error: problem, Action: r.URL.RequestURI()}
 	if flow != nil {
 		p.Client = flow.query.Get("client_id")
 	}
 	return s.page(status, p)
 }
 
-func (s *Server) consentPage(status int, a *authorization, sess *session, password bool, problem string) answer {
+func (s *Server) consentPage(r *http.Request, status int, a *authorization, sess *session, password bool, problem string) answer {
 	return s.page(status, page{
 		Kind: "consent", Title: "Consent", Username: sess.username, Client: a.client.ID,
-		Scopes: describe(a.scopes), Password: password, Error: problem,
+		Scopes: describe(a.scopes), Password: password, Remember: a.client.ConsentMode == consentPreConfigured, Error: problem, Action: r.URL.RequestURI(),
 	})
 }
 
@@ -69,7 +75,7 @@ func (s *Server) completionPage(status int, title, message, detail string) answe
 	return s.page(status, page{Kind: "message", Title: title, Message: message, Detail: detail})
 }
 
-// completion is where requests end that cannot be answered at the client.
+// completion is the page for requests whose response cannot go to the client.
 func (s *Server) completion(r *http.Request) answer {
 	query := r.URL.Query()
 	if query.Get("error") == "" {

@@ -1,3 +1,5 @@
+// The portal: the login form, the first-factor API and the logout.
+
 package authelia
 
 import (
@@ -8,10 +10,10 @@ import (
 	"strings"
 )
 
-// authenticationFailed is all that the portal says about a wrong password, an unknown or a disabled user.
+// authenticationFailed is the portal's one message for a wrong password, an unknown user and a disabled user.
 const authenticationFailed = "Authentication failed. Check your credentials."
 
-// portal is the login form. The original's needs JavaScript; this one is a plain form, for clients without a browser.
+// portal is the login form. The original needs JavaScript. This one is a plain form, for clients that are no browser.
 func (s *Server) portal(r *http.Request) answer {
 	query := r.URL.Query()
 	flow := s.flows[query.Get("flow_id")]
@@ -21,13 +23,13 @@ func (s *Server) portal(r *http.Request) answer {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		sess := s.sessionOf(r)
-		switch {
-		case sess == nil:
-			return s.loginPage(http.StatusOK, flow, "", "")
-		case flow != nil:
-			return redirect(http.StatusFound, s.resumeURL(flow))
+		if sess == nil {
+			return s.loginPage(r, http.StatusOK, flow, "", "")
 		}
-		return s.authenticatedPage(sess.username)
+		if flow != nil && s.clients[flow.query.Get("client_id")].TwoFactor {
+			return s.completionPage(http.StatusOK, "Register your first device", "This application needs a second factor.", "")
+		}
+		return s.authenticatedPage(sess.username) // even with a flow: only the tab with the password goes on
 	case http.MethodPost:
 	default:
 		return methodNotAllowed("GET, POST")
@@ -35,12 +37,13 @@ func (s *Server) portal(r *http.Request) answer {
 	name := r.PostFormValue("username")
 	u := s.authenticateUser(name, r.PostFormValue("password"))
 	if u == nil {
-		return s.loginPage(http.StatusUnauthorized, flow, name, authenticationFailed)
+		return s.loginPage(r, http.StatusUnauthorized, flow, name, authenticationFailed)
 	}
 	return redirect(http.StatusFound, s.afterLogin(flow, query.Get("rd"))).with("Set-Cookie", s.signIn(u))
 }
 
-// afterLogin is where a fresh session goes: back to the authorization request, to a safe target, or to the portal.
+// afterLogin returns where the browser goes after a sign-in: back to the authorization request, to a safe target, or to
+// the portal.
 func (s *Server) afterLogin(flow *consentFlow, target string) string {
 	switch {
 	case flow != nil:
@@ -72,7 +75,7 @@ func (s *Server) firstFactor(r *http.Request) answer {
 	return ok(map[string]any{"redirect": s.afterLogin(s.flows[body.FlowID], body.TargetURL)}).with("Set-Cookie", s.signIn(u))
 }
 
-// logoutPage is a page and nothing else: without JavaScript nobody is signed out.
+// logoutPage is a page and nothing else: without its script the user stays signed in.
 func (s *Server) logoutPage(r *http.Request) answer {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return methodNotAllowed("GET")
@@ -80,7 +83,7 @@ func (s *Server) logoutPage(r *http.Request) answer {
 	return s.signOutPage(r.URL.Query().Get("rd"))
 }
 
-// logoutAPI ends the session. It wants no CSRF token, ignores the content type and takes an empty body.
+// logoutAPI ends the session. It needs no CSRF token, ignores the content type and accepts an empty body.
 func (s *Server) logoutAPI(r *http.Request) answer {
 	if r.Method != http.MethodPost {
 		return methodNotAllowed("OPTIONS, POST")
@@ -94,14 +97,14 @@ func (s *Server) logoutAPI(r *http.Request) answer {
 	return ok(map[string]any{"safeTargetURL": s.safe(body.TargetURL)}).with("Set-Cookie", s.signOut(r))
 }
 
-// safe tells whether the portal redirects to target: https, and a host that is the cookie's domain or below it, case
-// included. Port, path and user info do not matter.
+// safe reports whether the portal redirects to target: https, and a host that is the cookie's domain or below it, in the
+// same case. Port, path and user info do not matter.
 func (s *Server) safe(target string) bool {
 	u, err := url.Parse(target)
 	if err != nil || u.Host == "" {
 		return false
 	}
-	// The demo's concession, unknown to the original: http on loopback is safe for a stand-in that is itself such.
+	// For the demo, unlike the original: http on loopback is safe for a stand-in that is itself on loopback.
 	if s.issuer.Scheme == "http" && u.Scheme == "http" && isLoopback(u.Hostname()) {
 		return true
 	}

@@ -1,3 +1,5 @@
+// The rate limit of the token endpoint.
+
 package authelia
 
 import (
@@ -5,8 +7,8 @@ import (
 	"time"
 )
 
-// buckets are the token endpoint's limits per client address. Only failed calls fill them; a full one refuses all
-// calls. The first was measured, the others are from the original's defaults.
+// buckets are the token endpoint's limits per client address. Only failed requests fill them, and a full one refuses all
+// requests. The first was measured, the others are the original's defaults.
 var buckets = []struct {
 	period time.Duration
 	calls  int
@@ -17,7 +19,7 @@ var buckets = []struct {
 	{time.Hour, 100},
 }
 
-// limited returns what Retry-After says, 0 if the address may call.
+// limited returns the Retry-After for the address, or 0 if it may send requests.
 func (s *Server) limited(ip string) time.Duration {
 	if !s.rateLimited {
 		return 0

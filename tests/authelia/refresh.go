@@ -1,3 +1,5 @@
+// The refresh token grant, with rotation and replay detection.
+
 package authelia
 
 import (
@@ -6,8 +8,8 @@ import (
 	"strings"
 )
 
-// rotate checks a refresh token and uses it up: it and its access token die at once, without grace. It looks neither at
-// the user nor at the policy. A second use kills the family, the winner's tokens included.
+// rotate checks a refresh token and uses it up: it and its access token die at once, without a grace period. It checks
+// neither the user nor the policy. A second use revokes the whole family, the newest tokens included.
 func (s *Server) rotate(c *Client, form url.Values) (*grant, []string, *oauthError) {
 	t := s.refresh[form.Get("refresh_token")]
 	switch {

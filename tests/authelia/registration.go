@@ -1,3 +1,5 @@
+// Registered clients and user accounts.
+
 package authelia
 
 import (
@@ -13,17 +15,18 @@ type Client struct {
 	ID string
 	// Secret is the client_secret in plain text.
 	Secret string
-	// RedirectURIs are compared character by character; only the port of an http loopback address may differ.
+	// RedirectURIs are compared character by character. Only the port of an http loopback address may differ.
 	RedirectURIs []string
 	// Scopes that the client may request. Default: openid, profile, email, groups.
 	Scopes []string
 	// GrantTypes that the client may use. Default: authorization_code.
 	GrantTypes []string
-	// AuthMethod is the one way to authenticate at the token endpoint: client_secret_basic, client_secret_post or
+	// AuthMethod is the only way to authenticate at the token endpoint: client_secret_basic, client_secret_post or
 	// none. Default: client_secret_basic.
 	AuthMethod string
-	// ConsentMode is auto (asks at every login) or implicit (asks for offline_access and prompt=consent only).
-	// Default: auto.
+	// ConsentMode is auto (asks at every login), implicit (never asks) or pre-configured (asks until the user has the
+	// portal remember the consent, per set of scopes). All of them ask for offline_access and prompt=consent. Default:
+	// auto.
 	ConsentMode string
 	// RequirePKCE refuses authorization requests without a code_challenge. Default: false.
 	RequirePKCE bool
@@ -31,12 +34,15 @@ type Client struct {
 	ClaimsPolicy []string
 	// Alg signs ID tokens: RS256, ES256 or PS256. Default: RS256.
 	Alg string
-	// UserinfoAlg signs userinfo answers: RS256, ES256, PS256. Default: empty, plain JSON.
+	// UserinfoAlg signs userinfo responses: RS256, ES256 or PS256. Default: empty, for plain JSON.
 	UserinfoAlg string
 	// ResponseModes allowed beside query and form_post. Default: none.
 	ResponseModes []string
-	// AllowedGroups is the authorization policy: with any named, only their members sign in. Default: everyone.
+	// AllowedGroups is the authorization policy: only members of these groups sign in. Default: all users do.
 	AllowedGroups []string
+	// TwoFactor is authorization_policy: two_factor. The stand-in's users have no device, so that the portal asks them to
+	// register one and the client never hears of the request. Default: false.
+	TwoFactor bool
 }
 
 // clone returns a copy with the defaults filled in.
@@ -70,7 +76,7 @@ func (c *Client) permits(groups []string) bool {
 	})
 }
 
-// redirects tells whether uri is registered.
+// redirects reports whether uri is registered.
 func (c *Client) redirects(uri string) bool {
 	return slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
 		return uri == registered || sameButPort(registered, uri)
@@ -91,24 +97,19 @@ func sameButPort(registered, uri string) bool {
 	return a.String() == b.String()
 }
 
-// asksConsent tells whether the user is asked, given what was requested.
-func (c *Client) asksConsent(scopes, prompts []string) bool {
-	return c.ConsentMode != "implicit" || slices.Contains(scopes, "offline_access") || slices.Contains(prompts, "consent")
-}
-
 // User is an account of the file backend.
 type User struct {
 	// Name is the login name, case-sensitive.
 	Name string
 	// Password in plain text.
 	Password string
-	// DisplayName is the claim name.
+	// DisplayName is the claim "name".
 	DisplayName string
-	// Email may be empty: the claim email is then absent, and email_verified true all the same.
+	// Email may be empty: the claim "email" is then absent, but email_verified is still true.
 	Email string
-	// Groups are the claim groups.
+	// Groups are the claim "groups".
 	Groups []string
-	// Profile has further string claims of the scope profile, such as given_name.
+	// Profile holds further string claims of the scope profile, such as given_name.
 	Profile map[string]string
 	// Disabled accounts cannot sign in, and their userinfo is empty.
 	Disabled bool
@@ -121,7 +122,7 @@ func (u *User) clone() *User {
 	return &d
 }
 
-// claims returns what userinfo says beyond sub and rat for the scopes.
+// claims returns the userinfo claims of the scopes, except sub and rat.
 func (u *User) claims(scopes []string, updatedAt int64) map[string]any {
 	claims := map[string]any{}
 	if slices.Contains(scopes, "profile") {
@@ -144,7 +145,7 @@ func (u *User) claims(scopes []string, updatedAt int64) map[string]any {
 	return claims
 }
 
-// active returns the account, or nil if it is disabled or gone.
+// active returns the account, or nil if it is disabled or deleted.
 func (s *Server) active(name string) *User {
 	u := s.users[name]
 	if u == nil || u.Disabled {
@@ -153,7 +154,7 @@ func (s *Server) active(name string) *User {
 	return u
 }
 
-// authenticateUser checks a password. A disabled user gets the same answer as a wrong password.
+// authenticateUser checks a password. A disabled user is refused like a wrong password.
 func (s *Server) authenticateUser(name, password string) *User {
 	u := s.active(name)
 	if u == nil || subtle.ConstantTimeCompare([]byte(u.Password), []byte(password)) != 1 {
@@ -162,7 +163,7 @@ func (s *Server) authenticateUser(name, password string) *User {
 	return u
 }
 
-// subject is the user's sub: random, the same for all clients, kept for as long as the database is.
+// subject returns the user's sub: random, the same for all clients, and kept as long as the database.
 func (s *Server) subject(name string) string {
 	if s.subjects[name] == "" {
 		s.subjects[name] = newUUID()

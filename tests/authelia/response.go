@@ -1,3 +1,5 @@
+// The authorization response in each response mode.
+
 package authelia
 
 import (
@@ -13,7 +15,7 @@ import (
 	"time"
 )
 
-// responseModes are those that the original knows; a client may use query, form_post and what it is registered for.
+// responseModes are the modes that the original knows. A client may use query, form_post and those it is registered for.
 var responseModes = []string{"form_post", "query", "fragment", "jwt", "form_post.jwt", "query.jwt", "fragment.jwt"}
 
 // formPostScript submits the form. Its hash is in the Content-Security-Policy.
@@ -23,13 +25,14 @@ var formPost = template.Must(template.New("form_post").Parse(`<!doctype html><ht
 	`<body><form method="post" action="{{.URI}}">{{range $name, $values := .Params}}{{range $values}}` +
 	`<input type="hidden" name="{{$name}}" value="{{.}}">{{end}}{{end}}</form><script>` + formPostScript + `</script></body></html>`))
 
-// deliverError answers at the redirect URI with an error.
+// deliverError sends an error to the redirect URI.
 func (s *Server) deliverError(a *authorization, e *oauthError) answer {
 	params := url.Values{"error": {e.code}, "error_description": {e.text()}}
 	return s.deliver(a, params)
 }
 
-// deliver answers at the redirect URI, in the mode requested. Every answer has iss (RFC 9207), inside the JWT if there is one.
+// deliver sends the response to the redirect URI, in the mode requested. Every response has iss (RFC 9207), inside the
+// JWT if there is one.
 func (s *Server) deliver(a *authorization, params url.Values) answer {
 	params.Set("iss", s.Issuer())
 	if a.query.Has("state") {
@@ -61,7 +64,7 @@ func (s *Server) deliver(a *authorization, params url.Values) answer {
 	return redirect(http.StatusSeeOther, target.String())
 }
 
-// secure returns the parameters as JARM has them.
+// secure returns the parameters as a JWT (JARM).
 func (s *Server) secure(c *Client, params url.Values) string {
 	now := s.now()
 	claims := map[string]any{"aud": []string{c.ID}, "exp": now.Add(5 * time.Minute).Unix(), "iat": now.Unix(), "jti": newUUID()}
@@ -71,8 +74,8 @@ func (s *Server) secure(c *Client, params url.Values) string {
 	return sign(s.keys.find("RS256"), claims)
 }
 
-// postForm is the form_post page. Under form_post.jwt the original forgets the script's hash, and the browser stays on a
-// blank page.
+// postForm returns the form_post page. In form_post.jwt the original leaves out the script's hash, and the browser stays
+// on a blank page.
 func postForm(uri string, params url.Values, secured bool) answer {
 	var page bytes.Buffer
 	if err := formPost.Execute(&page, map[string]any{"URI": uri, "Params": params}); err != nil {

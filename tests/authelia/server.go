@@ -1,3 +1,5 @@
+// The stand-in's options, its state and its dispatch to the endpoints.
+
 package authelia
 
 import (
@@ -12,10 +14,10 @@ import (
 	"time"
 )
 
-// Options says what a stand-in is. Only Issuer is required.
+// Options configures a stand-in. Only Issuer is required.
 type Options struct {
-	// Issuer is the public scheme and host, with neither a path nor a trailing slash: https, or http on a loopback
-	// name for a demo. Requests for another scheme or host are refused.
+	// Issuer is the public scheme and host, without a path or trailing slash: https, or http on a loopback name for a
+	// demo. Requests for another scheme or host are refused.
 	Issuer string
 	// Clients are the registered OAuth 2.0 clients.
 	Clients []Client
@@ -23,28 +25,29 @@ type Options struct {
 	Users []User
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
-	// CookieDomain is the Domain of the session cookie, and what /logout?rd= holds to be safe. Default: a cookie for
-	// the issuer's host only.
+	// CookieDomain is the Domain of the session cookie and the domain in which /logout?rd= is safe. Default: a cookie
+	// for the issuer's host only.
 	CookieDomain string
 	// NoRateLimit switches off the rate limit of the token endpoint, which is on by default as in the original.
 	NoRateLimit bool
-	// RefreshInterval is how long a portal session trusts what it knows of its user. Negative: never. Default: 5m.
+	// RefreshInterval is how long a portal session relies on what it read of its user. Negative: it reads the user at
+	// every request. Default: 5m.
 	RefreshInterval time.Duration
-	// Lifespans are how long codes, tokens and the consent step live. Default per field: the original's.
+	// Lifespans are the lifespans of codes, tokens and the consent step. Default per field: the original's.
 	Lifespans Lifespans
 }
 
-// Lifespans says how long things live. A zero field is the original's default.
+// Lifespans holds lifespans. A zero field is the original's default.
 type Lifespans struct {
 	Code         time.Duration // Default: 60s.
 	AccessToken  time.Duration // Default: 1h.
 	IDToken      time.Duration // Default: 1h.
-	RefreshToken time.Duration // From the last rotation. Default: 90m.
-	Consent      time.Duration // From the authorization request. Default: 10m.
+	RefreshToken time.Duration // Counted from the last rotation. Default: 90m.
+	Consent      time.Duration // Counted from the authorization request. Default: 10m.
 	Session      time.Duration // The portal's session. Default: 1h.
 }
 
-// Server is the stand-in. It is an [http.Handler]; all its methods may be called while it serves.
+// Server is the stand-in. It is an [http.Handler], and all its methods may be called while it serves.
 type Server struct {
 	issuer       *url.URL
 	cookieDomain string
@@ -61,6 +64,7 @@ type Server struct {
 	sequence     int // orders authentications and authorization requests within one tick of the clock
 	sessions     map[string]*session
 	flows        map[string]*consentFlow
+	consents     map[string]bool // remembered, by consentKey
 	codes        map[string]*code
 	access       map[string]*accessToken
 	refresh      map[string]*refreshToken
@@ -72,7 +76,7 @@ type Server struct {
 	calls        map[string]int
 }
 
-// New returns a stand-in that answers as the OpenID Provider at o.Issuer. It panics on options that make no sense.
+// New returns a stand-in that acts as the OpenID Provider at o.Issuer. It panics on an invalid issuer.
 func New(o Options) *Server {
 	issuer, err := url.Parse(o.Issuer)
 	if err != nil || issuer.Host == "" || issuer.Scheme+"://"+issuer.Host != o.Issuer {
@@ -112,7 +116,7 @@ func New(o Options) *Server {
 	return s
 }
 
-// ServeHTTP answers as Authelia would.
+// ServeHTTP responds as Authelia would.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
@@ -134,7 +138,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.answer(name, r).write(w)
 }
 
-// answer decides, under the lock, what the request gets.
+// answer decides the response to a request, under the lock.
 func (s *Server) answer(name string, r *http.Request) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,7 +185,7 @@ func (s *Server) answer(name string, r *http.Request) answer {
 // now is the stand-in's time, in UTC.
 func (s *Server) now() time.Time { return s.clock().UTC() }
 
-// isLoopback tells whether host is a name or address of this machine.
+// isLoopback reports whether host is a loopback name or address.
 func isLoopback(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true

@@ -1,3 +1,5 @@
+// The portal's session and its cookie.
+
 package authelia
 
 import (
@@ -12,9 +14,9 @@ const cookieName = "authelia_session"
 // session is a signed-in browser at the portal.
 type session struct {
 	username string
-	groups   []string // as of refreshed
-	// authenticated is when the password was last given; sequence orders that against authorization requests within
-	// one tick of the clock.
+	groups   []string // as read at refreshed
+	// authenticated is when the user last entered the password. sequence orders that against authorization requests
+	// within one tick of the clock.
 	authenticated time.Time
 	sequence      int
 	refreshed     time.Time
@@ -36,8 +38,8 @@ func (s *Server) signIn(u *User) string {
 	return s.cookie(id, int(s.lifespans.Session.Seconds()), s.cookieDomain)
 }
 
-// signOut ends the request's session. The dead cookie stays in the browser when it had a Domain: the original's expiring
-// Set-Cookie has none.
+// signOut ends the request's session. A cookie with a Domain stays in the browser, because the original's expiring
+// Set-Cookie has no Domain.
 func (s *Server) signOut(r *http.Request) string {
 	if cookie, err := r.Cookie(cookieName); err == nil {
 		delete(s.sessions, cookie.Value)
@@ -46,14 +48,14 @@ func (s *Server) signOut(r *http.Request) string {
 }
 
 func (s *Server) cookie(value string, maxAge int, domain string) string {
-	return (&http.Cookie{ //nolint:gosec // Secure but for the demo on http loopback
+	return (&http.Cookie{ //nolint:gosec // Secure, except for the demo on http loopback
 		Name: cookieName, Value: value, Path: "/", Domain: domain, MaxAge: maxAge,
 		HttpOnly: true, Secure: s.issuer.Scheme == "https", SameSite: http.SameSiteLaxMode,
 	}).String()
 }
 
-// sessionOf returns the request's session, nil if there is none. What it knows of its user is looked up again once per
-// refresh interval: until then a removed group still counts, and a disabled user is still signed in.
+// sessionOf returns the request's session, or nil. A session reads its user again once per refresh interval: until then
+// a removed group still counts, and a disabled user is still signed in.
 func (s *Server) sessionOf(r *http.Request) *session {
 	cookie, err := r.Cookie(cookieName)
 	if err != nil {

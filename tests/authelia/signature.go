@@ -1,3 +1,5 @@
+// How ID tokens are signed, properly or as an attacker would.
+
 package authelia
 
 import (
@@ -14,7 +16,7 @@ import (
 // Signature is how an ID token is signed.
 type Signature int
 
-// The ways to sign. All but the first are attacks or accidents.
+// The ways to sign. All except the first are attacks or accidents.
 const (
 	SignedProperly         Signature = iota
 	SignedByForeignKey               // the announced kid and algorithm, another key
@@ -28,7 +30,7 @@ const (
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// sign returns claims as a compact JWS of the key.
+// sign returns claims as a compact JWS, signed with the key.
 func sign(key jose.JSONWebKey, claims map[string]any) string {
 	options := (&jose.SignerOptions{}).WithType("JWT")
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: key}, options)
@@ -46,7 +48,7 @@ func sign(key jose.JSONWebKey, claims map[string]any) string {
 	return token
 }
 
-// signIDToken signs as asked by the misbehaviour, if any.
+// signIDToken signs as the misbehaviour says.
 func (s *Server) signIDToken(c *Client, claims map[string]any) string {
 	return s.signAs(s.misbehaviour.Signature, c, claims)
 }
@@ -84,7 +86,7 @@ func (s *Server) signAs(signature Signature, c *Client, claims map[string]any) s
 	return sign(key, claims)
 }
 
-// handmade assembles a JWS that no honest library would make.
+// handmade assembles a JWS that a library would refuse to make.
 func handmade(header, claims map[string]any, signature func(input []byte) []byte) string {
 	input := encode(mustJSON(header)) + "." + encode(mustJSON(claims))
 	return input + "." + encode(signature([]byte(input)))

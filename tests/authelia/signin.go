@@ -1,3 +1,5 @@
+// A client without a browser that walks a user through the portal.
+
 package authelia
 
 import (
@@ -13,21 +15,21 @@ import (
 
 // Errors of [Server.SignIn] that a test may want to tell apart.
 var (
-	// ErrCredentials says that the portal did not take the password.
+	// ErrCredentials means that the portal refused the password.
 	ErrCredentials = errors.New("the portal refused the credentials")
-	// ErrNoCallback says that the portal kept the browser: the client never hears of the request's outcome.
+	// ErrNoCallback means that the portal kept the browser: the client never hears of the request's outcome.
 	ErrNoCallback = errors.New("the portal did not go back to the client")
 )
 
-// SignIn walks the portal as a person without JavaScript does: from authorizeURL, which may also be a page that
-// redirects there, through login form and consent, and returns the URL of the authorization response without
-// calling it. The client must reach the stand-in under its issuer. A client without a cookie jar gets one for this
-// walk; redirects are not followed by it.
+// SignIn signs a user in as a browser without JavaScript would: from authorizeURL, or a page that redirects there,
+// through the login form and consent. It returns the URL of the authorization response without requesting it. The client
+// must reach the stand-in at its issuer. SignIn ignores the client's redirect policy, and gives a client without a
+// cookie jar one of its own. Where the portal offers to remember the consent, SignIn accepts.
 func (s *Server) SignIn(client *http.Client, authorizeURL, user, password string) (callbackURL string, err error) {
 	return s.walk(client, authorizeURL, user, password, "accept")
 }
 
-// Refuse is [Server.SignIn] by someone who denies the consent.
+// Refuse is [Server.SignIn] by a user who denies consent.
 func (s *Server) Refuse(client *http.Client, authorizeURL, user, password string) (callbackURL string, err error) {
 	return s.walk(client, authorizeURL, user, password, "deny")
 }
@@ -56,21 +58,21 @@ func (s *Server) walk(client *http.Client, authorizeURL, user, password, decisio
 		case here.Path == "/" && form == nil:
 			form = url.Values{"username": {user}, "password": {password}}
 		case here.Path == "/consent/openid/decision" && form == nil:
-			form = url.Values{"decision": {decision}, "password": {password}}
+			form = url.Values{"decision": {decision}, "password": {password}, "remember": {"true"}}
 		default:
-			return "", fmt.Errorf("%w: it stays at %s", ErrNoCallback, here)
+			return "", fmt.Errorf("%w: the browser stays at %s", ErrNoCallback, here)
 		}
 	}
 	return "", fmt.Errorf("%w: too many steps, last %s", ErrNoCallback, at)
 }
 
-// next is where a step leads.
+// next is the target of a redirect.
 type next struct {
 	*url.URL
-	callback bool // an authorization response: the portal's own redirects are 302
+	callback bool // it is an authorization response: the portal's own redirects are 302
 }
 
-// step does one request and returns where it was and where it leads, nil for a page.
+// step sends one request. It returns the request's URL and the redirect's target, or nil for a page.
 func (s *Server) step(c *http.Client, at string, form url.Values) (*url.URL, *next, error) {
 	method, body := http.MethodGet, io.Reader(http.NoBody)
 	if form != nil {

@@ -1,3 +1,5 @@
+// The token endpoint and the tokens that it issues.
+
 package authelia
 
 import (
@@ -9,7 +11,7 @@ import (
 	"time"
 )
 
-// grant is what a user allowed a client, and with it the family of tokens that came of it.
+// grant is what a user granted to a client, and the family of tokens that was issued for it.
 type grant struct {
 	clientID, username, subject string
 	scopes                      []string
@@ -31,7 +33,7 @@ type refreshToken struct {
 	grant           *grant
 	issued, expires time.Time
 	used            bool
-	access          *accessToken // dies when this one is used
+	access          *accessToken // revoked when this token is used
 }
 
 // token is the token endpoint.
@@ -86,7 +88,7 @@ func (s *Server) exchange(r *http.Request) answer {
 	return jsonAnswer(http.StatusOK, s.issue(client, g, scopes)).with("Pragma", "no-cache")
 }
 
-// issue makes the tokens of a grant.
+// issue issues the tokens of a grant.
 func (s *Server) issue(c *Client, g *grant, scopes []string) map[string]any {
 	now, padding := s.now(), strings.Repeat("x", s.misbehaviour.TokenPadding)
 	access := newOpaque("authelia_at_") + padding
@@ -111,12 +113,12 @@ func (s *Server) issue(c *Client, g *grant, scopes []string) map[string]any {
 	return response
 }
 
-// idToken says who signed in and little else: the user's claims are in it only if the client has a claims policy.
+// idToken returns the ID token. It identifies the user by sub; further claims are in it only with a claims policy.
 func (s *Server) idToken(c *Client, g *grant, access string) string {
 	now := s.now()
 	claims := map[string]any{}
 	maps.Copy(claims, g.claims)
-	hash := sha256.Sum256([]byte(access)) // OIDC Core 3.1.3.6; all keys here are of 256 bits
+	hash := sha256.Sum256([]byte(access)) // OIDC Core 3.1.3.6; all algorithms here use SHA-256
 	claims["amr"] = []string{"pwd", "kba"}
 	claims["at_hash"] = encode(hash[:16])
 	claims["aud"] = []string{c.ID}

@@ -1,3 +1,5 @@
+// Tests of the token endpoint: tokens, codes, PKCE and the rate limit.
+
 package authelia_test
 
 import (
@@ -15,82 +17,82 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-func TestTokenResponse(t *testing.T) {
-	p := newParty(t)
-	answer := p.token("romm", redemption(p.code(query("romm"), "alice")))
-	p.status("token", answer, http.StatusOK)
+func TestTokenResponseMembers(t *testing.T) {
+	h := newHarness(t)
+	answer := h.token("romm", redemption(h.code(query("romm"), "alice")))
+	h.status("token", answer, http.StatusOK)
 	if got := answer.Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control is %q", got)
+		t.Errorf("Cache-Control is %q, want no-store", got)
 	}
 	got := answer.json(t)
 	has(t, got, map[string]string{
 		"expires_in": "3599", "token_type": `"bearer"`, "scope": `"openid profile email"`, "refresh_token": "absent",
 	})
 	if access := text(got["access_token"]); len(access) != 99 || !strings.HasPrefix(access, "authelia_at_") {
-		t.Errorf("access token %q", access)
+		t.Errorf("access token is %q, want authelia_at_ and 99 characters in all", access)
 	}
-	full := p.full()
+	full := h.full()
 	if refresh := text(full["refresh_token"]); len(refresh) != 99 || !strings.HasPrefix(refresh, "authelia_rt_") {
-		t.Errorf("refresh token %q", refresh)
+		t.Errorf("refresh token is %q, want authelia_rt_ and 99 characters in all", refresh)
 	}
-	if bare := p.tokens(query("romm", "scope", "profile"), "alice"); bare["id_token"] != nil {
-		t.Error("an ID token without the scope openid")
+	if bare := h.tokens(query("romm", "scope", "profile"), "alice"); bare["id_token"] != nil {
+		t.Error("the response has an ID token, want none without the scope openid")
 	}
 }
 
-func TestIDToken(t *testing.T) {
-	p := newParty(t)
-	tokens := p.tokens(query("romm"), "alice")
+func TestIDTokenClaims(t *testing.T) {
+	h := newHarness(t)
+	tokens := h.tokens(query("romm"), "alice")
 	header, claims := payload(t, tokens["id_token"])
 	has(t, header, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`, "typ": `"JWT"`})
-	now := p.Now().Unix()
+	now := h.Now().Unix()
 	hash := sha256.Sum256([]byte(text(tokens["access_token"])))
 	has(t, claims, map[string]string{
 		"amr": `["pwd","kba"]`, "aud": `["romm"]`, "azp": `"romm"`, "iss": `"` + issuer + `"`, "nonce": `"n-0S6"`,
-		"sub": `"` + p.op.Subject("alice") + `"`, "iat": fmt.Sprint(now), "exp": fmt.Sprint(now + 3600), "auth_time": fmt.Sprint(now),
+		"sub": `"` + h.op.Subject("alice") + `"`, "iat": fmt.Sprint(now), "exp": fmt.Sprint(now + 3600), "auth_time": fmt.Sprint(now),
 		"at_hash": `"` + base64.RawURLEncoding.EncodeToString(hash[:16]) + `"`,
-		// Only in userinfo:
+		// In userinfo only:
 		"email": "absent", "email_verified": "absent", "name": "absent", "preferred_username": "absent", "groups": "absent",
 		"acr": "absent", "sid": "absent", "nbf": "absent",
 	})
 	if len(text(claims["jti"])) != 36 || len(claims) != 11 {
-		t.Errorf("claims %v", claims)
+		t.Errorf("claims are %v, want 11 with a UUID as jti", claims)
 	}
-	_, claims = payload(t, p.tokens(query("romm", "nonce", "", "acr_values", "x"), "alice")["id_token"])
+	_, claims = payload(t, h.tokens(query("romm", "nonce", "", "acr_values", "x"), "alice")["id_token"])
 	has(t, claims, map[string]string{"nonce": "absent", "acr": `"0"`})
-	_, claims = payload(t, p.full()["id_token"])
+	_, claims = payload(t, h.full()["id_token"])
 	has(t, claims, map[string]string{
 		"email": `"alice@example.test"`, "email_verified": "true", "name": `"Alice Example"`, "preferred_username": `"alice"`,
 		"groups": `["romm-admins","romm-users"]`, "updated_at": "absent",
 	})
-	_, claims = payload(t, p.tokens(query("full"), "alice")["id_token"])
+	_, claims = payload(t, h.tokens(query("full"), "alice")["id_token"])
 	has(t, claims, map[string]string{"groups": "absent"})
 }
 
 func TestIDTokenSignature(t *testing.T) {
 	for client, alg := range map[string]jose.SignatureAlgorithm{"romm": jose.RS256, "es": jose.ES256, "ps": jose.PS256} {
 		t.Run(string(alg), func(t *testing.T) {
-			p := newParty(t)
-			if err := verify(p, p.tokens(query(client), "alice")["id_token"], alg); err != nil {
-				t.Error(err)
+			h := newHarness(t)
+			if err := verify(h, h.tokens(query(client), "alice")["id_token"], alg); err != nil {
+				t.Errorf("verifying the ID token: error is %v, want nil", err)
 			}
 		})
 	}
 }
 
 // verify checks a JWS against the JWKS.
-func verify(p *party, token any, alg jose.SignatureAlgorithm) error {
-	p.Helper()
+func verify(h *harness, token any, alg jose.SignatureAlgorithm) error {
+	h.Helper()
 	jws, err := jose.ParseSignedCompact(text(token), []jose.SignatureAlgorithm{alg})
 	if err != nil {
 		return err
 	}
-	for _, raw := range keysOf(p.T, p.get("/jwks.json")) {
+	for _, raw := range keysOf(h.T, h.get("/jwks.json")) {
 		if raw["kid"] != jws.Signatures[0].Header.KeyID {
 			continue
 		}
 		var key jose.JSONWebKey
-		if err := key.UnmarshalJSON([]byte(jsonText(p.T, raw))); err != nil {
+		if err := key.UnmarshalJSON([]byte(jsonText(h.T, raw))); err != nil {
 			return err
 		}
 		_, err := jws.Verify(key)
@@ -99,7 +101,7 @@ func verify(p *party, token any, alg jose.SignatureAlgorithm) error {
 	return fmt.Errorf("no key %q", jws.Signatures[0].Header.KeyID)
 }
 
-func TestCode(t *testing.T) {
+func TestCodeRedemption(t *testing.T) {
 	const generic = "The provided authorization grant (e.g., authorization code, resource owner credentials) or refresh token is invalid, expired, revoked"
 	without := func(form url.Values, name string) url.Values { form.Del(name); return form }
 	with := func(form url.Values, name, value string) url.Values { form.Set(name, value); return form }
@@ -111,29 +113,29 @@ func TestCode(t *testing.T) {
 		status int
 		code   string
 		text   string
-		usable bool // afterwards
+		usable bool // by a good request afterwards
 	}{
-		{name: "good", status: 200},
-		{name: "55 s old", age: 55 * time.Second, status: 200},
-		{name: "62 s old", age: 62 * time.Second, status: 400, code: "invalid_grant", text: generic},
-		{name: "garbage", form: func(f url.Values) url.Values { return with(f, "code", "authelia_ac_x.y") }, status: 400, code: "invalid_grant", text: generic, usable: true},
-		{name: "empty", form: func(f url.Values) url.Values { return without(f, "code") }, status: 400, code: "invalid_grant", usable: true},
-		{name: "another client's", client: "odd-secretless", status: 400, code: "invalid_grant", usable: true},
-		{name: "other redirect URI", form: func(f url.Values) url.Values { return with(f, "redirect_uri", callback+"/") }, status: 400, code: "invalid_grant", usable: true},
-		{name: "redirect URI omitted", form: func(f url.Values) url.Values { return without(f, "redirect_uri") }, status: 200},
-		{name: "no verifier", form: func(f url.Values) url.Values { return without(f, "code_verifier") }, status: 400, code: "invalid_grant"},
-		{name: "wrong verifier", form: func(f url.Values) url.Values { return with(f, "code_verifier", strings.Repeat("x", 43)) }, status: 400, code: "invalid_grant"},
-		{name: "short verifier", form: func(f url.Values) url.Values { return with(f, "code_verifier", "short") }, status: 400, code: "invalid_grant"},
-		{name: "unknown grant", form: func(f url.Values) url.Values { return with(f, "grant_type", "password") }, status: 400, code: "invalid_request", usable: true},
-		{name: "grant not allowed", form: func(f url.Values) url.Values { return with(f, "grant_type", "client_credentials") }, status: 400, code: "unauthorized_client", usable: true},
+		{name: "good request", status: 200},
+		{name: "code after 55 seconds", age: 55 * time.Second, status: 200},
+		{name: "code after 62 seconds", age: 62 * time.Second, status: 400, code: "invalid_grant", text: generic},
+		{name: "code unknown", form: func(f url.Values) url.Values { return with(f, "code", "authelia_ac_x.y") }, status: 400, code: "invalid_grant", text: generic, usable: true},
+		{name: "code missing", form: func(f url.Values) url.Values { return without(f, "code") }, status: 400, code: "invalid_grant", usable: true},
+		{name: "code of another client", client: "odd-secretless", status: 400, code: "invalid_grant", usable: true},
+		{name: "redirect_uri of another request", form: func(f url.Values) url.Values { return with(f, "redirect_uri", callback+"/") }, status: 400, code: "invalid_grant", usable: true},
+		{name: "redirect_uri omitted", form: func(f url.Values) url.Values { return without(f, "redirect_uri") }, status: 200},
+		{name: "code_verifier missing", form: func(f url.Values) url.Values { return without(f, "code_verifier") }, status: 400, code: "invalid_grant"},
+		{name: "code_verifier wrong", form: func(f url.Values) url.Values { return with(f, "code_verifier", strings.Repeat("x", 43)) }, status: 400, code: "invalid_grant"},
+		{name: "code_verifier of 5 characters", form: func(f url.Values) url.Values { return with(f, "code_verifier", "short") }, status: 400, code: "invalid_grant"},
+		{name: "grant_type unknown", form: func(f url.Values) url.Values { return with(f, "grant_type", "password") }, status: 400, code: "invalid_request", usable: true},
+		{name: "grant_type not allowed for the client", form: func(f url.Values) url.Values { return with(f, "grant_type", "client_credentials") }, status: 400, code: "unauthorized_client", usable: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t, func(o *authelia.Options) {
+			h := newHarness(t, func(o *authelia.Options) {
 				o.Clients = append(o.Clients, authelia.Client{ID: "odd-secretless", Secret: secret, RedirectURIs: []string{callback}})
 			})
-			code := p.code(query("romm"), "alice")
-			p.Advance(test.age)
+			code := h.code(query("romm"), "alice")
+			h.Advance(test.age)
 			form, client := redemption(code), "romm"
 			if test.form != nil {
 				form = test.form(form)
@@ -141,138 +143,138 @@ func TestCode(t *testing.T) {
 			if test.client != "" {
 				client = test.client
 			}
-			answer := p.token(client, form)
-			p.status("token", answer, test.status)
+			answer := h.token(client, form)
+			h.status("token request", answer, test.status)
 			if answer.Header.Get("WWW-Authenticate") != "" || answer.Header.Get("Cache-Control") != "no-store" {
-				t.Errorf("header %v", answer.Header)
+				t.Errorf("header is %v, want Cache-Control no-store and no WWW-Authenticate", answer.Header)
 			}
 			if test.status == http.StatusOK {
 				return
 			}
 			object := answer.json(t)
 			if object["error"] != test.code || !strings.HasPrefix(text(object["error_description"]), test.text) {
-				t.Errorf("error %v", object)
+				t.Errorf("body is %v, want error %s and a description that begins with %q", object, test.code, test.text)
 			}
 			want := http.StatusBadRequest
 			if test.usable {
 				want = http.StatusOK
 			}
-			p.status("afterwards", p.token("romm", redemption(code)), want)
+			h.status("good request afterwards", h.token("romm", redemption(code)), want)
 		})
 	}
 }
 
 func TestWrongVerifierBurnsTheCode(t *testing.T) {
-	p := newParty(t)
-	code := p.code(query("romm"), "alice")
+	h := newHarness(t)
+	code := h.code(query("romm"), "alice")
 	form := redemption(code)
 	form.Del("code_verifier")
-	p.token("romm", form)
-	got := text(p.token("romm", redemption(code)).json(t)["error_description"])
+	h.token("romm", form)
+	got := text(h.token("romm", redemption(code)).json(t)["error_description"])
 	if !strings.HasSuffix(got, "Unable to find initial PKCE data tied to this request.") {
-		t.Errorf("description %q", got)
+		t.Errorf("error_description is %q, want that the PKCE data is gone", got)
 	}
 }
 
-// RFC 7636 4.1: a verifier has at least 43 characters, even if the challenge was made of a shorter one.
-func TestShortVerifier(t *testing.T) {
-	p := newParty(t)
+// A verifier has at least 43 characters (RFC 7636 4.1), even if the challenge was made from a shorter one.
+func TestShortVerifierIsRefused(t *testing.T) {
+	h := newHarness(t)
 	hash := sha256.Sum256([]byte("short"))
-	form := redemption(p.code(query("romm", "code_challenge", base64.RawURLEncoding.EncodeToString(hash[:])), "alice"))
+	form := redemption(h.code(query("romm", "code_challenge", base64.RawURLEncoding.EncodeToString(hash[:])), "alice"))
 	form.Set("code_verifier", "short")
-	p.status("token", p.token("romm", form), http.StatusBadRequest)
+	h.status("token", h.token("romm", form), http.StatusBadRequest)
 }
 
-func TestVerifierWithoutChallenge(t *testing.T) {
-	p := newParty(t)
-	code := p.code(query("romm", "code_challenge", "", "code_challenge_method", ""), "alice")
-	answer := p.token("romm", redemption(code))
-	p.status("token", answer, http.StatusBadRequest)
+func TestVerifierWithoutChallengeIsRefused(t *testing.T) {
+	h := newHarness(t)
+	code := h.code(query("romm", "code_challenge", "", "code_challenge_method", ""), "alice")
+	answer := h.token("romm", redemption(code))
+	h.status("token", answer, http.StatusBadRequest)
 	has(t, answer.json(t), map[string]string{"error": `"invalid_grant"`})
 }
 
-// A code that is used twice may have been stolen: what the first use gave is revoked (RFC 6749 4.1.2).
+// A code that is used twice may have been stolen: the tokens of the first use are revoked (RFC 6749 4.1.2).
 func TestCodeReplayRevokesTokens(t *testing.T) {
-	p := newParty(t)
-	code := p.code(query("full", "scope", "openid offline_access"), "alice")
-	tokens := p.token("full", redemption(code)).json(t)
-	p.status("before", p.userinfo(tokens["access_token"]), http.StatusOK)
-	again := p.token("full", redemption(code))
-	p.status("replay", again, http.StatusBadRequest)
+	h := newHarness(t)
+	code := h.code(query("full", "scope", "openid offline_access"), "alice")
+	tokens := h.token("full", redemption(code)).json(t)
+	h.status("access token before the replay", h.userinfo(tokens["access_token"]), http.StatusOK)
+	again := h.token("full", redemption(code))
+	h.status("code used twice", again, http.StatusBadRequest)
 	object := again.json(t)
 	if object["error"] != "invalid_grant" || !strings.HasSuffix(text(object["error_description"]), "The authorization code has already been used.") {
-		t.Errorf("error %v", object)
+		t.Errorf("body is %v, want invalid_grant: the code has been used", object)
 	}
-	p.status("access token", p.userinfo(tokens["access_token"]), http.StatusUnauthorized)
-	p.status("refresh token", p.renew("full", tokens["refresh_token"]), http.StatusBadRequest)
+	h.status("access token after the replay", h.userinfo(tokens["access_token"]), http.StatusUnauthorized)
+	h.status("refresh token after the replay", h.renew("full", tokens["refresh_token"]), http.StatusBadRequest)
 }
 
-func TestTokenEndpointRequests(t *testing.T) {
-	p := newParty(t)
-	get := p.get("/api/oidc/token")
-	p.status("GET", get, http.StatusMethodNotAllowed)
+func TestTokenEndpointTakesFormPostsOnly(t *testing.T) {
+	h := newHarness(t)
+	get := h.get("/api/oidc/token")
+	h.status("GET", get, http.StatusMethodNotAllowed)
 	if !strings.HasPrefix(get.Header.Get("Content-Type"), "text/plain") {
-		t.Errorf("GET: %v", get.Header)
+		t.Errorf("GET: header is %v, want Content-Type text/plain", get.Header)
 	}
-	body := p.send(http.MethodPost, "/api/oidc/token", `{"grant_type":"authorization_code"}`,
+	body := h.send(http.MethodPost, "/api/oidc/token", `{"grant_type":"authorization_code"}`,
 		"Content-Type", "application/json", "Authorization", basic("romm", secret))
-	p.status("JSON", body, http.StatusBadRequest)
+	h.status("JSON body", body, http.StatusBadRequest)
 	has(t, body.json(t), map[string]string{"error": `"invalid_request"`})
 }
 
-func TestRateLimit(t *testing.T) {
-	p := newParty(t)
-	tokens := p.full()
-	code := p.code(query("romm"), "alice")
+func TestRateLimitCountsFailuresPerAddress(t *testing.T) {
+	h := newHarness(t)
+	tokens := h.full()
+	code := h.code(query("romm"), "alice")
 	bad := url.Values{"grant_type": {"authorization_code"}, "code": {"x"}}
-	p.status("a good call does not count", p.renew("full", tokens["refresh_token"]), http.StatusOK)
+	h.status("good request before the failures", h.renew("full", tokens["refresh_token"]), http.StatusOK)
 	for i := range 30 {
 		client, want := "romm", http.StatusBadRequest
 		if i%2 == 0 {
-			client, want = "nobody", http.StatusUnauthorized
+			client, want = "unknown", http.StatusUnauthorized
 		}
-		p.status("failure", p.token(client, bad), want)
+		h.status("failure", h.token(client, bad), want)
 	}
-	answer := p.token("romm", redemption(code))
-	p.status("a good call", answer, http.StatusTooManyRequests)
+	answer := h.token("romm", redemption(code))
+	h.status("good request after 30 failures", answer, http.StatusTooManyRequests)
 	has(t, answer.json(t), map[string]string{
 		"error":             `"temporarily_unavailable"`,
 		"error_description": `"Too many requests. The endpoint is temporarily unavailable. Try again later."`,
 	})
 	if got := answer.Header.Get("Retry-After"); got != "60" {
-		t.Errorf("Retry-After is %q", got)
+		t.Errorf("Retry-After is %q, want 60", got)
 	}
-	p.status("other endpoints", p.call("/api/oidc/introspection", "romm", url.Values{"token": {"x"}}), http.StatusOK)
-	p.status("another client address", p.token("romm", bad, "X-Forwarded-For", "198.51.100.7, 192.0.2.1"), http.StatusBadRequest)
-	p.status("the same behind a proxy", p.token("romm", bad, "X-Forwarded-For", "192.0.2.1, 10.0.0.1"), http.StatusTooManyRequests)
-	p.Advance(59 * time.Second)
-	p.status("59 s later", p.token("romm", redemption(code)), http.StatusTooManyRequests)
-	p.Advance(time.Second)
-	p.status("60 s later", p.token("romm", redemption(p.code(query("romm"), "alice"))), http.StatusOK)
+	h.status("another endpoint after 30 failures", h.call("/api/oidc/introspection", "romm", url.Values{"token": {"x"}}), http.StatusOK)
+	h.status("request from another address", h.token("romm", bad, "X-Forwarded-For", "198.51.100.7, 192.0.2.1"), http.StatusBadRequest)
+	h.status("request from the same address behind a proxy", h.token("romm", bad, "X-Forwarded-For", "192.0.2.1, 10.0.0.1"), http.StatusTooManyRequests)
+	h.Advance(59 * time.Second)
+	h.status("request after 59 seconds", h.token("romm", redemption(code)), http.StatusTooManyRequests)
+	h.Advance(time.Second)
+	h.status("request after 60 seconds", h.token("romm", redemption(h.code(query("romm"), "alice"))), http.StatusOK)
 }
 
 func TestRateLimitBuckets(t *testing.T) {
-	p := newParty(t)
+	h := newHarness(t)
 	bad := url.Values{"grant_type": {"authorization_code"}, "code": {"x"}}
 	for range 30 {
-		p.token("romm", bad)
+		h.token("romm", bad)
 	}
-	p.Advance(61 * time.Second)
+	h.Advance(61 * time.Second)
 	for range 10 {
-		p.status("second minute", p.token("romm", bad), http.StatusBadRequest)
+		h.status("failure in the second minute", h.token("romm", bad), http.StatusBadRequest)
 	}
-	answer := p.token("romm", bad)
-	p.status("40 in 2 min", answer, http.StatusTooManyRequests)
+	answer := h.token("romm", bad)
+	h.status("request after 40 failures in 2 minutes", answer, http.StatusTooManyRequests)
 	if got := answer.Header.Get("Retry-After"); got != "120" {
-		t.Errorf("Retry-After is %q", got)
+		t.Errorf("Retry-After is %q, want 120", got)
 	}
-	p.op.ForgetFailures()
-	p.status("forgotten", p.token("romm", bad), http.StatusBadRequest)
+	h.op.ForgetFailures()
+	h.status("failure after ForgetFailures", h.token("romm", bad), http.StatusBadRequest)
 }
 
 func TestRateLimitOff(t *testing.T) {
-	p := newParty(t, func(o *authelia.Options) { o.NoRateLimit = true })
+	h := newHarness(t, func(o *authelia.Options) { o.NoRateLimit = true })
 	for range 40 {
-		p.status("failure", p.token("romm", url.Values{"grant_type": {"authorization_code"}}), http.StatusBadRequest)
+		h.status("failure", h.token("romm", url.Values{"grant_type": {"authorization_code"}}), http.StatusBadRequest)
 	}
 }

@@ -1,3 +1,5 @@
+// An http.RoundTripper that calls the stand-in without a network.
+
 package authelia
 
 import (
@@ -9,13 +11,13 @@ import (
 	"net/url"
 )
 
-// Transport returns a round tripper that asks the stand-in without a network, whatever host is asked for, and in the
-// caller's goroutine: for tests of a relying party, also inside a testing/synctest bubble.
+// Transport returns a round tripper that calls the stand-in without a network, whatever the host, in the caller's
+// goroutine. It works inside a testing/synctest bubble.
 func (s *Server) Transport() http.RoundTripper { return transport{s} }
 
 type transport struct{ server *Server }
 
-// RoundTrip implements [http.RoundTripper]. A connection that the stand-in breaks is io.ErrUnexpectedEOF.
+// RoundTrip implements [http.RoundTripper]. It returns io.ErrUnexpectedEOF if the stand-in breaks the connection.
 func (t transport) RoundTrip(r *http.Request) (response *http.Response, err error) {
 	in := r.Clone(r.Context())
 	in.URL = &url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}

@@ -1,3 +1,5 @@
+// The userinfo endpoint.
+
 package authelia
 
 import (
@@ -7,8 +9,8 @@ import (
 	"strings"
 )
 
-// userinfo tells the user's claims as they are now. An account that was disabled or deleted is still 200, without
-// any claim that names it.
+// userinfo returns the user's current claims. For a disabled or deleted account it still returns 200, without any claim
+// that names the user.
 func (s *Server) userinfo(r *http.Request) answer {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		return methodNotAllowed("GET, OPTIONS, POST")
@@ -52,7 +54,7 @@ func (s *Server) userinfoClaims(t *accessToken) map[string]any {
 	}
 }
 
-// bearer takes the token from header, body or query.
+// bearer returns the token from the header, the body or the query.
 func bearer(r *http.Request) string {
 	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		return token
@@ -63,7 +65,7 @@ func bearer(r *http.Request) string {
 	return r.Form.Get("access_token")
 }
 
-// challenge refuses a token: an empty object, and the reason in WWW-Authenticate.
+// challenge refuses a token: an empty object, with the reason in WWW-Authenticate.
 func challenge(e *oauthError) answer {
 	return jsonAnswer(e.status, struct{}{}).
 		with("WWW-Authenticate", fmt.Sprintf("Bearer error=%q,error_description=%q", e.code, e.text()))

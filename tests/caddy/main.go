@@ -1,5 +1,5 @@
-// Command caddy is Caddy with this module compiled in, as xcaddy would build
-// it. The demo and the tests run it.
+// Command caddy is Caddy with this module compiled in, as xcaddy would build it.
+// The demo and the tests run it.
 package main
 
 import (

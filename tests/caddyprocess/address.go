@@ -1,3 +1,5 @@
+// Free ports for the processes under test.
+
 package caddyprocess
 
 import (
@@ -6,7 +8,7 @@ import (
 	"testing"
 )
 
-// Ports returns n free ports of this machine.
+// Ports returns n different free ports of the loopback interface.
 func Ports(t *testing.T, n int) []int {
 	t.Helper()
 	ports := make([]int, 0, n)
@@ -15,7 +17,7 @@ func Ports(t *testing.T, n int) []int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer listener.Close() //nolint:errcheck // only the number is wanted; closed late, so that none comes twice
+		defer listener.Close() //nolint:errcheck // only its number is needed; open until all are found, so that they differ
 		_, text, err := net.SplitHostPort(listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)

@@ -1,3 +1,5 @@
+// A self-signed certificate for tests over TLS.
+
 package caddyprocess
 
 import (

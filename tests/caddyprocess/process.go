@@ -1,3 +1,5 @@
+// A Caddy process that a test starts and kills.
+
 package caddyprocess
 
 import (
@@ -16,10 +18,10 @@ import (
 // patience is how long Caddy may take to start.
 const patience = 30 * time.Second
 
-// Process is a Caddy that a test starts, kills and starts again. It ends with
-// its test.
+// Process is a Caddy that a test can start, kill and start again. It ends with its
+// test.
 type Process struct {
-	Config string // its Caddyfile; a change counts from the next Run
+	Config string // path of its Caddyfile; a change takes effect at the next Run
 
 	t       *testing.T
 	command *exec.Cmd
@@ -28,8 +30,8 @@ type Process struct {
 	lines   []string
 }
 
-// New returns a Caddy with a Caddyfile, which does not run yet. Its storage and
-// configuration lie in a folder of the test, unless config says otherwise.
+// New returns a Caddy with a Caddyfile. It does not run yet. Its storage and
+// configuration are in a folder of the test, unless config says otherwise.
 func New(t *testing.T, config string) *Process {
 	t.Helper()
 	p := &Process{Config: filepath.Join(t.TempDir(), "Caddyfile"), t: t}
@@ -39,7 +41,7 @@ func New(t *testing.T, config string) *Process {
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("Caddy said:\n%s", strings.Join(p.Logged(""), "\n"))
+			t.Logf("Caddy logged:\n%s", strings.Join(p.Logged(""), "\n"))
 		}
 	})
 	return p
@@ -53,7 +55,7 @@ func Start(t *testing.T, config string) *Process {
 	return p
 }
 
-// Run starts Caddy and returns when it serves.
+// Run starts Caddy and returns when it is ready.
 func (p *Process) Run() {
 	p.t.Helper()
 	file, err := Binary()
@@ -61,7 +63,7 @@ func (p *Process) Run() {
 		p.t.Fatal(err)
 	}
 	folder := filepath.Dir(p.Config)
-	p.command = exec.CommandContext(context.Background(), file, "run", "--config", p.Config, "--adapter", "caddyfile") //nolint:gosec // it was built here
+	p.command = exec.CommandContext(context.Background(), file, "run", "--config", p.Config, "--adapter", "caddyfile") //nolint:gosec // Binary built it
 	p.command.Env = append(os.Environ(), "HOME="+folder, "XDG_DATA_HOME="+folder, "XDG_CONFIG_HOME="+folder)
 	stderr, err := p.command.StderrPipe()
 	if err != nil {
@@ -79,13 +81,14 @@ func (p *Process) Run() {
 	select {
 	case <-serves:
 	case <-ended:
-		p.t.Fatal("Caddy ended")
+		p.t.Fatal("Caddy exited, want it ready to serve")
 	case <-time.After(patience):
-		p.t.Fatalf("Caddy does not serve within %s", patience)
+		p.t.Fatalf("Caddy is not ready after %s, want it to serve", patience)
 	}
 }
 
-// read keeps Caddy's log until its end, and tells when it says that it serves.
+// read collects Caddy's log until its end, and calls serves when Caddy logs that it
+// is ready.
 func (p *Process) read(log io.Reader, serves func()) {
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<20)
@@ -97,21 +100,21 @@ func (p *Process) read(log io.Reader, serves func()) {
 			serves()
 		}
 	}
-	_, _ = io.Copy(io.Discard, log) // a line that is too long must not stop Caddy
+	_, _ = io.Copy(io.Discard, log) // after a line that is too long, so that Caddy does not block
 }
 
-// Kill ends Caddy as the kernel would: kill -9. It may be called at any time.
+// Kill kills Caddy with SIGKILL. A test may call it at any time.
 func (p *Process) Kill() {
 	if p.command == nil {
 		return
 	}
-	_ = p.command.Process.Kill() // it may have ended by itself
+	_ = p.command.Process.Kill() // it may have exited already
 	<-p.ended
-	_ = p.command.Wait() // by the kill, and reaps the process
+	_ = p.command.Wait() // reports the kill, and reaps the process
 	p.command = nil
 }
 
-// Logged returns the lines of Caddy's log that hold text, those of earlier runs too.
+// Logged returns the lines of Caddy's log that contain text, from earlier runs too.
 func (p *Process) Logged(text string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

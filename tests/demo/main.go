@@ -1,5 +1,5 @@
-// Command demo runs Caddy with this module in front of a stand-in for Authelia
-// and one for RomM, all on this machine, until it is interrupted.
+// Command demo runs Caddy with this module in front of a stand-in for RomM, with a
+// stand-in for Authelia beside it, all on this machine, until it is interrupted.
 package main
 
 import (
@@ -28,13 +28,14 @@ const (
 	patience = 20 * time.Second
 )
 
-// ports are the demo's: the site, the same site as RomM sees it, Authelia, RomM.
+// ports are the demo's ports: the site, the same site for requests from RomM,
+// Authelia and RomM.
 type ports struct{ site, inside, authelia, romm int }
 
 func main() {
 	log.SetFlags(0)
-	caddy := flag.String("caddy", "bin/caddy", "Caddy with the module compiled in")
-	port := flag.Int("port", 9080, "the site's port; the three after it are used too")
+	caddy := flag.String("caddy", "bin/caddy", "path of a Caddy with the module compiled in")
+	port := flag.Int("port", 9080, "port of the site; the demo also uses the next three")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -69,7 +70,7 @@ func run(ctx context.Context, caddy string, p ports) error {
 	}
 	dir, err := os.MkdirTemp("", "romm_oidc-demo-")
 	if err != nil {
-		return fmt.Errorf("making a folder: %w", err)
+		return fmt.Errorf("creating a temporary folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	return runCaddy(ctx, caddy, dir, site, fmt.Sprintf(caddyfile, filepath.Join(dir, "storage"), site, p.inside, issuer, secret, callback, p.romm))
@@ -106,7 +107,7 @@ const caddyfile = `{
 func serve(ctx context.Context, port int, h http.Handler) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(port))
 	if err != nil {
-		return fmt.Errorf("listening: %w (use -port for others)", err)
+		return fmt.Errorf("listening: %w (choose other ports with -port)", err)
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	go func() {
@@ -118,7 +119,7 @@ func serve(ctx context.Context, port int, h http.Handler) error {
 	return nil
 }
 
-// runCaddy runs Caddy with config, says when it is ready, and ends it with ctx.
+// runCaddy runs Caddy with config until ctx ends, and prints when it is ready.
 func runCaddy(ctx context.Context, caddy, dir, site, config string) error {
 	file := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -144,26 +145,26 @@ func runCaddy(ctx context.Context, caddy, dir, site, config string) error {
 				return err
 			}
 			if err == nil {
-				fmt.Printf("Ready: open %s and sign in as alice (password alice, administrator) or bob (bob, user); dave (dave) is disabled. Ctrl-C ends it.\n", site)
+				fmt.Printf("Ready: open %s and sign in as alice (password alice, an administrator) or bob (password bob, a user). dave (password dave) is disabled. Press Ctrl-C to stop.\n", site)
 			}
 			ready = nil
 		case err := <-ended:
 			if ctx.Err() == nil {
 				return fmt.Errorf("running Caddy: %w", err)
 			}
-			return nil // it was told to end
+			return nil // the user ended it
 		}
 	}
 }
 
-// wait waits until url answers 200.
+// wait waits until url returns 200.
 func wait(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
-			return fmt.Errorf("asking %s: %w", url, err)
+			return fmt.Errorf("requesting %s: %w", url, err)
 		}
 		if answer, err := http.DefaultClient.Do(r); err == nil {
 			_ = answer.Body.Close()
@@ -173,7 +174,7 @@ func wait(ctx context.Context, url string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s did not answer within %s", url, patience)
+			return fmt.Errorf("waiting for %s: no 200 within %s", url, patience)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -1,6 +1,9 @@
+// The user API: accounts, their creation and invitations.
+
 package romm
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -29,7 +32,7 @@ func userRoutes() []route {
 	}
 }
 
-// userJSON is a user as this release shows one.
+// userJSON returns a user as this release shows it.
 func (x *exchange) userJSON(u User) map[string]any {
 	body := map[string]any{
 		"id": u.ID, "username": u.Username, "email": u.Email, "enabled": !u.Disabled, "role": u.Role,
@@ -44,6 +47,9 @@ func (x *exchange) userJSON(u User) map[string]any {
 	}
 	if x.version.atLeast(4, 6, 0) {
 		body["ui_settings"] = nil
+		if u.UISettings != "" {
+			body["ui_settings"] = json.RawMessage(u.UISettings)
+		}
 	}
 	if x.version.webDevices() {
 		body["current_device_id"] = nil
@@ -97,8 +103,8 @@ func (x *exchange) pathUser() (User, error) {
 	return u, nil
 }
 
-// createUser is open to everybody while there is no administrator, whatever
-// DISABLE_SETUP_WIZARD says. Afterwards it answers 403, never 401.
+// createUser is open to anonymous requests until there is an administrator,
+// whatever DISABLE_SETUP_WIZARD says. After that it returns 403, never 401.
 func (x *exchange) createUser() error {
 	if x.accounts.hasAdmin() && x.need("users.write") != nil {
 		return errForbidden
@@ -120,8 +126,8 @@ func (x *exchange) createUser() error {
 	return x.create(User{Username: body.Username, Password: body.Password, Email: body.Email, Role: role})
 }
 
-// roleOf reads a role: from 5.0 whatever is not admin is a user, before an
-// unknown word is an exception.
+// roleOf reads a role. From 5.0 every role except admin is user. Before 5.0 an
+// unknown role is an exception.
 func (x *exchange) roleOf(word string) (string, error) {
 	word = strings.ToLower(word)
 	switch {
@@ -147,8 +153,8 @@ func (x *exchange) create(u User) error {
 	return x.json(http.StatusCreated, x.userJSON(added))
 }
 
-// updateUser takes a form, until 4.0 the query. One's own role and flag do not
-// change here, and from 5.0 the last administrator stays one.
+// updateUser reads a form, or before 4.0 the query. Users cannot change their own
+// role or enabled flag, and from 5.0 the last administrator stays one.
 func (x *exchange) updateUser() error {
 	u, err := x.pathUser()
 	if err != nil {
@@ -174,6 +180,12 @@ func (x *exchange) updateUser() error {
 	}
 	if form.Has("email") {
 		changed.Email = strings.ToLower(form.Get("email"))
+	}
+	if settings := form.Get("ui_settings"); settings != "" && x.version.atLeast(4, 6, 0) {
+		if !json.Valid([]byte(settings)) {
+			return errUnhandled
+		}
+		changed.UISettings = settings
 	}
 	if admin && !own {
 		if err := x.applyRights(&changed, form); err != nil {
@@ -210,7 +222,7 @@ func (x *exchange) applyRights(u *User, form url.Values) error {
 	return nil
 }
 
-// form reads urlencoded and multipart bodies alike, or until 4.0 the query.
+// form reads urlencoded and multipart bodies, or before 4.0 the query.
 func (x *exchange) form() (url.Values, error) {
 	if !x.version.atLeast(4, 0, 0) {
 		return x.r.URL.Query(), nil
@@ -242,8 +254,8 @@ func (x *exchange) deleteUser() error {
 	return x.json(http.StatusOK, nil)
 }
 
-// invite is open while there is no administrator; an anonymous caller then
-// fails for want of a name.
+// invite is open until there is an administrator, but an anonymous request then
+// fails because it has no user name.
 func (x *exchange) invite() error {
 	if x.accounts.hasAdmin() && x.need("users.write") != nil {
 		return errForbidden

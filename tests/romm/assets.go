@@ -1,3 +1,5 @@
+// Saves, states and play sessions, and the static files that nginx serves.
+
 package romm
 
 import (
@@ -26,7 +28,7 @@ func assetRoutes() []route {
 	}
 }
 
-// shelf holds what users stored: saves, or states.
+// shelf holds the users' saves, or their states.
 type shelf struct {
 	mu    sync.Mutex
 	items []shelfItem
@@ -43,7 +45,7 @@ func (s *shelf) count() int {
 	return len(s.items)
 }
 
-// add returns the new item's number, from 1.
+// add adds an item and returns its number, from 1.
 func (s *shelf) add(item shelfItem) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,13 +93,13 @@ func (x *exchange) recordPlay() error {
 	return x.json(http.StatusCreated, map[string]any{"device_id": x.deviceID})
 }
 
-// SaveCount counts the saves that reached RomM.
+// SaveCount returns the number of saves that reached RomM.
 func (s *Server) SaveCount() int { return s.saves.count() }
 
-// StateCount counts the emulator states that reached RomM.
+// StateCount returns the number of emulator states that reached RomM.
 func (s *Server) StateCount() int { return s.states.count() }
 
-// PlaySessions counts the play sessions that reached RomM.
+// PlaySessions returns the number of play sessions that reached RomM.
 func (s *Server) PlaySessions() int { return int(s.plays.Load()) }
 
 const cover = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 60 80" width="60" height="80">` +
@@ -110,9 +112,9 @@ func serveCover(x *exchange) error {
 	return err
 }
 
-// serveAsset is nginx with a directory: no session, no cookie, no questions.
-// Covers and manuals below /assets/romm/resources/ are public and may be cached
-// by anybody.
+// serveAsset is nginx serving a directory, without session and cookies. Covers
+// and manuals below /assets/romm/resources/ are public, and shared caches may
+// store them.
 func serveAsset(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		http.Error(w, "405 Not Allowed", http.StatusMethodNotAllowed)

@@ -1,3 +1,5 @@
+// How RomM authenticates a request: session, Basic, client token or JWT.
+
 package romm
 
 import (
@@ -9,9 +11,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// authenticate finds out who asks: a live session, else the Authorization
-// header, else in kiosk mode a user who may read. An error is a crash, on
-// public paths too.
+// authenticate sets the request's user: from a live session, or else from the
+// Authorization header, or else in kiosk mode a user with read scopes. An error is
+// a crash, on public paths too.
 func (x *exchange) authenticate() error {
 	if data := x.session.data; data.Issuer == sessionIssuer && data.Subject != "" {
 		if u, ok := x.accounts.byName(data.Subject); ok && !u.Disabled {
@@ -61,8 +63,8 @@ func (x *exchange) authenticateBasic(credentials string) error {
 	return err
 }
 
-// checkPassword crashes on an account that OpenID Connect created: what it has
-// in place of a hash is none.
+// checkPassword crashes on an account that OpenID Connect created, because its
+// stored password is not a hash.
 func (s *Server) checkPassword(name, password string) (u User, ok bool, err error) {
 	u, found := s.accounts.byName(name)
 	switch {
@@ -74,7 +76,7 @@ func (s *Server) checkPassword(name, password string) (u User, ok bool, err erro
 	return u, subtle.ConstantTimeCompare([]byte(u.Password), []byte(password)) == 1, nil
 }
 
-// authenticateClientToken leaves the caller anonymous if anything is wrong.
+// authenticateClientToken leaves the request anonymous if the token is invalid.
 func (x *exchange) authenticateClientToken(raw string) {
 	token, ok := x.tokens.find(raw, x.options.Now())
 	if !ok {
@@ -85,7 +87,7 @@ func (x *exchange) authenticateClientToken(raw string) {
 	}
 }
 
-// authenticateJWT crashes where one would expect a 401.
+// authenticateJWT crashes on most invalid tokens, where a 401 would be right.
 func (x *exchange) authenticateJWT(raw string) error {
 	claims, err := x.openToken(raw)
 	if err != nil {
@@ -115,7 +117,7 @@ func (x *exchange) authenticateJWT(raw string) error {
 	return nil
 }
 
-// openToken checks an access or refresh token's signature and, from 4.8, its
+// openToken verifies an access or refresh token's signature and, from 4.8, its
 // expiry.
 func (s *Server) openToken(raw string) (map[string]any, error) {
 	token, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.HS256})
@@ -139,7 +141,8 @@ func (s *Server) openToken(raw string) (map[string]any, error) {
 	return claims, nil
 }
 
-// sign is how RomM signs everything: HS256 with the bytes of its secret key.
+// sign signs claims as RomM signs all of them: HS256 with the bytes of its secret
+// key.
 func (s *Server) sign(claims any) string {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: s.secretKey()},
 		(&jose.SignerOptions{}).WithType("JWT"))

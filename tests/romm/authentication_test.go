@@ -1,3 +1,5 @@
+// Tests of authentication, by credential and by release.
+
 package romm
 
 import (
@@ -9,7 +11,7 @@ import (
 
 func bearer(token string) header { return header{"Authorization": "Bearer " + token} }
 
-func TestAuthorization(t *testing.T) {
+func TestAuthorizationHeader(t *testing.T) {
 	t.Parallel()
 	s := New(Options{Now: func() time.Time { return start }})
 	s.AddUser(User{Username: "ada", Password: "secret", Role: "admin"})
@@ -29,32 +31,32 @@ func TestAuthorization(t *testing.T) {
 		heartbeat int
 		me        int
 	}{
-		"none":                    {header{}, 200, 401},
-		"one part":                {header{"Authorization": "Bearer"}, 200, 401},
-		"three parts":             {header{"Authorization": "Bearer a b"}, 200, 401},
-		"other scheme":            {header{"Authorization": "Digest abc"}, 200, 401},
-		"Basic":                   {basic("ADA", "secret"), 200, 200},
-		"Basic wrong":             {basic("ada", "x"), 200, 401},
-		"Basic disabled":          {basic("gone", "secret"), 200, 401},
-		"Basic for an OIDC user":  {basic("oidc", "x"), 500, 500},
-		"junk bearer":             {bearer("x"), 500, 500},
-		"unknown rmm_":            {bearer("rmm_00"), 200, 401},
-		"rmm_":                    {bearer(s.NewClientToken("ada", "me.read")), 200, 200},
-		"rmm_ without the scope":  {bearer(s.NewClientToken("ada", "roms.read")), 200, 403},
-		"rmm_ of a disabled user": {bearer(s.NewClientToken("gone", "me.read")), 200, 401},
-		"RMM_":                    {bearer("RMM_00"), 500, 500},
-		"JWT":                     {claim("iss", tokenIssuer), 200, 200},
-		"JWT other issuer":        {claim("iss", "x"), 200, 401},
-		"JWT refresh":             {claim("type", "refresh"), 200, 401},
-		"JWT expired":             {claim("exp", start.Add(-time.Second).Unix()), 500, 500},
-		"JWT exp as text":         {claim("exp", "soon"), 500, 500},
-		"JWT without exp":         {claim("exp", nil), 500, 500},
-		"JWT without sub":         {claim("sub", nil), 500, 500},
-		"JWT unknown user":        {claim("sub", "eva"), 500, 500},
-		"JWT disabled user":       {claim("sub", "gone"), 500, 500},
-		"JWT without scopes":      {claim("scopes", nil), 200, 403},
-		"JWT scopes as list":      {claim("scopes", []string{"me.read"}), 500, 500},
-		"JWT other key":           {bearer(New(Options{}).sign(map[string]any{"sub": "ada"})), 500, 500},
+		"no Authorization":                {header{}, 200, 401},
+		"scheme only":                     {header{"Authorization": "Bearer"}, 200, 401},
+		"bearer of two words":             {header{"Authorization": "Bearer a b"}, 200, 401},
+		"unknown scheme":                  {header{"Authorization": "Digest abc"}, 200, 401},
+		"Basic":                           {basic("ADA", "secret"), 200, 200},
+		"Basic with a wrong password":     {basic("ada", "x"), 200, 401},
+		"Basic of a disabled user":        {basic("gone", "secret"), 200, 401},
+		"Basic for an OIDC user":          {basic("oidc", "x"), 500, 500},
+		"bearer that is no token":         {bearer("x"), 500, 500},
+		"unknown client token":            {bearer("rmm_00"), 200, 401},
+		"client token":                    {bearer(s.NewClientToken("ada", "me.read")), 200, 200},
+		"client token without the scope":  {bearer(s.NewClientToken("ada", "roms.read")), 200, 403},
+		"client token of a disabled user": {bearer(s.NewClientToken("gone", "me.read")), 200, 401},
+		"client token prefix in capitals": {bearer("RMM_00"), 500, 500},
+		"JWT":                             {claim("iss", tokenIssuer), 200, 200},
+		"JWT of another issuer":           {claim("iss", "x"), 200, 401},
+		"JWT of type refresh":             {claim("type", "refresh"), 200, 401},
+		"JWT expired":                     {claim("exp", start.Add(-time.Second).Unix()), 500, 500},
+		"JWT with exp as text":            {claim("exp", "soon"), 500, 500},
+		"JWT without exp":                 {claim("exp", nil), 500, 500},
+		"JWT without sub":                 {claim("sub", nil), 500, 500},
+		"JWT of an unknown user":          {claim("sub", "eva"), 500, 500},
+		"JWT of a disabled user":          {claim("sub", "gone"), 500, 500},
+		"JWT without scopes":              {claim("scopes", nil), 200, 403},
+		"JWT with scopes as a list":       {claim("scopes", []string{"me.read"}), 500, 500},
+		"JWT signed with another key":     {bearer(New(Options{}).sign(map[string]any{"sub": "ada"})), 500, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,7 +73,7 @@ func TestSessionWinsOverAuthorization(t *testing.T) {
 	s.AddUser(User{Username: "bob", Password: "secret"})
 	for _, h := range []header{bearer("junk"), basic("bob", "secret"), bearer(s.NewClientToken("bob", "me.read"))} {
 		if me := decoded(t, b.get("/api/users/me", h)); me["username"] != "ada" {
-			t.Errorf("%v: %v", h, me["username"])
+			t.Errorf("with %v: user is %v, want ada, the session's", h, me["username"])
 		}
 	}
 }
@@ -87,9 +89,9 @@ func TestAuthenticationByVersion(t *testing.T) {
 		{"anonymous", "5.1.1-beta.1", func(*Server) header { return nil }, 401},
 		{"anonymous", "5.1.0", func(*Server) header { return nil }, 403},
 		{"anonymous", "3.10.0", func(*Server) header { return nil }, 403},
-		{"one part", "4.8.0", func(*Server) header { return header{"Authorization": "x"} }, 500},
-		{"rmm_", "4.8.0", func(s *Server) header { return bearer(s.NewClientToken("ada", "me.read")) }, 200},
-		{"rmm_", "4.4.0", func(s *Server) header { return bearer(s.NewClientToken("ada", "me.read")) }, 500},
+		{"scheme only", "4.8.0", func(*Server) header { return header{"Authorization": "x"} }, 500},
+		{"client token", "4.8.0", func(s *Server) header { return bearer(s.NewClientToken("ada", "me.read")) }, 200},
+		{"client token", "4.4.0", func(s *Server) header { return bearer(s.NewClientToken("ada", "me.read")) }, 500},
 		{"expired JWT", "4.4.0", func(s *Server) header {
 			return bearer(s.sign(map[string]any{"iss": tokenIssuer, "sub": "ada", "type": "access", "scopes": "me.read", "exp": 1}))
 		}, 200},
@@ -100,21 +102,21 @@ func TestAuthenticationByVersion(t *testing.T) {
 			s.AddUser(User{Username: "ada", Role: "admin"})
 			answer := newBrowser(t, s).get("/api/users/me", test.header(s))
 			wantStatus(t, answer, test.want)
-			if test.want == http.StatusUnauthorized && answer.Header.Get("WWW-Authenticate") != "Bearer" {
-				t.Error("no WWW-Authenticate: Bearer")
+			if got := answer.Header.Get("WWW-Authenticate"); test.want == http.StatusUnauthorized && got != "Bearer" {
+				t.Errorf("WWW-Authenticate is %q, want Bearer", got)
 			}
 		})
 	}
 }
 
-func TestKiosk(t *testing.T) {
+func TestKioskModeLetsAnonymousRequestsRead(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{Kiosk: true})
 	s.DropSessions()
 	answer := b.get("/api/users/me")
 	wantNull(t, answer)
 	if me := decoded(t, answer); me["username"] != "kiosk" || me["id"] != -1.0 {
-		t.Errorf("me %v", me)
+		t.Errorf("user is %v, want kiosk with ID -1", me)
 	}
 	b.get("/api/heartbeat")
 	wantStatus(t, b.post("/api/saves", "x"), http.StatusForbidden)
@@ -125,6 +127,6 @@ func TestClientTokenShape(t *testing.T) {
 	t.Parallel()
 	s, _ := signedIn(t, Options{})
 	if token := s.NewClientToken("ada", "me.read"); !regexp.MustCompile(`^rmm_[0-9a-f]{64}$`).MatchString(token) {
-		t.Error(token)
+		t.Errorf("client token is %q, want rmm_ and 64 hexadecimal digits", token)
 	}
 }

@@ -1,3 +1,5 @@
+// RomM's CSRF check and the cookie that belongs to it.
+
 package romm
 
 import (
@@ -16,15 +18,15 @@ const csrfCookie = "romm_csrftoken"
 var csrfExempt = regexp.MustCompile(`^/api/token.*|^/api/client-tokens/exchange|^/api/client-tokens/pair/.+/status|` +
 	`^/api/auth/device/init/?$|^/api/auth/device/token/?$|^/ws|^/netplay`)
 
-// csrfToken is the content of the signed cookie and of the header that has to
-// match it. UserID is nil for an anonymous caller, and before 4.4.1 for all.
+// csrfToken is the content of the signed cookie and of the header that must match
+// it. UserID is nil for anonymous requests, and before 4.4.1 for all requests.
 type csrfToken struct {
 	Token  string `json:"token"`
 	UserID *int   `json:"user_id"`
 }
 
-// csrfAllows applies to every unsafe request, of anonymous callers too, unless
-// the Authorization header merely claims to be a bearer or basic one.
+// csrfAllows checks every unsafe request, anonymous ones too, unless the scheme of
+// its Authorization header is Bearer or Basic. The credentials do not matter.
 func (x *exchange) csrfAllows() bool {
 	x.noCSRF = x.options.DisableCSRFProtection || x.csrfSkipped()
 	switch x.r.Method {
@@ -52,8 +54,8 @@ func (x *exchange) csrfAllows() bool {
 	return sameUser(kept.UserID, x.userID())
 }
 
-// csrfSkipped: until 4.4.0 any Authorization will do, after 5.2 none beside a
-// session.
+// csrfSkipped reports whether the Authorization header turns the check off. Up to
+// 4.4.0 any does. After 5.2 none does for a request with a session.
 func (x *exchange) csrfSkipped() bool {
 	lines, given := x.r.Header["Authorization"]
 	if !given || !x.version.csrfBound() {
@@ -66,8 +68,8 @@ func (x *exchange) csrfSkipped() bool {
 	return strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "basic")
 }
 
-// writeCSRF issues the cookie when it is missing and, from 4.9, when it was
-// issued for somebody else.
+// writeCSRF issues the cookie when it is missing and, from 4.9, when it was issued
+// for another user.
 func (x *exchange) writeCSRF() {
 	if !x.issueCSRF || x.noCSRF {
 		return

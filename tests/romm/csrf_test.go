@@ -1,3 +1,5 @@
+// Tests of the CSRF check.
+
 package romm
 
 import (
@@ -6,38 +8,38 @@ import (
 	"testing"
 )
 
-func TestCSRF(t *testing.T) {
+func TestCSRFCheck(t *testing.T) {
 	t.Parallel()
 	refused := func(t *testing.T, answer *answered) {
 		t.Helper()
 		wantStatus(t, answer, http.StatusForbidden)
 		if kind := answer.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/plain") || text(t, answer) != "CSRF token verification failed" {
-			t.Errorf("refused as %s", kind)
+			t.Errorf("Content-Type is %q, want text/plain with RomM's CSRF refusal", kind)
 		}
 	}
 	for name, test := range map[string]func(t *testing.T, s *Server, b *browser){
-		"token": func(t *testing.T, s *Server, b *browser) {
+		"cookie and header": func(t *testing.T, s *Server, b *browser) {
 			t.Helper()
 			wantStatus(t, b.post("/api/saves", "x"), http.StatusOK)
 			if s.SaveCount() != 1 {
-				t.Error("no save")
+				t.Errorf("RomM has %d saves, want 1", s.SaveCount())
 			}
 		},
-		"no header": func(t *testing.T, _ *Server, b *browser) {
+		"cookie without header": func(t *testing.T, _ *Server, b *browser) {
 			t.Helper()
 			answer := b.do(http.MethodPost, "/api/saves", "x")
 			refused(t, answer)
 			if setCookie(answer, sessionCookie) == "" {
-				t.Error("the refusal did not pass the session's layer")
+				t.Error("the refusal has no session cookie, want one as on every response of a session")
 			}
 		},
-		"no cookie": func(t *testing.T, _ *Server, b *browser) {
+		"header without cookie": func(t *testing.T, _ *Server, b *browser) {
 			t.Helper()
 			token := b.cookies[csrfCookie]
 			delete(b.cookies, csrfCookie)
 			refused(t, b.post("/api/saves", "x", header{"X-Csrftoken": token}))
 		},
-		"another session's pair": func(t *testing.T, s *Server, b *browser) {
+		"another user's cookie and header": func(t *testing.T, s *Server, b *browser) {
 			t.Helper()
 			s.AddUser(User{Username: "bob", Password: "secret"})
 			bob := newBrowser(t, s)
@@ -46,22 +48,22 @@ func TestCSRF(t *testing.T) {
 			b.cookies[csrfCookie] = bob.cookies[csrfCookie]
 			refused(t, b.post("/api/saves", "x"))
 		},
-		"forged": func(t *testing.T, _ *Server, b *browser) {
+		"forged cookie and header": func(t *testing.T, _ *Server, b *browser) {
 			t.Helper()
 			b.cookies[csrfCookie] = "eyJ0b2tlbiI6IngifQ.00"
 			refused(t, b.post("/api/saves", "x"))
 		},
-		"anonymous logout": func(t *testing.T, s *Server, _ *browser) {
+		"anonymous logout without cookie": func(t *testing.T, s *Server, _ *browser) {
 			t.Helper()
 			refused(t, newBrowser(t, s).do(http.MethodPost, "/api/logout", ""))
 		},
-		"junk Authorization beside a session": func(t *testing.T, _ *Server, b *browser) {
+		"invalid Authorization beside a session": func(t *testing.T, _ *Server, b *browser) {
 			t.Helper()
 			answer := b.do(http.MethodPost, "/api/saves", "x", header{"Authorization": "Basic junk"})
 			wantStatus(t, answer, http.StatusOK)
 			b.cookies = map[string]string{sessionCookie: b.cookies[sessionCookie]}
 			if answer = b.get("/api/heartbeat", header{"Authorization": "Bearer x"}); setCookie(answer, csrfCookie) != "" {
-				t.Error("CSRF cookie beside Authorization")
+				t.Error("the response sets a CSRF cookie, want none beside Authorization")
 			}
 		},
 		"exempt paths": func(t *testing.T, s *Server, _ *browser) {
@@ -95,14 +97,14 @@ func TestCSRF(t *testing.T) {
 		_, b := signedIn(t, Options{DisableCSRFProtection: true})
 		wantStatus(t, b.do(http.MethodPost, "/api/saves", "x"), http.StatusOK)
 		if b.cookies[csrfCookie] != "" {
-			t.Error("issued a CSRF cookie")
+			t.Error("the response sets a CSRF cookie, want none with the protection switched off")
 		}
 	})
 }
 
-// A token from before the login: fine until 4.4.0, a refusal from 4.4.1 to 4.8,
-// replaced by the first answer from 4.9.
-func TestCSRFTokenFromBeforeTheLogin(t *testing.T) {
+// A CSRF token from before the sign-in is accepted up to 4.4.0 and refused from
+// 4.4.1 to 4.8. From 4.9 the first response replaces it.
+func TestCSRFTokenFromBeforeTheSignIn(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]int{
 		"3.10.0": 200, "4.4.0": 200, "4.4.1": 403, "4.8.0": 403, "4.9.0": 200, "5.2.0": 200,

@@ -1,9 +1,9 @@
 // Package romm is a stand-in for RomM: nginx, the API, the sockets and a page
 // that behaves like its single-page application, in one http.Handler.
 //
-// It exists for tests and for the demo and is as unkind as the original: where
-// RomM answers 500, it answers 500. It was written from observed behaviour;
-// what depends on RomM's version was measured against RomM 5.2.0 and read in
-// the releases before it. Passing against this package means "works against
-// our stand-in", nothing more.
+// It is made for tests and for the demo and is as strict as the original: where
+// RomM returns a 500, it returns a 500. It was written from observed behaviour.
+// What depends on RomM's release was measured against RomM 5.2.0 and read in the
+// source of earlier releases. A test that passes against this package shows that
+// a client works with the stand-in, and not that it works with RomM.
 package romm

@@ -1,3 +1,5 @@
+// The socket.io events: scans and now-playing activity.
+
 package romm
 
 import (
@@ -6,9 +8,9 @@ import (
 	"slices"
 )
 
-// event handles what a client emits.
+// event handles an event that a client emits.
 func (c *socket) event(name string, arguments []json.RawMessage) {
-	if c.path == netplaySockets { // works for everybody
+	if c.path == netplaySockets { // open to anonymous sockets
 		return
 	}
 	switch name {
@@ -25,8 +27,9 @@ func (c *socket) event(name string, arguments []json.RawMessage) {
 	}
 }
 
-// mayScan reads the user's rights as they are now, unlike the identity, which
-// is that of the handshake. Before 5.0 anyone may.
+// mayScan reports whether the socket's user may scan. The identity is that of the
+// handshake, the scopes are the current ones. Before 5.0 anonymous sockets may
+// scan too.
 func (c *socket) mayScan() bool {
 	if !c.server.version.socketIdentity() {
 		return true
@@ -35,7 +38,7 @@ func (c *socket) mayScan() bool {
 	return c.user != "" && found && slices.Contains(c.server.scopesOf(u), "tasks.run")
 }
 
-// scan tells everybody about its progress, and only the caller that it may not.
+// scan broadcasts its progress. A refusal goes to the client that asked.
 func (c *socket) scan() {
 	if !c.mayScan() {
 		c.emit("scan:done_ko", "not authorized")
@@ -50,7 +53,7 @@ func (c *socket) scan() {
 	c.server.Broadcast("scan:done", map[string]any{"scanned_platforms": 1, "scanned_roms": steps})
 }
 
-// activity tells everybody what a user plays; an anonymous one is ignored.
+// activity broadcasts what a user plays. Events of anonymous sockets are ignored.
 func (c *socket) activity(name string, arguments []json.RawMessage) {
 	u, found := c.server.accounts.byName(c.user)
 	if c.user == "" || !found {

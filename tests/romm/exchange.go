@@ -1,3 +1,5 @@
+// One request with its response, as it passes through RomM's middleware.
+
 package romm
 
 import (
@@ -9,7 +11,7 @@ import (
 	"strings"
 )
 
-// exchange is one request on its way through RomM, and its answer.
+// exchange is one request on its way through RomM, with its response.
 type exchange struct {
 	*Server
 
@@ -24,11 +26,11 @@ type exchange struct {
 	issueCSRF bool
 }
 
-// endpoint answers a request, or returns a detail for an orderly refusal. Any
-// other error is an unhandled exception.
+// endpoint responds to a request, or returns a detail to refuse it. Any other
+// error is an unhandled exception.
 type endpoint func(*exchange) error
 
-// detail is an HTTPException: it still passes RomM's layers on the way out.
+// detail is an HTTPException. Its response still passes through RomM's middleware.
 type detail struct {
 	status int
 	text   string
@@ -39,7 +41,7 @@ func (d detail) Error() string { return d.text }
 
 var errUnhandled = errors.New("unhandled exception")
 
-// reply adds what RomM's layers add when an answer begins.
+// reply is a response writer that adds the cookies of RomM's middleware.
 type reply struct {
 	http.ResponseWriter
 
@@ -47,7 +49,7 @@ type reply struct {
 	started bool
 }
 
-// WriteHeader lets the layers add their headers first.
+// WriteHeader adds the cookies and begins the response.
 func (p *reply) WriteHeader(status int) {
 	if !p.started {
 		p.started = true
@@ -57,7 +59,7 @@ func (p *reply) WriteHeader(status int) {
 	p.ResponseWriter.WriteHeader(status)
 }
 
-// Write begins the answer if nothing did yet.
+// Write begins the response if it has not begun.
 func (p *reply) Write(b []byte) (int, error) {
 	if !p.started {
 		p.WriteHeader(http.StatusOK)
@@ -122,7 +124,8 @@ func (x *exchange) cookie(name string) (string, bool) {
 	return value, found
 }
 
-// clientHost is the left-most X-Forwarded-For: RomM trusts whoever asks.
+// clientHost returns the left-most X-Forwarded-For entry, which RomM trusts from
+// every client.
 func (x *exchange) clientHost() string {
 	first, _, _ := strings.Cut(x.r.Header.Get("X-Forwarded-For"), ",")
 	if first = strings.TrimSpace(first); first != "" {
@@ -135,7 +138,7 @@ func (x *exchange) clientHost() string {
 	return host
 }
 
-// scheme is https if X-Forwarded-Proto says exactly that. Until 4.0 nginx
+// scheme returns https if X-Forwarded-Proto is exactly that. Before 4.0 nginx
 // overwrites it.
 func (x *exchange) scheme() string {
 	if x.version.atLeast(4, 0, 0) && x.r.Header.Get("X-Forwarded-Proto") == "https" {
@@ -144,7 +147,7 @@ func (x *exchange) scheme() string {
 	return "http"
 }
 
-// cors reflects any Origin, with credentials, and answers preflights.
+// cors allows any Origin, with credentials, and responds to preflights.
 func (x *exchange) cors() (answered bool) {
 	origin := x.r.Header.Get("Origin")
 	if origin == "" {

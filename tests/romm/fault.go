@@ -1,3 +1,5 @@
+// Faults and restarts that a test brings about.
+
 package romm
 
 import (
@@ -6,7 +8,7 @@ import (
 	"sync"
 )
 
-// faults are what a test makes go wrong.
+// faults are the faults that a test brings about.
 type faults struct {
 	mu      sync.Mutex
 	down    bool
@@ -31,7 +33,7 @@ func (f *faults) answer(path string) http.HandlerFunc {
 	return f.answers[plainPath(path)]
 }
 
-// wait keeps a request where its session is read and nothing is written yet.
+// wait holds a request after its session was read and before anything is written.
 func (f *faults) wait(r *http.Request) {
 	f.mu.Lock()
 	held := f.holds[plainPath(r.URL.Path)]
@@ -47,9 +49,9 @@ func (f *faults) wait(r *http.Request) {
 	}
 }
 
-// Fault lets answer speak for one path, with or without its trailing slash, in
-// place of RomM and outside its session handling, as a proxy between or an
-// unhandled exception would. Nil ends it.
+// Fault makes answer respond for one path, with or without its trailing slash,
+// without RomM's session handling, as a proxy in between or an unhandled
+// exception would. Nil ends it.
 func (s *Server) Fault(path string, answer http.HandlerFunc) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -60,9 +62,9 @@ func (s *Server) Fault(path string, answer http.HandlerFunc) {
 	s.faults.answers[plainPath(path)] = answer
 }
 
-// Hold stops the next request for one path after its session was read and
-// before it is answered: the late answer that revives a session. The caller
-// must call release.
+// Hold holds the next request for one path after its session was read and before
+// its response: the late response that revives a session. The caller must call
+// release.
 func (s *Server) Hold(path string) (arrived <-chan struct{}, release func()) {
 	held := &hold{arrived: make(chan struct{}), released: make(chan struct{})}
 	s.faults.mu.Lock()
@@ -71,8 +73,8 @@ func (s *Server) Hold(path string) (arrived <-chan struct{}, release func()) {
 	return held.arrived, sync.OnceFunc(func() { close(held.released) })
 }
 
-// Down stops RomM: connections break without an answer and all sockets close.
-// Sessions survive, they are Redis'.
+// Down stops RomM: connections break without a response and all sockets close.
+// Sessions survive in Redis.
 func (s *Server) Down() {
 	s.faults.mu.Lock()
 	s.faults.down = true
@@ -80,7 +82,7 @@ func (s *Server) Down() {
 	s.sockets.closeAll()
 }
 
-// Up starts RomM again. The provider's metadata and keys are read anew.
+// Up starts RomM again. It reads the provider's metadata and keys again.
 func (s *Server) Up() {
 	s.provider.forget()
 	s.faults.mu.Lock()
@@ -88,8 +90,8 @@ func (s *Server) Up() {
 	s.faults.mu.Unlock()
 }
 
-// Upgrade makes RomM a later release, as a new image does: 5.0 knows two roles
-// only. It must be called between Down and Up.
+// Upgrade makes RomM a later release, as a new image does. From 5.0 there are only
+// two roles. Call it between Down and Up.
 func (s *Server) Upgrade(release string) {
 	s.install(release)
 	for _, u := range s.Users() {
@@ -99,8 +101,8 @@ func (s *Server) Upgrade(release string) {
 	}
 }
 
-// Restart restarts RomM and its Redis: sessions, sockets, the cached metadata
-// and keys of the provider and, unless one was given, the secret key are gone.
+// Restart restarts RomM and its Redis: sessions, sockets, the provider's cached
+// metadata and keys and, unless Options has one, the secret key are gone.
 func (s *Server) Restart() {
 	s.DropSessions()
 	s.begin()

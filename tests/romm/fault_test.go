@@ -1,3 +1,5 @@
+// Tests of the faults and of the record of requests.
+
 package romm
 
 import (
@@ -5,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestFaults(t *testing.T) {
+func TestFaultAndDown(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
 	s.Fault("/api/users/me", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
@@ -16,13 +18,13 @@ func TestFaults(t *testing.T) {
 	s.Down()
 	if answer, err := http.Get(target + "/api/heartbeat"); err == nil {
 		_ = answer.Body.Close()
-		t.Error("a stopped RomM answered")
+		t.Errorf("RomM down: status is %s, want a broken connection", answer.Status)
 	}
 	s.Up()
 	wantStatus(t, b.get("/api/users/me"), http.StatusOK)
 }
 
-func TestRequestLog(t *testing.T) {
+func TestRequestsAreRecordedWithTheirUser(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
 	s.ForgetRequests()
@@ -31,6 +33,6 @@ func TestRequestLog(t *testing.T) {
 	all := s.Requests()
 	if len(all) != 2 || all[0].Path != "/api/roms" || all[0].Query != "limit=1" || all[0].User != "ada" ||
 		all[0].Header.Get("X-Test") != "1" || all[1].User != "" {
-		t.Errorf("log %+v", all)
+		t.Errorf("recorded requests are %+v, want ada's and an anonymous one", all)
 	}
 }

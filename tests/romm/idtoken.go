@@ -1,3 +1,5 @@
+// How RomM's client library verifies an ID token.
+
 package romm
 
 import (
@@ -20,7 +22,7 @@ const idTokenLeeway = 120 * time.Second
 // claims is an ID token's payload. Numbers are float64.
 type claims map[string]any
 
-// verify checks an ID token as RomM's client library does (OpenID Connect Core
+// verify validates an ID token as RomM's client library does (OpenID Connect Core
 // 1.0 section 3.1.3.7, with its own reading of aud and azp).
 func (p *provider) verify(ctx context.Context, meta *providerMetadata, answer *tokenResponse, nonce string, now time.Time) (claims, error) {
 	token, err := jose.ParseSignedCompact(answer.IDToken, algorithms(meta))
@@ -49,8 +51,7 @@ func (p *provider) verify(ctx context.Context, meta *providerMetadata, answer *t
 	)
 }
 
-// algorithms are those that the metadata advertises; RS256 alone if it is
-// silent.
+// algorithms returns the algorithms in the metadata, or RS256 if it has none.
 func algorithms(meta *providerMetadata) []jose.SignatureAlgorithm {
 	if meta.Algorithms == nil {
 		return []jose.SignatureAlgorithm{jose.RS256}
@@ -73,8 +74,7 @@ func (c claims) checkPresence() error {
 	return nil
 }
 
-// checkParties does not compare the audience by itself: any audience will do if
-// azp names us.
+// checkParties accepts any audience if azp is the client.
 func (c claims) checkParties(issuer, clientID string) error {
 	if issuer != "" && c["iss"] != issuer {
 		return errors.New("wrong issuer")
@@ -125,7 +125,7 @@ func (c claims) checkNonce(nonce string) error {
 	return nil
 }
 
-// checkAccessToken checks at_hash if it is there (OpenID Connect Core 1.0
+// checkAccessToken compares at_hash, if the token has it (OpenID Connect Core 1.0
 // section 3.1.3.8).
 func (c claims) checkAccessToken(algorithm, accessToken string) error {
 	given, found := c["at_hash"]
@@ -150,8 +150,8 @@ func (c claims) checkAccessToken(algorithm, accessToken string) error {
 	return nil
 }
 
-// has is Python's "in": an element of a list, a part of a string, a key of an
-// object. A number is an exception.
+// has is Python's "in": an element of a list, a part of a string or a key of an
+// object. Anything else is an exception.
 func has(container any, value string) (bool, error) {
 	switch c := container.(type) {
 	case []any:
@@ -165,7 +165,7 @@ func has(container any, value string) (bool, error) {
 	return false, errUnhandled
 }
 
-// falsy is Python's idea of nothing.
+// falsy reports whether Python would take value for false.
 func falsy(value any) bool {
 	switch v := value.(type) {
 	case nil:

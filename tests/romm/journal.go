@@ -1,3 +1,5 @@
+// The record of the requests that arrived.
+
 package romm
 
 import (
@@ -6,7 +8,7 @@ import (
 	"sync"
 )
 
-// Request is one request as it arrived on the wire.
+// Request is one request as it arrived.
 type Request struct {
 	Method string
 	// Path is the decoded path, as RomM's routes see it.
@@ -15,9 +17,9 @@ type Request struct {
 	Query  string
 	Header http.Header
 	Host   string
-	// RemoteAddr is the peer, not what X-Forwarded-For says.
+	// RemoteAddr is the peer's address, whatever X-Forwarded-For says.
 	RemoteAddr string
-	// User is whom the request was authenticated as, "" for nobody.
+	// User is the request's authenticated user, "" if it was anonymous.
 	User string
 }
 
@@ -43,7 +45,7 @@ func (j *journal) authenticated(entry *Request, user string) {
 	entry.User = user
 }
 
-// Requests returns everything that arrived, in order.
+// Requests returns all requests that arrived, in order.
 func (s *Server) Requests() []Request {
 	s.journal.mu.Lock()
 	defer s.journal.mu.Unlock()
@@ -54,7 +56,7 @@ func (s *Server) Requests() []Request {
 	return all
 }
 
-// LastRequest returns the newest request for exactly that path.
+// LastRequest returns the newest request for exactly path.
 func (s *Server) LastRequest(path string) (Request, bool) {
 	for _, r := range slices.Backward(s.Requests()) {
 		if r.Path == path {
@@ -64,7 +66,7 @@ func (s *Server) LastRequest(path string) (Request, bool) {
 	return Request{}, false
 }
 
-// ForgetRequests empties the log.
+// ForgetRequests empties the record.
 func (s *Server) ForgetRequests() {
 	s.journal.mu.Lock()
 	defer s.journal.mu.Unlock()

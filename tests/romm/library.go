@@ -1,3 +1,5 @@
+// Platforms, ROMs, firmware and feeds, with downloads and uploads.
+
 package romm
 
 import (
@@ -54,7 +56,7 @@ func romJSON(id int) map[string]any {
 	}
 }
 
-// listROMs is a bare array until 4.0 brought paging.
+// listROMs returns a page of ROMs, or before 4.0 an array of all.
 func (x *exchange) listROMs() error {
 	items := []map[string]any{}
 	for id := 1; id <= romCount; id++ {
@@ -84,7 +86,7 @@ func (x *exchange) romID() (int, error) {
 	return id, err
 }
 
-// content sends a file: Range, HEAD and conditional requests work.
+// content sends a file. It supports Range, HEAD and conditional requests.
 func (x *exchange) content() error {
 	name := x.params["name"]
 	if _, numbered := x.params["id"]; numbered {
@@ -108,7 +110,7 @@ func (x *exchange) feed() error {
 	}}})
 }
 
-// uploadChunk counts what arrives and takes at most 64 MiB at a time.
+// uploadChunk counts the bytes of a chunk, which may have at most 64 MiB.
 func (x *exchange) uploadChunk() error {
 	n, err := io.Copy(io.Discard, http.MaxBytesReader(x.reply, x.r.Body, chunkLimit))
 	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
@@ -121,23 +123,22 @@ func (x *exchange) uploadChunk() error {
 	return x.json(http.StatusOK, map[string]int64{"received": n})
 }
 
-// UploadedBytes counts the bytes of all ROM chunks that arrived.
+// UploadedBytes returns the size of all ROM chunks that arrived, in bytes.
 func (s *Server) UploadedBytes() int64 { return s.uploaded.Load() }
 
-// Content returns the bytes of a ROM of that size, which are made up as they
-// are read.
+// Content returns a ROM of size bytes, which are generated as they are read.
 func Content(size int64) io.ReadSeeker {
 	return io.NewSectionReader(generated{}, 0, size)
 }
 
-// generated is an endless file whose bytes follow from their offsets.
+// generated is an endless file. Each byte follows from its offset.
 type generated struct{}
 
 // ReadAt implements io.ReaderAt.
 func (generated) ReadAt(p []byte, offset int64) (int, error) {
 	for i := range p {
 		at := offset + int64(i)
-		p[i] = byte(at ^ at>>8 ^ at>>16) //nolint:gosec // the low byte is what is wanted
+		p[i] = byte(at ^ at>>8 ^ at>>16) //nolint:gosec // only the low byte is needed
 	}
 	return len(p), nil
 }

@@ -1,3 +1,5 @@
+// Sign-in through OpenID Connect, from the authorization request to the account.
+
 package romm
 
 import (
@@ -11,8 +13,8 @@ import (
 
 var errOIDCDisabled = detail{status: http.StatusInternalServerError, text: "OAuth disabled"}
 
-// startLogin sends the browser to the provider. A login that was under way in
-// the same session is forgotten.
+// startLogin redirects the browser to the provider. It replaces a sign-in that is
+// pending in the same session.
 func (x *exchange) startLogin() error {
 	if !x.options.OIDC.Enabled {
 		return errOIDCDisabled
@@ -33,9 +35,9 @@ func (x *exchange) startLogin() error {
 	return x.redirect(http.StatusFound, target)
 }
 
-// finishLogin is the callback. Everything that OAuth or OpenID Connect forbids
-// is an unhandled exception; then the session is not written, so the state of
-// the login survives.
+// finishLogin is the callback. Every violation of OAuth or OpenID Connect is an
+// unhandled exception. The session is then not written, so the state of the
+// sign-in stays valid.
 func (x *exchange) finishLogin() error {
 	if !x.options.OIDC.Enabled {
 		return errOIDCDisabled
@@ -72,7 +74,7 @@ func (x *exchange) finishLogin() error {
 	return x.redirect(http.StatusTemporaryRedirect, "/")
 }
 
-// signIn puts the user into the session that is there; its id stays.
+// signIn signs the user in to the current session, which keeps its id.
 func (x *exchange) signIn(u User) {
 	x.session.data.Issuer, x.session.data.Subject = sessionIssuer, u.Username
 	if x.version.webDevices() {
@@ -81,8 +83,8 @@ func (x *exchange) signIn(u User) {
 	_, _ = x.accounts.update(u.ID, func(u *User) { u.LastLogin = x.options.Now() })
 }
 
-// accountFor maps claims to an account. The e-mail is the only link; the role
-// claim overwrites the role, the last administrator's too.
+// accountFor maps claims to an account. The email address is the only link. The
+// roles claim overwrites the role, the last administrator's too.
 func (x *exchange) accountFor(meta *providerMetadata, c claims) (User, error) {
 	refuse := func(status int, text string) (User, error) { return User{}, detail{status: status, text: text} }
 	if c["email"] == nil {
@@ -111,7 +113,7 @@ func (x *exchange) accountFor(meta *providerMetadata, c claims) (User, error) {
 			"User registration is disabled. Please contact an administrator to create an account.")
 	case !found && name == "":
 		return User{}, errUnhandled
-	case !found: // a name that is taken is the database's exception
+	case !found: // a taken name is an exception of the database
 		u, err = x.accounts.add(User{Username: name, Email: strings.ToLower(email), Role: role, Created: x.options.Now()})
 	case claimed && u.Role != role:
 		u, err = x.accounts.update(u.ID, func(u *User) { u.Role = role })
@@ -140,8 +142,8 @@ func (x *exchange) claimedName(c claims) (string, error) {
 	return name, nil
 }
 
-// claimedRole returns the role that the claims grant, and whether it is to be
-// written over the one that the account has.
+// claimedRole returns the role that the claims grant, and whether it replaces the
+// account's role.
 func (x *exchange) claimedRole(c claims) (role string, claimed bool, err error) {
 	oidc, lowest := x.options.OIDC, x.version.lowestRole()
 	if oidc.ClaimRoles == "" || !x.version.claimRoles() {
@@ -180,7 +182,7 @@ func (x *exchange) claimedRole(c claims) (role string, claimed bool, err error) 
 	}
 }
 
-// browserName names a web device after its User-Agent.
+// browserName returns the name of a web device, from its User-Agent.
 func browserName(agent string) string {
 	first := func(names ...string) string {
 		for i := 0; i < len(names); i += 2 {

@@ -1,3 +1,5 @@
+// Tests of the sign-in through OpenID Connect, as RomM's provider sees it.
+
 package romm
 
 import (
@@ -13,7 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-func TestLoginOnTheWire(t *testing.T) {
+func TestSignInOnTheWire(t *testing.T) {
 	t.Parallel()
 	p := newOP(t)
 	s := New(p.options(""))
@@ -23,61 +25,61 @@ func TestLoginOnTheWire(t *testing.T) {
 	target, _ := url.Parse(answer.Header.Get("Location"))
 	query := target.Query()
 	if len(query.Get("state")) != 30 || len(query.Get("nonce")) != 20 {
-		t.Errorf("state %q, nonce %q", query.Get("state"), query.Get("nonce"))
+		t.Errorf("state is %q and nonce %q, want 30 and 20 characters", query.Get("state"), query.Get("nonce"))
 	}
 	want := "response_type=code&client_id=romm&redirect_uri=https%3A%2F%2Fromm.example.com%2Fapi%2Foauth%2Fopenid" +
 		"&scope=openid+profile+email+romm_roles&state=" + query.Get("state") + "&nonce=" + query.Get("nonce")
 	if target.RawQuery != want {
-		t.Errorf("query %s\nwant  %s", target.RawQuery, want)
+		t.Errorf("query is %s\nwant     %s", target.RawQuery, want)
 	}
 	before := b.cookies[sessionCookie]
 	if line := setCookie(answer, sessionCookie); line != sessionCookie+"="+before+"; path=/; Max-Age=1209600; httponly; samesite=lax" {
-		t.Errorf("session cookie %q", line)
+		t.Errorf("session cookie is %q, want it lax and for 14 days", line)
 	}
 	if line := setCookie(answer, csrfCookie); !strings.HasSuffix(line, "; Path=/; SameSite=lax") {
-		t.Errorf("CSRF cookie %q", line)
+		t.Errorf("CSRF cookie is %q, want it to end in \"; Path=/; SameSite=lax\"", line)
 	}
 	p.nonce = query.Get("nonce")
 	answer = b.get("/api/oauth/openid/?code=c%2B1&state=" + query.Get("state"))
 	wantStatus(t, answer, http.StatusTemporaryRedirect)
 	if answer.Header.Get("Location") != "/" || b.cookies[sessionCookie] != before {
-		t.Errorf("Location %q, session %q, was %q", answer.Header.Get("Location"), b.cookies[sessionCookie], before)
+		t.Errorf("callback: Location is %q and the session %q, want / and %q", answer.Header.Get("Location"), b.cookies[sessionCookie], before)
 	}
 	id, secret, _ := p.token.BasicAuth()
 	if id != "romm" || secret != "se+cret%2F" {
-		t.Errorf("Basic %q %q", id, secret)
+		t.Errorf("Basic credentials are %q and %q, want romm and se+cret%%2F as configured", id, secret)
 	}
 	if p.body != "grant_type=authorization_code&redirect_uri=https%3A%2F%2Fromm.example.com%2Fapi%2Foauth%2Fopenid&code=c%2B1" {
-		t.Errorf("token request %q", p.body)
+		t.Errorf("token request is %q, want grant_type, redirect_uri and code", p.body)
 	}
 	if p.token.Header.Get("Accept") != "application/json" || p.token.UserAgent() != "Authlib/1.6.12 (+https://authlib.org)" {
-		t.Errorf("headers %v", p.token.Header)
+		t.Errorf("token request has header %v, want Authlib's", p.token.Header)
 	}
 	if me := b.me(); me["username"] != "Kim" || me["email"] != "kim@example.com" || me["role"] != "user" || me["current_device_id"] == nil {
-		t.Errorf("me %v", me)
+		t.Errorf("user is %v, want Kim with role user and a device", me)
 	}
 	if last, _ := s.LastRequest("/api/users/me"); last.User != "Kim" || last.Host != "romm.example.com" {
-		t.Errorf("logged %+v", last)
+		t.Errorf("last request is %+v, want Kim's at romm.example.com", last)
 	}
 	newBrowser(t, s).signIn(p)
 	if !slices.Equal(p.hits, []string{"/.well-known/openid-configuration", "/token", "/jwks", "/token"}) {
-		t.Errorf("provider was asked %v", p.hits)
+		t.Errorf("provider had requests %v, want metadata and keys once and two token requests", p.hits)
 	}
 }
 
-func TestLoginDisabled(t *testing.T) {
+func TestSignInWithoutOIDCIsA500(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, New(Options{}))
 	for _, path := range []string{"/api/login/openid", "/api/oauth/openid?code=1&state=2"} {
 		answer := b.get(path)
 		wantStatus(t, answer, http.StatusInternalServerError)
 		if body := text(t, answer); body != `{"detail":"OAuth disabled"}` {
-			t.Errorf("%s: %s", path, body)
+			t.Errorf("%s: body is %s, want that OAuth is disabled", path, body)
 		}
 	}
 }
 
-func TestState(t *testing.T) {
+func TestStateOfTheSignIn(t *testing.T) {
 	t.Parallel()
 	start := func(t *testing.T, b *browser, p *op) string {
 		t.Helper()
@@ -86,7 +88,7 @@ func TestState(t *testing.T) {
 		return "/api/oauth/openid?code=1&state=" + target.Query().Get("state")
 	}
 	for name, test := range map[string]func(t *testing.T, b *browser, p *op){
-		"second start deletes the first": func(t *testing.T, b *browser, p *op) {
+		"a second sign-in deletes the first state": func(t *testing.T, b *browser, p *op) {
 			t.Helper()
 			first, nonce := start(t, b, p), p.nonce
 			second := start(t, b, p)
@@ -96,26 +98,26 @@ func TestState(t *testing.T) {
 			p.nonce = wanted
 			wantStatus(t, b.get(second), http.StatusTemporaryRedirect)
 		},
-		"wrong one burns nothing": func(t *testing.T, b *browser, p *op) {
+		"a wrong state leaves the right one usable": func(t *testing.T, b *browser, p *op) {
 			t.Helper()
 			good := start(t, b, p)
 			wantCrash(t, b.get(good+"x"))
 			wantStatus(t, b.get(good), http.StatusTemporaryRedirect)
 		},
-		"works once": func(t *testing.T, b *browser, p *op) {
+		"a state works once": func(t *testing.T, b *browser, p *op) {
 			t.Helper()
 			good := start(t, b, p)
 			b.get(good)
 			wantCrash(t, b.get(good))
 			if b.me()["username"] != "Kim" {
-				t.Error("the failed callback ended the login")
+				t.Error("the user is not Kim after the second callback, want the first sign-in to last")
 			}
 		},
-		"error in the query": func(t *testing.T, b *browser, p *op) {
+		"an error in the callback crashes": func(t *testing.T, b *browser, p *op) {
 			t.Helper()
 			wantCrash(t, b.get(start(t, b, p)+"&error=x"))
 		},
-		"without cookie": func(t *testing.T, b *browser, p *op) {
+		"a callback without the cookie crashes": func(t *testing.T, b *browser, p *op) {
 			t.Helper()
 			good := start(t, b, p)
 			b.cookies = nil
@@ -130,7 +132,7 @@ func TestState(t *testing.T) {
 	}
 }
 
-func TestIDToken(t *testing.T) {
+func TestIDTokenChecks(t *testing.T) {
 	t.Parallel()
 	half := func(token string) string {
 		sum := sha256.Sum256([]byte(token))
@@ -141,26 +143,26 @@ func TestIDToken(t *testing.T) {
 		claims map[string]any
 		crash  bool
 	}{
-		"plain":                    {},
-		"without iss":              {map[string]any{"iss": nil}, true},
-		"other issuer":             {map[string]any{"iss": "https://other"}, true},
-		"without sub":              {map[string]any{"sub": nil}, true},
-		"without iat":              {map[string]any{"iat": nil}, true},
-		"without exp":              {map[string]any{"exp": nil}, true},
-		"without nonce":            {map[string]any{"nonce": nil}, true},
-		"other nonce":              {map[string]any{"nonce": "x"}, true},
-		"expired within leeway":    {map[string]any{"exp": at(-time.Minute)}, false},
-		"expired":                  {map[string]any{"exp": at(-5 * time.Minute)}, true},
-		"from the future":          {map[string]any{"iat": at(5 * time.Minute)}, true},
-		"audience list of one":     {map[string]any{"aud": []string{"romm"}}, false},
-		"audience list of two":     {map[string]any{"aud": []string{"romm", "x"}}, true},
-		"audience of two with azp": {map[string]any{"aud": []string{"romm", "x"}, "azp": "romm"}, false},
-		"other audience with azp":  {map[string]any{"aud": "x", "azp": "romm"}, false},
-		"other audience":           {map[string]any{"aud": "x"}, true},
-		"at_hash":                  {map[string]any{"at_hash": half("at")}, false},
-		"wrong at_hash":            {map[string]any{"at_hash": half("x")}, true},
-		"auth_time as text":        {map[string]any{"auth_time": "now"}, true},
-		"amr as text":              {map[string]any{"amr": "pwd"}, true},
+		"all claims good":                {},
+		"without iss":                    {map[string]any{"iss": nil}, true},
+		"iss of another issuer":          {map[string]any{"iss": "https://other"}, true},
+		"without sub":                    {map[string]any{"sub": nil}, true},
+		"without iat":                    {map[string]any{"iat": nil}, true},
+		"without exp":                    {map[string]any{"exp": nil}, true},
+		"without nonce":                  {map[string]any{"nonce": nil}, true},
+		"nonce of another sign-in":       {map[string]any{"nonce": "x"}, true},
+		"expired for 1 minute":           {map[string]any{"exp": at(-time.Minute)}, false},
+		"expired for 5 minutes":          {map[string]any{"exp": at(-5 * time.Minute)}, true},
+		"iat 5 minutes ahead":            {map[string]any{"iat": at(5 * time.Minute)}, true},
+		"aud list of one":                {map[string]any{"aud": []string{"romm"}}, false},
+		"aud list of two without azp":    {map[string]any{"aud": []string{"romm", "x"}}, true},
+		"aud list of two with azp":       {map[string]any{"aud": []string{"romm", "x"}, "azp": "romm"}, false},
+		"aud of another client with azp": {map[string]any{"aud": "x", "azp": "romm"}, false},
+		"aud of another client":          {map[string]any{"aud": "x"}, true},
+		"at_hash of the access token":    {map[string]any{"at_hash": half("at")}, false},
+		"at_hash of another token":       {map[string]any{"at_hash": half("x")}, true},
+		"auth_time as text":              {map[string]any{"auth_time": "now"}, true},
+		"amr as text":                    {map[string]any{"amr": "pwd"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -176,7 +178,7 @@ func TestIDToken(t *testing.T) {
 	}
 }
 
-func TestKeys(t *testing.T) {
+func TestSigningKeys(t *testing.T) {
 	t.Parallel()
 	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.EdDSA} {
 		t.Run(string(alg), func(t *testing.T) {
@@ -186,19 +188,19 @@ func TestKeys(t *testing.T) {
 			wantStatus(t, newBrowser(t, New(p.options(""))).signIn(p), http.StatusTemporaryRedirect)
 		})
 	}
-	t.Run("only RS256 if the metadata is silent", func(t *testing.T) {
+	t.Run("only RS256 if the metadata names no algorithm", func(t *testing.T) {
 		t.Parallel()
 		p := newOP(t)
 		p.metadata["id_token_signing_alg_values_supported"] = nil
 		wantCrash(t, newBrowser(t, New(p.options(""))).signIn(p))
 	})
-	t.Run("no kid and one key", func(t *testing.T) {
+	t.Run("the only key if the token has no kid", func(t *testing.T) {
 		t.Parallel()
 		p := newOP(t)
 		p.kid = ""
 		wantStatus(t, newBrowser(t, New(p.options(""))).signIn(p), http.StatusTemporaryRedirect)
 	})
-	t.Run("new kid reads the keys again", func(t *testing.T) {
+	t.Run("a new kid reads the keys again", func(t *testing.T) {
 		t.Parallel()
 		p := newOP(t)
 		s := New(p.options(""))
@@ -206,7 +208,7 @@ func TestKeys(t *testing.T) {
 		p.key, p.kid = generate(t, jose.ES256), "two"
 		wantStatus(t, newBrowser(t, s).signIn(p), http.StatusTemporaryRedirect)
 	})
-	t.Run("same kid, new key fails until a restart", func(t *testing.T) {
+	t.Run("a new key under the same kid fails until a restart", func(t *testing.T) {
 		t.Parallel()
 		p := newOP(t)
 		s := New(p.options(""))
@@ -218,9 +220,9 @@ func TestKeys(t *testing.T) {
 	})
 }
 
-func TestProvider(t *testing.T) {
+func TestProviderResponses(t *testing.T) {
 	t.Parallel()
-	t.Run("a failed load is not kept, a good one is", func(t *testing.T) {
+	t.Run("metadata is kept, a failure to read it is not", func(t *testing.T) {
 		t.Parallel()
 		p := newOP(t)
 		b := newBrowser(t, New(p.options("")))
@@ -230,7 +232,7 @@ func TestProvider(t *testing.T) {
 		wantStatus(t, b.get("/api/login/openid"), http.StatusFound)
 		p.metadata["authorization_endpoint"] = "http://elsewhere"
 		if target := b.get("/api/login/openid").Header.Get("Location"); !strings.HasPrefix(target, p.URL) {
-			t.Errorf("metadata was read again: %s", target)
+			t.Errorf("sign-in goes to %s, want the authorization endpoint read first (%s)", target, p.URL)
 		}
 	})
 	t.Run("redirects are not followed", func(t *testing.T) {
@@ -244,30 +246,30 @@ func TestProvider(t *testing.T) {
 		options.OIDC.HTTPClient = &http.Client{}
 		wantCrash(t, newBrowser(t, New(options)).get("/api/login/openid"))
 	})
-	t.Run("token error", func(t *testing.T) {
+	t.Run("an error of the token endpoint crashes", func(t *testing.T) {
 		t.Parallel()
 		p := newOP(t)
 		p.answer = func(doc map[string]any) { doc["error"] = "invalid_grant" }
 		wantCrash(t, newBrowser(t, New(p.options(""))).signIn(p))
 	})
-	t.Run("no ID token", func(t *testing.T) {
+	t.Run("a missing ID token is a 400", func(t *testing.T) {
 		t.Parallel()
 		p := newOP(t)
 		p.answer = func(doc map[string]any) { delete(doc, "id_token") }
 		answer := newBrowser(t, New(p.options(""))).signIn(p)
 		wantStatus(t, answer, http.StatusBadRequest)
 		if body := text(t, answer); body != `{"detail":"Userinfo is missing from token."}` {
-			t.Error(body)
+			t.Errorf("body is %s, want that userinfo is missing", body)
 		}
 	})
-	t.Run("public client", func(t *testing.T) {
+	t.Run("a public client sends its client_id in the body", func(t *testing.T) {
 		t.Parallel()
 		p := newOP(t)
 		options := p.options("")
 		options.OIDC.ClientSecret = ""
 		wantStatus(t, newBrowser(t, New(options)).signIn(p), http.StatusTemporaryRedirect)
 		if p.token.Header.Get("Authorization") != "" || !strings.HasSuffix(p.body, "&client_id=romm") {
-			t.Errorf("token request %v %s", p.token.Header, p.body)
+			t.Errorf("token request is %v %s, want client_id in the body and no Authorization", p.token.Header, p.body)
 		}
 	})
 }

@@ -1,3 +1,5 @@
+// The stand-in's options: RomM's environment variables and handles for tests.
+
 package romm
 
 import (
@@ -8,22 +10,21 @@ import (
 	"time"
 )
 
-// Options are the stand-in's environment variables and a few handles for
-// tests. The zero value is a RomM 5.2.0 without OpenID Connect and without
-// users.
+// Options are RomM's environment variables and a few settings for tests. The zero
+// value is a RomM 5.2.0 without OpenID Connect and without users.
 type Options struct {
-	// Version is the release to behave like, for example "4.8.0". Default
+	// Version is the release to behave like, for example "4.8.0". Default:
 	// "5.2.0".
 	Version string
 	// OIDC is RomM's OpenID Connect client.
 	OIDC OIDC
-	// Kiosk is KIOSK_MODE: a visitor who is not signed in may read.
+	// Kiosk is KIOSK_MODE: anonymous requests may read.
 	Kiosk bool
-	// DisableSetupWizard is DISABLE_SETUP_WIZARD. It hides the wizard and, as in
-	// RomM, does not close the endpoint that creates the first administrator.
+	// DisableSetupWizard is DISABLE_SETUP_WIZARD. It hides the wizard but, as in
+	// RomM, the endpoint that creates the first administrator stays open.
 	DisableSetupWizard bool
-	// DisableUserpassLogin is DISABLE_USERPASS_LOGIN. It hides the form and, as
-	// in RomM, does not close the endpoints that take passwords.
+	// DisableUserpassLogin is DISABLE_USERPASS_LOGIN. It hides the form but, as in
+	// RomM, the endpoints that accept passwords stay open.
 	DisableUserpassLogin bool
 	// DisableDownloadEndpointAuth is DISABLE_DOWNLOAD_ENDPOINT_AUTH.
 	DisableDownloadEndpointAuth bool
@@ -31,19 +32,22 @@ type Options struct {
 	DisableCSRFProtection bool
 	// SecureCookies is ROMM_SESSION_SECURE_COOKIE (RomM 5.1 and later).
 	SecureCookies bool
-	// SecretKey is ROMM_AUTH_SECRET_KEY. Default a random one, another after
-	// each restart.
+	// SecretKey is ROMM_AUTH_SECRET_KEY. Default: a random key, new at each
+	// restart.
 	SecretKey string
-	// SessionMaxAge is how long an unused session lives, from 4.0. Default 14
+	// SessionMaxAge is how long an unused session lives, from 4.0. Default: 14
 	// days.
 	SessionMaxAge time.Duration
-	// ContentSize is the size of each ROM, in bytes. Default 1 MiB.
+	// ContentSize is the size of each ROM, in bytes. Default: 1 MiB.
 	ContentSize int64
-	// ScanSteps is how many ROMs a scan reports. Default 3.
+	// ScanSteps is how many ROMs a scan reports. Default: 3.
 	ScanSteps int
-	// PingInterval is how often a socket is pinged. Default 25 s.
+	// PlatformFolders is how many platform folders the library has. The heartbeat
+	// lists them. Default: 2.
+	PlatformFolders int
+	// PingInterval is how often RomM pings a socket. Default: 25 s.
 	PingInterval time.Duration
-	// Now is the clock. Default time.Now.
+	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
 
@@ -55,31 +59,31 @@ type OIDC struct {
 	Provider string
 	// ClientID is OIDC_CLIENT_ID.
 	ClientID string
-	// ClientSecret is OIDC_CLIENT_SECRET. Without one the client is public.
+	// ClientSecret is OIDC_CLIENT_SECRET. A client without one is public.
 	ClientSecret string
-	// RedirectURI is OIDC_REDIRECT_URI, which RomM sends as it is.
+	// RedirectURI is OIDC_REDIRECT_URI, which RomM sends unchanged.
 	RedirectURI string
 	// ServerURL is OIDC_SERVER_APPLICATION_URL: the issuer's address without
 	// /.well-known/openid-configuration.
 	ServerURL string
 	// MetadataURL is OIDC_SERVER_METADATA_URL (RomM 4.8 and later).
 	MetadataURL string
-	// ClaimRoles is OIDC_CLAIM_ROLES, the claim that holds roles; its name is
-	// also sent as a scope.
+	// ClaimRoles is OIDC_CLAIM_ROLES, the claim that holds roles. RomM also sends
+	// its name as a scope.
 	ClaimRoles string
 	// RoleAdmin, RoleEditor and RoleViewer are OIDC_ROLE_ADMIN, OIDC_ROLE_EDITOR
 	// and OIDC_ROLE_VIEWER, one value each.
 	RoleAdmin, RoleEditor, RoleViewer string
-	// UsernameAttribute is OIDC_USERNAME_ATTRIBUTE. Default "preferred_username".
+	// UsernameAttribute is OIDC_USERNAME_ATTRIBUTE. Default: "preferred_username".
 	UsernameAttribute string
-	// AllowRegistration is OIDC_ALLOW_REGISTRATION. Default true.
+	// AllowRegistration is OIDC_ALLOW_REGISTRATION. Default: true.
 	AllowRegistration *bool
 	// Autologin is OIDC_AUTOLOGIN (RomM 4.7 and later).
 	Autologin bool
 	// RPInitiatedLogout is OIDC_RP_INITIATED_LOGOUT (RomM 4.8 and later).
 	RPInitiatedLogout bool
-	// HTTPClient is how RomM reaches the provider. Its redirect policy is
-	// ignored, since RomM follows none, and a missing timeout becomes 5 s.
+	// HTTPClient sends RomM's requests to the provider. Its redirect policy is
+	// ignored, because RomM follows no redirects. Its timeout defaults to 5 s.
 	HTTPClient *http.Client
 }
 
@@ -96,6 +100,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ScanSteps == 0 {
 		o.ScanSteps = 3
+	}
+	if o.PlatformFolders == 0 {
+		o.PlatformFolders = 2
 	}
 	if o.PingInterval == 0 {
 		o.PingInterval = 25 * time.Second

@@ -1,3 +1,5 @@
+// The single-page application, as nginx serves it.
+
 package romm
 
 import (
@@ -15,31 +17,31 @@ var pageSource string
 
 var pageTemplate = template.Must(template.New("index.html").Parse(pageSource))
 
-// pageTime makes heuristic caching real where RomM sends no Cache-Control.
+// pageTime is the page's Last-Modified. With it browsers cache heuristically
+// where RomM sends no Cache-Control.
 var pageTime = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// isolated is nginx' pattern on $request_uri: one added query and the player
+// isolated is nginx's pattern for $request_uri. With any query added, the player
 // loses its SharedArrayBuffer.
 var isolated = regexp.MustCompile(`^/rom/.*/ejs$|^/console/rom/[0-9]+/play$`)
 
-// pageBuild is what the real application knows from its build: how this
-// release's script behaves.
+// pageBuild says how this release's script behaves. The real application knows it
+// from its build.
 type pageBuild struct {
 	Version string
-	// ReactsTo is the status that the interceptor takes for "signed out".
+	// ReactsTo is the status on which the interceptor signs the user out.
 	ReactsTo int
-	// ReadsForbidden: a 403 that speaks of CSRF fetches a new token.
+	// ReadsForbidden: a 403 whose body mentions CSRF fetches a new token.
 	ReadsForbidden bool
 	// Autologin: the login route may start OpenID Connect by itself.
 	Autologin bool
-	// BypassAutologin: ?bypass_autologin=true is heard.
+	// BypassAutologin: ?bypass_autologin=true is honored.
 	BypassAutologin bool
-	// LogoutURL: the answer to a logout may hold oidc_logout_url.
+	// LogoutURL: the response to a logout may have oidc_logout_url.
 	LogoutURL bool
 }
 
-// brandFiles lie beside index.html: what a browser shows of a site that it was
-// told to install.
+// brandFiles lie beside index.html. A browser shows them for an installed site.
 var brandFiles = map[string]string{
 	"/favicon.ico": "image/x-icon", "/favicon-16x16.png": "image/png", "/favicon-32x32.png": "image/png",
 	"/apple-touch-icon.png": "image/png", "/safari-pinned-tab.svg": "image/svg+xml",
@@ -50,8 +52,8 @@ var brandFiles = map[string]string{
 const manifest = `{"name":"RomM","short_name":"RomM","display":"standalone",` +
 	`"icons":[{"src":"/android-chrome-192x192.png","sizes":"192x192","type":"image/png"}]}`
 
-// servePage answers every path that is not the API's or an asset's with the
-// single-page application, unless a file lies there.
+// servePage serves the single-page application at every path that belongs neither
+// to the API nor to an asset, unless there is a file.
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		http.Error(w, "405 Not Allowed", http.StatusMethodNotAllowed)

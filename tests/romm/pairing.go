@@ -1,8 +1,11 @@
+// Client tokens and how a handheld obtains one: pair codes and device sign-in.
+
 package romm
 
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,8 +42,8 @@ func pairingRoutes() []route {
 	)
 }
 
-// pairing is how a handheld gets a token: by a code that the user types into
-// it, or by one that it shows.
+// pairing holds the codes by which handhelds obtain tokens: codes that the user
+// enters on the handheld, and codes that the handheld shows.
 type pairing struct {
 	mu      sync.Mutex
 	codes   oneTime
@@ -55,7 +58,8 @@ type pendingDevice struct {
 	token                clientToken
 }
 
-// limited counts calls of one kind from one address in the last minute.
+// limited refuses a request if its address sent perMinute requests of this kind in
+// the last minute.
 func (x *exchange) limited(kind string, perMinute int) error {
 	p, now := &x.pairing, x.options.Now()
 	p.mu.Lock()
@@ -136,7 +140,7 @@ func (x *exchange) pairToken() error {
 	for _, token := range x.tokens.of(x.user.ID) {
 		if token.id == id {
 			code := strings.ToUpper(randomHex(4))
-			x.pairing.codes.put(code, token.raw, x.options.Now().Add(pairCodeLife))
+			x.pairing.codes.put(code, strconv.Itoa(token.id), x.options.Now().Add(pairCodeLife))
 			return x.json(http.StatusOK, map[string]any{"code": code, "expires_in": int(pairCodeLife.Seconds())})
 		}
 	}
@@ -150,6 +154,8 @@ func (x *exchange) pairStatus() error {
 	return x.json(http.StatusOK, nil)
 }
 
+// exchangeCode replaces the token: its old secret, which the user has seen, is
+// refused from then on.
 func (x *exchange) exchangeCode() error {
 	if err := x.limited("exchange", exchangePerMin); err != nil {
 		return err
@@ -158,8 +164,9 @@ func (x *exchange) exchangeCode() error {
 	if err := x.decode(&body); err != nil {
 		return err
 	}
-	raw, ok := x.pairing.codes.take(pairCode(body.Code), x.options.Now())
-	token, found := x.tokens.find(raw, x.options.Now())
+	id, ok := x.pairing.codes.take(pairCode(body.Code), x.options.Now())
+	number, _ := strconv.Atoi(id) // ours, or "" without ok
+	token, found := x.tokens.renew(number, x.options.Now())
 	if !ok || !found {
 		return detail{status: http.StatusNotFound, text: "Invalid or expired pairing code"}
 	}
@@ -193,7 +200,7 @@ func (x *exchange) deviceInit() error {
 	})
 }
 
-// pendingDevice finds a device; the pairing's lock must be held.
+// pendingDevice finds a device. The caller must hold the pairing's lock.
 func (x *exchange) pendingDevice(match func(*pendingDevice) bool) *pendingDevice {
 	for _, pending := range x.pairing.devices {
 		if match(pending) && x.options.Now().Before(pending.expires) {

@@ -1,3 +1,5 @@
+// RomM as an OpenID Connect client: metadata, keys and the token request.
+
 package romm
 
 import (
@@ -16,8 +18,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// provider is what RomM knows about the OpenID Provider: its metadata and its
-// keys, each read once in the life of the process. A failure is not kept.
+// provider holds the OpenID Provider's metadata and keys, each read once in the
+// life of the process. A failed read is repeated.
 type provider struct {
 	oidc      OIDC
 	url       string
@@ -39,8 +41,8 @@ type providerMetadata struct {
 	Claims                []string            `json:"claims_supported"`
 }
 
-// The whole document reaches the constructor of RomM's HTTP client, where these
-// keys change behaviour or crash. Here all of them crash.
+// RomM passes the whole document to the constructor of its HTTP client, where
+// these keys change its behaviour or crash. Here all of them crash.
 var poisonousMetadata = []string{
 	"client_id", "client_secret", "scope", "state", "token", "timeout", "headers", "proxy", "verify", "cert",
 	"token_endpoint_auth_method", "code_challenge_method", "response_mode", "prompt", "nonce",
@@ -82,7 +84,7 @@ func (p *provider) metadata(ctx context.Context) (*providerMetadata, error) {
 	return meta, nil
 }
 
-// jwks returns the keys, read again if that is forced.
+// jwks returns the keys. force reads them again.
 func (p *provider) jwks(ctx context.Context, meta *providerMetadata, force bool) (*jose.JSONWebKeySet, error) {
 	if !force {
 		p.mu.Lock()
@@ -112,8 +114,8 @@ func (p *provider) jwks(ctx context.Context, meta *providerMetadata, force bool)
 	return keys, nil
 }
 
-// key finds the key that signed: by kid, or the only one there is. An unknown
-// kid reads the keys once more, a bad signature does not.
+// key finds the signing key by its kid; a token without kid uses the only key. An
+// unknown kid reads the keys once more, a bad signature does not.
 func (p *provider) key(ctx context.Context, meta *providerMetadata, kid string) (*jose.JSONWebKey, error) {
 	for _, force := range []bool{false, true} {
 		keys, err := p.jwks(ctx, meta, force)
@@ -130,7 +132,7 @@ func (p *provider) key(ctx context.Context, meta *providerMetadata, kid string) 
 	return nil, errors.New("no such key")
 }
 
-// authorizationURL is where a login starts.
+// authorizationURL returns the authorization request.
 func (p *provider) authorizationURL(meta *providerMetadata, login *pendingLogin, roles bool) (string, error) {
 	if meta.AuthorizationEndpoint == "" {
 		return "", errors.New("metadata has no authorization_endpoint")
@@ -159,8 +161,8 @@ type tokenResponse struct {
 	Error       json.RawMessage `json:"error"`
 }
 
-// redeem asks the token endpoint. Client id and secret are put into the Basic
-// credentials as they are, without the form encoding of RFC 6749 section 2.3.1.
+// redeem sends the token request. RomM puts the client id and secret into the
+// Basic credentials without the form encoding of RFC 6749 section 2.3.1.
 func (p *provider) redeem(ctx context.Context, meta *providerMetadata, login *pendingLogin, code string) (*tokenResponse, error) {
 	form := ordered("grant_type", "authorization_code", "redirect_uri", login.RedirectURI, "code", code)
 	if p.oidc.ClientSecret == "" {
@@ -200,7 +202,7 @@ func (p *provider) get(ctx context.Context, target string) ([]byte, error) {
 		return nil, err
 	}
 	status, body, err := p.do(request)
-	if err == nil && status/100 != 2 { // a redirect is an error too
+	if err == nil && status/100 != 2 { // RomM takes a redirect for an error
 		err = fmt.Errorf("%s answered %d", target, status)
 	}
 	return body, err
@@ -218,7 +220,7 @@ func (p *provider) do(request *http.Request) (int, []byte, error) {
 	return response.StatusCode, body, err
 }
 
-// ordered encodes pairs in the order given, which url.Values would sort.
+// ordered encodes pairs in the order given. url.Values would sort them.
 func ordered(pairs ...string) string {
 	var b strings.Builder
 	for i := 0; i < len(pairs); i += 2 {

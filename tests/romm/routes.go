@@ -1,3 +1,5 @@
+// The routing table's type, the match of a path, and the scope check.
+
 package romm
 
 import (
@@ -11,12 +13,12 @@ import (
 type route struct {
 	methods string
 	pattern string
-	// scope is what the caller needs, "" for nothing at all.
+	// scope is the scope that a request needs, "" for none.
 	scope string
 	// download marks the routes that DISABLE_DOWNLOAD_ENDPOINT_AUTH opens.
 	download bool
-	// from and until are the releases in which the route exists: the first that
-	// has it, the first that has it no more.
+	// from is the first release with the route, until the first release without it
+	// again.
 	from, until string
 	serve       endpoint
 }
@@ -38,8 +40,8 @@ func (s *Server) allRoutes() []route {
 	return all
 }
 
-// route picks the endpoint by the path as it came: what nginx would normalise
-// is unknown here.
+// route picks the endpoint by the path as it arrived, which nginx does not
+// normalise.
 func (x *exchange) route() error {
 	wrongMethod := false
 	for _, candidate := range x.routes {
@@ -68,7 +70,7 @@ var (
 	errForbidden = detail{status: http.StatusForbidden, text: "Forbidden"}
 )
 
-// need is RomM's scope gate: 401 for anonymous callers since 5.2, 403 before.
+// need is RomM's scope check. An anonymous request is a 401 from 5.2, a 403 before.
 func (x *exchange) need(scope string) error {
 	switch {
 	case scope == "" || slices.Contains(x.scopes, scope):
@@ -98,13 +100,23 @@ func match(pattern, path string) (map[string]string, bool) {
 	return params, true
 }
 
-// id reads the path's number.
+// id returns the number in the path.
 func (x *exchange) id() (int, error) {
-	n, err := strconv.Atoi(x.params["id"])
+	n, err := pathNumber(x.params["id"])
 	if err != nil {
 		return 0, detail{status: http.StatusUnprocessableEntity, text: "Input should be a valid integer"}
 	}
 	return n, nil
+}
+
+// pathNumber reads a number by FastAPI's rules, which allow spaces around it, a
+// sign and a fraction of zeros: "2.0", "+2" and " 2" are all 2.
+func pathNumber(text string) (int, error) {
+	text = strings.TrimSpace(text)
+	if whole, fraction, _ := strings.Cut(text, "."); fraction != "" && strings.Trim(fraction, "0") == "" {
+		text = whole
+	}
+	return strconv.Atoi(text)
 }
 
 func ok(body any) endpoint {

@@ -1,9 +1,11 @@
+// The scopes that each role grants, by release.
+
 package romm
 
 import "slices"
 
-// scopesOf is what a user may do: everything for an administrator, otherwise
-// what the role, or from 5.0 the default group, grants.
+// scopesOf returns a user's scopes: all of them for an administrator, and for
+// other users those of the role or, from 5.0, of the default group.
 func (s *Server) scopesOf(u User) []string {
 	switch {
 	case u.Role == roleAdmin:
@@ -35,7 +37,7 @@ func (s *Server) levels() []string {
 	return append(all, "roms.write", "platforms.write", "firmware.write")
 }
 
-// known removes the scopes that came with a later release.
+// known removes the scopes of later releases.
 func (s *Server) known(scopes []string) []string {
 	return slices.DeleteFunc(scopes, func(scope string) bool {
 		switch scope {

@@ -1,6 +1,9 @@
+// The stand-in and its dispatch: nginx's locations, then RomM's middleware.
+
 package romm
 
 import (
+	"fmt"
 	"net/http"
 	"path"
 	"strings"
@@ -44,7 +47,7 @@ func New(opts Options) *Server {
 	return s
 }
 
-// install makes this RomM a release.
+// install makes this RomM the release.
 func (s *Server) install(release string) {
 	s.options.Version, s.version = release, parseVersion(release)
 	s.provider.url = s.options.OIDC.metadataURL(s.version)
@@ -52,8 +55,8 @@ func (s *Server) install(release string) {
 	s.routes = s.allRoutes()
 }
 
-// begin is a start of the container: it invents a secret key if it was given
-// none.
+// begin starts the container. Without a secret key in the options it generates
+// one.
 func (s *Server) begin() {
 	key := s.options.SecretKey
 	if key == "" {
@@ -64,13 +67,17 @@ func (s *Server) begin() {
 
 func (s *Server) secretKey() []byte { return []byte(*s.secret.Load()) }
 
-// ServeHTTP is nginx: it picks by the normalised path and passes the path as
-// it came.
+// ServeHTTP is nginx: it picks the location by the normalised path and passes the
+// path on as it arrived.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.faults.isDown() {
 		panic(http.ErrAbortHandler)
 	}
 	entry := s.journal.add(r)
+	if refusal := tooLong(r); refusal != 0 {
+		http.Error(w, fmt.Sprintf("%d %s", refusal, http.StatusText(refusal)), refusal)
+		return
+	}
 	if answer := s.faults.answer(r.URL.Path); answer != nil {
 		answer(w, r)
 		return
@@ -87,7 +94,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve passes a request through RomM's layers, outermost first: session,
+// lineLimit is the size of one of nginx's header buffers, in bytes.
+const lineLimit = 16 << 10
+
+// tooLong returns the status with which nginx refuses a request line or a header
+// field that does not fit into one buffer (large_client_header_buffers), or 0.
+func tooLong(r *http.Request) int {
+	if len(r.Method)+len(" ")+len(r.URL.RequestURI())+len(" HTTP/1.1\r\n") > lineLimit {
+		return http.StatusRequestURITooLong
+	}
+	for name, values := range r.Header {
+		for _, value := range values {
+			if len(name)+len(": ")+len(value)+len("\r\n") > lineLimit {
+				return http.StatusBadRequest
+			}
+		}
+	}
+	return 0
+}
+
+// serve passes a request through RomM's middleware, outermost first: session,
 // authentication, CSRF, CORS, endpoint.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, entry *Request, next endpoint) {
 	x := &exchange{Server: s, r: r}
@@ -96,7 +122,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, entry *Request, n
 	if err == nil {
 		err = x.authenticate()
 	}
-	if err != nil { // outside the layer that turns exceptions into answers
+	if err != nil { // outside the middleware that turns exceptions into responses
 		crash(w)
 		return
 	}
@@ -115,7 +141,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, entry *Request, n
 	x.answer(next(x))
 }
 
-// crash is what an unhandled exception looks like: no cookie, no JSON.
+// crash sends the response to an unhandled exception: no cookie, no JSON.
 func crash(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(http.StatusInternalServerError)

@@ -1,3 +1,5 @@
+// The session cookie and the sessions in Redis.
+
 package romm
 
 import (
@@ -16,7 +18,7 @@ const (
 	sessionIssuer = "romm:auth"
 )
 
-// sessionData is what RomM keeps under session:<id>, or until 4.5 inside the
+// sessionData is the session that Redis has under session:<id>, or before 4.5 the
 // cookie.
 type sessionData struct {
 	Issuer   string        `json:"iss,omitempty"`
@@ -27,8 +29,8 @@ type sessionData struct {
 	Expires  int64         `json:"exp,omitempty"`
 }
 
-// pendingLogin is a login that went to the provider. A session holds at most
-// one: the next start deletes the one before. It is never changed in place.
+// pendingLogin is a sign-in at the provider. A session holds at most one: the next
+// sign-in replaces it. It is never changed in place.
 type pendingLogin struct {
 	State       string `json:"state"`
 	Nonce       string `json:"nonce"`
@@ -36,8 +38,8 @@ type pendingLogin struct {
 	Expires     int64  `json:"exp"`
 }
 
-// session is one request's working copy: read when the request begins, written
-// as a whole when the answer begins. The last writer wins.
+// session is one request's copy of a session: read when the request begins, and
+// written as a whole when the response begins. The last writer wins.
 type session struct {
 	id        string
 	data      sessionData
@@ -81,8 +83,8 @@ func (s *sessions) remove(match func(id string, data sessionData) bool) {
 	}
 }
 
-// readSession does not adopt an unknown id: a session that begins in this
-// request gets a fresh one.
+// readSession reads the session of the cookie. It does not adopt an unknown id: a
+// session that begins in this request gets a new one.
 func (x *exchange) readSession() error {
 	value, found := x.cookie(sessionCookie)
 	if !found {
@@ -98,8 +100,9 @@ func (x *exchange) readSession() error {
 	return nil
 }
 
-// readSignedSession is the dialect before 4.5. A foreign signature is quietly
-// no session, an expired one is announced, and what is no JWT is a crash.
+// readSignedSession reads the session cookie of releases before 4.5. A foreign
+// signature is no session, an expired session is cleared in the response, and a
+// cookie that is no JWT is a crash.
 func (x *exchange) readSignedSession(value string) error {
 	token, err := jose.ParseSignedCompact(value, []jose.SignatureAlgorithm{jose.HS256})
 	if err != nil {
@@ -120,8 +123,8 @@ func (x *exchange) readSignedSession(value string) error {
 	return nil
 }
 
-// writeSession slides a live session and announces a dead one, on whatever
-// answer this is.
+// writeSession extends a live session and clears the cookie of an ended one, in
+// every response.
 func (x *exchange) writeSession() {
 	flags := "httponly; samesite=" + x.sameSite()
 	if x.options.SecureCookies && x.version.atLeast(5, 1, 0) {
@@ -153,7 +156,8 @@ func (x *exchange) writeSession() {
 		sessionCookie, value, int(x.options.SessionMaxAge.Seconds()), flags))
 }
 
-// signedSession keeps the expiry that the session began with.
+// signedSession returns the session as a cookie, with the expiry that it began
+// with.
 func (x *exchange) signedSession() string {
 	if x.session.data.Expires == 0 {
 		x.session.data.Expires = x.options.Now().Add(x.options.SessionMaxAge).Unix()
@@ -168,15 +172,15 @@ func (x *exchange) sameSite() string {
 	return "strict"
 }
 
-// Sessions counts the sessions in Redis, including those of logins that never
-// came back. Until 4.5 there are none.
+// Sessions returns the number of sessions in Redis, including those of unfinished
+// sign-ins. Before 4.5 it is 0.
 func (s *Server) Sessions() int {
 	s.sessions.mu.Lock()
 	defer s.sessions.mu.Unlock()
 	return len(s.sessions.byID)
 }
 
-// SessionUser returns whose session an id is, "" if it is nobody's.
+// SessionUser returns the user of a session id, "" if there is no such session.
 func (s *Server) SessionUser(id string) string {
 	data, _ := s.sessions.load(id, s.options.Now())
 	return data.Subject

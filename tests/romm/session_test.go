@@ -1,3 +1,5 @@
+// Tests of sessions: how long they live, what ends them and what revives them.
+
 package romm
 
 import (
@@ -15,7 +17,8 @@ func newServer(t *testing.T, h http.Handler) string {
 	return server.URL
 }
 
-// signedIn returns a browser with a password session of a new administrator.
+// signedIn returns a browser in which ada, an administrator, has signed in with
+// her password.
 func signedIn(t *testing.T, options Options) (*Server, *browser) {
 	t.Helper()
 	s := New(options)
@@ -32,11 +35,12 @@ func basic(name, password string) header {
 	return header{"Authorization": r.Header.Get("Authorization")}
 }
 
+// wantNull expects the Set-Cookie with which RomM clears a session.
 func wantNull(t *testing.T, r *answered) {
 	t.Helper()
 	want := sessionCookie + "=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly; samesite=strict"
 	if line := setCookie(r, sessionCookie); line != want {
-		t.Errorf("session cookie %q, want %q", line, want)
+		t.Errorf("session cookie is %q, want %q", line, want)
 	}
 }
 
@@ -49,7 +53,7 @@ func TestSessionSlides(t *testing.T) {
 		c.advance(13 * 24 * time.Hour)
 		answer := b.get("/api/heartbeat")
 		if line := setCookie(answer, sessionCookie); line != sessionCookie+"="+id+"; path=/; Max-Age=1209600; httponly; samesite=strict" {
-			t.Fatalf("session cookie %q", line)
+			t.Fatalf("session cookie is %q, want the same id for another 14 days", line)
 		}
 	}
 	c.advance(15 * 24 * time.Hour)
@@ -58,7 +62,7 @@ func TestSessionSlides(t *testing.T) {
 	wantNull(t, answer)
 }
 
-func TestDeadSessionIsAnnouncedOnEveryAnswer(t *testing.T) {
+func TestEndedSessionIsClearedByEveryResponse(t *testing.T) {
 	t.Parallel()
 	for name, kill := range map[string]func(*Server){
 		"Redis emptied":    (*Server).DropSessions,
@@ -80,13 +84,13 @@ func TestDeadSessionIsAnnouncedOnEveryAnswer(t *testing.T) {
 	}
 }
 
-func TestSessionSurvives(t *testing.T) {
+func TestSessionSurvivesChangesByAnAdministrator(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
 	s.SetPassword("ada", "other")
 	s.SetRole("ada", "user")
 	if me := b.me(); me["username"] != "ada" || me["role"] != "user" {
-		t.Errorf("me %v", me)
+		t.Errorf("user is %v, want ada with role user", me)
 	}
 }
 
@@ -98,23 +102,23 @@ func TestUnknownSessionIsNotAdopted(t *testing.T) {
 	b.cookies[sessionCookie] = foreign
 	b.signIn(p)
 	if id := b.cookies[sessionCookie]; id == foreign || len(id) != 36 {
-		t.Errorf("session %q", id)
+		t.Errorf("session id is %q, want a new one", id)
 	}
 }
 
-func TestStaticFilesSayNothing(t *testing.T) {
+func TestStaticFilesSetNoCookies(t *testing.T) {
 	t.Parallel()
 	_, b := signedIn(t, Options{})
 	for _, path := range []string{"/", "/rom/1", "/assets/romm/resources/roms/1/cover.png"} {
 		if answer := b.get(path); len(answer.cookies) != 0 {
-			t.Errorf("%s sets %v", path, answer.cookies)
+			t.Errorf("%s sets cookies %v, want none", path, answer.cookies)
 		}
 	}
 }
 
-// A request that began before the logout and is answered after it brings the
+// A request that arrives before the logout and is answered after it brings the
 // session back.
-func TestLateAnswerRevivesSession(t *testing.T) {
+func TestLateResponseRevivesTheSession(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
 	late := newBrowser(t, s)
@@ -125,16 +129,34 @@ func TestLateAnswerRevivesSession(t *testing.T) {
 	<-arrived
 	wantStatus(t, b.post("/api/logout", ""), http.StatusOK)
 	if s.Sessions() != 0 {
-		t.Fatal("logout left the session")
+		t.Fatalf("%d sessions are left after the logout, want 0", s.Sessions())
 	}
 	release()
 	<-done
 	if s.Sessions() != 1 || late.me()["username"] != "ada" {
-		t.Error("the late answer did not revive the session")
+		t.Errorf("%d sessions after the late response, want ada's again", s.Sessions())
 	}
 }
 
-func TestOwnCredentialsEndOnlyThisSession(t *testing.T) {
+// A session stores the user's name. After a rename an unused session stays in
+// Redis and belongs to the next user with that name.
+func TestRenameLeavesOtherSessionsToTheNextUserOfTheName(t *testing.T) {
+	t.Parallel()
+	s, b := signedIn(t, Options{})
+	other := newBrowser(t, s)
+	other.post("/api/login", "", basic("ada", "secret"))
+	answer := b.do(http.MethodPut, "/api/users/1", "username=eva", header{
+		"X-Csrftoken": b.cookies[csrfCookie], "Content-Type": "application/x-www-form-urlencoded",
+	})
+	wantStatus(t, answer, http.StatusOK)
+	wantNull(t, answer)
+	next := s.AddUser(User{Username: "ada", Password: "other"})
+	if me := other.me(); me["id"] != float64(next.ID) {
+		t.Errorf("the other session's user is %v, want the new ada (%d)", me, next.ID)
+	}
+}
+
+func TestUserWhoChangesTheirPasswordEndsOnlyThisSession(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
 	other := newBrowser(t, s)
@@ -147,27 +169,27 @@ func TestOwnCredentialsEndOnlyThisSession(t *testing.T) {
 	wantStatus(t, other.get("/api/users/me"), http.StatusOK)
 }
 
-func TestSignedSessionBefore45(t *testing.T) {
+func TestSessionBefore45IsASignedCookie(t *testing.T) {
 	t.Parallel()
 	c := &clock{at: start}
 	s, b := signedIn(t, Options{Version: "4.4.0", Now: c.Now})
 	if strings.Count(b.cookies[sessionCookie], ".") != 2 || s.Sessions() != 0 {
-		t.Fatalf("session %q", b.cookies[sessionCookie])
+		t.Fatalf("session cookie is %q with %d sessions in Redis, want a JWT and 0", b.cookies[sessionCookie], s.Sessions())
 	}
 	c.advance(10 * 24 * time.Hour)
 	wantStatus(t, b.get("/api/users/me"), http.StatusOK)
-	c.advance(5 * 24 * time.Hour) // it did not slide
+	c.advance(5 * 24 * time.Hour) // the expiry does not slide
 	answer := b.get("/api/heartbeat")
 	wantNull(t, answer)
 	b.cookies[sessionCookie] = "junk"
 	wantCrash(t, b.get("/api/heartbeat"))
 	b.cookies[sessionCookie] = New(Options{}).sign(sessionData{Issuer: sessionIssuer, Subject: "ada"})
 	if answer = b.get("/api/heartbeat"); setCookie(answer, sessionCookie) != "" {
-		t.Error("a foreign signature was announced")
+		t.Errorf("session cookie is %q, want none for a foreign signature", setCookie(answer, sessionCookie))
 	}
 }
 
-func TestSignedSessionHoldsTheLogin(t *testing.T) {
+func TestSignedSessionSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	p := newOP(t)
 	options := p.options("4.4.0")
@@ -177,13 +199,13 @@ func TestSignedSessionHoldsTheLogin(t *testing.T) {
 	wantStatus(t, b.signIn(p), http.StatusTemporaryRedirect)
 	s.Restart()
 	if b.me()["username"] != "Kim" {
-		t.Error("a restart ended a signed session")
+		t.Error("the user is not Kim after the restart, want the signed session to last")
 	}
 }
 
-// Without a secret key in the environment a restart ends signed sessions, and
-// no answer says so.
-func TestRestartInventsASecretKey(t *testing.T) {
+// Without a secret key in the environment a restart ends signed sessions, and no
+// response clears the cookie.
+func TestRestartWithoutASecretKeyEndsSignedSessions(t *testing.T) {
 	t.Parallel()
 	p := newOP(t)
 	s := New(p.options("4.4.0"))
@@ -193,11 +215,11 @@ func TestRestartInventsASecretKey(t *testing.T) {
 	answer := b.get("/api/users/me")
 	wantStatus(t, answer, http.StatusForbidden)
 	if line := setCookie(answer, sessionCookie); line != "" {
-		t.Errorf("session cookie %q", line)
+		t.Errorf("session cookie is %q, want none", line)
 	}
 }
 
-func TestLogoutURL(t *testing.T) {
+func TestLogoutReturnsTheProvidersLogoutURL(t *testing.T) {
 	t.Parallel()
 	p := newOP(t)
 	options := p.options("")
@@ -207,6 +229,6 @@ func TestLogoutURL(t *testing.T) {
 	b.get("/api/heartbeat")
 	body := decoded(t, b.post("/api/logout", ""))
 	if target, _ := body["oidc_logout_url"].(string); !strings.HasPrefix(target, p.URL+"/end?id_token_hint=ey") {
-		t.Errorf("body %v", body)
+		t.Errorf("body is %v, want oidc_logout_url with the ID token", body)
 	}
 }

@@ -1,3 +1,5 @@
+// Sign-in with a password, logout, RomM's own token endpoint and password resets.
+
 package romm
 
 import (
@@ -28,7 +30,7 @@ func signInRoutes() []route {
 	}
 }
 
-// login takes a password whatever DISABLE_USERPASS_LOGIN says.
+// login accepts a password whatever DISABLE_USERPASS_LOGIN says.
 func (x *exchange) login() error {
 	name, password, ok := x.r.BasicAuth()
 	if !ok {
@@ -47,8 +49,7 @@ func (x *exchange) login() error {
 	return x.json(http.StatusOK, map[string]string{"msg": "Successfully logged in"})
 }
 
-// logout clears this session, if there is one. A request that is still under
-// way revives it.
+// logout clears this session. A request that is still in flight revives it.
 func (x *exchange) logout() error {
 	idToken := x.session.data.IDToken
 	x.session.data = sessionData{}
@@ -131,7 +132,8 @@ func (x *exchange) grant(user, scopes string) error {
 	})
 }
 
-// forgotPassword writes a link to RomM's log and tells the caller nothing.
+// forgotPassword writes a link to RomM's log. The response does not tell whether
+// the user exists.
 func (x *exchange) forgotPassword() error {
 	var body struct{ Username string }
 	if err := x.decode(&body); err != nil {
@@ -160,18 +162,18 @@ func (x *exchange) resetPassword() error {
 	return x.json(http.StatusOK, nil)
 }
 
-// ResetToken returns the link's token that POST /api/forgot-password wrote to
-// the log last, for a user, or "".
+// ResetToken returns the token in the last link that POST /api/forgot-password
+// wrote to the log for the user, or "".
 func (s *Server) ResetToken(user string) string { return s.resets.last(user) }
 
-// ResetPassword does what the link in RomM's log does: it sets the password
-// and ends all sessions of that user.
+// ResetPassword does what the link in RomM's log does: it sets the user's password
+// and ends all their sessions.
 func (s *Server) ResetPassword(user, password string) {
 	s.SetPassword(user, password)
 	s.dropSessionsOf(user)
 }
 
-// oneTime are secrets that work once: links, codes, refresh tokens. Its zero
+// oneTime holds secrets that work once: links, codes, refresh tokens. Its zero
 // value is empty.
 type oneTime struct {
 	mu      sync.Mutex

@@ -1,3 +1,5 @@
+// The state of socket.io connections, independent of their transport.
+
 package romm
 
 import (
@@ -32,7 +34,7 @@ const pingTimeout = 60 * time.Second
 type Socket struct {
 	// Path is /ws or /netplay.
 	Path string
-	// User is who connected, "" for nobody. It never changes.
+	// User is the user of the handshake, "" if it was anonymous. It never changes.
 	User string
 	// Transport is "websocket" or "polling".
 	Transport string
@@ -44,8 +46,8 @@ type hub struct {
 	open map[string]*socket
 }
 
-// socket is one engine.io connection: a queue of packets for the client, which
-// whatever transport it uses empties.
+// socket is one engine.io connection. Its queue holds packets for the client, until
+// the transport takes them.
 type socket struct {
 	server *Server
 	sid    string
@@ -89,7 +91,7 @@ func (s *Server) newSocket(path, user, transport string) *socket {
 	return c
 }
 
-// ping asks the client for a sign of life until it gives none or leaves.
+// ping pings the client until it leaves or does not respond in time.
 func (c *socket) ping() {
 	ticker := time.NewTicker(c.server.options.PingInterval)
 	defer ticker.Stop()
@@ -155,7 +157,7 @@ func (c *socket) receive(packet string) {
 func (c *socket) message(text string) {
 	switch {
 	case text == "":
-	case text[0] == '0': // the payload, where a client may put credentials, is ignored
+	case text[0] == '0': // RomM ignores the payload, even if it has credentials
 		c.mu.Lock()
 		c.joined = true
 		c.mu.Unlock()
@@ -184,7 +186,7 @@ func (c *socket) emit(name string, payload any) {
 	}
 }
 
-// broadcast reaches every socket of one server, of anonymous visitors too.
+// broadcast emits an event to every socket of one server, anonymous ones too.
 func (h *hub) broadcast(path, name string, payload any) {
 	for _, c := range h.all() {
 		c.mu.Lock()
@@ -218,10 +220,10 @@ func (h *hub) closeAll() {
 	}
 }
 
-// OpenSockets counts the open sockets.
+// OpenSockets returns the number of open sockets.
 func (s *Server) OpenSockets() int { return len(s.sockets.all()) }
 
-// Sockets returns the open sockets, those of one user together.
+// Sockets returns the open sockets, sorted by user and path.
 func (s *Server) Sockets() []Socket {
 	sockets := s.sockets.all()
 	open := make([]Socket, 0, len(sockets))
@@ -239,9 +241,10 @@ func (s *Server) Broadcast(event string, payload any) {
 	s.sockets.broadcast(mainSockets, event, payload)
 }
 
-// socketUser is who a handshake speaks for: since 5.0 the owner of the session
-// that its cookie names, and nothing else. Repeated Cookie headers are joined
-// with a comma, which no cookie survives. A disabled account still connects.
+// socketUser returns the user of a handshake. From 5.0 it is the user of the
+// session cookie; other credentials are ignored. Repeated Cookie headers are
+// joined with a comma, which makes the cookies unreadable. A disabled user still
+// connects.
 func (s *Server) socketUser(r *http.Request, path string) string {
 	if !s.version.socketIdentity() || path != mainSockets {
 		return ""

@@ -1,3 +1,5 @@
+// Tests of the sockets over WebSocket and polling.
+
 package romm
 
 import (
@@ -11,7 +13,7 @@ import (
 	"golang.org/x/net/websocket"
 )
 
-// dial opens a WebSocket and passes both handshakes.
+// dial opens a WebSocket and completes the handshakes of engine.io and socket.io.
 func dial(t *testing.T, target, mount string, cookies ...string) *websocket.Conn {
 	t.Helper()
 	config, err := websocket.NewConfig("ws"+strings.TrimPrefix(target, "http")+mount+"/socket.io/?EIO=4&transport=websocket", target)
@@ -49,7 +51,7 @@ func receive(t *testing.T, conn *websocket.Conn) string {
 	return packet
 }
 
-// until reads to the packet that starts so.
+// until reads up to the first packet that begins with prefix.
 func until(t *testing.T, conn *websocket.Conn, prefix string) string {
 	t.Helper()
 	for range 50 {
@@ -57,10 +59,11 @@ func until(t *testing.T, conn *websocket.Conn, prefix string) string {
 			return packet
 		}
 	}
-	t.Fatalf("no %s", prefix)
+	t.Fatalf("no packet of 50 begins with %s, want one", prefix)
 	return ""
 }
 
+// header returns the browser's cookies as a Cookie header.
 func (b *browser) header() string {
 	pairs := make([]string, 0, len(b.cookies))
 	for name, value := range b.cookies {
@@ -69,7 +72,7 @@ func (b *browser) header() string {
 	return strings.Join(pairs, "; ")
 }
 
-func TestScan(t *testing.T) {
+func TestScanNeedsTheScopeOfTheSession(t *testing.T) {
 	t.Parallel()
 	s, ada := signedIn(t, Options{})
 	s.AddUser(User{Username: "bob", Password: "secret"})
@@ -82,12 +85,12 @@ func TestScan(t *testing.T) {
 		cookies []string
 		want    string
 	}{
-		"administrator":          {[]string{ada.header()}, `42["scan:done",{`},
-		"user":                   {[]string{bob.header()}, refused},
-		"anonymous":              {nil, refused},
-		"two Cookie headers":     {[]string{"a=b", session}, refused},
-		"the other way round":    {[]string{session, "a=b"}, refused},
-		"one header, two values": {[]string{"a=b; " + session}, `42["scan:done",{`},
+		"administrator":                      {[]string{ada.header()}, `42["scan:done",{`},
+		"user":                               {[]string{bob.header()}, refused},
+		"anonymous":                          {nil, refused},
+		"two Cookie headers, session last":   {[]string{"a=b", session}, refused},
+		"two Cookie headers, session first":  {[]string{session, "a=b"}, refused},
+		"one Cookie header with two cookies": {[]string{"a=b; " + session}, `42["scan:done",{`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := dial(t, target, "/ws", test.cookies...)
@@ -97,14 +100,14 @@ func TestScan(t *testing.T) {
 	}
 }
 
-func TestScanBefore50NeedsNobody(t *testing.T) {
+func TestScanBefore50NeedsNoIdentity(t *testing.T) {
 	t.Parallel()
 	conn := dial(t, newServer(t, New(Options{Version: "4.8.0"})), "/ws")
 	send(t, conn, `42["scan",{}]`)
 	until(t, conn, `42["scan:done",{`)
 }
 
-func TestSocketIdentityIsThatOfTheHandshake(t *testing.T) {
+func TestSocketKeepsTheIdentityOfItsHandshake(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
 	target := newServer(t, s)
@@ -114,37 +117,37 @@ func TestSocketIdentityIsThatOfTheHandshake(t *testing.T) {
 	s.Disable("ada")
 	send(t, conn, `421["activity:start",{"rom_id":1}]`)
 	if got := until(t, watcher, `42["activity:update"`); !strings.Contains(got, `"username":"ada"`) {
-		t.Error(got)
+		t.Errorf("packet is %s, want ada's activity", got)
 	}
 	until(t, conn, "431[null]")
 	send(t, watcher, `42["activity:start",{"rom_id":2}]`) // ignored
 	send(t, watcher, `42["scan",{}]`)
 	if got := receive(t, watcher); got != `42["scan:done_ko","not authorized"]` {
-		t.Error(got)
+		t.Errorf("packet is %s, want the scan refused", got)
 	}
 	s.SetRole("ada", "user")
 	until(t, watcher, `42["permissions:changed"`)
 	if open := s.Sockets(); len(open) != 2 || open[1].User != "ada" || open[1].Transport != "websocket" {
-		t.Errorf("sockets %+v", open)
+		t.Errorf("sockets are %+v, want an anonymous one and ada's by WebSocket", open)
 	}
 	if last, _ := s.LastRequest("/ws/socket.io/"); last.User != "" {
-		t.Errorf("logged %+v", last)
+		t.Errorf("last handshake is %+v, want it anonymous", last)
 	}
 }
 
-func TestNetplayKnowsNobody(t *testing.T) {
+func TestNetplaySocketsAreAnonymous(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
 	conn := dial(t, newServer(t, s), "/netplay", b.header())
 	send(t, conn, `427["open-room",{}]`)
 	until(t, conn, "437[null]")
 	if open := s.Sockets(); len(open) != 1 || open[0].User != "" {
-		t.Errorf("sockets %+v", open)
+		t.Errorf("sockets are %+v, want one anonymous socket", open)
 	}
 	wantStatus(t, newBrowser(t, New(Options{Version: "4.4.0"})).get("/netplay/socket.io/?EIO=4&transport=polling"), http.StatusNotFound)
 }
 
-func TestPing(t *testing.T) {
+func TestServerPingsTheClient(t *testing.T) {
 	t.Parallel()
 	conn := dial(t, newServer(t, New(Options{PingInterval: time.Millisecond})), "/ws")
 	until(t, conn, "2")
@@ -152,56 +155,56 @@ func TestPing(t *testing.T) {
 	until(t, conn, "2")
 }
 
-func TestStoppedRomMClosesSockets(t *testing.T) {
+func TestDownClosesSockets(t *testing.T) {
 	t.Parallel()
 	s := New(Options{})
 	conn := dial(t, newServer(t, s), "/ws")
 	s.Down()
 	if _, err := io.ReadAll(conn); err != nil {
-		t.Error(err)
+		t.Errorf("reading from the socket: error is %v, want its end", err)
 	}
 	if s.OpenSockets() != 0 {
-		t.Error(s.OpenSockets())
+		t.Errorf("%d sockets are open, want 0", s.OpenSockets())
 	}
 }
 
-func TestPolling(t *testing.T) {
+func TestPollingUsesTheIdentityOfItsHandshake(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
 	answer := b.get("/ws/socket.io/?EIO=4&transport=polling")
 	wantStatus(t, answer, http.StatusOK)
 	if setCookie(answer, sessionCookie) == "" {
-		t.Error("polling did not pass the session's layer")
+		t.Error("the polling handshake has no session cookie, want one as on every response of a session")
 	}
 	hello := text(t, answer)
 	_, rest, _ := strings.Cut(hello, `"sid":"`)
 	sid, _, _ := strings.Cut(rest, `"`)
 	if !strings.Contains(hello, `"upgrades":["websocket"]`) || sid == "" {
-		t.Fatal(hello)
+		t.Fatalf("handshake is %s, want an upgrade to WebSocket and a sid", hello)
 	}
 	at := "/ws/socket.io/?EIO=4&transport=polling&sid=" + sid
-	stranger := newBrowser(t, s) // the handshake alone says who
+	stranger := newBrowser(t, s) // only the handshake carries an identity
 	if got := text(t, stranger.do("POST", at, "40\x1e42[\"scan\",{}]")); got != "ok" {
-		t.Error(got)
+		t.Errorf("response to the packets is %s, want ok", got)
 	}
 	got := text(t, stranger.get(at))
 	if !strings.HasPrefix(got, `40{"sid":`) || !strings.Contains(got, "\x1e42[\"scan:done\",") {
-		t.Error(got)
+		t.Errorf("packets are %q, want the connect and a finished scan", got)
 	}
 	waiting := make(chan string)
 	go func() { waiting <- text(t, stranger.get(at)) }()
 	s.Broadcast("hello", 1)
 	if got := <-waiting; got != `42["hello",1]` {
-		t.Error(got)
+		t.Errorf("packet is %s, want the broadcast", got)
 	}
 	wantStatus(t, b.get(at+"x"), http.StatusBadRequest)
 	b.do("POST", at, "1")
 	if s.OpenSockets() != 0 {
-		t.Error("still open")
+		t.Errorf("%d sockets are open, want 0", s.OpenSockets())
 	}
 }
 
-func TestPollingBecomesWebSocket(t *testing.T) {
+func TestPollingUpgradesToWebSocket(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{})
 	hello := text(t, b.get("/ws/socket.io/?EIO=4&transport=polling"))

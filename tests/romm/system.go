@@ -1,6 +1,11 @@
+// Heartbeat, configuration, statistics and the setup wizard's endpoints.
+
 package romm
 
-import "net/http"
+import (
+	"fmt"
+	"net/http"
+)
 
 func systemRoutes() []route {
 	const get = "GET"
@@ -18,7 +23,7 @@ func systemRoutes() []route {
 	}
 }
 
-// heartbeat is what every client asks first, without credentials.
+// heartbeat is the first request of every client, sent without credentials.
 func (x *exchange) heartbeat() error {
 	oidc := map[string]any{"ENABLED": x.options.OIDC.Enabled, "PROVIDER": x.options.OIDC.Provider}
 	if x.version.atLeast(4, 7, 0) {
@@ -33,7 +38,7 @@ func (x *exchange) heartbeat() error {
 			"SHOW_SETUP_WIZARD": x.showSetupWizard(),
 		},
 		"METADATA_SOURCES": map[string]any{"ANY_SOURCE_ENABLED": false},
-		"FILESYSTEM":       map[string]any{"FS_PLATFORMS": []string{"nes", "snes"}},
+		"FILESYSTEM":       map[string]any{"FS_PLATFORMS": x.platformFolders()},
 		"EMULATION":        map[string]any{"DISABLE_EMULATOR_JS": false, "DISABLE_RUFFLE_RS": false},
 		"FRONTEND": map[string]any{
 			"UPLOAD_TIMEOUT":         600,
@@ -45,7 +50,17 @@ func (x *exchange) heartbeat() error {
 	})
 }
 
-// showSetupWizard asks for an administrator, enabled or not.
+// platformFolders returns the names of the library's platform folders.
+func (x *exchange) platformFolders() []string {
+	folders := []string{"nes", "snes"}
+	for i := len(folders); i < x.options.PlatformFolders; i++ {
+		folders = append(folders, fmt.Sprintf("platform-%d", i+1))
+	}
+	return folders[:x.options.PlatformFolders]
+}
+
+// showSetupWizard reports whether there is no administrator, not even a disabled
+// one.
 func (x *exchange) showSetupWizard() bool {
 	hidden := x.options.DisableSetupWizard && x.version.atLeast(4, 3, 1)
 	return !x.accounts.hasAdmin() && !hidden
@@ -76,7 +91,7 @@ func docs(x *exchange) error {
 	return err
 }
 
-// setupLibrary and setupPlatforms are open while there is no administrator.
+// setupLibrary and setupPlatforms are open until there is an administrator.
 func (x *exchange) setupLibrary() error {
 	if x.accounts.hasAdmin() {
 		return errForbidden

@@ -1,3 +1,5 @@
+// The client tokens (rmm_...) that RomM issued.
+
 package romm
 
 import (
@@ -10,7 +12,7 @@ import (
 
 const clientTokenPrefix = "rmm_"
 
-// tokens are the API credentials that RomM gave out.
+// tokens are the API credentials that RomM issued.
 type tokens struct {
 	refresh oneTime
 
@@ -55,7 +57,7 @@ func (t *tokens) of(userID int) []clientToken {
 	return slices.DeleteFunc(slices.Clone(t.list), func(token clientToken) bool { return token.userID != userID })
 }
 
-// remove reports whether the token was there and the user's.
+// remove removes a token and reports whether the user had it.
 func (t *tokens) remove(id, userID int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -64,10 +66,22 @@ func (t *tokens) remove(id, userID int) bool {
 	return len(t.list) < before
 }
 
-// NewClientToken returns a token of the user, "rmm_" and 64 hexadecimal digits,
-// that never expires. Each argument may hold several scopes with spaces between
-// them. What the user may not do, the token may not either. It panics if there
-// is no such user.
+// renew gives a token another secret. The old one is unknown from then on.
+func (t *tokens) renew(id int, now time.Time) (clientToken, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.IndexFunc(t.list, func(token clientToken) bool { return token.id == id })
+	if i < 0 || !t.list[i].expires.IsZero() && now.After(t.list[i].expires) {
+		return clientToken{}, false
+	}
+	t.list[i].raw = clientTokenPrefix + randomHex(32)
+	return t.list[i], true
+}
+
+// NewClientToken returns a client token of the user, "rmm_" and 64 hexadecimal
+// digits, that never expires. Each argument may hold several scopes with spaces
+// between them. The user's own scopes limit the token's. It panics if there is no
+// such user.
 func (s *Server) NewClientToken(user string, scopes ...string) string {
 	u, ok := s.accounts.byName(user)
 	if !ok {

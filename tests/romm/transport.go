@@ -1,3 +1,5 @@
+// The two transports of engine.io: WebSocket and polling.
+
 package romm
 
 import (
@@ -10,12 +12,12 @@ import (
 
 const (
 	maxPayload = 1_000_000
-	// packetSeparator stands between the packets of one polling body.
+	// packetSeparator separates the packets of one polling body.
 	packetSeparator = "\x1e"
 )
 
-// serveSocket answers below /ws and /netplay. A WebSocket handshake passes
-// RomM's layers without a trace; polling is plain HTTP and passes them all.
+// serveSocket serves the paths below /ws and /netplay. RomM's middleware ignores
+// a WebSocket handshake. Polling is plain HTTP and passes through all of it.
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, entry *Request) {
 	mount, known := strings.CutSuffix(plainPath(r.URL.Path), "/socket.io")
 	if known = known && (mount == mainSockets || mount == netplaySockets && s.version.redisSessions()); !known {
@@ -82,15 +84,15 @@ func (c *socket) write(conn *websocket.Conn) {
 	}
 }
 
-// upgrade moves a polling socket to a WebSocket. Its identity stays that of the
-// handshake.
+// upgrade moves a polling socket to a WebSocket. The socket keeps the identity of
+// its handshake.
 func (c *socket) upgrade(conn *websocket.Conn) {
 	var packet string
 	if websocket.Message.Receive(conn, &packet) != nil || packet != packetPing+"probe" ||
 		websocket.Message.Send(conn, packetPong+"probe") != nil {
 		return
 	}
-	c.send(packetNoop) // releases the poll that waits
+	c.send(packetNoop) // ends the pending poll
 	if websocket.Message.Receive(conn, &packet) != nil || packet != packetUpgrade {
 		return
 	}
@@ -100,8 +102,8 @@ func (c *socket) upgrade(conn *websocket.Conn) {
 	c.run(conn)
 }
 
-// poll is one request of the polling transport: the handshake, a wait for
-// packets, or packets of the client.
+// poll serves one request of the polling transport: the handshake, a wait for
+// packets, or packets from the client.
 func (x *exchange) poll(mount string) error {
 	query := x.r.URL.Query()
 	sid := query.Get("sid")

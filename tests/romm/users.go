@@ -1,3 +1,5 @@
+// RomM's database of users and devices, and the changes that a test makes to it.
+
 package romm
 
 import (
@@ -9,7 +11,7 @@ import (
 	"time"
 )
 
-// The names of RomM's roles. Editor and viewer ended with 5.0, user began.
+// The names of RomM's roles. In 5.0 user replaced editor and viewer.
 const (
 	roleAdmin  = "admin"
 	roleEditor = "editor"
@@ -17,8 +19,8 @@ const (
 
 var errUserExists = errors.New("user exists")
 
-// User is an account of RomM. One without a Password is like one that OpenID
-// Connect created: any attempt to check a password against it is a 500.
+// User is an account of RomM. Without a Password it is like an account that OpenID
+// Connect created: every attempt to sign in to it with a password is a 500.
 type User struct {
 	ID        int
 	Username  string
@@ -28,6 +30,8 @@ type User struct {
 	Disabled  bool
 	Created   time.Time
 	LastLogin time.Time
+	// UISettings is a JSON object of any size, or "". RomM has it from 4.6.
+	UISettings string
 }
 
 // Device is a browser or handheld that RomM remembers for a user.
@@ -39,7 +43,7 @@ type Device struct {
 	Platform string
 }
 
-// accounts is RomM's database, as far as it matters here.
+// accounts is the part of RomM's database that the stand-in needs.
 type accounts struct {
 	mu      sync.Mutex
 	last    int
@@ -88,7 +92,7 @@ func (a *accounts) all() []User {
 	return slices.Clone(a.users)
 }
 
-// add returns errUserExists where the database's unique columns would.
+// add adds a user. It returns errUserExists where a unique column would fail.
 func (a *accounts) add(u User) (User, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -125,8 +129,8 @@ func (a *accounts) remove(id int) {
 	a.users = slices.DeleteFunc(a.users, func(u User) bool { return u.ID == id })
 }
 
-// webDevice finds the user's browser by the address that it came from, or
-// creates it.
+// webDevice returns the id of the user's browser at the address, which it creates
+// if needed.
 func (a *accounts) webDevice(u User, host, name string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,8 +155,8 @@ func clashing(with User) func(User) bool {
 	}
 }
 
-// AddUser creates an account and returns it with its ID. A role that is not
-// given is the lowest. It panics if the name or the e-mail is taken.
+// AddUser creates an account and returns it with its ID. The default role is the
+// lowest. It panics if the name or the email address is taken.
 func (s *Server) AddUser(u User) User {
 	if u.Role == "" {
 		u.Role = s.version.lowestRole()
@@ -165,20 +169,20 @@ func (s *Server) AddUser(u User) User {
 	return added
 }
 
-// ResetDatabase makes the database anew: no accounts, and their IDs begin again.
+// ResetDatabase empties the database. IDs begin again at 1.
 func (s *Server) ResetDatabase() {
 	s.accounts.mu.Lock()
 	defer s.accounts.mu.Unlock()
 	s.accounts.last, s.accounts.users, s.accounts.devices = 0, nil, nil
 }
 
-// User returns the account of that name, in any case.
+// User returns the account with the name, in any case.
 func (s *Server) User(name string) (User, bool) { return s.accounts.byName(name) }
 
 // Users returns all accounts in the order of their creation.
 func (s *Server) Users() []User { return s.accounts.all() }
 
-// Devices returns the devices that logins and pairing created for a user.
+// Devices returns the devices that sign-ins and pairing created for a user.
 func (s *Server) Devices(user string) []Device {
 	s.accounts.mu.Lock()
 	defer s.accounts.mu.Unlock()
@@ -187,33 +191,33 @@ func (s *Server) Devices(user string) []Device {
 	})
 }
 
-// SetRole changes a role, effective with the user's next request. Sockets are
-// told.
+// SetRole changes a role, effective with the user's next request. All sockets
+// receive permissions:changed.
 func (s *Server) SetRole(name, role string) {
 	s.change(name, func(u *User) { u.Role = role })
 	s.sockets.broadcast(mainSockets, "permissions:changed", map[string]any{})
 }
 
-// Disable disables an account. Its sessions end lazily, at their next use; its
-// sockets do not.
+// Disable disables an account. Its sessions end at their next use. Its sockets stay
+// open.
 func (s *Server) Disable(name string) { s.change(name, func(u *User) { u.Disabled = true }) }
 
-// Enable enables an account. Sessions that were cleared do not return.
+// Enable enables an account. Cleared sessions do not come back.
 func (s *Server) Enable(name string) { s.change(name, func(u *User) { u.Disabled = false }) }
 
-// Rename renames an account, which ends all its sessions, lazily.
+// Rename renames an account. Its sessions end at their next use.
 func (s *Server) Rename(name, to string) { s.change(name, func(u *User) { u.Username = to }) }
 
 // SetEmail changes the address by which OpenID Connect finds the account.
 func (s *Server) SetEmail(name, email string) { s.change(name, func(u *User) { u.Email = email }) }
 
-// SetPassword changes a password as an administrator does: sessions live on.
+// SetPassword changes a password as an administrator would. Sessions live on.
 func (s *Server) SetPassword(name, password string) {
 	s.change(name, func(u *User) { u.Password = password })
 }
 
-// DeleteUser deletes an account. A new one of the same name revives its
-// sessions, as in RomM.
+// DeleteUser deletes an account. As in RomM, a new account with the same name
+// revives its sessions.
 func (s *Server) DeleteUser(name string) {
 	if u, ok := s.accounts.byName(name); ok {
 		s.accounts.remove(u.ID)

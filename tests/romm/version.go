@@ -1,3 +1,5 @@
+// The differences between RomM's releases, one method each.
+
 package romm
 
 import (
@@ -5,8 +7,8 @@ import (
 	"strings"
 )
 
-// version is a release of RomM. A pre-release counts as its release, which
-// suits the one switch where it matters: 5.1.1-beta.1 already answers 401.
+// version is a release of RomM. A pre-release counts as its release. That is right
+// where it matters: 5.1.1-beta.1 already returns 401.
 type version [3]int
 
 func parseVersion(text string) version {
@@ -27,49 +29,49 @@ func (v version) atLeast(major, minor, patch int) bool {
 	return true
 }
 
-// redisSessions: until 4.5 the cookie is the session, a signed JWT.
+// redisSessions: before 4.5 the session is the cookie itself, a signed JWT.
 func (v version) redisSessions() bool { return v.atLeast(4, 5, 0) }
 
-// unauthorized: earlier releases answer 403 to an anonymous visitor.
+// unauthorized: earlier releases refuse anonymous requests with 403.
 func (v version) unauthorized() bool { return v.atLeast(5, 1, 1) }
 
-// socketIdentity: earlier releases let anyone scan.
+// socketIdentity: earlier releases let anonymous sockets scan.
 func (v version) socketIdentity() bool { return v.atLeast(5, 0, 0) }
 
 // twoRoles: user and admin instead of viewer, editor and admin.
 func (v version) twoRoles() bool { return v.atLeast(5, 0, 0) }
 
-// clientTokens: rmm_ tokens.
+// clientTokens: client tokens (rmm_...) exist.
 func (v version) clientTokens() bool { return v.atLeast(4, 8, 0) }
 
-// bearerExpiry: earlier releases take expired access tokens.
+// bearerExpiry: earlier releases accept expired access tokens.
 func (v version) bearerExpiry() bool { return v.atLeast(4, 8, 0) }
 
-// absentClaimKeepsRole: between 4.3.1 and 4.7 a login without the roles claim
-// makes an administrator a viewer.
+// absentClaimKeepsRole: from 4.3.1 to 4.7 a sign-in without the roles claim makes
+// an administrator a viewer.
 func (v version) absentClaimKeepsRole() bool { return v.atLeast(4, 8, 0) }
 
-// webDevices: a login creates a device for the browser.
+// webDevices: a sign-in creates a device for the browser.
 func (v version) webDevices() bool { return v.atLeast(4, 9, 0) }
 
-// csrfBound: the CSRF token names its user.
+// csrfBound: the CSRF token contains the user's ID.
 func (v version) csrfBound() bool { return v.atLeast(4, 4, 1) }
 
-// csrfRefreshed: the CSRF cookie is issued anew when the user changes, earlier
-// only when it is missing.
+// csrfRefreshed: RomM issues the CSRF cookie again when the user changes. Earlier
+// releases issue it only when it is missing.
 func (v version) csrfRefreshed() bool { return v.atLeast(4, 9, 0) }
 
-// csrfAnonymousRelaxed: an anonymous caller may send a token bound to a user.
+// csrfAnonymousRelaxed: an anonymous request may send a token bound to a user.
 func (v version) csrfAnonymousRelaxed() bool { return v.atLeast(5, 2, 0) }
 
-// csrfBesideSession: what is to come after 5.2 checks a session's requests
-// whatever their Authorization says.
+// csrfBesideSession: the release after 5.2 checks requests with a session whatever
+// their Authorization header says.
 func (v version) csrfBesideSession() bool { return v.atLeast(5, 3, 0) }
 
 // claimRoles: OIDC_CLAIM_ROLES exists.
 func (v version) claimRoles() bool { return v.atLeast(4, 3, 1) }
 
-// lowestRole is what an account has that nobody gave a role.
+// lowestRole returns the role of an account that was not given one.
 func (v version) lowestRole() string {
 	if v.twoRoles() {
 		return "user"
@@ -77,7 +79,7 @@ func (v version) lowestRole() string {
 	return "viewer"
 }
 
-// reactsTo is the status that makes the single-page application go to /login.
+// reactsTo returns the status on which the single-page application goes to /login.
 func (v version) reactsTo() int {
 	if v.unauthorized() {
 		return 401
@@ -85,7 +87,7 @@ func (v version) reactsTo() int {
 	return 403
 }
 
-// authlib is the version that RomM's OpenID Connect client reports.
+// authlib returns the version in the User-Agent of RomM's OpenID Connect client.
 func (v version) authlib() string {
 	switch {
 	case v.atLeast(4, 9, 0):

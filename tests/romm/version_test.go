@@ -1,3 +1,5 @@
+// Tests of the differences between RomM's releases.
+
 package romm
 
 import (
@@ -7,12 +9,12 @@ import (
 	"time"
 )
 
-// column is what one release does, a field for each row of RomM's version
+// column describes one release, with a field for each row of RomM's version
 // matrix.
 type column struct {
 	sameSite     string // with OpenID Connect
 	redis        bool
-	maxAge       bool // SESSION_MAX_AGE_SECONDS is heard
+	maxAge       bool // SESSION_MAX_AGE_SECONDS is honored
 	denied       int
 	expires      bool // bearer exp
 	clientTokens bool
@@ -30,7 +32,7 @@ type column struct {
 	autologin    bool
 	metadataURL  bool
 	endSession   bool
-	registration bool // OIDC_ALLOW_REGISTRATION=false is heard
+	registration bool // OIDC_ALLOW_REGISTRATION=false is honored
 	secure       bool
 	noCache      bool
 	proto        bool
@@ -71,7 +73,7 @@ var matrix = map[string]column{
 	},
 }
 
-// TestVersionMatrix goes through the rows for each release, on the wire.
+// TestVersionMatrix checks every row for each release, on the wire.
 func TestVersionMatrix(t *testing.T) {
 	t.Parallel()
 	for version, want := range matrix {
@@ -104,7 +106,7 @@ func TestVersionMatrix(t *testing.T) {
 			got.redis = s.Sessions() == 1
 			got.maxAge = strings.Contains(line, "Max-Age=3600")
 			got.secure = strings.Contains(line, "; secure")
-			delete(b.cookies, csrfCookie) // from before the login
+			delete(b.cookies, csrfCookie) // from before the sign-in
 			user, _ := s.User("kim")
 			got.absentClaim = user.Role
 			s.SetRole("kim", "admin")
@@ -120,7 +122,7 @@ func TestVersionMatrix(t *testing.T) {
 			got.expires = newBrowser(t, s).get("/api/users/me", bearer(expired)).StatusCode == http.StatusInternalServerError
 			got.deviceAuth = newBrowser(t, s).post("/api/auth/device/init", `{"name":"x","requested_scopes":["me.read"]}`).StatusCode == http.StatusCreated
 
-			before := newBrowser(t, s) // has a token from before its login
+			before := newBrowser(t, s) // has a CSRF token from before its sign-in
 			before.get("/api/heartbeat")
 			before.signIn(p)
 			before.get("/api/heartbeat")
@@ -145,7 +147,7 @@ func TestVersionMatrix(t *testing.T) {
 			wantStatus(t, answer, http.StatusCreated)
 			_, got.queryUsers = s.User("joe1")
 
-			// Somebody new, whom no claim gives a role.
+			// A new user without a roles claim.
 			p.claims["email"], p.claims["preferred_username"], p.claims["picture_name"] = "new@example.com", "newcomer", "newly"
 			newcomer := newBrowser(t, s)
 			got.registration = newcomer.signIn(p).StatusCode == http.StatusForbidden
@@ -156,7 +158,7 @@ func TestVersionMatrix(t *testing.T) {
 			created := open.Users()[0]
 			got.roles, got.usernameAttr = created.Role, created.Username == "newly"
 
-			// And with a claim.
+			// A new user with a roles claim.
 			p.claims["romm_roles"], p.claims["email"], p.claims["picture_name"] = []string{"admin"}, "chief@example.com", "chief"
 			p.claims["preferred_username"] = "chief"
 			newBrowser(t, open).signIn(p)
@@ -166,13 +168,13 @@ func TestVersionMatrix(t *testing.T) {
 			options.OIDC.ServerURL = "http://127.0.0.1:1"
 			got.metadataURL = newBrowser(t, New(options)).get("/api/login/openid").StatusCode == http.StatusFound
 			if got != want {
-				t.Errorf("got  %+v\nwant %+v", got, want)
+				t.Errorf("RomM is  %+v\nwant     %+v", got, want)
 			}
 		})
 	}
 }
 
-// request is a handshake of the browser's.
+// request returns a socket handshake with the browser's cookies.
 func request(b *browser) *http.Request {
 	r := &http.Request{Header: http.Header{}}
 	for name, value := range b.cookies {
@@ -181,9 +183,9 @@ func request(b *browser) *http.Request {
 	return r
 }
 
-// An upgraded RomM keeps its accounts and sessions and answers as the new
+// An upgraded RomM keeps its accounts and sessions and behaves like the new
 // release.
-func TestUpgrade(t *testing.T) {
+func TestUpgradeKeepsSessions(t *testing.T) {
 	t.Parallel()
 	s, b := signedIn(t, Options{Version: "5.1.0"})
 	s.Down()
@@ -193,38 +195,39 @@ func TestUpgrade(t *testing.T) {
 	wantStatus(t, newBrowser(t, s).get("/api/users/me"), http.StatusUnauthorized)
 }
 
-// Until 4.4.0 any Authorization switches the CSRF check off, from 4.4.1 only
-// one that says bearer or basic.
-func TestAuthorizationSkipsCSRF(t *testing.T) {
+// Up to 4.4.0 every Authorization header turns the CSRF check off, from 4.4.1
+// only the schemes Bearer and Basic do.
+func TestAuthorizationTurnsTheCSRFCheckOff(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]int{"3.10.0": 200, "4.4.0": 200, "4.4.1": 403, "5.2.0": 403} {
 		_, b := signedIn(t, Options{Version: version})
 		answer := b.do(http.MethodPost, "/api/logout", "", header{"Authorization": "x y"})
 		if answer.StatusCode != want {
-			t.Errorf("%s: %d, want %d", version, answer.StatusCode, want)
+			t.Errorf("RomM %s: status is %d, want %d", version, answer.StatusCode, want)
 		}
 	}
 }
 
-// The release after 5.2 heeds an Authorization only where no session is.
-func TestSessionIsCheckedWhateverAuthorizationSays(t *testing.T) {
+// After 5.2 an Authorization header does not turn the check off for requests with
+// a session.
+func TestAuthorizationBesideASessionKeepsTheCSRFCheck(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]int{"5.2.0": 200, "5.3.0": 403} {
 		_, b := signedIn(t, Options{Version: version})
 		answer := b.do(http.MethodPost, "/api/logout", "", header{"Authorization": "Basic Og=="})
 		if answer.StatusCode != want {
-			t.Errorf("%s: %d, want %d", version, answer.StatusCode, want)
+			t.Errorf("RomM %s: status is %d, want %d", version, answer.StatusCode, want)
 		}
 	}
 }
 
-// The manifest and the icons are files, whatever the page's routes are.
-func TestBrandFiles(t *testing.T) {
+// The manifest and the icons are files beside the page.
+func TestBrandFilesAreServed(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, New(Options{}))
 	for path, kind := range brandFiles {
 		if answer := b.get(path); answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != kind {
-			t.Errorf("%s: %d %s", path, answer.StatusCode, answer.Header.Get("Content-Type"))
+			t.Errorf("%s: response is %d %s, want 200 %s", path, answer.StatusCode, answer.Header.Get("Content-Type"), kind)
 		}
 	}
 }

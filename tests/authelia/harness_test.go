@@ -1,3 +1,6 @@
+// The harness of this package's tests: a relying party with a browser, in front
+// of a stand-in with a fixed set of clients and users.
+
 package authelia_test
 
 import (
@@ -30,7 +33,7 @@ func challenge() string {
 	return base64.RawURLEncoding.EncodeToString(hash[:])
 }
 
-// clock is a clock that a test moves.
+// clock is a clock that the test moves.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -74,15 +77,15 @@ func options(c *clock) authelia.Options {
 	}
 }
 
-// party is a relying party with a browser, and the clock.
-type party struct {
+// harness is a relying party with a browser, in front of a stand-in with a clock.
+type harness struct {
 	*testing.T
 	*clock
 	op      *authelia.Server
 	browser *http.Client
 }
 
-func newParty(t *testing.T, change ...func(*authelia.Options)) *party {
+func newHarness(t *testing.T, change ...func(*authelia.Options)) *harness {
 	t.Helper()
 	c := &clock{now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 	o := options(c)
@@ -90,7 +93,7 @@ func newParty(t *testing.T, change ...func(*authelia.Options)) *party {
 		f(&o)
 	}
 	op := authelia.New(o)
-	return &party{T: t, clock: c, op: op, browser: newBrowser(t, op)}
+	return &harness{T: t, clock: c, op: op, browser: newBrowser(t, op)}
 }
 
 func newBrowser(t *testing.T, op *authelia.Server) *http.Client {
@@ -105,7 +108,7 @@ func newBrowser(t *testing.T, op *authelia.Server) *http.Client {
 	}
 }
 
-// response is an answer, read.
+// response is a response whose body has been read.
 type response struct {
 	*http.Response
 	body string
@@ -116,19 +119,19 @@ func (r response) json(t *testing.T) map[string]any {
 	var object map[string]any
 	decoder := json.NewDecoder(strings.NewReader(r.body))
 	if err := decoder.Decode(&object); err != nil {
-		t.Fatalf("decoding %q: %v", r.body, err)
+		t.Fatalf("body is %q, want JSON: %v", r.body, err)
 	}
 	return object
 }
 
-func (p *party) send(method, target, body string, header ...string) response {
-	p.Helper()
+func (h *harness) send(method, target, body string, header ...string) response {
+	h.Helper()
 	if strings.HasPrefix(target, "/") {
-		target = p.op.Issuer() + target
+		target = h.op.Issuer() + target
 	}
-	r, err := http.NewRequestWithContext(p.Context(), method, target, bytes.NewBufferString(body))
+	r, err := http.NewRequestWithContext(h.Context(), method, target, bytes.NewBufferString(body))
 	if err != nil {
-		p.Fatal(err)
+		h.Fatal(err)
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
@@ -137,26 +140,26 @@ func (p *party) send(method, target, body string, header ...string) response {
 			r.Header.Del("Host")
 		}
 	}
-	return p.do(r)
+	return h.do(r)
 }
 
-func (p *party) do(r *http.Request) response {
-	p.Helper()
-	answer, err := p.browser.Do(r)
+func (h *harness) do(r *http.Request) response {
+	h.Helper()
+	answer, err := h.browser.Do(r)
 	if err != nil {
-		p.Fatal(err)
+		h.Fatal(err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
-		p.Fatal(err)
+		h.Fatal(err)
 	}
 	return response{answer, string(text)}
 }
 
-func (p *party) get(target string, header ...string) response {
-	p.Helper()
-	return p.send(http.MethodGet, target, "", header...)
+func (h *harness) get(target string, header ...string) response {
+	h.Helper()
+	return h.send(http.MethodGet, target, "", header...)
 }
 
 const formType = "application/x-www-form-urlencoded"
@@ -165,22 +168,23 @@ func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
 }
 
-// call posts a form with Basic credentials of a client.
-func (p *party) call(path, client string, form url.Values, header ...string) response {
-	p.Helper()
+// call posts a form with the client's Basic credentials.
+func (h *harness) call(path, client string, form url.Values, header ...string) response {
+	h.Helper()
 	header = append([]string{"Content-Type", formType}, header...)
 	if client != "" {
 		header = append(header, "Authorization", basic(client, secret))
 	}
-	return p.send(http.MethodPost, path, form.Encode(), header...)
+	return h.send(http.MethodPost, path, form.Encode(), header...)
 }
 
-func (p *party) token(client string, form url.Values, header ...string) response {
-	p.Helper()
-	return p.call("/api/oidc/token", client, form, header...)
+func (h *harness) token(client string, form url.Values, header ...string) response {
+	h.Helper()
+	return h.call("/api/oidc/token", client, form, header...)
 }
 
-// query is a good authorization request, with changes given as name and value; an empty value removes.
+// query returns a valid authorization request with changes, given as name and value in turn. An empty value removes the
+// parameter.
 func query(client string, changes ...string) url.Values {
 	q := url.Values{
 		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {callback}, "scope": {"openid profile email"},
@@ -198,18 +202,18 @@ func query(client string, changes ...string) url.Values {
 func authorizeURL(q url.Values) string { return issuer + "/api/oidc/authorization?" + q.Encode() }
 
 // login signs in and returns the authorization response's parameters.
-func (p *party) login(q url.Values, user string) url.Values {
-	p.Helper()
-	location, err := p.op.SignIn(p.browser, authorizeURL(q), user, strings.ToLower(strings.TrimSuffix(user, ".Upper"))+"-pw")
+func (h *harness) login(q url.Values, user string) url.Values {
+	h.Helper()
+	location, err := h.op.SignIn(h.browser, authorizeURL(q), user, strings.ToLower(strings.TrimSuffix(user, ".Upper"))+"-pw")
 	if err != nil {
-		p.Fatal(err)
+		h.Fatal(err)
 	}
 	u, err := url.Parse(location)
 	if err != nil {
-		p.Fatal(err)
+		h.Fatal(err)
 	}
 	if !strings.HasPrefix(location, q.Get("redirect_uri")+"?") {
-		p.Fatalf("callback is %s", location)
+		h.Fatalf("authorization response goes to %s, want %s", location, q.Get("redirect_uri"))
 	}
 	return u.Query()
 }
@@ -219,89 +223,48 @@ func redemption(code string) url.Values {
 }
 
 // code signs in and returns the code.
-func (p *party) code(q url.Values, user string) string {
-	p.Helper()
-	params := p.login(q, user)
+func (h *harness) code(q url.Values, user string) string {
+	h.Helper()
+	params := h.login(q, user)
 	if params.Get("code") == "" {
-		p.Fatalf("no code: %v", params)
+		h.Fatalf("callback has %v, want a code", params)
 	}
 	return params.Get("code")
 }
 
 // tokens signs in and redeems the code.
-func (p *party) tokens(q url.Values, user string) map[string]any {
-	p.Helper()
-	answer := p.token(q.Get("client_id"), redemption(p.code(q, user)))
+func (h *harness) tokens(q url.Values, user string) map[string]any {
+	h.Helper()
+	answer := h.token(q.Get("client_id"), redemption(h.code(q, user)))
 	if answer.StatusCode != http.StatusOK {
-		p.Fatalf("token endpoint: %d %s", answer.StatusCode, answer.body)
+		h.Fatalf("token endpoint: status is %d, want 200: %s", answer.StatusCode, answer.body)
 	}
-	return answer.json(p.T)
+	return answer.json(h.T)
 }
 
-// full signs alice in at the client with refresh tokens.
-func (p *party) full() map[string]any {
-	p.Helper()
-	return p.tokens(query("full", "scope", "openid profile email groups offline_access"), "alice")
+// full signs alice in at the client that receives refresh tokens.
+func (h *harness) full() map[string]any {
+	h.Helper()
+	return h.tokens(query("full", "scope", "openid profile email groups offline_access"), "alice")
 }
 
-func (p *party) renew(client string, token any, more ...string) response {
-	p.Helper()
+func (h *harness) renew(client string, token any, more ...string) response {
+	h.Helper()
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {text(token)}}
 	for i := 0; i+1 < len(more); i += 2 {
 		form.Set(more[i], more[i+1])
 	}
-	return p.token(client, form)
+	return h.token(client, form)
 }
 
-func (p *party) userinfo(token any) response {
-	p.Helper()
-	return p.get("/api/oidc/userinfo", "Authorization", "Bearer "+text(token))
+func (h *harness) userinfo(token any) response {
+	h.Helper()
+	return h.get("/api/oidc/userinfo", "Authorization", "Bearer "+text(token))
 }
 
-func (p *party) status(what string, r response, want int) {
-	p.Helper()
+func (h *harness) status(what string, r response, want int) {
+	h.Helper()
 	if r.StatusCode != want {
-		p.Errorf("%s: %d %s, want %d", what, r.StatusCode, r.body, want)
-	}
-}
-
-// text is a JSON string, empty for anything else.
-func text(v any) string {
-	s, _ := v.(string)
-	return s
-}
-
-// payload decodes a JWS without looking at the signature.
-func payload(t *testing.T, token any) (header, claims map[string]any) {
-	t.Helper()
-	parts := strings.Split(text(token), ".")
-	if len(parts) != 3 {
-		t.Fatalf("%v is no JWS", token)
-	}
-	for i, target := range []*map[string]any{&header, &claims} {
-		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(raw, target); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return header, claims
-}
-
-func has(t *testing.T, got map[string]any, want map[string]string) {
-	t.Helper()
-	for name, value := range want {
-		encoded, err := json.Marshal(got[name])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, ok := got[name]; !ok {
-			encoded = []byte("absent")
-		}
-		if string(encoded) != value {
-			t.Errorf("%s is %s, want %s", name, encoded, value)
-		}
+		h.Errorf("%s: status is %d, want %d: %s", what, r.StatusCode, want, r.body)
 	}
 }

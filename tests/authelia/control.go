@@ -1,3 +1,6 @@
+// What a test changes in a running stand-in: accounts, clients, keys, sessions,
+// tokens and lifespans.
+
 package authelia
 
 import (
@@ -12,8 +15,8 @@ func (s *Server) PutUser(u User) {
 	s.users[u.Name] = u.clone()
 }
 
-// UpdateUser changes an account in place: groups, address, display name. Renaming is done by [Server.DeleteUser] and
-// [Server.PutUser], and gives another sub. It panics if there is no such user.
+// UpdateUser changes an account in place: groups, address, display name. To rename one, use [Server.DeleteUser] and
+// [Server.PutUser]; the new name has another sub. It panics if there is no such user.
 func (s *Server) UpdateUser(name string, change func(*User)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,7 +30,7 @@ func (s *Server) UpdateUser(name string, change func(*User)) {
 	s.users[name] = changed.clone()
 }
 
-// DisableUser disables an account: no sign-in, empty userinfo, and tokens that live on.
+// DisableUser disables an account: it cannot sign in and its userinfo is empty, but its tokens live on.
 func (s *Server) DisableUser(name string) { s.UpdateUser(name, func(u *User) { u.Disabled = true }) }
 
 // EnableUser undoes [Server.DisableUser].
@@ -46,7 +49,7 @@ func (s *Server) SetDisplayName(name, displayName string) {
 	s.UpdateUser(name, func(u *User) { u.DisplayName = displayName })
 }
 
-// DeleteUser removes an account. Its tokens live on, as those of a disabled one.
+// DeleteUser removes an account. Its tokens live on, as those of a disabled account do.
 func (s *Server) DeleteUser(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,10 +78,10 @@ func (s *Server) Subject(name string) string {
 	return s.subject(name)
 }
 
-// Issuer returns the issuer, which is also the portal's address.
+// Issuer returns the issuer, which is also the portal's URL.
 func (s *Server) Issuer() string { return s.issuer.String() }
 
-// RotateKeys replaces every signing key by another one with another kid. The old ones are gone at once.
+// RotateKeys replaces every signing key with a new one under a new kid. The old keys are gone at once.
 func (s *Server) RotateKeys() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +95,7 @@ func (s *Server) DropSessions() {
 	clear(s.sessions)
 }
 
-// ResetDatabase forgets subjects, codes, tokens and sessions: everybody comes back with another sub.
+// ResetDatabase forgets subjects, consents, codes, tokens and sessions: every user comes back with another sub.
 func (s *Server) ResetDatabase() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,6 +106,7 @@ func (s *Server) forget() {
 	s.subjects = map[string]string{}
 	s.sessions = map[string]*session{}
 	s.flows = map[string]*consentFlow{}
+	s.consents = map[string]bool{}
 	s.codes = map[string]*code{}
 	s.access = map[string]*accessToken{}
 	s.refresh = map[string]*refreshToken{}
@@ -153,7 +157,7 @@ func (s *Server) RevokeTokens(name string) {
 	}
 }
 
-// SetLifespans sets how long what is issued from now on lives. Zero fields are the original's defaults.
+// SetLifespans sets the lifespans of what is issued from now on. Zero fields are the original's defaults.
 func (s *Server) SetLifespans(l Lifespans) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

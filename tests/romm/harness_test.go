@@ -1,3 +1,6 @@
+// The harness of this package's tests: a clock, a small OpenID Provider and a
+// browser that calls the stand-in.
+
 package romm
 
 import (
@@ -23,7 +26,7 @@ import (
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// clock is a settable clock.
+// clock is a clock that the test moves.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -41,7 +44,7 @@ func (c *clock) advance(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// op is an OpenID Provider of a few lines. Its claims are what a test wants.
+// op is a small OpenID Provider with whatever claims a test needs.
 type op struct {
 	*httptest.Server
 
@@ -123,7 +126,7 @@ func (p *op) idToken() string {
 	return text
 }
 
-// options is a RomM that signs in at the provider.
+// options returns the options of a RomM that signs in at the provider.
 func (p *op) options(version string) Options {
 	return Options{Version: version, Now: func() time.Time { return start }, OIDC: OIDC{
 		Enabled: true, Provider: "Authelia", ClientID: "romm", ClientSecret: "se+cret%2F", ServerURL: p.URL + "/",
@@ -132,14 +135,14 @@ func (p *op) options(version string) Options {
 	}}
 }
 
-// browser sends requests straight to the handler and keeps cookies.
+// browser calls the handler directly and keeps cookies.
 type browser struct {
 	t       *testing.T
 	server  *Server
 	cookies map[string]string
 }
 
-// answered is an answer with its whole body.
+// answered is a response with its whole body.
 type answered struct {
 	StatusCode    int
 	Header        http.Header
@@ -195,13 +198,13 @@ func (b *browser) post(target, body string, headers ...header) *answered {
 	return b.do(http.MethodPost, target, body, append([]header{{"X-Csrftoken": b.cookies[csrfCookie]}}, headers...)...)
 }
 
-// signIn walks the login and returns the callback's answer.
+// signIn signs in at the provider and returns the response of the callback.
 func (b *browser) signIn(p *op) *answered {
 	b.t.Helper()
 	answer := b.get("/api/login/openid")
 	target, err := url.Parse(answer.Header.Get("Location"))
 	if answer.StatusCode != http.StatusFound || err != nil {
-		b.t.Fatalf("login: %d %v", answer.StatusCode, err)
+		b.t.Fatalf("sign-in: status is %d and Location error %v, want a 302", answer.StatusCode, err)
 	}
 	p.nonce = target.Query().Get("nonce")
 	return b.get("/api/oauth/openid?code=c%2B1&state=" + target.Query().Get("state"))
@@ -216,7 +219,7 @@ func decoded(t *testing.T, r *answered) map[string]any {
 	t.Helper()
 	var body map[string]any
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		t.Fatalf("decoding: %v", err)
+		t.Fatalf("body is not the JSON object that the test wants: %v", err)
 	}
 	return body
 }
@@ -233,20 +236,20 @@ func text(t *testing.T, r *answered) string {
 func wantStatus(t *testing.T, r *answered, want int) {
 	t.Helper()
 	if r.StatusCode != want {
-		t.Fatalf("status %d, want %d: %s", r.StatusCode, want, text(t, r))
+		t.Fatalf("status is %d, want %d: %s", r.StatusCode, want, text(t, r))
 	}
 }
 
-// wantCrash is an exception that RomM did not handle: no JSON, no cookie.
+// wantCrash expects an exception that RomM did not handle: no JSON, no cookie.
 func wantCrash(t *testing.T, r *answered) {
 	t.Helper()
 	wantStatus(t, r, http.StatusInternalServerError)
 	if body := text(t, r); body != "Internal Server Error" || len(r.cookies) != 0 {
-		t.Fatalf("crash with %q and cookies %v", body, r.cookies)
+		t.Fatalf("body is %q with cookies %v, want \"Internal Server Error\" without cookies", body, r.cookies)
 	}
 }
 
-// setCookie returns the whole Set-Cookie line of one name.
+// setCookie returns the whole Set-Cookie line of the name.
 func setCookie(r *answered, name string) string {
 	for _, line := range r.Header.Values("Set-Cookie") {
 		if strings.HasPrefix(line, name+"=") {
@@ -260,7 +263,7 @@ func generate(t *testing.T, alg jose.SignatureAlgorithm) crypto.Signer {
 	t.Helper()
 	var key crypto.Signer
 	var err error
-	switch alg { //nolint:exhaustive // the three that RomM is known to take
+	switch alg { //nolint:exhaustive // the three that RomM is known to accept
 	case jose.RS256:
 		key, err = rsa.GenerateKey(rand.Reader, 2048)
 	case jose.EdDSA:
