@@ -23,53 +23,53 @@ import (
 const backchannelPath = request.Base + "/backchannel-logout"
 
 // backchannel is a fixture whose provider sends logout tokens.
-type backchannel struct {
-	*fixture
+type siteWithBackchannel struct {
+	*site
 	op *authelia.Server
 }
 
-func newBackchannel(tb testing.TB, change func(*Config)) *backchannel {
+func newSiteWithBackchannel(tb testing.TB, change func(*Config)) *siteWithBackchannel {
 	tb.Helper()
-	return newBackchannelAt(tb, time.Now, change)
+	return newSiteWithBackchannelAt(tb, time.Now, change)
 }
 
-// newBackchannelAt is newBackchannel with a relying party that takes its time from now.
-func newBackchannelAt(tb testing.TB, now func() time.Time, change func(*Config)) *backchannel {
+// newSiteWithBackchannelAt is newSiteWithBackchannel with a relying party that takes its time from now.
+func newSiteWithBackchannelAt(tb testing.TB, now func() time.Time, change func(*Config)) *siteWithBackchannel {
 	tb.Helper()
-	b := &backchannel{op: authelia.New(authelia.Options{
+	s := &siteWithBackchannel{op: authelia.New(authelia.Options{
 		Issuer:  alice.Issuer,
 		Clients: []authelia.Client{{ID: "romm", Secret: "s", RedirectURIs: []string{"https://romm.example.com" + request.Base}, Scopes: []string{"openid"}}},
 	})}
-	b.fixture = newFixture(tb, func(c *Config) {
+	s.site = newSite(tb, func(c *Config) {
 		c.RelyingParty = flow.New(flow.Config{
 			Issuer: alice.Issuer, ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com" + request.Base,
-			Scopes: []string{"openid"}, Client: &http.Client{Transport: b.op.Transport()}, Keyring: c.Gate.Sessions.Keyring, Now: now,
+			Scopes: []string{"openid"}, Client: &http.Client{Transport: s.op.Transport()}, Keyring: c.Gate.Sessions.Keyring, Now: now,
 		})
 		if change != nil {
 			change(c)
 		}
 	})
-	return b
+	return s
 }
 
 // from signs identity in from a session at the provider and returns the cookie.
-func (b *backchannel) from(tb testing.TB, identity flow.Identity, sid string) string {
+func (s *siteWithBackchannel) signInWithSID(tb testing.TB, identity flow.Identity, sid string) string {
 	tb.Helper()
-	ticket, _, err := b.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{Identity: identity, Tokens: flow.Tokens{SID: sid}})
+	ticket, _, err := s.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{Identity: identity, Tokens: flow.Tokens{SID: sid}})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return "__Host-romm_oidc=" + ticket.String()
 }
 
-func (b *backchannel) lives(tb testing.TB, cookie string) bool {
+func (s *siteWithBackchannel) lives(tb testing.TB, cookie string) bool {
 	tb.Helper()
-	return b.do(tb, "/api/x", "Cookie", cookie).Code == http.StatusOK
+	return s.do(tb, "/api/x", "Cookie", cookie).Code == http.StatusOK
 }
 
 // token returns a logout token; claims are name, value, ...
-func (b *backchannel) token(claims ...string) string {
-	return b.op.LogoutToken("romm", authelia.SignedProperly, func(object map[string]any) {
+func (s *siteWithBackchannel) token(claims ...string) string {
+	return s.op.LogoutToken("romm", authelia.SignedProperly, func(object map[string]any) {
 		for i := 0; i < len(claims); i += 2 {
 			object[claims[i]] = claims[i+1]
 		}
@@ -77,7 +77,7 @@ func (b *backchannel) token(claims ...string) string {
 }
 
 // ask sends a logout request as the provider does, and checks what every answer has.
-func (b *backchannel) ask(tb testing.TB, body string, change ...func(*http.Request)) *httptest.ResponseRecorder {
+func (s *siteWithBackchannel) postLogout(tb testing.TB, body string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	tb.Helper()
 	r := httptest.NewRequest(http.MethodPost, "https://romm.example.com"+backchannelPath, strings.NewReader(body))
 	r.TLS.HandshakeComplete = true
@@ -86,7 +86,7 @@ func (b *backchannel) ask(tb testing.TB, body string, change ...func(*http.Reque
 		c(r)
 	}
 	w := httptest.NewRecorder()
-	if err := b.handler.ServeHTTP(w, r, b.chain); err != nil {
+	if err := s.handler.ServeHTTP(w, r, s.chain); err != nil {
 		tb.Fatal(err)
 	}
 	if w.Header().Get("Cache-Control") != "no-store" {
@@ -111,15 +111,15 @@ func TestBackchannelLogout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBackchannel(t, nil)
-			cookies := []string{b.from(t, alice, "s1"), b.from(t, alice, "s1"), b.from(t, alice, "s2"), b.from(t, bob, "s3"), b.from(t, bob, "")}
-			w := b.ask(t, form(b.token(c.claims...)))
+			s := newSiteWithBackchannel(t, nil)
+			cookies := []string{s.signInWithSID(t, alice, "s1"), s.signInWithSID(t, alice, "s1"), s.signInWithSID(t, alice, "s2"), s.signInWithSID(t, bob, "s3"), s.signInWithSID(t, bob, "")}
+			w := s.postLogout(t, form(s.token(c.claims...)))
 			if w.Code != http.StatusOK || w.Body.Len() > 0 || len(w.Result().Cookies()) > 0 {
 				t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
 			}
 			var left []int
 			for i, cookie := range cookies {
-				if b.lives(t, cookie) {
+				if s.lives(t, cookie) {
 					left = append(left, i)
 				}
 			}
@@ -134,11 +134,11 @@ func TestBackchannelLogout(t *testing.T) {
 // them what the OpenID Foundation's conformance tests send.
 func TestForgedLogoutToken(t *testing.T) {
 	t.Parallel()
-	b := newBackchannel(t, nil)
-	cookie := b.from(t, alice, "s1")
+	s := newSiteWithBackchannel(t, nil)
+	cookie := s.signInWithSID(t, alice, "s1")
 	const event = "http://schemas.openid.net/event/backchannel-logout"
 	sign := func(signature authelia.Signature, edits ...authelia.Edit) string {
-		return form(b.op.LogoutToken("romm", signature, authelia.Edits(append([]authelia.Edit{authelia.Set("sub", "1"), authelia.Set("sid", "s1")}, edits...)...)))
+		return form(s.op.LogoutToken("romm", signature, authelia.Edits(append([]authelia.Edit{authelia.Set("sub", "1"), authelia.Set("sid", "s1")}, edits...)...)))
 	}
 	good := sign(authelia.SignedProperly)
 	for name, c := range map[string]struct {
@@ -166,22 +166,22 @@ func TestForgedLogoutToken(t *testing.T) {
 			if change == nil {
 				change = func(*http.Request) {}
 			}
-			w := b.ask(t, c.body, change)
+			w := s.postLogout(t, c.body, change)
 			if w.Code != http.StatusBadRequest || w.Header().Get("Content-Type") != "application/json" || !strings.Contains(w.Body.String(), `"error":"invalid_request"`) {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
-			if !b.lives(t, cookie) {
+			if !s.lives(t, cookie) {
 				t.Fatal("the session has ended")
 			}
 		})
 	}
-	if w := b.do(t, backchannelPath+"?"+good); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "POST" {
+	if w := s.do(t, backchannelPath+"?"+good); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "POST" {
 		t.Errorf("GET: %d %v", w.Code, w.Header())
 	}
-	if w := b.ask(t, good, func(r *http.Request) { r.Host = "evil.com" }); w.Code != http.StatusMisdirectedRequest || !b.lives(t, cookie) {
+	if w := s.postLogout(t, good, func(r *http.Request) { r.Host = "evil.com" }); w.Code != http.StatusMisdirectedRequest || !s.lives(t, cookie) {
 		t.Errorf("another host: %d", w.Code)
 	}
-	if w := b.ask(t, good, func(r *http.Request) { r.Header.Set("Origin", "https://auth.example.com") }); w.Code != http.StatusOK || b.lives(t, cookie) {
+	if w := s.postLogout(t, good, func(r *http.Request) { r.Header.Set("Origin", "https://auth.example.com") }); w.Code != http.StatusOK || s.lives(t, cookie) {
 		t.Errorf("the good one: %d %s", w.Code, w.Body)
 	}
 }
@@ -189,13 +189,13 @@ func TestForgedLogoutToken(t *testing.T) {
 // A logout token that somebody recorded does not sign its user out again.
 func TestReplayedLogoutToken(t *testing.T) {
 	t.Parallel()
-	b := newBackchannel(t, nil)
-	token := form(b.token("sub", "1"))
-	if w := b.ask(t, token); w.Code != http.StatusOK {
+	s := newSiteWithBackchannel(t, nil)
+	token := form(s.token("sub", "1"))
+	if w := s.postLogout(t, token); w.Code != http.StatusOK {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	cookie := b.from(t, alice, "s1")
-	if w := b.ask(t, token); w.Code != http.StatusBadRequest || !b.lives(t, cookie) {
+	cookie := s.signInWithSID(t, alice, "s1")
+	if w := s.postLogout(t, token); w.Code != http.StatusBadRequest || !s.lives(t, cookie) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -205,18 +205,18 @@ func TestReplayedLogoutToken(t *testing.T) {
 func TestLogoutFailuresAreLimited(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	b := newBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
+	s := newSiteWithBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
 	for range limit.AttemptLimit {
-		if w := b.ask(t, form("x")); w.Code != http.StatusBadRequest {
+		if w := s.postLogout(t, form("x")); w.Code != http.StatusBadRequest {
 			t.Fatal(w.Code)
 		}
 	}
-	if w := b.ask(t, form(b.token("sub", "1"))); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+	if w := s.postLogout(t, form(s.token("sub", "1"))); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d", w.Code)
 	}
 	now = now.Add(time.Minute)
 	for range 2 * limit.AttemptLimit { // what succeeds does not count
-		if w := b.ask(t, form(b.token("sub", "1"))); w.Code != http.StatusOK {
+		if w := s.postLogout(t, form(s.token("sub", "1"))); w.Code != http.StatusOK {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 	}
@@ -227,15 +227,15 @@ func TestLogoutFailuresAreLimited(t *testing.T) {
 func TestLogoutsAreNotCrowdedOut(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	b := newBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
+	s := newSiteWithBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
 	for i := range limit.AddressesKept + 2*limit.AttemptLimit {
-		b.chain.ip = fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)
-		if w := b.ask(t, "x"); w.Code != http.StatusBadRequest {
+		s.chain.ip = fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)
+		if w := s.postLogout(t, "x"); w.Code != http.StatusBadRequest {
 			t.Fatalf("address %d: %d", i+1, w.Code)
 		}
 	}
-	b.chain.ip = "192.0.2.7"
-	if w := b.ask(t, form(b.token("sub", "1"))); w.Code != http.StatusOK {
+	s.chain.ip = "192.0.2.7"
+	if w := s.postLogout(t, form(s.token("sub", "1"))); w.Code != http.StatusOK {
 		t.Errorf("the provider got %d %s", w.Code, w.Body)
 	}
 }
@@ -245,15 +245,15 @@ func TestLogoutsAreNotCrowdedOut(t *testing.T) {
 func TestBackchannelLogoutWhileProviderIsAway(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	b := newBackchannelAt(t, func() time.Time { return now }, nil)
-	cookie, token := b.from(t, alice, "s1"), form(b.token("sub", "1"))
-	b.op.Down()
-	if w := b.ask(t, token); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "provider_unavailable") || !b.lives(t, cookie) {
+	s := newSiteWithBackchannelAt(t, func() time.Time { return now }, nil)
+	cookie, token := s.signInWithSID(t, alice, "s1"), form(s.token("sub", "1"))
+	s.op.Down()
+	if w := s.postLogout(t, token); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "provider_unavailable") || !s.lives(t, cookie) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	b.op.Up()
+	s.op.Up()
 	now = now.Add(time.Minute)
-	if w := b.ask(t, token); w.Code != http.StatusOK || b.lives(t, cookie) {
+	if w := s.postLogout(t, token); w.Code != http.StatusOK || s.lives(t, cookie) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -262,24 +262,24 @@ func TestBackchannelLogoutWhileProviderIsAway(t *testing.T) {
 // once, and the answer comes in bounded time.
 func TestBackchannelLogoutWithoutStorage(t *testing.T) {
 	t.Parallel()
-	b := newBackchannel(t, nil)
-	cookie, token := b.from(t, alice, "s1"), form(b.token("sub", "1"))
-	b.storage.fail(errors.New("away"))
-	if w := b.ask(t, token); w.Code != http.StatusOK || b.lives(t, cookie) {
+	s := newSiteWithBackchannel(t, nil)
+	cookie, token := s.signInWithSID(t, alice, "s1"), form(s.token("sub", "1"))
+	s.storage.fail(errors.New("away"))
+	if w := s.postLogout(t, token); w.Code != http.StatusOK || s.lives(t, cookie) {
 		t.Errorf("away: %d %s", w.Code, w.Body)
 	}
 
 	synctest.Test(t, func(t *testing.T) {
-		b := newBackchannel(t, nil)
-		cookie, token := b.from(t, alice, "s1"), form(b.token("sub", "1"))
-		hung := &hangingStorage{memory: b.storage, released: make(chan struct{})}
-		b.handler.config.Gate.Sessions.Configure(hung, session.Limits{})
+		s := newSiteWithBackchannel(t, nil)
+		cookie, token := s.signInWithSID(t, alice, "s1"), form(s.token("sub", "1"))
+		hung := &hangingStorage{memory: s.storage, released: make(chan struct{})}
+		s.handler.config.Gate.Sessions.Configure(hung, session.Limits{})
 		began := time.Now()
-		w := b.ask(t, token)
+		w := s.postLogout(t, token)
 		if took := time.Since(began); w.Code != http.StatusOK || took != logoutAnswer {
 			t.Errorf("hanging: %d after %s", w.Code, took)
 		}
-		if b.do(t, "/api/x", "Cookie", cookie).Code == http.StatusOK {
+		if s.do(t, "/api/x", "Cookie", cookie).Code == http.StatusOK {
 			t.Error("the session lives")
 		}
 		close(hung.released)

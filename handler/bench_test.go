@@ -33,8 +33,8 @@ func BenchmarkSignedIn(b *testing.B) {
 		{"16 KiB token", 1, 3, 16 << 10},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			f := newFixture(b, func(cfg *Config) { cfg.Policy = Policy{Groups: []string{"users"}} })
-			f.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
+			s := newSite(b, func(cfg *Config) { cfg.Policy = Policy{Groups: []string{"users"}} })
+			s.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
 				w.WriteHeader(http.StatusOK)
 				return nil
 			}
@@ -46,7 +46,7 @@ func BenchmarkSignedIn(b *testing.B) {
 			var ticket session.Ticket
 			for range c.sessions {
 				var err error
-				ticket, _, err = f.handler.config.Gate.Sessions.Create(b.Context(), session.Record{
+				ticket, _, err = s.handler.config.Gate.Sessions.Create(b.Context(), session.Record{
 					Identity: identity, UpstreamSession: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d", Created: time.Now(),
 					Tokens: flow.Tokens{ID: string(make([]byte, c.token))},
 				})
@@ -71,7 +71,7 @@ func BenchmarkSignedIn(b *testing.B) {
 				lines[0] = cookie
 				r.Header["Cookie"], r.Header["Connection"] = lines, keepAlive
 				delete(w.header, "Content-Security-Policy")
-				if err := f.handler.ServeHTTP(w, r, f.chain); err != nil {
+				if err := s.handler.ServeHTTP(w, r, s.chain); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -15,8 +15,8 @@ import (
 // lead in from everywhere, and the application frames itself.
 func TestForeignFrame(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
 	for name, c := range map[string]struct {
 		target, fields string
 		passes         bool
@@ -40,7 +40,7 @@ func TestForeignFrame(t *testing.T) {
 		"browser without Sec-Fetch-XY": {"/rom/7", "Accept=text/html", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := f.do(t, c.target, append(fields(c.fields), "Cookie", ticket)...)
+			w := s.do(t, c.target, append(fields(c.fields), "Cookie", ticket)...)
 			switch {
 			case c.passes && (w.Code != http.StatusOK || w.Header().Get("Content-Security-Policy") != request.FrameAncestors):
 				t.Errorf("%d %v", w.Code, w.Header())
@@ -49,15 +49,15 @@ func TestForeignFrame(t *testing.T) {
 			}
 		})
 	}
-	f.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
+	s.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Security-Policy", "default-src 'self'")
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if got := f.do(t, "/", "Cookie", ticket).Header()["Content-Security-Policy"]; !slices.Equal(got, []string{"default-src 'self'", request.FrameAncestors}) {
+	if got := s.do(t, "/", "Cookie", ticket).Header()["Content-Security-Policy"]; !slices.Equal(got, []string{"default-src 'self'", request.FrameAncestors}) {
 		t.Errorf("beside the application's own: %q", got)
 	}
-	if got := f.do(t, "/open").Header()["Content-Security-Policy"]; len(got) != 1 {
+	if got := s.do(t, "/open").Header()["Content-Security-Policy"]; len(got) != 1 {
 		t.Errorf("what is nobody's: %q", got)
 	}
 }

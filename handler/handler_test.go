@@ -19,7 +19,7 @@ const (
 	fetch      = "Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty Sec-Fetch-Site=same-origin"
 )
 
-// fields splits "A=1 B=2" for fixture.do.
+// fields splits "A=1 B=2" for site.do.
 func fields(s string) []string {
 	var list []string
 	for pair := range strings.FieldsSeq(s) {
@@ -77,12 +77,12 @@ func TestAnonymous(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, nil)
-			w := f.do(t, c.target, fields(c.fields)...)
+			s := newSite(t, nil)
+			w := s.do(t, c.target, fields(c.fields)...)
 			if w.Code != c.status || !strings.HasPrefix(w.Body.String(), c.body) {
 				t.Errorf("%d %.80q, want %d %q", w.Code, w.Body, c.status, c.body)
 			}
-			if passed := len(f.seen) > 0; passed != c.passes {
+			if passed := len(s.seen) > 0; passed != c.passes {
 				t.Errorf("passed: %v", passed)
 			}
 			if !c.passes {
@@ -120,14 +120,14 @@ func TestSchemeIsThatOfTheOrigin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, nil)
-			f.chain.trusted = c.trusted
+			s := newSite(t, nil)
+			s.chain.trusted = c.trusted
 			r := httptest.NewRequest(http.MethodGet, "http://romm.example.com/open", nil)
 			if c.proto != "" {
 				r.Header.Set("X-Forwarded-Proto", c.proto)
 			}
 			w := httptest.NewRecorder()
-			if err := f.handler.ServeHTTP(w, r, f.chain); err != nil || w.Code != c.status {
+			if err := s.handler.ServeHTTP(w, r, s.chain); err != nil || w.Code != c.status {
 				t.Errorf("%d, %v", w.Code, err)
 			}
 		})
@@ -138,13 +138,13 @@ func TestSchemeIsThatOfTheOrigin(t *testing.T) {
 // recorded it.
 func TestEarlyDataChangesNothing(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	for target, status := range map[string]int{"GET /open": 200, "POST /api/x": 425, "GET " + request.Base + "?state=x": 425, "GET " + request.Base + "/logout": 425} {
 		method, path, _ := strings.Cut(target, " ")
 		r := httptest.NewRequest(method, "https://romm.example.com"+path, nil)
 		r.TLS.HandshakeComplete = false
 		w := httptest.NewRecorder()
-		if err := f.handler.ServeHTTP(w, r, f.chain); err != nil || w.Code != status {
+		if err := s.handler.ServeHTTP(w, r, s.chain); err != nil || w.Code != status {
 			t.Errorf("%s: %d, %v, want %d", target, w.Code, err, status)
 		}
 	}
@@ -152,14 +152,14 @@ func TestEarlyDataChangesNothing(t *testing.T) {
 
 func TestSignedInIsStamped(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.IdentityHeaders = true })
-	ticket := f.ticket(t, alice)
-	w := f.do(t, "/api/x", "Cookie", ticket+"; app_session=evil; app_csrf=1; authelia_session=2",
+	s := newSite(t, func(c *Config) { c.IdentityHeaders = true })
+	ticket := s.ticket(t, alice)
+	w := s.do(t, "/api/x", "Cookie", ticket+"; app_session=evil; app_csrf=1; authelia_session=2",
 		"Authorization", "Basic x", "Remote-User", "root", "Remote_Groups", "root", "Connection", "Cookie")
-	if w.Code != http.StatusOK || len(f.seen) != 1 {
-		t.Fatalf("%d, passed %d", w.Code, len(f.seen))
+	if w.Code != http.StatusOK || len(s.seen) != 1 {
+		t.Fatalf("%d, passed %d", w.Code, len(s.seen))
 	}
-	got := f.seen[0].Header
+	got := s.seen[0].Header
 	for name, want := range map[string]string{
 		"Cookie": "app_csrf=1; app_session=app-0", "Authorization": "", "Connection": "",
 		"Remote-User": "alice", "Remote-Email": "alice@example.com", "Remote-Name": "Alice", "Remote-Groups": "a,b", "Remote_Groups": "",
@@ -168,7 +168,7 @@ func TestSignedInIsStamped(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got[name], want)
 		}
 	}
-	if f.chain.identity == nil || f.chain.identity.Username != "alice" {
+	if s.chain.identity == nil || s.chain.identity.Username != "alice" {
 		t.Error("the server was not told who it is")
 	}
 }
@@ -177,10 +177,10 @@ func TestSignedInIsStamped(t *testing.T) {
 // with is absent. And a claim that reads like a placeholder goes up as it is.
 func TestAbsentClaimLeavesNoHeader(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.IdentityHeaders = true })
-	ticket := f.ticket(t, flow.Identity{Username: "{env.SECRET}", Name: "a\r\nRemote-User: root"})
-	f.do(t, "/api/x", "Cookie", ticket, "Remote-Email", "root@example.com", "Remote-Groups", "root")
-	got := f.seen[0].Header
+	s := newSite(t, func(c *Config) { c.IdentityHeaders = true })
+	ticket := s.ticket(t, flow.Identity{Username: "{env.SECRET}", Name: "a\r\nRemote-User: root"})
+	s.do(t, "/api/x", "Cookie", ticket, "Remote-Email", "root@example.com", "Remote-Groups", "root")
+	got := s.seen[0].Header
 	if got.Get("Remote-User") != "{env.SECRET}" || got["Remote-Email"] != nil || got["Remote-Groups"] != nil || got["Remote-Name"] != nil {
 		t.Errorf("%v", got)
 	}
@@ -188,32 +188,32 @@ func TestAbsentClaimLeavesNoHeader(t *testing.T) {
 
 func TestIdentityHeadersAreOffByDefault(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	f.do(t, "/api/x", "Cookie", f.ticket(t, alice))
-	if got := f.seen[0].Header["Remote-User"]; got != nil {
+	s := newSite(t, nil)
+	s.do(t, "/api/x", "Cookie", s.ticket(t, alice))
+	if got := s.seen[0].Header["Remote-User"]; got != nil {
 		t.Errorf("Remote-User: %q", got)
 	}
 }
 
 func TestPolicyEndsASession(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.Policy = Policy{Groups: []string{"z"}} })
-	ticket := f.ticket(t, alice)
-	if w := f.do(t, "/library", append(fields(navigation), "Cookie", ticket)...); w.Code != http.StatusForbidden {
+	s := newSite(t, func(c *Config) { c.Policy = Policy{Groups: []string{"z"}} })
+	ticket := s.ticket(t, alice)
+	if w := s.do(t, "/library", append(fields(navigation), "Cookie", ticket)...); w.Code != http.StatusForbidden {
 		t.Errorf("%d", w.Code)
 	}
-	if ended := f.endedInApplication(t, 1); len(f.seen) != 0 || len(ended) != 1 {
-		t.Errorf("passed %d, ended %v", len(f.seen), ended)
+	if ended := s.endedInApplication(t, 1); len(s.seen) != 0 || len(ended) != 1 {
+		t.Errorf("passed %d, ended %v", len(s.seen), ended)
 	}
-	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
+	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
 		t.Errorf("the old ticket gives %d", w.Code)
 	}
 }
 
 func TestForeignOriginIsRefused(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
 	for name, c := range map[string]string{
 		"fetch":           "GET Origin=https://evil.com",
 		"sibling":         "GET Origin=https://x.example.com Sec-Fetch-Site=same-site",
@@ -222,12 +222,12 @@ func TestForeignOriginIsRefused(t *testing.T) {
 		"socket, no word": "GET Connection=Upgrade Upgrade=websocket Sec-Fetch-Site=cross-site",
 	} {
 		method, rest, _ := strings.Cut(c, " ")
-		if w := f.do(t, method+" /api/x", append(fields(rest), "Cookie", ticket)...); w.Code != http.StatusForbidden {
+		if w := s.do(t, method+" /api/x", append(fields(rest), "Cookie", ticket)...); w.Code != http.StatusForbidden {
 			t.Errorf("%s: %d", name, w.Code)
 		}
 	}
-	if len(f.seen) != 0 {
-		t.Errorf("%d passed", len(f.seen))
+	if len(s.seen) != 0 {
+		t.Errorf("%d passed", len(s.seen))
 	}
 }
 
@@ -235,13 +235,13 @@ func TestForeignOriginIsRefused(t *testing.T) {
 // goes where they wanted to, and never off the site.
 func TestSignInWhileSignedIn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
 	for next, want := range map[string]string{
 		"/rom/7?a=%2520b": "/rom/7?a=%20b", "": "/", "//evil.com": "/", `/\evil.com`: "/", "https://evil.com": "/",
 		"%2F%09/evil.com": "/", request.Base + "/logout": "/",
 	} {
-		w := f.do(t, "/signin?next="+next, append(fields(navigation), "Cookie", ticket)...)
+		w := s.do(t, "/signin?next="+next, append(fields(navigation), "Cookie", ticket)...)
 		if w.Code != http.StatusFound || w.Header().Get("Location") != want {
 			t.Errorf("next=%s: %d %q, want %q", next, w.Code, w.Header().Get("Location"), want)
 		}
@@ -250,9 +250,9 @@ func TestSignInWhileSignedIn(t *testing.T) {
 
 func TestGuardDecidesForTheSignedIn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	if w := f.do(t, "POST /guarded", "Cookie", f.ticket(t, alice)); w.Code != http.StatusForbidden || len(f.seen) != 0 {
-		t.Errorf("%d, passed %d", w.Code, len(f.seen))
+	s := newSite(t, nil)
+	if w := s.do(t, "POST /guarded", "Cookie", s.ticket(t, alice)); w.Code != http.StatusForbidden || len(s.seen) != 0 {
+		t.Errorf("%d, passed %d", w.Code, len(s.seen))
 	}
 }
 
@@ -260,12 +260,12 @@ func TestGuardDecidesForTheSignedIn(t *testing.T) {
 // are told to wait, and what anybody may ask is answered.
 func TestStorageAway(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	restarted := newFixture(t, nil) // the same gate with nothing in memory
-	restarted.handler.config.Gate.Sessions.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
-	f.storage.fail(errors.New("away"))
-	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	restarted := newSite(t, nil) // the same gate with nothing in memory
+	restarted.handler.config.Gate.Sessions.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
+	s.storage.fail(errors.New("away"))
+	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
 		t.Errorf("a session in memory: %d", w.Code)
 	}
 	if w := restarted.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
@@ -274,7 +274,7 @@ func TestStorageAway(t *testing.T) {
 	if w := restarted.do(t, "/open", "Cookie", ticket); w.Code != http.StatusOK {
 		t.Errorf("an open path: %d", w.Code)
 	}
-	f.storage.fail(nil)
+	s.storage.fail(nil)
 	if w := restarted.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
 		t.Errorf("after the outage: %d", w.Code)
 	}
@@ -282,9 +282,9 @@ func TestStorageAway(t *testing.T) {
 
 func TestErrorsPass(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.PassErrors = true })
+	s := newSite(t, func(c *Config) { c.PassErrors = true })
 	w := httptest.NewRecorder()
-	err := f.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://evil.com/", nil), f.chain)
+	err := s.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://evil.com/", nil), s.chain)
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok || problem.Code != "misdirected" || problem.Status != 421 || problem.Reference == "" {
 		t.Errorf("%v", err)

@@ -277,7 +277,7 @@ func (c *chainFunc) ClientIP() string                                           
 func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 
 // bench is a gate at https://romm.example.com with everything around it.
-type fixture struct {
+type site struct {
 	handler *Handler
 	app     *fakeApplication
 	storage *memory
@@ -285,19 +285,19 @@ type fixture struct {
 	seen    []*http.Request // what passed
 }
 
-// newFixture returns a fixture; change alters its configuration first.
-func newFixture(tb testing.TB, change func(*Config)) *fixture {
+// newSite returns a fixture; change alters its configuration first.
+func newSite(tb testing.TB, change func(*Config)) *site {
 	tb.Helper()
-	return newSizedFixture(tb, session.DefaultCapacity, change)
+	return newSiteWithCapacity(tb, session.DefaultCapacity, change)
 }
 
-// newSizedFixture is newFixture with room for so many sessions in memory, which
+// newSiteWithCapacity is newSite with room for so many sessions in memory, which
 // are all looked at every two seconds.
-func newSizedFixture(tb testing.TB, capacity int, change func(*Config)) *fixture {
+func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *site {
 	tb.Helper()
-	f := &fixture{app: &fakeApplication{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
+	s := &site{app: &fakeApplication{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
 	store := session.New(session.Options{Gate: "gate", Capacity: capacity, Logger: zap.NewNop()})
-	store.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
+	store.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 	tb.Cleanup(store.Close)
 	origin, err := request.OriginOf("https://romm.example.com")
 	if err != nil {
@@ -306,7 +306,7 @@ func newSizedFixture(tb testing.TB, capacity int, change func(*Config)) *fixture
 	state := NewGate(store)
 	go state.Run(tb.Context())
 	cfg := Config{
-		Origin: origin, ProviderLabel: "Authelia", Application: f.app, Gate: state,
+		Origin: origin, ProviderLabel: "Authelia", Application: s.app, Gate: state,
 		RelyingParty: flow.New(flow.Config{
 			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com/api/oauth/openid",
 			Scopes: []string{"openid"}, Client: &http.Client{Transport: unreachable{}}, Keyring: store.Keyring,
@@ -316,14 +316,14 @@ func newSizedFixture(tb testing.TB, capacity int, change func(*Config)) *fixture
 	if change != nil {
 		change(&cfg)
 	}
-	f.handler = New(cfg)
-	f.chain = &chainFunc{serve: func(w http.ResponseWriter, r *http.Request) error {
-		f.seen = append(f.seen, r)
+	s.handler = New(cfg)
+	s.chain = &chainFunc{serve: func(w http.ResponseWriter, r *http.Request) error {
+		s.seen = append(s.seen, r)
 		w.Header().Set("X-Private", "secret")
 		_, err := w.Write([]byte("upstream"))
 		return err
 	}}
-	return f
+	return s
 }
 
 // unreachable is a provider that is away.
@@ -334,12 +334,12 @@ func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
 }
 
 // ticket signs somebody in, past the provider, and returns their cookie.
-func (f *fixture) ticket(tb testing.TB, identity flow.Identity) string {
+func (s *site) ticket(tb testing.TB, identity flow.Identity) string {
 	tb.Helper()
-	f.app.mu.Lock()
-	f.app.alive["app-0"] = true
-	f.app.mu.Unlock()
-	ticket, _, err := f.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{
+	s.app.mu.Lock()
+	s.app.alive["app-0"] = true
+	s.app.mu.Unlock()
+	ticket, _, err := s.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{
 		Identity: identity, UpstreamSession: "app-0", Created: time.Now(),
 	})
 	if err != nil {
@@ -349,7 +349,7 @@ func (f *fixture) ticket(tb testing.TB, identity flow.Identity) string {
 }
 
 // do sends a request to the gate. target may carry a method before the path.
-func (f *fixture) do(tb testing.TB, target string, fields ...string) *httptest.ResponseRecorder {
+func (s *site) do(tb testing.TB, target string, fields ...string) *httptest.ResponseRecorder {
 	tb.Helper()
 	method, path, ok := strings.Cut(target, " ")
 	if !ok {
@@ -366,9 +366,9 @@ func (f *fixture) do(tb testing.TB, target string, fields ...string) *httptest.R
 		}
 		r.Header.Add(fields[i], fields[i+1])
 	}
-	f.chain.uri = path
+	s.chain.uri = path
 	w := httptest.NewRecorder()
-	if err := f.handler.ServeHTTP(w, r, f.chain); err != nil {
+	if err := s.handler.ServeHTTP(w, r, s.chain); err != nil {
 		tb.Fatalf("%s: %v", target, err)
 	}
 	return w
@@ -377,12 +377,12 @@ func (f *fixture) do(tb testing.TB, target string, fields ...string) *httptest.R
 var alice = flow.Identity{Issuer: "https://auth.example.com", Subject: "1", Username: "alice", Email: "alice@example.com", Name: "Alice", Groups: []string{"a", "b"}}
 
 // endedInApplication waits until n sessions were signed out of the application.
-func (f *fixture) endedInApplication(tb testing.TB, n int) []string {
+func (s *site) endedInApplication(tb testing.TB, n int) []string {
 	tb.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		f.app.mu.Lock()
-		ended := slices.Clone(f.app.ended)
-		f.app.mu.Unlock()
+		s.app.mu.Lock()
+		ended := slices.Clone(s.app.ended)
+		s.app.mu.Unlock()
 		if len(ended) >= n || time.Now().After(deadline) {
 			return ended
 		}

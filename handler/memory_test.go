@@ -13,14 +13,14 @@ import (
 // (less than 400 bytes beyond its record, measured in package session): 1 KiB together.
 func TestMemoryPerSession(t *testing.T) {
 	const n = 10_000
-	f := newFixture(t, func(c *Config) { c.Policy = Policy{Groups: []string{"a"}} })
-	f.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
+	s := newSite(t, func(c *Config) { c.Policy = Policy{Groups: []string{"a"}} })
+	s.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
 	tickets := make([]string, n)
 	for i := range tickets {
-		ticket, _, err := f.handler.config.Gate.Sessions.Create(t.Context(), session.Record{
+		ticket, _, err := s.handler.config.Gate.Sessions.Create(t.Context(), session.Record{
 			Identity: alice, UpstreamSession: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d", Created: time.Now(),
 		})
 		if err != nil {
@@ -30,7 +30,7 @@ func TestMemoryPerSession(t *testing.T) {
 	}
 	before := heap()
 	for _, ticket := range tickets {
-		if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
+		if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
 			t.Fatal(w.Code)
 		}
 	}
@@ -39,7 +39,7 @@ func TestMemoryPerSession(t *testing.T) {
 	if each > 600 {
 		t.Errorf("%d bytes a session", each)
 	}
-	runtime.KeepAlive(f)
+	runtime.KeepAlive(s)
 }
 
 // heap returns the bytes of live objects.

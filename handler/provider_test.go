@@ -23,9 +23,9 @@ import (
 )
 
 // site is a gate with a stand-in Authelia, in a bubble of its own time.
-type site struct {
+type siteWithProvider struct {
 	*testing.T
-	*fixture
+	*site
 	op      *authelia.Server
 	party   flow.Config  // of its relying party
 	portal  *http.Client // a browser's session at the portal
@@ -45,7 +45,7 @@ func refreshingClient(o *authelia.Options) {
 }
 
 // inBubble runs test with a new site; its gate lives until the test's end.
-func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config), test func(*site)) {
+func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config), test func(*siteWithProvider)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -61,10 +61,10 @@ func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config)
 			},
 		}
 		client(&op)
-		s := &site{T: t, op: authelia.New(op)}
+		s := &siteWithProvider{T: t, op: authelia.New(op)}
 		core, logs := observer.New(zapcore.DebugLevel)
 		s.logs = logs
-		s.fixture = newSizedFixture(t, 64, func(c *Config) {
+		s.site = newSiteWithCapacity(t, 64, func(c *Config) {
 			c.Recheck, c.Logger = 5*time.Minute, zap.New(core)
 			s.party = s.partyConfig(op.Clients[0].Scopes, c.Gate.Sessions)
 			c.RelyingParty = flow.New(s.party)
@@ -84,7 +84,7 @@ func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config)
 	})
 }
 
-func (s *site) partyConfig(scopes []string, store *session.Store) flow.Config {
+func (s *siteWithProvider) partyConfig(scopes []string, store *session.Store) flow.Config {
 	return flow.Config{
 		Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", Scopes: scopes,
 		RedirectURI: "https://romm.example.com/api/oauth/openid", Keyring: store.Keyring,
@@ -96,7 +96,7 @@ func (s *site) partyConfig(scopes []string, store *session.Store) flow.Config {
 }
 
 // newPortal is a browser whose cookies of the portal are gone.
-func (s *site) newPortal() {
+func (s *siteWithProvider) newPortal() {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		s.Fatal(err)
@@ -105,7 +105,7 @@ func (s *site) newPortal() {
 }
 
 // through follows a redirect to the portal and back, and returns the answer to the callback.
-func (s *site) through(w *httptest.ResponseRecorder, user string, cookies ...string) *httptest.ResponseRecorder {
+func (s *siteWithProvider) through(w *httptest.ResponseRecorder, user string, cookies ...string) *httptest.ResponseRecorder {
 	s.Helper()
 	if w.Code != http.StatusFound || !strings.HasPrefix(w.Header().Get("Location"), "https://auth.example.com/") {
 		s.Fatalf("not sent to the provider: %d %s", w.Code, w.Header().Get("Location"))
@@ -118,7 +118,7 @@ func (s *site) through(w *httptest.ResponseRecorder, user string, cookies ...str
 }
 
 // callback comes back from the portal, with the cookies that w set.
-func (s *site) callback(w *httptest.ResponseRecorder, callback string, cookies ...string) *httptest.ResponseRecorder {
+func (s *siteWithProvider) callback(w *httptest.ResponseRecorder, callback string, cookies ...string) *httptest.ResponseRecorder {
 	s.Helper()
 	u, err := url.Parse(callback)
 	if err != nil {
@@ -132,13 +132,13 @@ func (s *site) callback(w *httptest.ResponseRecorder, callback string, cookies .
 }
 
 // as signs a user in and returns their ticket, as a cookie.
-func (s *site) as(user string) string {
+func (s *siteWithProvider) signInAs(user string) string {
 	s.Helper()
 	return s.ticketOf(s.through(s.open("/"), user))
 }
 
 // ticketOf returns the ticket that an answer sets.
-func (s *site) ticketOf(w *httptest.ResponseRecorder) string {
+func (s *siteWithProvider) ticketOf(w *httptest.ResponseRecorder) string {
 	s.Helper()
 	for _, line := range w.Header()["Set-Cookie"] {
 		if pair, _, _ := strings.Cut(line, ";"); strings.HasPrefix(pair, "__Host-romm_oidc=") && len(pair) > 40 {
@@ -150,13 +150,13 @@ func (s *site) ticketOf(w *httptest.ResponseRecorder) string {
 }
 
 // open navigates to path, with a ticket or none.
-func (s *site) open(path string, cookies ...string) *httptest.ResponseRecorder {
+func (s *siteWithProvider) open(path string, cookies ...string) *httptest.ResponseRecorder {
 	s.Helper()
 	return s.do(s, path, append(fields(navigation), "Cookie", strings.Join(cookies, "; "))...)
 }
 
 // save writes, as a game in the background does, and fails unless it is stored.
-func (s *site) save(ticket string) {
+func (s *siteWithProvider) save(ticket string) {
 	s.Helper()
 	if w := s.do(s, "POST /api/saves", "Cookie", ticket, "Origin", "https://romm.example.com"); w.Code != http.StatusOK || w.Body.String() != "upstream" {
 		s.Errorf("a save was lost: %d %s", w.Code, w.Body)
@@ -164,7 +164,7 @@ func (s *site) save(ticket string) {
 }
 
 // session returns what a ticket opens, nil if nothing.
-func (s *site) session(ticket string) *session.Session {
+func (s *siteWithProvider) session(ticket string) *session.Session {
 	s.Helper()
 	_, text, _ := strings.Cut(ticket, "=")
 	found, err := s.handler.config.Gate.Sessions.Lookup(s.Context(), text)
@@ -175,16 +175,16 @@ func (s *site) session(ticket string) *session.Session {
 }
 
 // settle lets all that is due now happen.
-func (s *site) settle() { synctest.Wait() }
+func (s *siteWithProvider) settle() { synctest.Wait() }
 
 // after lets time pass in which nobody comes by.
-func (s *site) after(d time.Duration) {
+func (s *siteWithProvider) advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
 // ended returns the reasons in the log.
-func (s *site) ended() []string {
+func (s *siteWithProvider) endReasons() []string {
 	entries := s.logs.FilterMessage("session ended").All()
 	reasons := make([]string, 0, len(entries))
 	for _, entry := range entries {
@@ -194,7 +194,7 @@ func (s *site) ended() []string {
 }
 
 // calls fails the test unless an endpoint got so many requests.
-func (s *site) calls(endpoint string, want int) {
+func (s *siteWithProvider) wantCalls(endpoint string, want int) {
 	s.Helper()
 	if got := s.op.Calls(endpoint); got != want {
 		s.Errorf("%d requests at %s, want %d", got, endpoint, want)
@@ -202,7 +202,7 @@ func (s *site) calls(endpoint string, want int) {
 }
 
 // upstream fails the test unless an answer is the application's.
-func (s *site) upstream(w *httptest.ResponseRecorder) {
+func (s *siteWithProvider) wantUpstream(w *httptest.ResponseRecorder) {
 	s.Helper()
 	if w.Code != http.StatusOK || w.Body.String() != "upstream" {
 		s.Errorf("got %d %s", w.Code, w.Header().Get("Location"))
@@ -210,7 +210,7 @@ func (s *site) upstream(w *httptest.ResponseRecorder) {
 }
 
 // socket opens a socket and returns what tells how it ended.
-func (s *site) socket(ticket string) <-chan error {
+func (s *siteWithProvider) openSocket(ticket string) <-chan error {
 	ended := make(chan error, 1)
 	opened := make(chan struct{})
 	chain := &chainFunc{serve: func(_ http.ResponseWriter, r *http.Request) error {

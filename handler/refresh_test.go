@@ -16,7 +16,7 @@ import (
 )
 
 // crowd sends n requests with a ticket at once, and fails unless all are answered.
-func (s *site) crowd(gate *Handler, ticket string, n int) {
+func (s *siteWithProvider) sendAtOnce(gate *Handler, ticket string, n int) {
 	s.Helper()
 	var wg sync.WaitGroup
 	for range n {
@@ -36,16 +36,16 @@ func (s *site) crowd(gate *Handler, ticket string, n int) {
 // 200 requests at the moment at which the access token expires, against a
 // provider that takes two refreshes for a theft: one refresh, and all answered.
 func TestExpiryUnderLoad(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		ticket := s.as("alice")
-		s.after(time.Hour - 30*time.Second)
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(time.Hour - 30*time.Second)
 		s.op.ForgetRequests()
-		s.crowd(s.handler, ticket, 200)
+		s.sendAtOnce(s.handler, ticket, 200)
 		s.settle()
-		s.crowd(s.handler, ticket, 200)
+		s.sendAtOnce(s.handler, ticket, 200)
 		s.settle()
-		s.calls(authelia.EndpointToken, 1)
-		s.calls(authelia.EndpointUserinfo, 1)
+		s.wantCalls(authelia.EndpointToken, 1)
+		s.wantCalls(authelia.EndpointUserinfo, 1)
 		record := s.session(ticket).Record()
 		if unproven(record) || time.Until(record.Tokens.Expires) < 50*time.Minute {
 			s.Errorf("expires in %s, unproven since %s", time.Until(record.Tokens.Expires), record.UnprovenSince)
@@ -59,8 +59,8 @@ func TestExpiryUnderLoad(t *testing.T) {
 // Two nodes at that moment: the one that gets the lock second takes what the
 // first got, and asks nothing.
 func TestExpiryOnTwoNodes(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		ticket := s.as("alice")
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
 		store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})
 		store.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 		cfg := s.handler.config
@@ -68,20 +68,20 @@ func TestExpiryOnTwoNodes(t *testing.T) {
 		go cfg.Gate.Run(s.Context())
 		cfg.RelyingParty = flow.New(s.partyConfig(s.party.Scopes, store))
 		other := New(cfg)
-		s.after(30 * time.Minute)
-		s.crowd(other, ticket, 1)
-		s.crowd(s.handler, ticket, 1)
-		s.after(30*time.Minute - 20*time.Second)
+		s.advance(30 * time.Minute)
+		s.sendAtOnce(other, ticket, 1)
+		s.sendAtOnce(s.handler, ticket, 1)
+		s.advance(30*time.Minute - 20*time.Second)
 		s.op.ForgetRequests()
 		var wg sync.WaitGroup
 		for _, gate := range []*Handler{s.handler, other} {
-			wg.Go(func() { s.crowd(gate, ticket, 50) })
+			wg.Go(func() { s.sendAtOnce(gate, ticket, 50) })
 		}
 		wg.Wait()
 		s.settle()
-		s.calls(authelia.EndpointToken, 1)
-		s.crowd(s.handler, ticket, 1)
-		s.crowd(other, ticket, 1)
+		s.wantCalls(authelia.EndpointToken, 1)
+		s.sendAtOnce(s.handler, ticket, 1)
+		s.sendAtOnce(other, ticket, 1)
 		if unproven(s.session(ticket).Record()) {
 			s.Error("the family is dead")
 		}
@@ -89,22 +89,22 @@ func TestExpiryOnTwoNodes(t *testing.T) {
 }
 
 // No request waits for a provider that does not answer.
-func TestRefreshIsInNobodysWay(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		ticket := s.as("alice")
-		s.after(50 * time.Minute)
-		s.upstream(s.open("/", ticket))
-		s.after(15 * time.Minute)
+func TestRequestsDoNotWaitForARefresh(t *testing.T) {
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(50 * time.Minute)
+		s.wantUpstream(s.open("/", ticket))
+		s.advance(15 * time.Minute)
 		s.op.Hang()
 		began := time.Now()
 		s.save(ticket)
-		s.upstream(s.open("/", ticket))
-		s.crowd(s.handler, ticket, 10)
+		s.wantUpstream(s.open("/", ticket))
+		s.sendAtOnce(s.handler, ticket, 10)
 		if waited := time.Since(began); waited != 0 {
 			s.Errorf("waited %s", waited)
 		}
 		s.op.Up()
-		s.after(time.Minute)
+		s.advance(time.Minute)
 		s.save(ticket)
 		s.settle()
 		if record := s.session(ticket).Record(); unproven(record) {
@@ -118,15 +118,15 @@ func TestRefreshIsInNobodysWay(t *testing.T) {
 func TestProviderAwayForADay(t *testing.T) {
 	inBubble(t, refreshingClient, func(c *Config) {
 		c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
-	}, func(s *site) {
+	}, func(s *siteWithProvider) {
 		s.op.SetLifespans(authelia.Lifespans{RefreshToken: 30 * 24 * time.Hour})
-		ticket := s.as("alice")
-		s.after(5 * time.Minute)
+		ticket := s.signInAs("alice")
+		s.advance(5 * time.Minute)
 		s.op.Unavailable()
 		s.op.ForgetRequests()
 		for range 24 * 60 {
-			s.after(time.Minute)
-			s.upstream(s.open("/", ticket))
+			s.advance(time.Minute)
+			s.wantUpstream(s.open("/", ticket))
 		}
 		asked := s.op.Calls(authelia.EndpointToken) + s.op.Calls(authelia.EndpointUserinfo)
 		if asked < 50 || asked > 400 {
@@ -134,7 +134,7 @@ func TestProviderAwayForADay(t *testing.T) {
 		}
 		s.op.Up()
 		for range 10 {
-			s.after(time.Minute)
+			s.advance(time.Minute)
 			s.save(ticket)
 		}
 		s.settle()
@@ -146,30 +146,30 @@ func TestProviderAwayForADay(t *testing.T) {
 
 // Without the lock, which is in storage, the tokens are left alone.
 func TestNoRefreshWithoutStorage(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		ticket := s.as("alice")
-		s.after(30 * time.Minute)
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(30 * time.Minute)
 		s.save(ticket)
-		s.after(29 * time.Minute)
+		s.advance(29 * time.Minute)
 		s.storage.fail(application.ErrAborted)
 		s.op.ForgetRequests()
 		s.save(ticket)
 		s.settle()
-		s.calls(authelia.EndpointToken, 0)
+		s.wantCalls(authelia.EndpointToken, 0)
 		s.storage.fail(nil)
-		s.after(time.Minute)
+		s.advance(time.Minute)
 		s.save(ticket)
 		s.settle()
-		s.calls(authelia.EndpointToken, 1)
+		s.wantCalls(authelia.EndpointToken, 1)
 	})
 }
 
 // A session that only holds a socket keeps its proof for as long as it is open.
 func TestSocketIsRefreshedByTimer(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		socket := s.socket(s.as("alice"))
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		socket := s.openSocket(s.signInAs("alice"))
 		s.op.ForgetRequests()
-		s.after(10 * time.Hour)
+		s.advance(10 * time.Hour)
 		if !isOpen(socket) {
 			s.Error("the socket was closed")
 		}
@@ -186,7 +186,7 @@ func TestSocketIsRefreshedByTimer(t *testing.T) {
 			s.Errorf("closed after %s", took)
 		}
 		s.settle()
-		if ended := s.ended(); len(ended) != 1 || ended[0] != reasonAccountGone {
+		if ended := s.endReasons(); len(ended) != 1 || ended[0] != reasonAccountGone {
 			s.Errorf("ended %v", ended)
 		}
 	})

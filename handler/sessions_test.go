@@ -18,20 +18,20 @@ import (
 var bob = flow.Identity{Issuer: alice.Issuer, Subject: "2", Username: "bob", Email: "bob@example.com"}
 
 // open signs identity in past the provider and returns the cookie and the session.
-func (f *fixture) open(tb testing.TB, identity flow.Identity) (string, *session.Session) {
+func (s *site) signIn(tb testing.TB, identity flow.Identity) (string, *session.Session) {
 	tb.Helper()
-	ticket, s, err := f.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{
+	ticket, opened, err := s.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{
 		Identity: identity, UpstreamSession: "app-0", Created: time.Now(),
 		Tokens: flow.Tokens{Access: "authelia_at_x", Refresh: "authelia_rt_x", ID: "eyJx"},
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return "__Host-romm_oidc=" + ticket.String(), s
+	return "__Host-romm_oidc=" + ticket.String(), opened
 }
 
 // end sends the form of the page of sessions.
-func (f *fixture) end(tb testing.TB, body string, more ...string) *httptest.ResponseRecorder {
+func (s *site) postEnd(tb testing.TB, body string, more ...string) *httptest.ResponseRecorder {
 	tb.Helper()
 	r := httptest.NewRequest(http.MethodPost, "https://romm.example.com"+sessionsPath, strings.NewReader(body))
 	r.TLS.HandshakeComplete = true
@@ -40,7 +40,7 @@ func (f *fixture) end(tb testing.TB, body string, more ...string) *httptest.Resp
 		r.Header.Set(more[i], more[i+1])
 	}
 	w := httptest.NewRecorder()
-	if err := f.handler.ServeHTTP(w, r, f.chain); err != nil {
+	if err := s.handler.ServeHTTP(w, r, s.chain); err != nil {
 		tb.Fatal(err)
 	}
 	return w
@@ -50,12 +50,12 @@ func (f *fixture) end(tb testing.TB, body string, more ...string) *httptest.Resp
 // token (CVE-2024-39315), and nobody else's.
 func TestOwnSessions(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	cookie, this := f.open(t, alice)
-	other, otherSession := f.open(t, alice)
-	_, bobs := f.open(t, bob)
+	s := newSite(t, nil)
+	cookie, this := s.signIn(t, alice)
+	other, otherSession := s.signIn(t, alice)
+	_, bobs := s.signIn(t, bob)
 
-	w := f.do(t, sessionsPath, append(fields(navigation), "Cookie", cookie)...)
+	w := s.do(t, sessionsPath, append(fields(navigation), "Cookie", cookie)...)
 	page := w.Body.String()
 	if w.Code != http.StatusOK || strings.Count(page, "This browser") != 1 || strings.Count(page, "Another browser") != 1 ||
 		!strings.Contains(page, `value="`+otherSession.ID().String()) || !strings.Contains(page, "End all others") || !strings.Contains(page, "alice@example.com") {
@@ -68,7 +68,7 @@ func TestOwnSessions(t *testing.T) {
 		t.Errorf("%v", w.Header())
 	}
 
-	w = f.do(t, sessionsPath, append(fields(fetch), "Cookie", cookie)...)
+	w = s.do(t, sessionsPath, append(fields(fetch), "Cookie", cookie)...)
 	var answer ownSessions
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK {
 		t.Fatalf("%d %s", w.Code, w.Body)
@@ -82,10 +82,10 @@ func TestOwnSessions(t *testing.T) {
 			t.Errorf("it shows %s", secret)
 		}
 	}
-	if w := f.do(t, sessionsPath+"/", append(fields("Accept=text/html"), "Cookie", cookie)...); !strings.HasPrefix(w.Body.String(), "<!DOCTYPE html>") {
+	if w := s.do(t, sessionsPath+"/", append(fields("Accept=text/html"), "Cookie", cookie)...); !strings.HasPrefix(w.Body.String(), "<!DOCTYPE html>") {
 		t.Errorf("an old browser gets %d %.50s", w.Code, w.Body)
 	}
-	if len(f.seen) > 0 {
+	if len(s.seen) > 0 {
 		t.Error("the application was asked")
 	}
 }
@@ -108,38 +108,38 @@ func TestOwnSessionsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, nil)
+			s := newSite(t, nil)
 			sent := fields(c.fields)
 			if !c.anonymous {
-				cookie, _ := f.open(t, alice)
+				cookie, _ := s.signIn(t, alice)
 				sent = append(sent, "Cookie", cookie)
 			}
-			if w := f.do(t, c.target, sent...); w.Code != c.status || !strings.Contains(w.Body.String(), c.code) || strings.Contains(w.Body.String(), "alice") {
+			if w := s.do(t, c.target, sent...); w.Code != c.status || !strings.Contains(w.Body.String(), c.code) || strings.Contains(w.Body.String(), "alice") {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 		})
 	}
-	f := newFixture(t, func(c *Config) { c.Policy = Policy{Groups: []string{"a"}} })
-	cookie, _ := f.open(t, bob)
-	if w := f.do(t, sessionsPath, append(fields(fetch), "Cookie", cookie)...); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") {
+	s := newSite(t, func(c *Config) { c.Policy = Policy{Groups: []string{"a"}} })
+	cookie, _ := s.signIn(t, bob)
+	if w := s.do(t, sessionsPath, append(fields(fetch), "Cookie", cookie)...); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") {
 		t.Errorf("no longer allowed: %d %s", w.Code, w.Body)
 	}
-	f = newFixture(t, nil)
-	cookie, _ = f.open(t, alice)
-	f.storage.fail(errors.New("away"))
-	if w := f.do(t, sessionsPath, append(fields(navigation), "Cookie", cookie)...); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "storage_unavailable") {
+	s = newSite(t, nil)
+	cookie, _ = s.signIn(t, alice)
+	s.storage.fail(errors.New("away"))
+	if w := s.do(t, sessionsPath, append(fields(navigation), "Cookie", cookie)...); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "storage_unavailable") {
 		t.Errorf("storage away: %d %s", w.Code, w.Body)
 	}
 }
 
 // Somebody else's session cannot be ended, nor is it told whether there is
 // one; and another site cannot end one in its user's name.
-func TestEndSomebodyElsesSession(t *testing.T) {
+func TestEndAnotherUsersSession(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	cookie, _ := f.open(t, alice)
-	bobs, bobsSession := f.open(t, bob)
-	elsewhere, elsewhereSession := f.open(t, alice)
+	s := newSite(t, nil)
+	cookie, _ := s.signIn(t, alice)
+	bobs, bobsSession := s.signIn(t, bob)
+	elsewhere, elsewhereSession := s.signIn(t, alice)
 	for name, c := range map[string]struct {
 		body   string
 		fields []string
@@ -157,13 +157,13 @@ func TestEndSomebodyElsesSession(t *testing.T) {
 		"all, by another":     {"end=others", []string{"Sec-Fetch-Site", "cross-site"}, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if w := f.end(t, c.body, append(c.fields, "Cookie", cookie)...); w.Code != c.status {
+			if w := s.postEnd(t, c.body, append(c.fields, "Cookie", cookie)...); w.Code != c.status {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 		})
 	}
 	for _, cookie := range []string{cookie, bobs, elsewhere} {
-		if w := f.do(t, "/api/x", "Cookie", cookie); w.Code != http.StatusOK {
+		if w := s.do(t, "/api/x", "Cookie", cookie); w.Code != http.StatusOK {
 			t.Errorf("a session has ended: %d", w.Code)
 		}
 	}
@@ -171,30 +171,30 @@ func TestEndSomebodyElsesSession(t *testing.T) {
 
 func TestEndOwnSessions(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	cookie, this := f.open(t, alice)
-	bobs, _ := f.open(t, bob)
+	s := newSite(t, nil)
+	cookie, this := s.signIn(t, alice)
+	bobs, _ := s.signIn(t, bob)
 	lives := func(cookie string) bool {
 		t.Helper()
-		return f.do(t, "/api/x", "Cookie", cookie).Code == http.StatusOK
+		return s.do(t, "/api/x", "Cookie", cookie).Code == http.StatusOK
 	}
 	same := []string{"Origin", "https://romm.example.com", "Cookie", cookie}
 
-	one, oneSession := f.open(t, alice)
-	if w := f.end(t, "end="+oneSession.ID().String(), same...); w.Code != http.StatusSeeOther || w.Header().Get("Location") != sessionsPath || lives(one) || !lives(cookie) {
+	one, oneSession := s.signIn(t, alice)
+	if w := s.postEnd(t, "end="+oneSession.ID().String(), same...); w.Code != http.StatusSeeOther || w.Header().Get("Location") != sessionsPath || lives(one) || !lives(cookie) {
 		t.Errorf("one: %d %v", w.Code, w.Header())
 	}
-	two, _ := f.open(t, alice)
-	three, _ := f.open(t, alice)
-	if w := f.end(t, "end=others", same...); w.Code != http.StatusSeeOther || lives(two) || lives(three) || !lives(cookie) || !lives(bobs) {
+	two, _ := s.signIn(t, alice)
+	three, _ := s.signIn(t, alice)
+	if w := s.postEnd(t, "end=others", same...); w.Code != http.StatusSeeOther || lives(two) || lives(three) || !lives(cookie) || !lives(bobs) {
 		t.Errorf("others: %d %v", w.Code, w.Header())
 	}
-	if w := f.do(t, sessionsPath, append(fields(navigation), "Cookie", cookie)...); strings.Contains(w.Body.String(), "End all others") {
+	if w := s.do(t, sessionsPath, append(fields(navigation), "Cookie", cookie)...); strings.Contains(w.Body.String(), "End all others") {
 		t.Error("there are no others")
 	}
-	w := f.end(t, url.Values{"end": {this.ID().String()}}.Encode(), same...)
+	w := s.postEnd(t, url.Values{"end": {this.ID().String()}}.Encode(), same...)
 	if w.Code != http.StatusSeeOther || !strings.HasSuffix(w.Header().Get("Location"), request.Base+"/signed-out") || lives(cookie) ||
-		w.Header().Get("Clear-Site-Data") != `"cache"` || len(f.app.ended) == 0 {
+		w.Header().Get("Clear-Site-Data") != `"cache"` || len(s.app.ended) == 0 {
 		t.Errorf("this one: %d %v", w.Code, w.Header())
 	}
 }
@@ -202,12 +202,12 @@ func TestEndOwnSessions(t *testing.T) {
 // A sign-in may come back to the page of sessions, and to no other endpoint of ours.
 func TestReturnToOwnSessions(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	for target, want := range map[string]string{
 		sessionsPath: sessionsPath, sessionsPath + "?x": "/", sessionsPath + "/": "/", request.Base + "/login": "/", request.Base: "/",
 		request.Base + "/session/../login": "/", request.Base + "/%73ession": "/",
 	} {
-		if got := f.handler.localTarget(target); got != want {
+		if got := s.handler.localTarget(target); got != want {
 			t.Errorf("%s: %s, want %s", target, got, want)
 		}
 	}
@@ -216,11 +216,11 @@ func TestReturnToOwnSessions(t *testing.T) {
 // What a name holds is text on the page (CVE-2024-21496).
 func TestNamesAreTextOnThePage(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	identity := alice
 	identity.Username, identity.Email = `<script>alert(1)</script>`, `"><img src=x>@example.com`
-	cookie, _ := f.open(t, identity)
-	w := f.do(t, sessionsPath, append(fields(navigation), "Cookie", cookie)...)
+	cookie, _ := s.signIn(t, identity)
+	w := s.do(t, sessionsPath, append(fields(navigation), "Cookie", cookie)...)
 	if body := w.Body.String(); w.Code != http.StatusOK || strings.Contains(body, "<script") || strings.Contains(body, "<img") {
 		t.Errorf("%s", body)
 	}

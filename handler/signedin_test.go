@@ -22,11 +22,11 @@ import (
 
 // forgetful makes the chain behave as an application whose sessions are gone
 // but for those that it signed in lately.
-func (f *fixture) forgetful(hits *atomic.Int64) {
-	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+func (s *site) forgetSessions(hits *atomic.Int64) {
+	s.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
 		hits.Add(1)
 		session := request.CookieValue(r, "app_session")
-		if f.app.lives(session) {
+		if s.app.lives(session) {
 			w.Header().Set("X-Session", "alive")
 			w.Header().Set("Etag", "fresh")
 			_, err := w.Write([]byte("for " + session))
@@ -45,19 +45,19 @@ func (f *fixture) forgetful(hits *atomic.Int64) {
 // new session, and the browser sees the second answer only.
 func TestForgottenSessionIsBrokeredAgain(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	delete(s.app.alive, "app-0")
 	var hits atomic.Int64
-	f.forgetful(&hits)
-	w := f.do(t, "/api/x?a=b", "Cookie", ticket)
+	s.forgetSessions(&hits)
+	w := s.do(t, "/api/x?a=b", "Cookie", ticket)
 	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || w.Header().Get("Etag") != "fresh" || w.Header().Get("X-Stale") != "" {
 		t.Errorf("%d %q %v", w.Code, w.Body, w.Header())
 	}
-	if hits.Load() != 2 || f.app.signIns != 1 {
-		t.Errorf("asked %d times, signed in %d times", hits.Load(), f.app.signIns)
+	if hits.Load() != 2 || s.app.signIns != 1 {
+		t.Errorf("asked %d times, signed in %d times", hits.Load(), s.app.signIns)
 	}
-	if w := f.do(t, "/api/x", "Cookie", ticket); w.Body.String() != "for app-i" || hits.Load() != 3 {
+	if w := s.do(t, "/api/x", "Cookie", ticket); w.Body.String() != "for app-i" || hits.Load() != 3 {
 		t.Errorf("afterwards: %q, asked %d times", w.Body, hits.Load())
 	}
 }
@@ -65,12 +65,12 @@ func TestForgottenSessionIsBrokeredAgain(t *testing.T) {
 // A write cannot be asked again, so the session is confirmed before it.
 func TestWriteMeetsALiveSession(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	delete(s.app.alive, "app-0")
 	var hits atomic.Int64
-	f.forgetful(&hits)
-	w := f.do(t, "POST /api/saves", "Cookie", ticket)
+	s.forgetSessions(&hits)
+	w := s.do(t, "POST /api/saves", "Cookie", ticket)
 	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || hits.Load() != 1 {
 		t.Errorf("%d %q, asked %d times", w.Code, w.Body, hits.Load())
 	}
@@ -79,11 +79,11 @@ func TestWriteMeetsALiveSession(t *testing.T) {
 // A stampede after a restart costs one sign-in.
 func TestBrokeringIsSingleFlight(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	delete(s.app.alive, "app-0")
 	var hits atomic.Int64
-	f.forgetful(&hits)
+	s.forgetSessions(&hits)
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
@@ -91,35 +91,35 @@ func TestBrokeringIsSingleFlight(t *testing.T) {
 			r.TLS.HandshakeComplete = true
 			r.Header.Set("Cookie", ticket)
 			w := httptest.NewRecorder()
-			chain := &chainFunc{serve: f.chain.serve}
-			if err := f.handler.ServeHTTP(w, r, chain); err != nil || w.Body.String() != "for app-i" {
+			chain := &chainFunc{serve: s.chain.serve}
+			if err := s.handler.ServeHTTP(w, r, chain); err != nil || w.Body.String() != "for app-i" {
 				t.Errorf("%v %q", err, w.Body)
 			}
 		})
 	}
 	wg.Wait()
-	if f.app.signIns != 1 {
-		t.Errorf("signed in %d times", f.app.signIns)
+	if s.app.signIns != 1 {
+		t.Errorf("signed in %d times", s.app.signIns)
 	}
 }
 
 // What the application has against somebody ends on a page, and not in a loop.
-func TestRefusedBrokeringEndsOnAPage(t *testing.T) {
+func TestRefusedBrokeringShowsAPage(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
-	f.app.err = problem.NotAllowed
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	delete(s.app.alive, "app-0")
+	s.app.err = problem.NotAllowed
 	var hits atomic.Int64
-	f.forgetful(&hits)
+	s.forgetSessions(&hits)
 	for range 3 {
-		w := f.do(t, "/library", append(fields(navigation), "Cookie", ticket)...)
+		w := s.do(t, "/library", append(fields(navigation), "Cookie", ticket)...)
 		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") || strings.Contains(w.Body.String(), "who are you") {
 			t.Errorf("%d %q", w.Code, w.Body)
 		}
 	}
-	if f.app.signIns != 1 {
-		t.Errorf("signed in %d times", f.app.signIns)
+	if s.app.signIns != 1 {
+		t.Errorf("signed in %d times", s.app.signIns)
 	}
 }
 
@@ -127,12 +127,12 @@ func TestRefusedBrokeringEndsOnAPage(t *testing.T) {
 // itself; somebody whom the application refuses must not go round for ever.
 func TestRefusedSignInDoesNotLoop(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
-	f.app.err = problem.NotAllowed
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	delete(s.app.alive, "app-0")
+	s.app.err = problem.NotAllowed
 	for range 3 {
-		w := f.do(t, "/signin?next=/rom/7", append(fields(navigation), "Cookie", ticket)...)
+		w := s.do(t, "/signin?next=/rom/7", append(fields(navigation), "Cookie", ticket)...)
 		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") {
 			t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
 		}
@@ -142,9 +142,9 @@ func TestRefusedSignInDoesNotLoop(t *testing.T) {
 // A panic in a brokered call is an error, not the end of the process.
 func TestPanicInACall(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	f.chain.serve = func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }
-	call := application.NewCaller(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.handler.config.Origin)
+	s := newSite(t, nil)
+	s.chain.serve = func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }
+	call := application.NewCaller(s.chain, httptest.NewRequest(http.MethodGet, "/", nil), s.handler.config.Origin)
 	if _, err := call(t.Context(), application.Call{Method: "GET", Target: "/x"}); !errors.Is(err, application.ErrAborted) {
 		t.Errorf("%v", err)
 	}
@@ -153,7 +153,7 @@ func TestPanicInACall(t *testing.T) {
 // A call goes out in the visitor's name, but with none of their credentials.
 func TestCallCarriesTheVisitorNotTheirCredentials(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	visitor := httptest.NewRequest(http.MethodPost, "https://romm.example.com/x", strings.NewReader("body"))
 	for _, name := range []string{
 		"Cookie", "Authorization", "Connection", "Upgrade", "Range", "If-None-Match", "Accept-Encoding", "Content-Type", "Content-Length",
@@ -164,7 +164,7 @@ func TestCallCarriesTheVisitorNotTheirCredentials(t *testing.T) {
 	visitor.Header.Set("User-Agent", "Firefox")
 	visitor.Header.Set("X-Forwarded-For", "198.51.100.7")
 	visitor.RemoteAddr = "192.0.2.9:1"
-	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+	s.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
 		if len(r.Header) != 3 || r.UserAgent() != "Firefox" || r.Header.Get("Cookie") != "a=b" || r.Header.Get("X-Forwarded-For") == "" {
 			t.Errorf("%v", r.Header)
 		}
@@ -175,7 +175,7 @@ func TestCallCarriesTheVisitorNotTheirCredentials(t *testing.T) {
 		_, err := w.Write(make([]byte, application.AnswerLimit+1))
 		return err
 	}
-	answer, err := application.NewCaller(f.chain, visitor, f.handler.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y?z", Cookie: "a=b"})
+	answer, err := application.NewCaller(s.chain, visitor, s.handler.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y?z", Cookie: "a=b"})
 	if err != nil || answer.Status != http.StatusTeapot || len(answer.Body) != application.AnswerLimit {
 		t.Errorf("%v", err)
 	}
@@ -185,24 +185,24 @@ func TestCallCarriesTheVisitorNotTheirCredentials(t *testing.T) {
 // a header line of 17 KiB would be RomM's 400 for all of them.
 func TestCallForOthersTooCarriesNoHeader(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	visitor := httptest.NewRequest(http.MethodGet, "/x", nil)
 	visitor.Header.Set("X-Junk", strings.Repeat("a", 17<<10))
 	visitor.Header.Set("User-Agent", "x")
-	_, err := application.NewCaller(f.chain, visitor, f.handler.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y", Header: http.Header{"Accept": {"x"}}, Bare: true})
-	if err != nil || len(f.seen) != 1 || len(f.seen[0].Header) != 1 || f.seen[0].Header.Get("Accept") != "x" {
-		t.Errorf("%v, %v", f.seen, err)
+	_, err := application.NewCaller(s.chain, visitor, s.handler.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y", Header: http.Header{"Accept": {"x"}}, Bare: true})
+	if err != nil || len(s.seen) != 1 || len(s.seen[0].Header) != 1 || s.seen[0].Header.Get("Accept") != "x" {
+		t.Errorf("%v, %v", s.seen, err)
 	}
 }
 
 // A visitor who goes away does not leave a sign-in half done.
 func TestCallOutlivesItsVisitor(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	f.chain.serve = func(_ http.ResponseWriter, r *http.Request) error { return r.Context().Err() }
-	if _, err := application.NewCaller(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.handler.config.Origin)(ctx, application.Call{Method: "GET", Target: "/x"}); err != nil {
+	s.chain.serve = func(_ http.ResponseWriter, r *http.Request) error { return r.Context().Err() }
+	if _, err := application.NewCaller(s.chain, httptest.NewRequest(http.MethodGet, "/", nil), s.handler.config.Origin)(ctx, application.Call{Method: "GET", Target: "/x"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -210,8 +210,8 @@ func TestCallOutlivesItsVisitor(t *testing.T) {
 // The end of a session ends its sockets, and an answer that is on its way.
 func TestEndClosesStreams(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
 	started, ended := make(chan struct{}), make(chan error, 1)
 	socket := &chainFunc{serve: func(_ http.ResponseWriter, r *http.Request) error {
 		close(started)
@@ -229,10 +229,10 @@ func TestEndClosesStreams(t *testing.T) {
 		r.Header.Set("Cookie", ticket)
 		r.Header.Set("Connection", "Upgrade")
 		r.Header.Set("Upgrade", "websocket")
-		_ = f.handler.ServeHTTP(httptest.NewRecorder(), r, socket)
+		_ = s.handler.ServeHTTP(httptest.NewRecorder(), r, socket)
 	}()
 	<-started
-	if w := f.do(t, "POST /signout", "Cookie", ticket); w.Code != http.StatusOK {
+	if w := s.do(t, "POST /signout", "Cookie", ticket); w.Code != http.StatusOK {
 		t.Fatalf("%d", w.Code)
 	}
 	if err := <-ended; err != nil {
@@ -243,9 +243,9 @@ func TestEndClosesStreams(t *testing.T) {
 // CVE-2024-21492: a session that survives its sign-out.
 func TestSignOutByScript(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	w := f.do(t, "POST /signout", "Cookie", ticket)
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	w := s.do(t, "POST /signout", "Cookie", ticket)
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"next":"https://romm.example.com/api/oauth/openid/signed-out"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -258,24 +258,24 @@ func TestSignOutByScript(t *testing.T) {
 	if w.Header().Get("Clear-Site-Data") != `"cache"` {
 		t.Errorf("Clear-Site-Data: %s", w.Header().Get("Clear-Site-Data"))
 	}
-	if ended := f.endedInApplication(t, 1); len(ended) != 1 || ended[0] != "app-0" {
+	if ended := s.endedInApplication(t, 1); len(ended) != 1 || ended[0] != "app-0" {
 		t.Errorf("ended in the application: %v", ended)
 	}
-	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized || len(f.seen) != 0 {
+	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized || len(s.seen) != 0 {
 		t.Errorf("the old ticket gives %d", w.Code)
 	}
 }
 
 // The application's page, right after its user signed out, starts a sign-in by
 // itself. It ends on the signed-out page.
-func TestNoSignInByItselfAfterSignOut(t *testing.T) {
+func TestSignedOutUserIsNotSignedInAgain(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	w := f.do(t, "/signin", append(fields(navigation), "Cookie", "__Host-romm_oidc_signed_out=1")...)
+	s := newSite(t, nil)
+	w := s.do(t, "/signin", append(fields(navigation), "Cookie", "__Host-romm_oidc_signed_out=1")...)
 	if w.Code != http.StatusFound || w.Header().Get("Location") != "https://romm.example.com"+request.Base+"/signed-out" {
 		t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
 	}
-	w = f.do(t, request.Base+"/signed-out", "Cookie", "__Host-romm_oidc_signed_out=1")
+	w = s.do(t, request.Base+"/signed-out", "Cookie", "__Host-romm_oidc_signed_out=1")
 	if w.Header().Get("Clear-Site-Data") != `"cache"` {
 		t.Error("Back leads to a page of the application's")
 	}
@@ -287,11 +287,11 @@ func TestNoSignInByItselfAfterSignOut(t *testing.T) {
 
 // A form of another site comes without the ticket, since that is Lax. Answered
 // as the application's own button is, it would take the ticket away all the same.
-func TestForeignFormWithoutTicketSignsNobodyOut(t *testing.T) {
+func TestForeignFormWithoutTicketSignsNoUserOut(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	for _, fields := range [][]string{{"Origin", "https://evil.com"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}} {
-		w := f.do(t, "POST /signout", fields...)
+		w := s.do(t, "POST /signout", fields...)
 		if w.Code != http.StatusForbidden || len(w.Header()["Set-Cookie"]) != 0 {
 			t.Errorf("%v: %d, %v", fields, w.Code, w.Header()["Set-Cookie"])
 		}
@@ -301,8 +301,8 @@ func TestForeignFormWithoutTicketSignsNobodyOut(t *testing.T) {
 // A link on another site signs nobody out.
 func TestSignOutLinkOfAnotherSite(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
 	for name, c := range map[string]struct {
 		target, fields string
 		status         int
@@ -322,13 +322,13 @@ func TestSignOutLinkOfAnotherSite(t *testing.T) {
 			if !ok {
 				method, path = "GET", c.target
 			}
-			w := f.do(t, method+" "+request.Base+path, append(fields(c.fields), "Cookie", ticket)...)
-			s, err := f.handler.config.Gate.Sessions.Lookup(t.Context(), id)
-			if err != nil || w.Code != c.status || (s == nil) != c.ends {
-				t.Errorf("%d, session %v, %v", w.Code, s, err)
+			w := s.do(t, method+" "+request.Base+path, append(fields(c.fields), "Cookie", ticket)...)
+			found, err := s.handler.config.Gate.Sessions.Lookup(t.Context(), id)
+			if err != nil || w.Code != c.status || (found == nil) != c.ends {
+				t.Errorf("%d, session %v, %v", w.Code, found, err)
 			}
 			if c.ends {
-				ticket = f.ticket(t, alice)
+				ticket = s.ticket(t, alice)
 			}
 		})
 	}
@@ -350,10 +350,10 @@ func (a perUser) Confirm(context.Context, application.Caller, string) (bool, err
 // brokered at the same time, again and again, and never crossed.
 func TestTwoUsersAreNeverCrossed(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.Application = perUser{c.Application.(*fakeApplication)} })
+	s := newSite(t, func(c *Config) { c.Application = perUser{c.Application.(*fakeApplication)} })
 	var wg sync.WaitGroup
 	for _, name := range []string{"alice", "bob"} {
-		ticket := f.ticket(t, flow.Identity{Subject: name, Username: name, Email: name + "@example.com"})
+		ticket := s.ticket(t, flow.Identity{Subject: name, Username: name, Email: name + "@example.com"})
 		serve := func(w http.ResponseWriter, r *http.Request) error {
 			if got := request.CookieValue(r, "app_session"); got != name && got != "app-0" {
 				t.Errorf("%s got the session of %s", name, got)
@@ -368,7 +368,7 @@ func TestTwoUsersAreNeverCrossed(t *testing.T) {
 					r := httptest.NewRequest(http.MethodPost, "https://romm.example.com/api/x", nil)
 					r.TLS.HandshakeComplete = true
 					r.Header.Set("Cookie", ticket)
-					if err := f.handler.ServeHTTP(httptest.NewRecorder(), r, &chainFunc{serve: serve}); err != nil {
+					if err := s.handler.ServeHTTP(httptest.NewRecorder(), r, &chainFunc{serve: serve}); err != nil {
 						t.Error(err)
 					}
 				}
@@ -382,23 +382,23 @@ func TestTwoUsersAreNeverCrossed(t *testing.T) {
 // other's flight is not confirmed themselves.
 func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	var wg sync.WaitGroup
 	for _, name := range []string{"alice", "bob"} {
-		_, text, _ := strings.Cut(f.ticket(t, flow.Identity{Subject: name, Username: name}), "=")
-		s, err := f.handler.config.Gate.Sessions.Lookup(t.Context(), text)
+		_, text, _ := strings.Cut(s.ticket(t, flow.Identity{Subject: name, Username: name}), "=")
+		found, err := s.handler.config.Gate.Sessions.Lookup(t.Context(), text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := runtimeOf(s)
+		state := runtimeOf(found)
 		in := &incoming{
-			handler: f.handler, r: httptest.NewRequest(http.MethodGet, "https://romm.example.com/", nil), chain: f.chain,
-			session: s, runtime: v,
+			handler: s.handler, r: httptest.NewRequest(http.MethodGet, "https://romm.example.com/", nil), chain: s.chain,
+			session: found, runtime: state,
 		}
 		wg.Go(func() {
 			for range 500_000 {
-				v.confirmedAt.Store(0)
-				if err := f.handler.ensureConfirmed(in); err != nil || v.confirmedAt.Load() == 0 {
+				state.confirmedAt.Store(0)
+				if err := s.handler.ensureConfirmed(in); err != nil || state.confirmedAt.Load() == 0 {
 					t.Errorf("%s was answered for somebody else, %v", name, err)
 					return
 				}
@@ -412,20 +412,20 @@ func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 // ask its heartbeat again at once, without end.
 func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(cfg *Config) { cfg.IdentityHeaders = true })
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
-	f.app.err = problem.NotAllowed
+	s := newSite(t, func(cfg *Config) { cfg.IdentityHeaders = true })
+	ticket := s.ticket(t, alice)
+	delete(s.app.alive, "app-0")
+	s.app.err = problem.NotAllowed
 	var hits atomic.Int64
-	f.forgetful(&hits)
+	s.forgetSessions(&hits)
 	var last http.Header
-	application := f.chain.serve
-	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+	application := s.chain.serve
+	s.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
 		last = r.Header
 		return application(w, r)
 	}
 	for range 3 {
-		if w := f.do(t, "/open", "Cookie", ticket); w.Body.String() != "who are you" { // the application's own answer
+		if w := s.do(t, "/open", "Cookie", ticket); w.Body.String() != "who are you" { // the application's own answer
 			t.Errorf("%d %q", w.Code, w.Body)
 		}
 		if last.Get("Cookie") != "" || last.Get("Remote-User") != "" {
@@ -449,13 +449,13 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, nil)
-			f.app.credentials, f.app.answered = map[string]application.Recognition{"good": application.Recognized}, []string{}
-			ticket := f.ticket(t, alice)
+			s := newSite(t, nil)
+			s.app.credentials, s.app.answered = map[string]application.Recognition{"good": application.Recognized}, []string{}
+			ticket := s.ticket(t, alice)
 			known := &bearer{runtime: new(sessionRuntime), record: &session.Record{Identity: alice, UpstreamSession: "app-0"}, until: time.Now().Add(time.Hour)}
 			known.runtime.confirm(time.Now())
-			f.handler.config.Gate.bearers.put(sha256.Sum256([]byte("access")), known, time.Now())
-			f.chain.serve = c.serve
+			s.handler.config.Gate.bearers.put(sha256.Sum256([]byte("access")), known, time.Now())
+			s.chain.serve = c.serve
 			for _, fields := range [][]string{
 				{"/a", "Cookie", ticket}, {"/token", "Authorization", "good"}, {"/bearer", "Authorization", "Bearer access"},
 			} {
@@ -464,11 +464,11 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 				r.Header.Set(fields[1], fields[2])
 				func() {
 					defer func() { _ = recover() }()
-					_ = f.handler.ServeHTTP(httptest.NewRecorder(), r, f.chain)
+					_ = s.handler.ServeHTTP(httptest.NewRecorder(), r, s.chain)
 				}()
 			}
-			if want := []string{"/a " + c.want + " app-0", "/token " + c.want, "/bearer " + c.want + " app-0"}; !slices.Equal(f.app.answered, want) {
-				t.Errorf("it learned of %q, want %q", f.app.answered, want)
+			if want := []string{"/a " + c.want + " app-0", "/token " + c.want, "/bearer " + c.want + " app-0"}; !slices.Equal(s.app.answered, want) {
+				t.Errorf("it learned of %q, want %q", s.app.answered, want)
 			}
 		})
 	}

@@ -14,7 +14,7 @@ import (
 // The provider signs alice out everywhere while she signs in here. She is not
 // signed in by the very session that was ended.
 func TestSignedOutWhileSigningIn(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
 		s.app.during = func(int) {
 			key := session.UserKey("https://auth.example.com", s.op.Subject("alice"))
 			if _, err := s.handler.config.Gate.Sessions.EndUser(s.Context(), key, "backchannel_logout"); err != nil {
@@ -26,15 +26,15 @@ func TestSignedOutWhileSigningIn(t *testing.T) {
 			s.Errorf("%d %v", back.Code, back.Header())
 		}
 		s.settle()
-		if ended := s.ended(); len(ended) != 1 || ended[0] != "backchannel_logout" {
+		if ended := s.endReasons(); len(ended) != 1 || ended[0] != "backchannel_logout" {
 			s.Errorf("ended %v", ended)
 		}
 		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" {
 			s.Errorf("ended in the application: %v", ended)
 		}
 		s.app.during = nil
-		s.after(time.Second)
-		if again := s.as("alice"); s.session(again) == nil {
+		s.advance(time.Second)
+		if again := s.signInAs("alice"); s.session(again) == nil {
 			s.Error("alice cannot sign in again")
 		}
 	})
@@ -46,8 +46,8 @@ func TestSignInWithoutStorageEndsNothing(t *testing.T) {
 	t.Parallel()
 	for _, user := range []string{"alice", "bob"} {
 		t.Run(user, func(t *testing.T) {
-			inBubble(t, refreshingClient, nil, func(s *site) {
-				ticket := s.as("alice")
+			inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+				ticket := s.signInAs("alice")
 				s.newPortal()
 				s.app.during = func(int) { s.storage.fail(errors.New("away")) }
 				begun := s.open(request.Base+"/login", ticket)
@@ -57,10 +57,10 @@ func TestSignInWithoutStorageEndsNothing(t *testing.T) {
 				}
 				s.storage.fail(nil)
 				s.settle()
-				if ended := s.ended(); len(ended) != 0 || s.session(ticket) == nil {
+				if ended := s.endReasons(); len(ended) != 0 || s.session(ticket) == nil {
 					s.Errorf("ended %v", ended)
 				}
-				s.upstream(s.do(s, "/api/x", "Cookie", ticket))
+				s.wantUpstream(s.do(s, "/api/x", "Cookie", ticket))
 			})
 		})
 	}
@@ -74,8 +74,8 @@ func hasTicket(header http.Header) bool {
 // Another site links to our sign-in. Where the provider asks nothing, that
 // would end the session of who follows it, and cut what they have open.
 func TestForeignLinkToSignIn(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		ticket := s.as("alice")
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
 		for origin, signsIn := range map[string]bool{"cross-site": false, "same-site": false, "same-origin": true, "none": true} {
 			for next, want := range map[string]string{"": "/", "/rom/7": "/rom/7", "//evil.com": "/", request.Base + "/logout": "/"} {
 				w := s.do(s, request.Base+"/login?next="+next, append(fields(navigation), "Cookie", ticket, "Sec-Fetch-Site", origin)...)
@@ -88,14 +88,14 @@ func TestForeignLinkToSignIn(t *testing.T) {
 				s.Errorf("%s, nobody signed in: %d %s", origin, w.Code, w.Header().Get("Location"))
 			}
 		}
-		s.upstream(s.do(s, "/api/x", "Cookie", ticket))
+		s.wantUpstream(s.do(s, "/api/x", "Cookie", ticket))
 	})
 }
 
 // An image on another site whose address is our page after a sign-out.
 func TestForeignImageOfTheSignedOutPage(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	for headers, cleared := range map[string]bool{
 		"Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=cross-site":   false,
 		"Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=cross-site": false,
@@ -103,7 +103,7 @@ func TestForeignImageOfTheSignedOutPage(t *testing.T) {
 		navigation:                                                                true,
 		"":                                                                        true, // a browser that does not say
 	} {
-		w := f.do(t, request.Base+"/signed-out", append(fields(headers), "Cookie", "__Host-romm_oidc_signed_out=1")...)
+		w := s.do(t, request.Base+"/signed-out", append(fields(headers), "Cookie", "__Host-romm_oidc_signed_out=1")...)
 		if got := w.Header().Get("Clear-Site-Data") != ""; w.Code != http.StatusOK || got != cleared || (w.Header().Get("Set-Cookie") != "") != cleared {
 			t.Errorf("%s: %d %v", headers, w.Code, w.Header())
 		}

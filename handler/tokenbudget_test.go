@@ -26,7 +26,7 @@ func rateLimited(o *authelia.Options) {
 
 // madeUp begins a sign-in as any stranger can and ends it with a code that
 // the provider never gave.
-func (s *site) madeUp() *httptest.ResponseRecorder {
+func (s *siteWithProvider) sendMadeUpCode() *httptest.ResponseRecorder {
 	s.Helper()
 	w := s.open("/")
 	u, err := url.Parse(w.Header().Get("Location"))
@@ -40,30 +40,30 @@ func (s *site) madeUp() *httptest.ResponseRecorder {
 // Anybody gets a genuine state and may come back with a made-up code. Each
 // costs a token request that fails, and after 30 in a minute Authelia refuses
 // all of the gate's, everybody's sign-ins and refreshes.
-func TestMadeUpCodesLockNobodyOut(t *testing.T) {
-	inBubble(t, rateLimited, nil, func(s *site) {
+func TestMadeUpCodesLockNoUserOut(t *testing.T) {
+	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
 		for hour := range 3 {
 			for i := range 400 {
 				s.chain.ip = fmt.Sprintf("2001:db8:7:%x::1", hour*400+i) // all of them one network's
 				if i%2 == 0 {
 					s.chain.ip = "203.0.113.7"
 				}
-				if w := s.madeUp(); w.Code != http.StatusBadGateway && w.Code != http.StatusTooManyRequests {
+				if w := s.sendMadeUpCode(); w.Code != http.StatusBadGateway && w.Code != http.StatusTooManyRequests {
 					s.Fatalf("a made-up code: %d %s", w.Code, w.Body)
 				}
-				s.after(9 * time.Second)
+				s.advance(9 * time.Second)
 			}
 			s.chain.ip = "192.0.2.1"
-			s.upstream(s.open("/", s.as("alice")))
+			s.wantUpstream(s.open("/", s.signInAs("alice")))
 		}
 	})
 }
 
 // Whoever waited sees why, and a moment later signs in from there as well.
 func TestMadeUpCodesFromTheSameAddress(t *testing.T) {
-	inBubble(t, rateLimited, nil, func(s *site) {
+	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
 		for range 10 {
-			s.madeUp()
+			s.sendMadeUpCode()
 		}
 		w := s.through(s.open("/"), "alice")
 		if w.Code != http.StatusTooManyRequests || !strings.Contains(w.Body.String(), "too_many_sign_ins · reference") {
@@ -72,33 +72,33 @@ func TestMadeUpCodesFromTheSameAddress(t *testing.T) {
 		if calls := s.op.Calls(authelia.EndpointToken); calls >= 10 {
 			s.Errorf("%d token requests", calls)
 		}
-		s.after(time.Minute)
-		s.upstream(s.open("/", s.as("alice")))
+		s.advance(time.Minute)
+		s.wantUpstream(s.open("/", s.signInAs("alice")))
 	})
 }
 
 // Whoever is signed in and only had to prove it goes on where they were.
 func TestMadeUpCodesEndNoSession(t *testing.T) {
-	inBubble(t, rateLimited, longLife, func(s *site) {
-		ticket := s.as("alice")
-		s.after(2 * time.Hour)
+	inBubble(t, rateLimited, longLife, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
 		s.save(ticket)
 		s.settle()
 		for range 10 {
-			s.madeUp()
+			s.sendMadeUpCode()
 		}
 		back := s.through(s.open("/library", ticket), "alice", ticket)
 		if back.Code != http.StatusSeeOther || back.Header().Get("Location") != "/library" {
 			s.Errorf("%d %s", back.Code, back.Body)
 		}
-		s.upstream(s.open("/library", ticket))
+		s.wantUpstream(s.open("/library", ticket))
 	})
 }
 
 // A wrong client secret is nobody's guess: its page stays, however many come,
 // and once it is right everybody gets in.
 func TestWrongSecretKeepsItsPage(t *testing.T) {
-	inBubble(t, rateLimited, nil, func(s *site) {
+	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
 		right := s.handler.config.RelyingParty
 		wrong := s.party
 		wrong.ClientSecret = "wrong"
@@ -109,8 +109,8 @@ func TestWrongSecretKeepsItsPage(t *testing.T) {
 			}
 		}
 		s.handler.config.RelyingParty = right
-		s.after(time.Minute)
-		s.upstream(s.open("/", s.as("alice")))
+		s.advance(time.Minute)
+		s.wantUpstream(s.open("/", s.signInAs("alice")))
 	})
 }
 

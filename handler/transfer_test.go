@@ -16,9 +16,9 @@ import (
 func TestTransferOutlivesIdleTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, nil) // idle: an hour
-		ticket := f.ticket(t, alice)
-		f.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
+		s := newSite(t, nil) // idle: an hour
+		ticket := s.ticket(t, alice)
+		s.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
 			for range 5 {
 				time.Sleep(40 * time.Minute)
 				if _, err := w.Write([]byte("part")); err != nil {
@@ -27,16 +27,16 @@ func TestTransferOutlivesIdleTime(t *testing.T) {
 			}
 			return nil
 		}
-		if w := f.do(t, "/download", "Cookie", ticket); w.Body.String() != strings.Repeat("part", 5) {
+		if w := s.do(t, "/download", "Cookie", ticket); w.Body.String() != strings.Repeat("part", 5) {
 			t.Errorf("%d %q", w.Code, w.Body)
 		}
 		time.Sleep(50 * time.Minute)
-		f.chain.serve = func(http.ResponseWriter, *http.Request) error { return nil }
-		if w := f.do(t, "/api/next", "Cookie", ticket); w.Code != http.StatusOK {
+		s.chain.serve = func(http.ResponseWriter, *http.Request) error { return nil }
+		if w := s.do(t, "/api/next", "Cookie", ticket); w.Code != http.StatusOK {
 			t.Errorf("after it: %d %s", w.Code, w.Body)
 		}
 		time.Sleep(61 * time.Minute)
-		if w := f.do(t, "/api/next", "Cookie", ticket); w.Code != http.StatusUnauthorized {
+		if w := s.do(t, "/api/next", "Cookie", ticket); w.Code != http.StatusUnauthorized {
 			t.Errorf("after an hour of nothing: %d", w.Code)
 		}
 	})
@@ -57,10 +57,10 @@ func (c *copied) ReadFrom(from io.Reader) (int64, error) {
 // What is copied reaches the ReadFrom of the writer below, unless the answer is mute.
 func TestReadFromPassesThrough(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	for _, mute := range []bool{false, true} {
 		below := &copied{ResponseRecorder: httptest.NewRecorder()}
-		w := &answerWriter{ResponseWriter: below, handler: f.handler, status: http.StatusOK, mute: mute}
+		w := &answerWriter{ResponseWriter: below, handler: s.handler, status: http.StatusOK, mute: mute}
 		n, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(make([]byte, 1000))})
 		if want := int64(1000); n != want || err != nil || (below.n == want) == mute {
 			t.Errorf("mute %v: %d copied, %d below, %v", mute, n, below.n, err)
@@ -70,11 +70,11 @@ func TestReadFromPassesThrough(t *testing.T) {
 
 // An upload that is asked about first and refused closes its connection: to
 // go on it would have to be read.
-func TestRefusedExpectationCloses(t *testing.T) {
+func TestRefusedUploadClosesItsConnection(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	for _, expect := range []string{"", "100-continue"} {
-		w := f.do(t, "PUT /api/upload", "Expect", expect)
+		w := s.do(t, "PUT /api/upload", "Expect", expect)
 		if closes := w.Header().Get("Connection") == "close"; w.Code != http.StatusUnauthorized || closes != (expect != "") {
 			t.Errorf("Expect %q: %d, closes: %v", expect, w.Code, closes)
 		}

@@ -21,19 +21,19 @@ func longLife(c *Config) {
 // A night without use: in the morning the refresh token is dead. The game that
 // was left open saves all the same, and the next page that is opened passes
 // through the provider, of which its user sees nothing.
-func TestNight(t *testing.T) {
+func TestUnprovenAfterANight(t *testing.T) {
 	for name, client := range map[string]func(*authelia.Options){"refreshing": refreshingClient, "plain": plainClient} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, client, longLife, func(s *site) {
+			inBubble(t, client, longLife, func(s *siteWithProvider) {
 				if name == "refreshing" {
 					s.op.SetLifespans(authelia.Lifespans{Session: 24 * time.Hour})
 				}
-				ticket := s.as("alice")
-				socket := s.socket(ticket)
-				s.after(9 * time.Hour)
+				ticket := s.signInAs("alice")
+				socket := s.openSocket(ticket)
+				s.advance(9 * time.Hour)
 				if name == "refreshing" { // the timer kept it alive; the provider lost it
 					s.op.RevokeTokens("alice")
-					s.after(10 * time.Minute)
+					s.advance(10 * time.Minute)
 				}
 				if !unproven(s.session(ticket).Record()) {
 					s.Fatal("still proven")
@@ -54,8 +54,8 @@ func TestNight(t *testing.T) {
 				if unproven(record) || record.UpstreamSession != "app-i" || s.app.signIns != 1 {
 					s.Errorf("unproven %v, application's session %s, signed in there %d times", unproven(record), record.UpstreamSession, s.app.signIns)
 				}
-				s.upstream(s.open("/rom/7/ejs?a=b%20c", renewed))
-				s.after(time.Minute)
+				s.wantUpstream(s.open("/rom/7/ejs?a=b%20c", renewed))
+				s.advance(time.Minute)
 				if !isOpen(socket) || len(s.endedInApplication(s, 0)) != 0 {
 					s.Error("what was under way was ended")
 				}
@@ -67,10 +67,10 @@ func TestNight(t *testing.T) {
 }
 
 // Nothing but a navigation is sent to the provider: the rest would break.
-func TestOnlyNavigationsProve(t *testing.T) {
-	inBubble(t, plainClient, longLife, func(s *site) {
-		ticket := s.as("alice")
-		s.after(2 * time.Hour)
+func TestOnlyNavigationsGoToTheProvider(t *testing.T) {
+	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
 		s.save(ticket)
 		s.settle()
 		for _, request := range []string{
@@ -97,27 +97,27 @@ func TestOnlyNavigationsProve(t *testing.T) {
 // Nobody came to prove the session: it ends, with its sockets, and what is
 // asked for next is answered as to anybody.
 func TestUnprovenForTooLong(t *testing.T) {
-	inBubble(t, plainClient, longLife, func(s *site) {
-		ticket, other := s.as("alice"), s.as("bob")
-		socket := s.socket(ticket)
-		s.after(24 * time.Hour)
+	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
+		ticket, other := s.signInAs("alice"), s.signInAs("bob")
+		socket := s.openSocket(ticket)
+		s.advance(24 * time.Hour)
 		s.save(ticket)
 		s.save(other)
 		if !isOpen(socket) {
 			s.Error("the socket was closed too early")
 		}
-		s.after(time.Hour + 5*time.Second)
+		s.advance(time.Hour + 5*time.Second)
 		if isOpen(socket) {
 			s.Error("the socket is still open")
 		}
-		s.after(24 * time.Hour) // of which bob does nothing
+		s.advance(24 * time.Hour) // of which bob does nothing
 		if w := s.do(s, "/api/x", "Cookie", other); w.Code != http.StatusUnauthorized || !strings.Contains(strings.Join(w.Header()["Set-Cookie"], ""), "__Host-romm_oidc=;") {
 			s.Errorf("bob: %d %v", w.Code, w.Header())
 		}
 		if w := s.open("/", other); w.Code != http.StatusFound {
 			s.Errorf("bob's next page: %d", w.Code)
 		}
-		if ended := s.ended(); len(ended) != 2 || ended[0] != reasonUnproven || ended[1] != reasonUnproven {
+		if ended := s.endReasons(); len(ended) != 2 || ended[0] != reasonUnproven || ended[1] != reasonUnproven {
 			s.Errorf("ended %v", ended)
 		}
 	})
@@ -129,20 +129,20 @@ func TestProviderAwayInTheMorning(t *testing.T) {
 		"down": (*authelia.Server).Down, "503": (*authelia.Server).Unavailable, "hangs": (*authelia.Server).Hang,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, plainClient, longLife, func(s *site) {
-				ticket := s.as("alice")
-				s.after(9 * time.Hour)
+			inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
+				ticket := s.signInAs("alice")
+				s.advance(9 * time.Hour)
 				away(s.op)
 				for range 5 {
 					began := time.Now()
-					s.upstream(s.open("/library", ticket))
+					s.wantUpstream(s.open("/library", ticket))
 					if waited := time.Since(began); waited > 2*provenWait {
 						s.Errorf("waited %s", waited)
 					}
-					s.after(10 * time.Second)
+					s.advance(10 * time.Second)
 				}
 				s.op.Up()
-				s.after(2 * time.Minute)
+				s.advance(2 * time.Minute)
 				if w := s.open("/library", ticket); w.Code != http.StatusFound {
 					s.Errorf("when it is back: %d", w.Code)
 				}
@@ -153,11 +153,11 @@ func TestProviderAwayInTheMorning(t *testing.T) {
 
 // The provider knows somebody else by now: the old session ends, everywhere,
 // and the new one is theirs alone.
-func TestSomebodyElseComesBack(t *testing.T) {
-	inBubble(t, plainClient, longLife, func(s *site) {
-		ticket := s.as("alice")
-		socket := s.socket(ticket)
-		s.after(2 * time.Hour)
+func TestAnotherUserComesBack(t *testing.T) {
+	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		socket := s.openSocket(ticket)
+		s.advance(2 * time.Hour)
 		s.newPortal()
 		back := s.through(s.open("/library", ticket), "bob", ticket)
 		renewed := s.ticketOf(back)
@@ -171,7 +171,7 @@ func TestSomebodyElseComesBack(t *testing.T) {
 		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" || s.session(renewed).Record().UpstreamSession != "app-ii" {
 			s.Errorf("ended in the application: %v", ended)
 		}
-		if ended := s.ended(); len(ended) != 1 || ended[0] != reasonSignedInAs {
+		if ended := s.endReasons(); len(ended) != 1 || ended[0] != reasonSignedInAs {
 			s.Errorf("ended %v", ended)
 		}
 	})
@@ -179,9 +179,9 @@ func TestSomebodyElseComesBack(t *testing.T) {
 
 // What the provider says has changed overnight: the application is told anew.
 func TestChangedOvernight(t *testing.T) {
-	inBubble(t, plainClient, longLife, func(s *site) {
-		ticket := s.as("alice")
-		s.after(2 * time.Hour)
+	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
 		s.op.SetGroups("alice", "b")
 		s.op.DropSessions() // or it would tell what it remembers
 		renewed := s.ticketOf(s.through(s.open("/library", ticket), "alice", ticket))
@@ -198,9 +198,9 @@ func TestChangedOvernight(t *testing.T) {
 // no browser goes round in circles.
 func TestFailedProofDoesNotLoop(t *testing.T) {
 	asking := func(o *authelia.Options) { o.Clients[0].ConsentMode = "auto" }
-	inBubble(t, asking, longLife, func(s *site) {
-		ticket := s.as("alice")
-		s.after(2 * time.Hour)
+	inBubble(t, asking, longLife, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
 		s.save(ticket)
 		s.settle()
 		w := s.open("/library", ticket)
@@ -214,9 +214,9 @@ func TestFailedProofDoesNotLoop(t *testing.T) {
 		if s.session(ticket) == nil {
 			s.Error("the session is lost")
 		}
-		s.upstream(s.open("/library", ticket))
-		s.upstream(s.open("/library", ticket))
-		s.after(renewPause)
+		s.wantUpstream(s.open("/library", ticket))
+		s.wantUpstream(s.open("/library", ticket))
+		s.advance(renewPause)
 		if w := s.open("/library", ticket); w.Code != http.StatusFound {
 			s.Errorf("a minute later: %d", w.Code)
 		}
@@ -225,12 +225,12 @@ func TestFailedProofDoesNotLoop(t *testing.T) {
 
 // Authelia answers for somebody who was disabled with an error of its own. That
 // is no breakdown: the page says so, and the page asked for is not shown.
-func TestDisabledShowsAtTheProof(t *testing.T) {
-	inBubble(t, plainClient, longLife, func(s *site) {
+func TestDisabledUserFailsTheProof(t *testing.T) {
+	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
 		s.op.SetLifespans(authelia.Lifespans{Session: 24 * time.Hour})
-		ticket := s.as("alice")
-		s.after(2 * time.Hour)
-		s.as("alice") // so that Authelia has just looked
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
+		s.signInAs("alice") // so that Authelia has just looked
 		s.op.DisableUser("alice")
 		if w := s.through(s.open("/library", ticket), "alice", ticket); w.Code != http.StatusServiceUnavailable || w.Header().Get("Location") != "" {
 			s.Errorf("got %d %s", w.Code, w.Header().Get("Location"))
@@ -240,9 +240,9 @@ func TestDisabledShowsAtTheProof(t *testing.T) {
 
 // The provider breaks down while the browser is there: back to the page.
 func TestProviderBreaksDownDuringTheProof(t *testing.T) {
-	inBubble(t, plainClient, longLife, func(s *site) {
-		ticket := s.as("alice")
-		s.after(2 * time.Hour)
+	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
 		s.save(ticket)
 		s.settle()
 		w := s.open("/library", ticket)
@@ -253,7 +253,7 @@ func TestProviderBreaksDownDuringTheProof(t *testing.T) {
 		if back.Code != http.StatusSeeOther || back.Header().Get("Location") != "/library" {
 			s.Errorf("%d %s", back.Code, back.Body)
 		}
-		s.upstream(s.open("/library", ticket))
+		s.wantUpstream(s.open("/library", ticket))
 		// Who has no session is told.
 		if back := s.through(s.open("/"), "bob"); back.Code != http.StatusServiceUnavailable {
 			s.Errorf("%d", back.Code)
@@ -263,9 +263,9 @@ func TestProviderBreaksDownDuringTheProof(t *testing.T) {
 
 // A provider whose tokens are dead on arrival sends nobody round in circles.
 func TestTokensDeadOnArrival(t *testing.T) {
-	inBubble(t, plainClient, longLife, func(s *site) {
-		ticket := s.as("alice")
-		s.after(2 * time.Hour)
+	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
 		for range 3 {
 			back := s.through(s.open("/library", ticket), "alice", ticket)
 			ticket = s.ticketOf(back)
@@ -274,8 +274,8 @@ func TestTokensDeadOnArrival(t *testing.T) {
 			if err != nil || !unproven(s.session(ticket).Record()) {
 				s.Fatal(err)
 			}
-			s.upstream(s.open("/library", ticket))
-			s.after(renewPause)
+			s.wantUpstream(s.open("/library", ticket))
+			s.advance(renewPause)
 		}
 	})
 }
@@ -284,10 +284,10 @@ func TestTokensDeadOnArrival(t *testing.T) {
 // first navigation waits for the check. With a provider that hangs it does not
 // wait for long, and no script waits at all.
 func TestFirstNavigationAfterLongIdle(t *testing.T) {
-	inBubble(t, refreshingClient, longLife, func(s *site) {
+	inBubble(t, refreshingClient, longLife, func(s *siteWithProvider) {
 		s.op.SetLifespans(authelia.Lifespans{RefreshToken: 30 * 24 * time.Hour})
-		ticket, other := s.as("alice"), s.as("bob")
-		s.after(9 * time.Hour)
+		ticket, other := s.signInAs("alice"), s.signInAs("bob")
+		s.advance(9 * time.Hour)
 		s.op.DisableUser("alice")
 		before := s.answers.n
 		if w := s.open("/library", ticket); w.Code != http.StatusFound || s.answers.n != before {
@@ -299,8 +299,8 @@ func TestFirstNavigationAfterLongIdle(t *testing.T) {
 		if waited := time.Since(began); waited != 0 {
 			s.Errorf("a save waited %s", waited)
 		}
-		s.upstream(s.open("/library", other))
-		s.upstream(s.open("/library", other))
+		s.wantUpstream(s.open("/library", other))
+		s.wantUpstream(s.open("/library", other))
 		if waited := time.Since(began); waited != provenWait {
 			s.Errorf("two navigations waited %s", waited)
 		}
@@ -311,11 +311,11 @@ func TestFirstNavigationAfterLongIdle(t *testing.T) {
 // After a restart the gate's memory is empty; what it stored says that the
 // session is unproven.
 func TestUnprovenOutlivesARestart(t *testing.T) {
-	inBubble(t, plainClient, nil, func(s *site) {
+	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
 		limits := session.Limits{Idle: 12 * time.Hour, Lifetime: 24 * time.Hour}
 		s.handler.config.Gate.Sessions.Configure(s.storage, limits)
-		ticket := s.as("alice")
-		s.after(2 * time.Hour)
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
 		s.save(ticket)
 		s.settle()
 		store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})

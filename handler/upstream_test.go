@@ -19,7 +19,7 @@ func (brokenBody) Close() error { return nil }
 // Anybody can send a body that breaks off. reverse_proxy cannot tell it from an
 // application that is away; the gate does, or every write of everybody would
 // ask first whether its session lives. Without a body it is the application.
-func TestBrokenBodyIsNotTheApplications(t *testing.T) {
+func TestBrokenBodyIsNotAnApplicationFailure(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		method string
@@ -33,8 +33,8 @@ func TestBrokenBodyIsNotTheApplications(t *testing.T) {
 		for path, signedIn := range map[string]bool{"/open": false, "/api/x": true} {
 			t.Run(name+" "+path, func(t *testing.T) {
 				t.Parallel()
-				f := newFixture(t, nil)
-				f.chain.serve = func(_ http.ResponseWriter, r *http.Request) error {
+				s := newSite(t, nil)
+				s.chain.serve = func(_ http.ResponseWriter, r *http.Request) error {
 					if _, err := io.Copy(io.Discard, r.Body); err != nil {
 						return err
 					}
@@ -43,13 +43,13 @@ func TestBrokenBodyIsNotTheApplications(t *testing.T) {
 				r := httptest.NewRequest(row.method, "https://romm.example.com"+path, row.body)
 				r.TLS.HandshakeComplete = true
 				if signedIn {
-					r.Header.Set("Cookie", f.ticket(t, alice))
+					r.Header.Set("Cookie", s.ticket(t, alice))
 				}
-				if err := f.handler.ServeHTTP(httptest.NewRecorder(), r, f.chain); err == nil {
+				if err := s.handler.ServeHTTP(httptest.NewRecorder(), r, s.chain); err == nil {
 					t.Error("the chain's error is lost")
 				}
-				if f.app.failed != row.failed || (f.handler.config.Gate.failedAt.Load() != 0) != (row.failed > 0) {
-					t.Errorf("taken for failed %d times", f.app.failed)
+				if s.app.failed != row.failed || (s.handler.config.Gate.failedAt.Load() != 0) != (row.failed > 0) {
+					t.Errorf("taken for failed %d times", s.app.failed)
 				}
 			})
 		}
