@@ -1,3 +1,5 @@
+// Access tokens of the provider as credentials: checked, stamped, limited.
+
 package handler
 
 import (

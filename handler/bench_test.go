@@ -1,3 +1,5 @@
+// The cost of a signed-in request in the gate itself.
+
 package handler
 
 import (

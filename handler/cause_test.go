@@ -1,3 +1,5 @@
+// What a refusal says: the cause in the log, not on the page.
+
 package handler
 
 import (
@@ -7,10 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // Whoever runs the site reads in the log what a refusal was about; the visitor

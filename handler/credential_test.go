@@ -1,3 +1,6 @@
+// The application's own credentials: checked at the application, remembered,
+// and protected against guessing.
+
 package handler
 
 import (

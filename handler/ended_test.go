@@ -1,3 +1,6 @@
+// What the end of a session does outside the gate: sockets, the application,
+// the provider.
+
 package handler
 
 import (

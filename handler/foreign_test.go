@@ -1,3 +1,5 @@
+// Requests that other sites cause in a signed-in user's browser.
+
 package handler
 
 import (
@@ -59,5 +61,26 @@ func TestForeignFrame(t *testing.T) {
 	}
 	if got := s.do(t, "/open").Header()["Content-Security-Policy"]; len(got) != 1 {
 		t.Errorf("what is nobody's: %q", got)
+	}
+}
+
+func TestForeignOriginIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	for name, c := range map[string]string{
+		"fetch":           "GET Origin=https://evil.com",
+		"sibling":         "GET Origin=https://x.example.com Sec-Fetch-Site=same-site",
+		"form":            "POST Origin=https://evil.com",
+		"socket":          "GET Connection=Upgrade Upgrade=websocket Origin=https://evil.com",
+		"socket, no word": "GET Connection=Upgrade Upgrade=websocket Sec-Fetch-Site=cross-site",
+	} {
+		method, rest, _ := strings.Cut(c, " ")
+		if w := s.do(t, method+" /api/x", append(fields(rest), "Cookie", ticket)...); w.Code != http.StatusForbidden {
+			t.Errorf("%s: %d", name, w.Code)
+		}
+	}
+	if len(s.seen) != 0 {
+		t.Errorf("%d passed", len(s.seen))
 	}
 }

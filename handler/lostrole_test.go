@@ -1,3 +1,5 @@
+// A group that the provider takes away stays away from the application.
+
 package handler
 
 import (

@@ -1,3 +1,5 @@
+// The gate's memory per live session.
+
 package handler
 
 import (

@@ -1,3 +1,6 @@
+// The harness with a provider: a site whose users sign in at a stand-in
+// Authelia, in a synctest bubble.
+
 package handler
 
 import (

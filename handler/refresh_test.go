@@ -1,3 +1,5 @@
+// Refreshing access tokens: once, under load, on several nodes, during outages.
+
 package handler
 
 import (

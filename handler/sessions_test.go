@@ -1,3 +1,5 @@
+// The page where users see and end their own sessions.
+
 package handler
 
 import (
@@ -14,8 +16,6 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
-
-var bob = flow.Identity{Issuer: alice.Issuer, Subject: "2", Username: "bob", Email: "bob@example.com"}
 
 // open signs identity in past the provider and returns the cookie and the session.
 func (s *site) signIn(tb testing.TB, identity flow.Identity) (string, *session.Session) {

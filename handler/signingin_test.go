@@ -1,3 +1,5 @@
+// A sign-in that meets a sign-out, a storage failure or another site's link.
+
 package handler
 
 import (
@@ -90,22 +92,4 @@ func TestForeignLinkToSignIn(t *testing.T) {
 		}
 		s.wantUpstream(s.do(s, "/api/x", "Cookie", ticket))
 	})
-}
-
-// An image on another site whose address is our page after a sign-out.
-func TestForeignImageOfTheSignedOutPage(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nil)
-	for headers, cleared := range map[string]bool{
-		"Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=cross-site":   false,
-		"Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=cross-site": false,
-		"Sec-Purpose=prefetch " + navigation:                                      false,
-		navigation:                                                                true,
-		"":                                                                        true, // a browser that does not say
-	} {
-		w := s.do(t, request.Base+"/signed-out", append(fields(headers), "Cookie", "__Host-romm_oidc_signed_out=1")...)
-		if got := w.Header().Get("Clear-Site-Data") != ""; w.Code != http.StatusOK || got != cleared || (w.Header().Get("Set-Cookie") != "") != cleared {
-			t.Errorf("%s: %d %v", headers, w.Code, w.Header())
-		}
-	}
 }

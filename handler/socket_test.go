@@ -1,3 +1,5 @@
+// WebSocket requests over HTTP/1.1, HTTP/2 and HTTP/3.
+
 package handler
 
 import (

@@ -1,3 +1,5 @@
+// Large downloads and uploads.
+
 package handler
 
 import (

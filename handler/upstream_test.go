@@ -1,3 +1,5 @@
+// Telling an application that is down from a client's broken request.
+
 package handler
 
 import (
