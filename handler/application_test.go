@@ -16,26 +16,26 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// fakeApplication is an application that knows a few paths.
+// fakeApplication is an application with one path of each access.
 type fakeApplication struct {
 	mu      sync.Mutex
 	signIns int
-	as      flow.Identity // whom the last SignIn was for
-	during  func(n int)   // called by the nth SignIn before it is done; nil: nothing happens then
-	err     error         // of SignIn
+	as      flow.Identity // that the last SignIn got
+	during  func(n int)   // called by the nth SignIn before it returns; may be nil
+	err     error         // returned by SignIn and Recognize
 	alive   map[string]bool
 	failed  int
 	ended   []string
-	gone    []string // user names
+	gone    []string // user names that Shut got
 	status  int
 
-	answered []string // "path status session"; nil: nobody wants to know
+	answered []string // "path status session" per AfterResponse; nil: not recorded
 
 	credentials map[string]application.Recognition
-	asked       int           // about credentials
-	patience    time.Duration // how long the last one may take
-	confirms    int           // questions whether a session lives
-	hold        chan struct{} // what a question about one waits for; nil: nothing
+	asked       int           // calls of Recognize
+	patience    time.Duration // until the deadline of the last Recognize
+	confirms    int           // calls of Confirm
+	hold        chan struct{} // Recognize waits until it is closed; may be nil
 }
 
 func (a *fakeApplication) Access(r *http.Request, path string, plain bool) application.Access {

@@ -19,7 +19,7 @@ import (
 
 const backchannelPath = request.Base + "/backchannel-logout"
 
-// backchannel is a fixture whose provider sends logout tokens.
+// siteWithBackchannel is a site with a provider that sends logout tokens.
 type siteWithBackchannel struct {
 	*site
 	op *authelia.Server
@@ -30,7 +30,8 @@ func newSiteWithBackchannel(tb testing.TB, change func(*Config)) *siteWithBackch
 	return newSiteWithBackchannelAt(tb, time.Now, change)
 }
 
-// newSiteWithBackchannelAt is newSiteWithBackchannel with a relying party that takes its time from now.
+// newSiteWithBackchannelAt is newSiteWithBackchannel with a clock for the relying
+// party.
 func newSiteWithBackchannelAt(tb testing.TB, now func() time.Time, change func(*Config)) *siteWithBackchannel {
 	tb.Helper()
 	s := &siteWithBackchannel{op: authelia.New(authelia.Options{
@@ -49,7 +50,8 @@ func newSiteWithBackchannelAt(tb testing.TB, now func() time.Time, change func(*
 	return s
 }
 
-// from signs identity in from a session at the provider and returns the cookie.
+// signInWithSID signs a user in from a session at the provider and returns the
+// cookie.
 func (s *siteWithBackchannel) signInWithSID(tb testing.TB, identity flow.Identity, sid string) string {
 	tb.Helper()
 	ticket, _, err := s.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{Identity: identity, Tokens: flow.Tokens{SID: sid}})
@@ -64,7 +66,7 @@ func (s *siteWithBackchannel) lives(tb testing.TB, cookie string) bool {
 	return s.do(tb, "/api/x", "Cookie", cookie).Code == http.StatusOK
 }
 
-// token returns a logout token; claims are name, value, ...
+// token returns a logout token. The claims are pairs of name and value.
 func (s *siteWithBackchannel) token(claims ...string) string {
 	return s.op.LogoutToken("romm", authelia.SignedProperly, func(object map[string]any) {
 		for i := 0; i < len(claims); i += 2 {
@@ -73,7 +75,8 @@ func (s *siteWithBackchannel) token(claims ...string) string {
 	})
 }
 
-// ask sends a logout request as the provider does, and checks what every answer has.
+// postLogout sends a logout request as the provider does. It checks the header that
+// every response must have.
 func (s *siteWithBackchannel) postLogout(tb testing.TB, body string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	tb.Helper()
 	r := httptest.NewRequest(http.MethodPost, "https://romm.example.com"+backchannelPath, strings.NewReader(body))
@@ -87,7 +90,7 @@ func (s *siteWithBackchannel) postLogout(tb testing.TB, body string, change ...f
 		tb.Fatal(err)
 	}
 	if w.Header().Get("Cache-Control") != "no-store" {
-		tb.Errorf("Cache-Control is %q", w.Header().Get("Cache-Control"))
+		tb.Errorf("Cache-Control is %q, want no-store", w.Header().Get("Cache-Control"))
 	}
 	return w
 }
@@ -98,13 +101,13 @@ func TestBackchannelLogout(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		claims []string
-		left   []int // of those below
+		left   []int // indexes of the cookies that still work
 	}{
-		"a session":                   {[]string{"sid", "s1"}, []int{2, 3, 4}},
-		"a session and its user":      {[]string{"sid", "s1", "sub", "1"}, []int{2, 3, 4}},
-		"a user":                      {[]string{"sub", "1"}, []int{3, 4}},
-		"a session that is not ours":  {[]string{"sid", "s9"}, []int{0, 1, 2, 3, 4}},
-		"a user who is not signed in": {[]string{"sub", "9"}, []int{0, 1, 2, 3, 4}},
+		"a session":                {[]string{"sid", "s1"}, []int{2, 3, 4}},
+		"a session and its user":   {[]string{"sid", "s1", "sub", "1"}, []int{2, 3, 4}},
+		"a user":                   {[]string{"sub", "1"}, []int{3, 4}},
+		"an unknown session":       {[]string{"sid", "s9"}, []int{0, 1, 2, 3, 4}},
+		"a user without a session": {[]string{"sub", "9"}, []int{0, 1, 2, 3, 4}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -112,7 +115,7 @@ func TestBackchannelLogout(t *testing.T) {
 			cookies := []string{s.signInWithSID(t, alice, "s1"), s.signInWithSID(t, alice, "s1"), s.signInWithSID(t, alice, "s2"), s.signInWithSID(t, bob, "s3"), s.signInWithSID(t, bob, "")}
 			w := s.postLogout(t, form(s.token(c.claims...)))
 			if w.Code != http.StatusOK || w.Body.Len() > 0 || len(w.Result().Cookies()) > 0 {
-				t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
+				t.Errorf("got %d %s %v, want 200 without a body and cookies", w.Code, w.Body, w.Header())
 			}
 			var left []int
 			for i, cookie := range cookies {
@@ -121,14 +124,14 @@ func TestBackchannelLogout(t *testing.T) {
 				}
 			}
 			if !slices.Equal(left, c.left) {
-				t.Errorf("left: %v, want %v", left, c.left)
+				t.Errorf("sessions that live: %v, want %v", left, c.left)
 			}
 		})
 	}
 }
 
-// Whatever is not a logout token of the provider's for us ends nothing: among
-// them what the OpenID Foundation's conformance tests send.
+// Only a genuine logout token from the provider for this client ends a session.
+// The forgeries include those of the OpenID Foundation's conformance tests.
 func TestForgedLogoutToken(t *testing.T) {
 	t.Parallel()
 	s := newSiteWithBackchannel(t, nil)
@@ -149,14 +152,14 @@ func TestForgedLogoutToken(t *testing.T) {
 		"oidcc-client-test-rp-backchannel-rpinitlogout-wrong-event": {sign(0, authelia.Set("events", map[string]any{event + "2": map[string]any{}})), nil},
 		"oidcc-client-test-rp-backchannel-rpinitlogout-no-event":    {sign(0, authelia.Without("events")), nil},
 		"oidcc-client-test-rp-backchannel-rpinitlogout-with-nonce":  {sign(0, authelia.Set("nonce", "n")), nil},
-		"foreign key":              {sign(authelia.SignedByForeignKey), nil},
-		"neither session nor user": {sign(0, authelia.Without("sub", "sid")), nil},
-		"nothing":                  {"", nil},
-		"no JWT":                   {form("x"), nil},
-		"two tokens":               {good + "&" + good, nil},
-		"too large":                {good + "&x=" + strings.Repeat("x", logoutFormLimit), nil},
-		"no form":                  {good, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }},
-		"in the query":             {"", func(r *http.Request) { r.URL.RawQuery = good }},
+		"foreign key":         {sign(authelia.SignedByForeignKey), nil},
+		"neither sid nor sub": {sign(0, authelia.Without("sub", "sid")), nil},
+		"empty body":          {"", nil},
+		"not a JWT":           {form("x"), nil},
+		"two tokens":          {good + "&" + good, nil},
+		"body too large":      {good + "&x=" + strings.Repeat("x", logoutFormLimit), nil},
+		"not a form":          {good, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }},
+		"token in the query":  {"", func(r *http.Request) { r.URL.RawQuery = good }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			change := c.change
@@ -165,34 +168,34 @@ func TestForgedLogoutToken(t *testing.T) {
 			}
 			w := s.postLogout(t, c.body, change)
 			if w.Code != http.StatusBadRequest || w.Header().Get("Content-Type") != "application/json" || !strings.Contains(w.Body.String(), `"error":"invalid_request"`) {
-				t.Errorf("%d %s", w.Code, w.Body)
+				t.Errorf("got %d %s, want 400 invalid_request as JSON", w.Code, w.Body)
 			}
 			if !s.lives(t, cookie) {
-				t.Fatal("the session has ended")
+				t.Fatal("the forged token ended the session, want it alive")
 			}
 		})
 	}
 	if w := s.do(t, backchannelPath+"?"+good); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "POST" {
-		t.Errorf("GET: %d %v", w.Code, w.Header())
+		t.Errorf("GET: got %d %v, want 405 with Allow: POST", w.Code, w.Header())
 	}
 	if w := s.postLogout(t, good, func(r *http.Request) { r.Host = "evil.com" }); w.Code != http.StatusMisdirectedRequest || !s.lives(t, cookie) {
-		t.Errorf("another host: %d", w.Code)
+		t.Errorf("another host: got %d, want 421 and the session alive", w.Code)
 	}
 	if w := s.postLogout(t, good, func(r *http.Request) { r.Header.Set("Origin", "https://auth.example.com") }); w.Code != http.StatusOK || s.lives(t, cookie) {
-		t.Errorf("the good one: %d %s", w.Code, w.Body)
+		t.Errorf("genuine token: got %d %s, want 200 and the session ended", w.Code, w.Body)
 	}
 }
 
-// A logout token that somebody recorded does not sign its user out again.
+// An attacker replays a recorded logout token. It does not sign the user out again.
 func TestReplayedLogoutToken(t *testing.T) {
 	t.Parallel()
 	s := newSiteWithBackchannel(t, nil)
 	token := form(s.token("sub", "1"))
 	if w := s.postLogout(t, token); w.Code != http.StatusOK {
-		t.Fatalf("%d %s", w.Code, w.Body)
+		t.Fatalf("first use: got %d %s, want 200", w.Code, w.Body)
 	}
 	cookie := s.signInWithSID(t, alice, "s1")
 	if w := s.postLogout(t, token); w.Code != http.StatusBadRequest || !s.lives(t, cookie) {
-		t.Errorf("%d %s", w.Code, w.Body)
+		t.Errorf("replay: got %d %s, want 400 and the session alive", w.Code, w.Body)
 	}
 }

@@ -19,17 +19,17 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
-// bearerProvider is a provider that says of every access token the same.
+// bearerProvider is a provider that answers the same for every access token.
 type bearerProvider struct {
 	introspection, userinfo string
-	away                    bool
+	down                    bool
 	asked                   int
 }
 
 func (p *bearerProvider) RoundTrip(r *http.Request) (*http.Response, error) {
 	const issuer = "https://auth.example.com"
-	if p.away {
-		return nil, errors.New("away")
+	if p.down {
+		return nil, errors.New("provider down")
 	}
 	body := ""
 	switch r.URL.Path {
@@ -53,7 +53,8 @@ const (
 	userinfo = `{"sub":"1","preferred_username":"alice","email":"alice@example.com","email_verified":true,"groups":["a"]}`
 )
 
-// newSiteWithBearers is a fixture at a provider that vouches for every token.
+// newSiteWithBearers returns a site with a provider that accepts every access token,
+// the provider, and a function that advances the clock.
 func newSiteWithBearers(t *testing.T, policy Policy) (s *site, p *bearerProvider, pass func(time.Duration)) {
 	t.Helper()
 	now := time.Now().Truncate(time.Second)
@@ -68,43 +69,43 @@ func newSiteWithBearers(t *testing.T, policy Policy) (s *site, p *bearerProvider
 	return s, p, func(d time.Duration) { now = now.Add(d) }
 }
 
-// An access token is stamped as its user's session is, and never reaches the
-// application itself. The provider is asked once a minute.
+// A request with an access token is stamped like one with a session. The token itself
+// never reaches the application, and the gate introspects it once a minute.
 func TestBearer(t *testing.T) {
 	t.Parallel()
 	s, p, pass := newSiteWithBearers(t, Policy{})
 	for _, target := range []string{"/bearer", "POST /bearer"} {
 		if w := s.do(t, target, "Authorization", "Bearer x", "Cookie", "a=b; app_session=forged", "Remote-User", "root"); w.Code != http.StatusOK {
-			t.Fatalf("%d %s", w.Code, w.Body)
+			t.Fatalf("%s: got %d %s, want 200", target, w.Code, w.Body)
 		}
 	}
 	for _, r := range s.seen {
 		if r.Header.Get("Cookie") != "app_session=app-i" || r.Header.Get("Authorization") != "" || r.Header.Get("X-Unforgeable") != "yes" || r.Header.Get("Remote-User") != "" {
-			t.Errorf("passed on with %v", r.Header)
+			t.Errorf("passed on with %v, want the stamp and no token", r.Header)
 		}
 	}
 	if s.chain.identity == nil || s.chain.identity.Username != "alice" {
-		t.Errorf("the log says %v", s.chain.identity)
+		t.Errorf("Identify got %+v, want alice", s.chain.identity)
 	}
 	pass(recognizedFor)
 	if w := s.do(t, "/bearer", "Authorization", "bearer x"); w.Code != http.StatusOK || p.asked != 2 || s.app.signIns != 1 {
-		t.Errorf("%d, asked %d times, signed in %d times", w.Code, p.asked, s.app.signIns)
+		t.Errorf("a minute later: got %d, %d introspections and %d sign-ins, want 200, 2 and 1", w.Code, p.asked, s.app.signIns)
 	}
 	s.do(t, "/bearer", "Authorization", "Bearer x")
 	if s.app.confirms != 1 {
-		t.Errorf("asked %d times whether the application's session lives", s.app.confirms)
+		t.Errorf("%d calls of Confirm, want 1", s.app.confirms)
 	}
 	s.do(t, "/bearer", "Authorization", "Bearer y")
 	if s.app.signIns != 2 {
-		t.Error("two tokens share a session")
+		t.Errorf("%d sign-ins for two tokens, want 2", s.app.signIns)
 	}
 	if w := s.do(t, "POST /guarded", "Authorization", "Bearer x"); w.Code != http.StatusForbidden {
-		t.Errorf("what even its user may not do: %d", w.Code)
+		t.Errorf("POST /guarded: got %d, want 403", w.Code)
 	}
 }
 
-// What the provider no longer vouches for, or whom the policy no longer lets
-// in, is out within a minute, and out of the application too.
+// The provider rejects the token, or the policy rejects its user. Within a minute the
+// token is refused and signed out of the application.
 func TestBearerEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -112,36 +113,36 @@ func TestBearerEnds(t *testing.T) {
 		status int
 		code   string
 	}{
-		"revoked":      {func(p *bearerProvider) { p.introspection = inactive }, 418, "credential_unknown"},
-		"disabled":     {func(p *bearerProvider) { p.userinfo = `{"sub":"1"}` }, 418, "credential_unknown"},
-		"out of group": {func(p *bearerProvider) { p.userinfo = strings.Replace(userinfo, `"a"`, `"b"`, 1) }, 403, "not_allowed"},
-		"another's":    {func(p *bearerProvider) { p.introspection = strings.Replace(active, `"romm"`, `"other"`, 1) }, 418, "credential_unknown"},
+		"token revoked": {func(p *bearerProvider) { p.introspection = inactive }, 418, "credential_unknown"},
+		"user disabled": {func(p *bearerProvider) { p.userinfo = `{"sub":"1"}` }, 418, "credential_unknown"},
+		"group removed": {func(p *bearerProvider) { p.userinfo = strings.Replace(userinfo, `"a"`, `"b"`, 1) }, 403, "not_allowed"},
+		"other client":  {func(p *bearerProvider) { p.introspection = strings.Replace(active, `"romm"`, `"other"`, 1) }, 418, "credential_unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, p, pass := newSiteWithBearers(t, Policy{Groups: []string{"a"}})
-			s.app.status = http.StatusTeapot // what the application's clients understand
+			s.app.status = http.StatusTeapot // the application's own status for a refusal
 			s.do(t, "/bearer", "Authorization", "Bearer x")
 			c.change(p)
 			pass(recognizedFor - time.Second)
 			if w := s.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusOK {
-				t.Errorf("within the minute: %d", w.Code)
+				t.Errorf("within the minute: got %d, want 200", w.Code)
 			}
 			pass(time.Second)
 			if w := s.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != c.status || !strings.Contains(w.Body.String(), c.code) || len(s.seen) != 2 {
-				t.Errorf("%d %s, passed %d", w.Code, w.Body, len(s.seen))
+				t.Errorf("after a minute: got %d %s and %d requests at the application, want %d %s and 2", w.Code, w.Body, len(s.seen), c.status, c.code)
 			}
 			if !slices.Equal(s.app.ended, []string{"app-i"}) {
-				t.Errorf("signed out of the application: %v", s.app.ended)
+				t.Errorf("signed out of the application: %v, want [app-i]", s.app.ended)
 			}
 			if s.app.signIns != 1 {
-				t.Error("signed in to the application first")
+				t.Errorf("%d sign-ins, want 1: a refused token must not sign in", s.app.signIns)
 			}
 		})
 	}
 }
 
-// A new configuration's policy holds at once.
+// The policy of a new configuration applies at once.
 func TestBearerAfterAReload(t *testing.T) {
 	t.Parallel()
 	s, _, _ := newSiteWithBearers(t, Policy{})
@@ -150,11 +151,11 @@ func TestBearerAfterAReload(t *testing.T) {
 	stricter.Policy = Policy{Groups: []string{"b"}}
 	s.handler = New(stricter)
 	if w := s.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusForbidden {
-		t.Errorf("%d", w.Code)
+		t.Errorf("after the reload: got %d, want 403", w.Code)
 	}
 }
 
-// A token is taken for good no longer than it lives.
+// The gate accepts a token until it expires, even within the minute.
 func TestBearerExpires(t *testing.T) {
 	t.Parallel()
 	s, p, pass := newSiteWithBearers(t, Policy{})
@@ -162,12 +163,12 @@ func TestBearerExpires(t *testing.T) {
 	s.do(t, "/bearer", "Authorization", "Bearer x")
 	pass(10 * time.Second)
 	if w := s.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusUnauthorized {
-		t.Errorf("%d", w.Code)
+		t.Errorf("expired token: got %d, want 401", w.Code)
 	}
 }
 
-// Roles may hang on what the provider says now, and the application may forget
-// its session: both sign in again, and leave nothing behind.
+// The user's groups change, or the application forgets the session. Both times the
+// gate signs the user in again and signs the old session out.
 func TestBearerSignsInAgain(t *testing.T) {
 	t.Parallel()
 	s, p, pass := newSiteWithBearers(t, Policy{})
@@ -179,20 +180,20 @@ func TestBearerSignsInAgain(t *testing.T) {
 	s.handler.applicationFailed()
 	pass(time.Second)
 	if w := s.do(t, "POST /bearer", "Authorization", "Bearer x"); w.Code != http.StatusOK {
-		t.Errorf("%d %s", w.Code, w.Body)
+		t.Errorf("after the application failed: got %d %s, want 200", w.Code, w.Body)
 	}
 	for i, want := range []string{"app-i", "app-ii", "app-iii"} {
 		if got := s.seen[i].Header.Get("Cookie"); got != "app_session="+want {
-			t.Errorf("request %d: %s, want %s", i+1, got, want)
+			t.Errorf("request %d was passed on with %q, want the session %s", i+1, got, want)
 		}
 	}
 	if !slices.Equal(s.app.ended, []string{"app-i", "app-ii"}) {
-		t.Errorf("signed out of the application: %v", s.app.ended)
+		t.Errorf("signed out of the application: %v, want [app-i app-ii]", s.app.ended)
 	}
 }
 
-// Tokens are guessed no faster than passwords, and a provider that is away is
-// nobody's fault.
+// An attacker guesses tokens no faster than passwords. While the provider is down,
+// tokens do not count as guesses.
 func TestGuessingBearers(t *testing.T) {
 	t.Parallel()
 	s, p, pass := newSiteWithBearers(t, Policy{})
@@ -201,28 +202,28 @@ func TestGuessingBearers(t *testing.T) {
 	p.introspection = inactive
 	for range limit.AttemptLimit {
 		if w := s.do(t, "/bearer", "Authorization", "Bearer bad"); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") != "Bearer" {
-			t.Fatalf("%d %v", w.Code, w.Header())
+			t.Fatalf("wrong token: got %d %v, want 401 with WWW-Authenticate: Bearer", w.Code, w.Header())
 		}
 	}
 	asked := p.asked
 	if w := s.do(t, "/bearer", "Authorization", "Bearer bad"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || p.asked != asked {
-		t.Errorf("%d, asked %d times", w.Code, p.asked-asked)
+		t.Errorf("wrong token over the limit: got %d after %d introspections, want 429 with Retry-After after 0", w.Code, p.asked-asked)
 	}
 	p.introspection = active
 	if w := s.do(t, "/bearer", "Authorization", "Bearer good"); w.Code != http.StatusOK {
-		t.Errorf("who is known is shut out: %d", w.Code)
+		t.Errorf("known token over the limit: got %d, want 200", w.Code)
 	}
-	away, provider, _ := newSiteWithBearers(t, Policy{})
-	provider.away = true
+	down, provider, _ := newSiteWithBearers(t, Policy{})
+	provider.down = true
 	for range limit.AttemptLimit + 1 {
-		if w := away.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusServiceUnavailable || len(away.seen) != 0 {
-			t.Fatalf("%d", w.Code)
+		if w := down.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusServiceUnavailable || len(down.seen) != 0 {
+			t.Fatalf("provider down: got %d and %d requests at the application, want 503 and 0", w.Code, len(down.seen))
 		}
 	}
 }
 
-// Forged tokens are guesses, too, when the provider's keys were read for them
-// so often that they are read no more.
+// Forged tokens cause key reads. When those are used up, forged tokens still count
+// as guesses.
 func TestForgedBearersCount(t *testing.T) {
 	t.Parallel()
 	s, _, _ := newSiteWithBearers(t, Policy{})
@@ -235,11 +236,11 @@ func TestForgedBearersCount(t *testing.T) {
 			unavailable++
 		case http.StatusUnauthorized:
 		default:
-			t.Fatalf("token %d: %d %s", i+1, w.Code, w.Body)
+			t.Fatalf("forged token %d: got %d %s, want 401 or 503", i+1, w.Code, w.Body)
 		}
 	}
 	if w := s.do(t, "/bearer", "Authorization", "Bearer "+forged); w.Code != http.StatusTooManyRequests || unavailable == 0 {
-		t.Errorf("one too many: %d; %d of the others could not be checked", w.Code, unavailable)
+		t.Errorf("forged token over the limit: got %d after %d responses of 503, want 429 after at least one", w.Code, unavailable)
 	}
 }
 
@@ -253,9 +254,9 @@ func TestBearersAreBounded(t *testing.T) {
 		ended += len(m.put(key, &bearer{expires: now.Add(time.Hour)}, now))
 	}
 	if len(m.known) != bearersKept || ended != 10 {
-		t.Errorf("%d are kept, %d ended", len(m.known), ended)
+		t.Errorf("%d bearers kept and %d evicted, want %d and 10", len(m.known), ended, bearersKept)
 	}
 	if ended := m.put([sha256.Size]byte{1}, &bearer{}, now.Add(2*time.Hour)); len(ended) != endedAtOnce {
-		t.Errorf("%d of the expired ended", len(ended))
+		t.Errorf("%d expired bearers evicted by one put, want %d", len(ended), endedAtOnce)
 	}
 }

@@ -13,16 +13,16 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
-// discard is a response writer that keeps nothing.
+// discard is a response writer that stores nothing.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header         { return d.header }
 func (d discard) WriteHeader(int)             {}
 func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// BenchmarkSignedIn is a signed-in request through the gate: strip, ticket,
-// session, policy, cross-origin rule, stamp and response writer, with nothing
-// behind it.
+// BenchmarkSignedIn measures a signed-in request in the gate: stripping, ticket,
+// session, policy, cross-origin rule, stamp and response writer. The application
+// answers with an empty response.
 func BenchmarkSignedIn(b *testing.B) {
 	for _, c := range []struct {
 		name             string
@@ -69,7 +69,7 @@ func BenchmarkSignedIn(b *testing.B) {
 			w := discard{http.Header{"Server": {"Caddy"}}}
 			b.ReportAllocs()
 			for b.Loop() {
-				// What the gate has changed in the request before.
+				// Undo what the gate changed in the previous iteration.
 				lines[0] = cookie
 				r.Header["Cookie"], r.Header["Connection"] = lines, keepAlive
 				delete(w.header, "Content-Security-Policy")

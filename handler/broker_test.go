@@ -17,8 +17,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// forgetful makes the chain behave as an application whose sessions are gone
-// but for those that it signed in lately.
+// forgetSessions makes the application answer 401 to all sessions except those it
+// signed in last. hits counts its requests.
 func (s *site) forgetSessions(hits *atomic.Int64) {
 	s.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
 		hits.Add(1)
@@ -38,8 +38,8 @@ func (s *site) forgetSessions(hits *atomic.Int64) {
 	}
 }
 
-// The application was restarted and knows nobody: a read is asked again with a
-// new session, and the browser sees the second answer only.
+// The application restarts and loses its sessions. The gate signs the user in
+// again and repeats a read, so that the browser sees only the second response.
 func TestForgottenSessionIsBrokeredAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -49,17 +49,17 @@ func TestForgottenSessionIsBrokeredAgain(t *testing.T) {
 	s.forgetSessions(&hits)
 	w := s.do(t, "/api/x?a=b", "Cookie", ticket)
 	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || w.Header().Get("Etag") != "fresh" || w.Header().Get("X-Stale") != "" {
-		t.Errorf("%d %q %v", w.Code, w.Body, w.Header())
+		t.Errorf("read after the restart: got %d %q %v, want the fresh response for app-i", w.Code, w.Body, w.Header())
 	}
 	if hits.Load() != 2 || s.app.signIns != 1 {
-		t.Errorf("asked %d times, signed in %d times", hits.Load(), s.app.signIns)
+		t.Errorf("read after the restart: %d requests and %d sign-ins, want 2 and 1", hits.Load(), s.app.signIns)
 	}
 	if w := s.do(t, "/api/x", "Cookie", ticket); w.Body.String() != "for app-i" || hits.Load() != 3 {
-		t.Errorf("afterwards: %q, asked %d times", w.Body, hits.Load())
+		t.Errorf("next read: got %q after %d requests, want the response for app-i after 3", w.Body, hits.Load())
 	}
 }
 
-// A write cannot be asked again, so the session is confirmed before it.
+// The gate cannot repeat a write, so it confirms the session before the write.
 func TestWriteMeetsALiveSession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -69,11 +69,11 @@ func TestWriteMeetsALiveSession(t *testing.T) {
 	s.forgetSessions(&hits)
 	w := s.do(t, "POST /api/saves", "Cookie", ticket)
 	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || hits.Load() != 1 {
-		t.Errorf("%d %q, asked %d times", w.Code, w.Body, hits.Load())
+		t.Errorf("got %d %q after %d requests, want the response for app-i after 1", w.Code, w.Body, hits.Load())
 	}
 }
 
-// A stampede after a restart costs one sign-in.
+// Many requests of one user after a restart cause one sign-in.
 func TestBrokeringIsSingleFlight(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -90,17 +90,18 @@ func TestBrokeringIsSingleFlight(t *testing.T) {
 			w := httptest.NewRecorder()
 			chain := &chainFunc{serve: s.chain.serve}
 			if err := s.handler.ServeHTTP(w, r, chain); err != nil || w.Body.String() != "for app-i" {
-				t.Errorf("%v %q", err, w.Body)
+				t.Errorf("got %q, %v, want the response for app-i", w.Body, err)
 			}
 		})
 	}
 	wg.Wait()
 	if s.app.signIns != 1 {
-		t.Errorf("signed in %d times", s.app.signIns)
+		t.Errorf("%d sign-ins for 50 requests, want 1", s.app.signIns)
 	}
 }
 
-// What the application has against somebody ends on a page, and not in a loop.
+// The application refuses the user. The user sees a page that says so, and the
+// gate does not sign in again with every request.
 func TestRefusedBrokeringEndsOnAPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -112,16 +113,17 @@ func TestRefusedBrokeringEndsOnAPage(t *testing.T) {
 	for range 3 {
 		w := s.do(t, "/library", append(fields(navigation), "Cookie", ticket)...)
 		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") || strings.Contains(w.Body.String(), "who are you") {
-			t.Errorf("%d %q", w.Code, w.Body)
+			t.Errorf("got %d %q, want a 403 page with not_allowed", w.Code, w.Body)
 		}
 	}
 	if s.app.signIns != 1 {
-		t.Errorf("signed in %d times", s.app.signIns)
+		t.Errorf("%d sign-ins for 3 requests, want 1", s.app.signIns)
 	}
 }
 
-// Whom the application refuses may still ask what anybody may: its page would
-// ask its heartbeat again at once, without end.
+// A user refused by the application still gets its open paths, without a
+// session. A refusal there would make the application's page repeat its
+// heartbeat without a pause.
 func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(cfg *Config) { cfg.IdentityHeaders = true })
@@ -138,16 +140,16 @@ func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
 	}
 	for range 3 {
 		if w := s.do(t, "/open", "Cookie", ticket); w.Body.String() != "who are you" { // the application's own answer
-			t.Errorf("%d %q", w.Code, w.Body)
+			t.Errorf("GET /open: got %d %q, want the application's own answer", w.Code, w.Body)
 		}
 		if last.Get("Cookie") != "" || last.Get("Remote-User") != "" {
-			t.Errorf("asked for nobody with %v", last)
+			t.Errorf("GET /open was passed on with %v, want no cookie and no identity header", last)
 		}
 	}
 }
 
-// The application's page, told that nobody is signed in, starts a sign-in by
-// itself; somebody whom the application refuses must not go round for ever.
+// The application's page starts a sign-in when it learns that its user is not
+// signed in. A user refused by the application must not end up in a loop.
 func TestRefusedSignInDoesNotLoop(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -157,12 +159,12 @@ func TestRefusedSignInDoesNotLoop(t *testing.T) {
 	for range 3 {
 		w := s.do(t, "/signin?next=/rom/7", append(fields(navigation), "Cookie", ticket)...)
 		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") {
-			t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
+			t.Errorf("GET /signin: got %d %q with Location %q, want 403 not_allowed", w.Code, w.Body, w.Header().Get("Location"))
 		}
 	}
 }
 
-// perUser is an application that signs everybody in under their own name.
+// perUser is an application in which each user's session has the user's name.
 type perUser struct{ *fakeApplication }
 
 func (a perUser) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (string, error) {
@@ -173,9 +175,9 @@ func (a perUser) Confirm(context.Context, application.Caller, string) (bool, err
 	return false, nil
 }
 
-// CVE-2026-71326: a key of a single-flight that two users share gives one the
-// other's identity. Two whose sessions the application keeps forgetting are
-// brokered at the same time, again and again, and never crossed.
+// CVE-2026-71326: two users share the key of a single-flight, and one gets the
+// identity of the other. The application keeps forgetting both users' sessions;
+// the gate signs both in again at the same time and never mixes them up.
 func TestTwoUsersAreNeverCrossed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *Config) { c.Application = perUser{c.Application.(*fakeApplication)} })
@@ -184,7 +186,7 @@ func TestTwoUsersAreNeverCrossed(t *testing.T) {
 		ticket := s.ticket(t, flow.Identity{Subject: name, Username: name, Email: name + "@example.com"})
 		serve := func(w http.ResponseWriter, r *http.Request) error {
 			if got := request.CookieValue(r, "app_session"); got != name && got != "app-0" {
-				t.Errorf("%s got the session of %s", name, got)
+				t.Errorf("a request of %s was passed on with the session of %q, want %q or app-0", name, got, name)
 			}
 			w.Header().Set("X-Session", "forgotten")
 			_, err := w.Write(nil)
@@ -206,8 +208,8 @@ func TestTwoUsersAreNeverCrossed(t *testing.T) {
 	wg.Wait()
 }
 
-// The same, a million times over, on the key alone: who is answered by the
-// other's flight is not confirmed themselves.
+// The same on the key alone, a million times. A flight of one user never confirms
+// the session of the other.
 func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -227,7 +229,7 @@ func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 			for range 500_000 {
 				state.confirmedAt.Store(0)
 				if err := s.handler.ensureConfirmed(in); err != nil || state.confirmedAt.Load() == 0 {
-					t.Errorf("%s was answered for somebody else, %v", name, err)
+					t.Errorf("the session of %s is not confirmed after its own flight (error %v), want confirmed", name, err)
 					return
 				}
 			}

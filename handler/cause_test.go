@@ -16,17 +16,17 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// Whoever runs the site reads in the log what a refusal was about; the visitor
-// does not, nor anybody who looks over their shoulder.
+// The operator reads the cause of a refusal in the log. The page does not show it to
+// the user.
 func TestRefusalLogsItsCause(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fields string
 		cause  string
 	}{
-		"not allowed": {navigation, `no entry fits "alice" with the e-mail address "alice@example.com" and the groups ["a" "b"]`},
-		"a script":    {fetch, `no entry fits "alice"`},
-		"misdirected": {navigation + " Host=evil.com", "the request came to https://evil.com, and redirect_uri is at https://romm.example.com"},
+		"navigation by a refused user": {navigation, `no entry fits "alice" with the e-mail address "alice@example.com" and the groups ["a" "b"]`},
+		"script by a refused user":     {fetch, `no entry fits "alice"`},
+		"another host":                 {navigation + " Host=evil.com", "the request came to https://evil.com, and redirect_uri is at https://romm.example.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -37,18 +37,18 @@ func TestRefusalLogsItsCause(t *testing.T) {
 			w := s.do(t, "/library", append(fields(c.fields), "Cookie", s.ticket(t, alice))...)
 			refused := logs.FilterMessage("request refused").All()
 			if len(refused) != 1 {
-				t.Fatalf("%d lines", len(refused))
+				t.Fatalf("%d log lines say \"request refused\", want 1", len(refused))
 			}
 			cause, _ := refused[0].ContextMap()["cause"].(string)
 			if !strings.Contains(cause, c.cause) || strings.Contains(w.Body.String(), "alice") || strings.Contains(w.Body.String(), "evil") {
-				t.Errorf("cause %q, and to the visitor\n%s", cause, w.Body)
+				t.Errorf("logged cause %q, want %q in it; the page must not show it:\n%s", cause, c.cause, w.Body)
 			}
 		})
 	}
 }
 
-// Where something before the gate rewrites the callback, the way back from the
-// provider would begin another sign-in, without end.
+// A handler before the gate rewrites the path of the callback. Without this check,
+// the browser would come back from the provider to the start of another sign-in.
 func TestRewrittenCallbackDoesNotLoop(t *testing.T) {
 	t.Parallel()
 	for original, rewritten := range map[string]bool{
@@ -62,18 +62,19 @@ func TestRewrittenCallbackDoesNotLoop(t *testing.T) {
 		s.chain.uri = original
 		w := httptest.NewRecorder()
 		if err := s.handler.ServeHTTP(w, r, s.chain); err != nil || strings.Contains(w.Body.String(), "rewritten · reference") != rewritten {
-			t.Errorf("%s: %v\n%s", original, err, w.Body)
+			t.Errorf("%s: got %v, want the page \"rewritten\": %v\n%s", original, err, rewritten, w.Body)
 		}
 	}
 }
 
-// Nobody is told that they are signed in who may never have been.
+// While the storage is down, the page does not claim that the user is still signed
+// in: the gate cannot know it.
 func TestStorageAwayPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	s.storage.fail(errors.New("permission denied"))
 	w := s.do(t, "/library", append(fields(navigation), "Cookie", newSite(t, nil).ticket(t, alice))...)
 	if body := w.Body.String(); w.Code != http.StatusServiceUnavailable || strings.Contains(body, "You are still") || !strings.Contains(body, "Caddy&#39;s storage cannot be read or written") {
-		t.Errorf("%d\n%s", w.Code, body)
+		t.Errorf("got %d, want 503 with the cause and no claim of a session\n%s", w.Code, body)
 	}
 }

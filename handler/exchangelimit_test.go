@@ -14,7 +14,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
-// However many addresses an attacker has, no limit of Authelia's is reached.
+// An attacker with many addresses does not reach any of Authelia's limits.
 func TestExchangeFailuresStayBelowTheProvidersLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestExchangeFailuresStayBelowTheProvidersLimits(t *testing.T) {
 					n++
 				}
 				if n >= limit {
-					t.Fatalf("%d failures in %s", n, period)
+					t.Fatalf("%d failures in %s, want fewer than %d", n, period, limit)
 				}
 			}
 			time.Sleep(time.Second)
@@ -42,16 +42,16 @@ func TestExchangeFailuresStayBelowTheProvidersLimits(t *testing.T) {
 	})
 }
 
-// Requests that are under way may all fail yet. More wait for them, and all
-// get their turn if they do not.
+// Token requests under way may all fail. Others wait for them, and all of those are
+// admitted if the first ones succeed.
 func TestExchangesUnderWay(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		result  error
 		refused bool
 	}{
-		"good":    {nil, false},
-		"made up": {&flow.TokenError{Code: "invalid_grant"}, true},
+		"all succeed": {nil, false},
+		"all fail":    {&flow.TokenError{Code: "invalid_grant"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -76,7 +76,7 @@ func TestExchangesUnderWay(t *testing.T) {
 					synctest.Wait()
 				}
 				if (passed < cap(results)) != c.refused || passed > cap(results) || c.refused && passed > most {
-					t.Errorf("%d of %d passed", passed, cap(results))
+					t.Errorf("%d of %d passed, want some refused: %v", passed, cap(results), c.refused)
 				}
 			})
 		})
@@ -91,7 +91,7 @@ func TestExchangesUnderWay(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := e.Begin(ctx, limit.NetworkOf("192.0.2.1"), time.Now); problem.Of(err).Code != problem.ProviderUnavailable.Code {
-			t.Errorf("waited without end: %v", err)
+			t.Errorf("got %v, want provider_unavailable when the context ends", err)
 		}
 	})
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// Nobody gets anything of the application without a session but what it must
-// answer; and each kind of request is refused so that what sent it understands.
+// An anonymous request gets nothing from the application except its open paths.
+// Each kind of client gets a refusal that it understands.
 func TestAnonymous(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -27,71 +27,71 @@ func TestAnonymous(t *testing.T) {
 		passes bool
 		body   string
 	}{
-		"navigation, provider away":          {"/library", navigation, 503, false, "<!DOCTYPE html>"},
-		"old browser's navigation":           {"/library", "Accept=text/html,*/*", 503, false, "<!DOCTYPE html>"},
-		"old browser's API request":          {"/api/x", "Accept=text/html,*/*", 401, false, `{"detail":"Not authenticated"`},
-		"script":                             {"/api/x", fetch, 401, false, `{"detail":"Not authenticated"`},
-		"script's POST":                      {"POST /api/x", fetch, 401, false, `{"detail":"Not authenticated"`},
-		"form":                               {"POST /library", navigation, 401, false, "<!DOCTYPE html>"},
-		"image":                              {"/x.png", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", 401, false, ""},
-		"frame":                              {"/library", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", 401, false, ""},
-		"prefetch":                           {"/library", navigation + " Sec-Purpose=prefetch", 503, false, ""},
-		"socket":                             {"/ws/x", "Connection=Upgrade Upgrade=websocket", 401, false, ""},
-		"socket elsewhere":                   {"/library", "Connection=Upgrade Upgrade=websocket", 401, false, ""},
-		"polling":                            {"/ws/x", fetch, 401, false, ""},
-		"curl":                               {"/library", "Accept=*/*", 401, false, `{"detail"`},
-		"event stream (TPL)":                 {"/api/x", "Accept=text/event-stream", 401, false, `{"detail"`},
-		"health check's name":                {"/api/x", "User-Agent=GoogleHC/1.0", 401, false, `{"detail"`}, // CVE-2026-34457
-		"forged session of the app":          {"/api/x", "Cookie=app_session=app-0", 401, false, `{"detail"`},
-		"forged ticket":                      {"/api/x", "Cookie=__Host-romm_oidc=" + strings.Repeat("A", 43), 401, false, `{"detail"`},
-		"forwarded path (CVE-2026-40575)":    {"/api/x", "X-Forwarded-Uri=/open X-Original-Url=/open X-Rewrite-Url=/open X-Forwarded-Prefix=/open X-Forwarded-Method=GET", 401, false, `{"detail"`},
-		"open":                               {"/open", "", 200, true, "upstream"},
-		"open, spelled unusually":            {"//open", "", 401, false, `{"detail"`},
-		"open in the query (CVE-2025-54576)": {"/api/x?y=/open", "", 401, false, `{"detail"`},
-		"credential":                         {"/token", "Authorization=x", 200, true, "upstream"},
-		"control byte":                       {"/api/%0ax", "", 400, false, `{"detail"`},
-		"unknown method (CVE-2026-71324)":    {"PROPFIND /open", "", 405, false, ""},
-		"CONNECT":                            {"CONNECT /open", "", 405, false, ""},
-		"another host":                       {"/open", "Host=evil.com", 421, false, ""},
-		"another port":                       {"/open", "Host=romm.example.com:8443", 421, false, ""},
-		"explicit default port":              {"/open", "Host=ROMM.example.com:443", 200, true, "upstream"},
-		"unknown own endpoint":               {request.Base + "/x", "", 404, false, ""},
-		"callback as an image":               {request.Base + "?state=x", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", 401, false, ""},
-		"login in a frame":                   {request.Base + "/login", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", 401, false, ""},
-		"CONNECT of another protocol":        {"CONNECT /ws/x", ":protocol=connect-udp", 405, false, ""},
-		"extended CONNECT":                   {"CONNECT /ws/x", ":protocol=websocket", 401, false, ""},
-		"callback with POST":                 {"POST " + request.Base, "", 405, false, ""},
+		"navigation, provider down":       {"/library", navigation, 503, false, "<!DOCTYPE html>"},
+		"old browser's navigation":        {"/library", "Accept=text/html,*/*", 503, false, "<!DOCTYPE html>"},
+		"old browser's API request":       {"/api/x", "Accept=text/html,*/*", 401, false, `{"detail":"Not authenticated"`},
+		"script":                          {"/api/x", fetch, 401, false, `{"detail":"Not authenticated"`},
+		"script's POST":                   {"POST /api/x", fetch, 401, false, `{"detail":"Not authenticated"`},
+		"form":                            {"POST /library", navigation, 401, false, "<!DOCTYPE html>"},
+		"image":                           {"/x.png", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", 401, false, ""},
+		"frame":                           {"/library", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", 401, false, ""},
+		"prefetch":                        {"/library", navigation + " Sec-Purpose=prefetch", 503, false, ""},
+		"socket":                          {"/ws/x", "Connection=Upgrade Upgrade=websocket", 401, false, ""},
+		"socket on another path":          {"/library", "Connection=Upgrade Upgrade=websocket", 401, false, ""},
+		"long poll":                       {"/ws/x", fetch, 401, false, ""},
+		"curl":                            {"/library", "Accept=*/*", 401, false, `{"detail"`},
+		"event stream":                    {"/api/x", "Accept=text/event-stream", 401, false, `{"detail"`},
+		"User-Agent of a health check":    {"/api/x", "User-Agent=GoogleHC/1.0", 401, false, `{"detail"`}, // CVE-2026-34457
+		"forged application session":      {"/api/x", "Cookie=app_session=app-0", 401, false, `{"detail"`},
+		"forged ticket":                   {"/api/x", "Cookie=__Host-romm_oidc=" + strings.Repeat("A", 43), 401, false, `{"detail"`},
+		"forwarded path (CVE-2026-40575)": {"/api/x", "X-Forwarded-Uri=/open X-Original-Url=/open X-Rewrite-Url=/open X-Forwarded-Prefix=/open X-Forwarded-Method=GET", 401, false, `{"detail"`},
+		"open path":                       {"/open", "", 200, true, "upstream"},
+		"open path, not normalized":       {"//open", "", 401, false, `{"detail"`},
+		"open path in the query (CVE-2025-54576)": {"/api/x?y=/open", "", 401, false, `{"detail"`},
+		"undecided credential":                    {"/token", "Authorization=x", 200, true, "upstream"},
+		"control byte":                            {"/api/%0ax", "", 400, false, `{"detail"`},
+		"unknown method (CVE-2026-71324)":         {"PROPFIND /open", "", 405, false, ""},
+		"CONNECT":                                 {"CONNECT /open", "", 405, false, ""},
+		"another host":                            {"/open", "Host=evil.com", 421, false, ""},
+		"another port":                            {"/open", "Host=romm.example.com:8443", 421, false, ""},
+		"explicit default port":                   {"/open", "Host=ROMM.example.com:443", 200, true, "upstream"},
+		"unknown endpoint of the gate":            {request.Base + "/x", "", 404, false, ""},
+		"callback as an image":                    {request.Base + "?state=x", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", 401, false, ""},
+		"login in a frame":                        {request.Base + "/login", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", 401, false, ""},
+		"CONNECT of another protocol":             {"CONNECT /ws/x", ":protocol=connect-udp", 405, false, ""},
+		"extended CONNECT":                        {"CONNECT /ws/x", ":protocol=websocket", 401, false, ""},
+		"callback with POST":                      {"POST " + request.Base, "", 405, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, nil)
 			w := s.do(t, c.target, fields(c.fields)...)
 			if w.Code != c.status || !strings.HasPrefix(w.Body.String(), c.body) {
-				t.Errorf("%d %.80q, want %d %q", w.Code, w.Body, c.status, c.body)
+				t.Errorf("got %d %.80q, want %d %q", w.Code, w.Body, c.status, c.body)
 			}
 			if passed := len(s.seen) > 0; passed != c.passes {
-				t.Errorf("passed: %v", passed)
+				t.Errorf("reached the application: %v, want %v", passed, c.passes)
 			}
 			if !c.passes {
-				// GHSA-59jp-rwph-878r: content sent along with the refusal.
+				// GHSA-59jp-rwph-878r: a refusal that carries content.
 				if strings.Contains(w.Body.String(), "upstream") {
-					t.Error("the answer holds content of the application")
+					t.Errorf("the refusal contains content of the application, want none: %q", w.Body)
 				}
 				if w.Header().Get("Cache-Control") != "no-store" {
-					t.Errorf("Cache-Control is %q", w.Header().Get("Cache-Control"))
+					t.Errorf("Cache-Control is %q, want no-store", w.Header().Get("Cache-Control"))
 				}
 				if challenge := w.Header().Get("WWW-Authenticate"); challenge != "" && challenge != "Bearer" {
-					t.Errorf("the browser would ask for a password: %q", challenge)
+					t.Errorf("WWW-Authenticate is %q, want none or Bearer: a browser would ask for a password", challenge)
 				}
 			} else if w.Header().Get("X-Private") != "" {
-				t.Error("the application's header was not filtered")
+				t.Errorf("X-Private is %q, want it filtered", w.Header().Get("X-Private"))
 			}
 		})
 	}
 }
 
-// An http request for an https origin is refused, unless a proxy that the
-// operator trusts says that it ended TLS.
+// The gate refuses an http request for an https origin, unless a trusted proxy says
+// that it terminated TLS.
 func TestSchemeIsThatOfTheOrigin(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -99,11 +99,11 @@ func TestSchemeIsThatOfTheOrigin(t *testing.T) {
 		proto   string
 		status  int
 	}{
-		"plain":                   {false, "", 421},
-		"a client's own word":     {false, "https", 421}, // CVE-2024-21499
-		"a trusted proxy's word":  {true, "https", 200},
-		"a trusted proxy without": {true, "", 421},
-		"a trusted proxy on http": {true, "http", 421},
+		"plain http":                 {false, "", 421},
+		"client claims https":        {false, "https", 421}, // CVE-2024-21499
+		"trusted proxy says https":   {true, "https", 200},
+		"trusted proxy says nothing": {true, "", 421},
+		"trusted proxy says http":    {true, "http", 421},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -115,14 +115,13 @@ func TestSchemeIsThatOfTheOrigin(t *testing.T) {
 			}
 			w := httptest.NewRecorder()
 			if err := s.handler.ServeHTTP(w, r, s.chain); err != nil || w.Code != c.status {
-				t.Errorf("%d, %v", w.Code, err)
+				t.Errorf("got %d, %v, want %d", w.Code, err, c.status)
 			}
 		})
 	}
 }
 
-// CVE-2024-39321: what comes as 0-RTT data can be sent again by whoever
-// recorded it.
+// CVE-2024-39321: an attacker can record 0-RTT data and send it again.
 func TestEarlyDataChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -132,32 +131,32 @@ func TestEarlyDataChangesNothing(t *testing.T) {
 		r.TLS.HandshakeComplete = false
 		w := httptest.NewRecorder()
 		if err := s.handler.ServeHTTP(w, r, s.chain); err != nil || w.Code != status {
-			t.Errorf("%s: %d, %v, want %d", target, w.Code, err, status)
+			t.Errorf("%s: got %d, %v, want %d", target, w.Code, err, status)
 		}
 	}
 }
 
-// A storage that is away ends no session: who is in memory stays in, others
-// are told to wait, and what anybody may ask is answered.
+// A storage that is down ends no session. Users with a session in memory stay
+// signed in, others are told to wait, and open paths are answered.
 func TestStorageAway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	ticket := s.ticket(t, alice)
-	restarted := newSite(t, nil) // the same gate with nothing in memory
+	restarted := newSite(t, nil) // the same gate with an empty memory
 	restarted.handler.config.Gate.Sessions.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
-	s.storage.fail(errors.New("away"))
+	s.storage.fail(errors.New("storage down"))
 	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
-		t.Errorf("a session in memory: %d", w.Code)
+		t.Errorf("session in memory: got %d, want 200", w.Code)
 	}
 	if w := restarted.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
-		t.Errorf("a session that cannot be looked up: %d %v", w.Code, w.Header())
+		t.Errorf("session that cannot be looked up: got %d %v, want 503 with Retry-After", w.Code, w.Header())
 	}
 	if w := restarted.do(t, "/open", "Cookie", ticket); w.Code != http.StatusOK {
-		t.Errorf("an open path: %d", w.Code)
+		t.Errorf("open path: got %d, want 200", w.Code)
 	}
 	s.storage.fail(nil)
 	if w := restarted.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
-		t.Errorf("after the outage: %d", w.Code)
+		t.Errorf("after the outage: got %d, want 200", w.Code)
 	}
 }
 
@@ -168,9 +167,9 @@ func TestErrorsPass(t *testing.T) {
 	err := s.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://evil.com/", nil), s.chain)
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok || problem.Code != "misdirected" || problem.Status != 421 || problem.Reference == "" {
-		t.Errorf("%v", err)
+		t.Errorf("got %#v, want a misdirected problem with 421 and a reference", err)
 	}
 	if w.Body.Len() != 0 {
-		t.Errorf("wrote %q", w.Body)
+		t.Errorf("wrote %q, want nothing", w.Body)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
-// The application forgets alice's session at the moment at which she loses a
-// group. The sign-in with what was true before is under way when the re-check
-// hears of it, and would bring the role back if it came out last.
+// The application forgets alice's session just when she loses a group. Her new
+// sign-in there, with the old groups, is under way when the re-check learns of the
+// loss. It must not finish last and bring the role back.
 func TestLostRoleIsNotBroughtBack(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
 		ticket := s.signInAs("alice")
@@ -23,27 +23,27 @@ func TestLostRoleIsNotBroughtBack(t *testing.T) {
 		var hits atomic.Int64
 		s.forgetSessions(&hits)
 		s.app.during = func(n int) {
-			if n == 2 { // the one that starts before the re-check
+			if n == 2 { // the sign-in that starts before the re-check
 				time.Sleep(5 * time.Second)
 			}
 		}
 		s.advance(6 * time.Minute)
 		s.op.SetGroups("alice")
 		if w := s.do(s, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
-			s.Fatal(w.Code)
+			s.Fatalf("got %d, want 200", w.Code)
 		}
 		s.settle()
 		if len(s.app.as.Groups) > 0 {
-			s.Errorf("the application's last word of alice's groups is %v, after %d sign-ins", s.app.as.Groups, s.app.signIns)
+			s.Errorf("the application's last sign-in of alice has the groups %v after %d sign-ins, want none", s.app.as.Groups, s.app.signIns)
 		}
 		if held := s.session(ticket).Record(); len(held.Identity.Groups) > 0 || !s.app.lives(held.UpstreamSession) {
-			s.Errorf("the session holds %+v", held)
+			s.Errorf("got the session %+v, want no groups and a live session in the application", held)
 		}
 	})
 }
 
-// The application does not answer the one time that it is told of a lost
-// group: it is told again.
+// The application fails just when it should learn of a lost group. It learns of it
+// later.
 func TestLostRoleSurvivesAFault(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
 		ticket := s.signInAs("alice")
@@ -57,13 +57,13 @@ func TestLostRoleSurvivesAFault(t *testing.T) {
 		s.wantUpstream(s.do(s, "/api/x", "Cookie", ticket))
 		s.settle()
 		if len(s.app.as.Groups) > 0 || len(s.session(ticket).Record().Identity.Groups) > 0 {
-			s.Errorf("the application's last word of alice's groups is %v", s.app.as.Groups)
+			s.Errorf("the application's last sign-in of alice has the groups %v, want none", s.app.as.Groups)
 		}
 	})
 }
 
-// Another node heard of the lost group an hour ago. What this one has in
-// memory from before must not bring it back when the application was restarted.
+// Another node learned of the lost group an hour ago. The application restarts, and
+// this node must not sign alice in with the groups that it has in memory.
 func TestLostRoleOnAnotherNode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -75,7 +75,7 @@ func TestLostRoleOnAnotherNode(t *testing.T) {
 	other.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 	there, err := other.Lookup(t.Context(), ticket[len("__Host-romm_oidc="):])
 	if err != nil || there == nil {
-		t.Fatal(there, err)
+		t.Fatalf("Lookup on the other node: got %v, %v, want the session", there, err)
 	}
 	demoted := []string{"b"}
 	if err := other.Update(t.Context(), there, func(record *session.Record) { record.Identity.Groups = demoted }); err != nil {
@@ -86,9 +86,9 @@ func TestLostRoleOnAnotherNode(t *testing.T) {
 	var hits atomic.Int64
 	s.forgetSessions(&hits)
 	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
-		t.Fatal(w.Code)
+		t.Fatalf("got %d, want 200", w.Code)
 	}
 	if !slices.Equal(s.app.as.Groups, demoted) {
-		t.Errorf("the application's last word of alice's groups is %v, after %d sign-ins", s.app.as.Groups, s.app.signIns)
+		t.Errorf("the application's last sign-in of alice has the groups %v after %d sign-ins, want %v", s.app.as.Groups, s.app.signIns, demoted)
 	}
 }

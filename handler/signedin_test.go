@@ -25,7 +25,7 @@ func TestSignedInIsStamped(t *testing.T) {
 	w := s.do(t, "/api/x", "Cookie", ticket+"; app_session=evil; app_csrf=1; authelia_session=2",
 		"Authorization", "Basic x", "Remote-User", "root", "Remote_Groups", "root", "Connection", "Cookie")
 	if w.Code != http.StatusOK || len(s.seen) != 1 {
-		t.Fatalf("%d, passed %d", w.Code, len(s.seen))
+		t.Fatalf("got %d and %d requests at the application, want 200 and 1", w.Code, len(s.seen))
 	}
 	got := s.seen[0].Header
 	for name, want := range map[string]string{
@@ -33,16 +33,16 @@ func TestSignedInIsStamped(t *testing.T) {
 		"Remote-User": "alice", "Remote-Email": "alice@example.com", "Remote-Name": "Alice", "Remote-Groups": "a,b", "Remote_Groups": "",
 	} {
 		if strings.Join(got[name], "|") != want {
-			t.Errorf("%s is %q, want %q", name, got[name], want)
+			t.Errorf("passed on with %s %q, want %q", name, got[name], want)
 		}
 	}
 	if s.chain.identity == nil || s.chain.identity.Username != "alice" {
-		t.Error("the server was not told who it is")
+		t.Errorf("Identify got %+v, want alice", s.chain.identity)
 	}
 }
 
-// CVE of many: a header field is kept because the claim it would be overwritten
-// with is absent. And a claim that reads like a placeholder goes up as it is.
+// A client's header field must not survive because the claim that would overwrite
+// it is absent. A claim that looks like a placeholder is passed on as it is.
 func TestAbsentClaimLeavesNoHeader(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *Config) { c.IdentityHeaders = true })
@@ -50,7 +50,7 @@ func TestAbsentClaimLeavesNoHeader(t *testing.T) {
 	s.do(t, "/api/x", "Cookie", ticket, "Remote-Email", "root@example.com", "Remote-Groups", "root")
 	got := s.seen[0].Header
 	if got.Get("Remote-User") != "{env.SECRET}" || got["Remote-Email"] != nil || got["Remote-Groups"] != nil || got["Remote-Name"] != nil {
-		t.Errorf("%v", got)
+		t.Errorf("passed on with %v, want only Remote-User, as the claim says", got)
 	}
 }
 
@@ -59,7 +59,7 @@ func TestIdentityHeadersAreOffByDefault(t *testing.T) {
 	s := newSite(t, nil)
 	s.do(t, "/api/x", "Cookie", s.ticket(t, alice))
 	if got := s.seen[0].Header["Remote-User"]; got != nil {
-		t.Errorf("Remote-User: %q", got)
+		t.Errorf("passed on with Remote-User %q, want none", got)
 	}
 }
 
@@ -68,18 +68,18 @@ func TestPolicyEndsASession(t *testing.T) {
 	s := newSite(t, func(c *Config) { c.Policy = Policy{Groups: []string{"z"}} })
 	ticket := s.ticket(t, alice)
 	if w := s.do(t, "/library", append(fields(navigation), "Cookie", ticket)...); w.Code != http.StatusForbidden {
-		t.Errorf("%d", w.Code)
+		t.Errorf("GET /library: got %d, want 403", w.Code)
 	}
 	if ended := s.endedInApplication(t, 1); len(s.seen) != 0 || len(ended) != 1 {
-		t.Errorf("passed %d, ended %v", len(s.seen), ended)
+		t.Errorf("%d requests at the application and %v signed out of it, want 0 and one session", len(s.seen), ended)
 	}
 	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
-		t.Errorf("the old ticket gives %d", w.Code)
+		t.Errorf("the old ticket: got %d, want 401", w.Code)
 	}
 }
 
-// A signed-in visitor who follows the application's own way to sign in again
-// goes where they wanted to, and never off the site.
+// A signed-in user follows the application's link to sign in again. The user gets
+// to the page that the link names, but never to another site.
 func TestSignInWhileSignedIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -90,7 +90,7 @@ func TestSignInWhileSignedIn(t *testing.T) {
 	} {
 		w := s.do(t, "/signin?next="+next, append(fields(navigation), "Cookie", ticket)...)
 		if w.Code != http.StatusFound || w.Header().Get("Location") != want {
-			t.Errorf("next=%s: %d %q, want %q", next, w.Code, w.Header().Get("Location"), want)
+			t.Errorf("next=%s: got %d with Location %q, want 302 with %q", next, w.Code, w.Header().Get("Location"), want)
 		}
 	}
 }
@@ -99,12 +99,12 @@ func TestGuardDecidesForTheSignedIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	if w := s.do(t, "POST /guarded", "Cookie", s.ticket(t, alice)); w.Code != http.StatusForbidden || len(s.seen) != 0 {
-		t.Errorf("%d, passed %d", w.Code, len(s.seen))
+		t.Errorf("POST /guarded: got %d and %d requests at the application, want 403 and 0", w.Code, len(s.seen))
 	}
 }
 
-// The application learns of every answer, whoever waited for it: what a request
-// changed there it changed all the same.
+// The application learns of each of its responses, even if the browser left before
+// it arrived: the request may have changed something.
 func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 	t.Parallel()
 	write := func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
@@ -112,7 +112,7 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 		serve func(w http.ResponseWriter, r *http.Request) error
 		want  string
 	}{
-		"it arrives":                {func(w http.ResponseWriter, _ *http.Request) error { write(w); return nil }, "204"},
+		"the browser waits":         {func(w http.ResponseWriter, _ *http.Request) error { write(w); return nil }, "204"},
 		"the browser leaves early":  {func(http.ResponseWriter, *http.Request) error { return context.Canceled }, "0"},
 		"the browser leaves midway": {func(w http.ResponseWriter, _ *http.Request) error { write(w); panic(http.ErrAbortHandler) }, "204"},
 	} {
@@ -137,7 +137,7 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 				}()
 			}
 			if want := []string{"/a " + c.want + " app-0", "/token " + c.want, "/bearer " + c.want + " app-0"}; !slices.Equal(s.app.answered, want) {
-				t.Errorf("it learned of %q, want %q", s.app.answered, want)
+				t.Errorf("AfterResponse got %q, want %q", s.app.answered, want)
 			}
 		})
 	}

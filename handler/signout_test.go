@@ -13,33 +13,33 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// CVE-2024-21492: a session that survives its sign-out.
+// CVE-2024-21492: a session survives its sign-out.
 func TestSignOutByScript(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	ticket := s.ticket(t, alice)
 	w := s.do(t, "POST /signout", "Cookie", ticket)
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"next":"https://romm.example.com/api/oauth/openid/signed-out"`) {
-		t.Errorf("%d %s", w.Code, w.Body)
+		t.Errorf("POST /signout: got %d %s, want 200 with the signed-out page as next", w.Code, w.Body)
 	}
 	set := strings.Join(w.Header()["Set-Cookie"], "\n")
 	for _, want := range []string{"__Host-romm_oidc=; Path=/; Max-Age=0", "app_csrf=; Path=/; Max-Age=0", "__Host-romm_oidc_signed_out=1"} {
 		if !strings.Contains(set, want) {
-			t.Errorf("no %q in\n%s", want, set)
+			t.Errorf("Set-Cookie has no %q:\n%s", want, set)
 		}
 	}
 	if w.Header().Get("Clear-Site-Data") != `"cache"` {
-		t.Errorf("Clear-Site-Data: %s", w.Header().Get("Clear-Site-Data"))
+		t.Errorf("Clear-Site-Data is %q, want \"cache\" in quotes", w.Header().Get("Clear-Site-Data"))
 	}
 	if ended := s.endedInApplication(t, 1); len(ended) != 1 || ended[0] != "app-0" {
-		t.Errorf("ended in the application: %v", ended)
+		t.Errorf("signed out of the application: %v, want [app-0]", ended)
 	}
 	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized || len(s.seen) != 0 {
-		t.Errorf("the old ticket gives %d", w.Code)
+		t.Errorf("the old ticket: got %d and %d requests at the application, want 401 and 0", w.Code, len(s.seen))
 	}
 }
 
-// The end of a session ends its sockets, and an answer that is on its way.
+// The end of a session closes its sockets and cuts off responses under way.
 func TestEndClosesStreams(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -51,7 +51,7 @@ func TestEndClosesStreams(t *testing.T) {
 		case <-r.Context().Done():
 			ended <- nil
 		case <-time.After(5 * time.Second):
-			ended <- errors.New("still open")
+			ended <- errors.New("the socket is open after 5s, want it closed")
 		}
 		return nil
 	}}
@@ -65,46 +65,47 @@ func TestEndClosesStreams(t *testing.T) {
 	}()
 	<-started
 	if w := s.do(t, "POST /signout", "Cookie", ticket); w.Code != http.StatusOK {
-		t.Fatalf("%d", w.Code)
+		t.Fatalf("POST /signout: got %d, want 200", w.Code)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }
 
-// The application's page, right after its user signed out, starts a sign-in by
-// itself. It ends on the signed-out page.
+// Right after the user signed out, the application's page starts a sign-in. It
+// ends on the signed-out page instead.
 func TestNoSignInByItselfAfterSignOut(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	w := s.do(t, "/signin", append(fields(navigation), "Cookie", "__Host-romm_oidc_signed_out=1")...)
 	if w.Code != http.StatusFound || w.Header().Get("Location") != "https://romm.example.com"+request.Base+"/signed-out" {
-		t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
+		t.Errorf("GET /signin: got %d with Location %q, want 302 to the signed-out page", w.Code, w.Header().Get("Location"))
 	}
 	w = s.do(t, request.Base+"/signed-out", "Cookie", "__Host-romm_oidc_signed_out=1")
 	if w.Header().Get("Clear-Site-Data") != `"cache"` {
-		t.Error("Back leads to a page of the application's")
+		t.Errorf("Clear-Site-Data is %q, want the cache cleared: Back would show a page of the application", w.Header().Get("Clear-Site-Data"))
 	}
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "You are signed out") ||
 		!strings.Contains(strings.Join(w.Header()["Set-Cookie"], ""), "__Host-romm_oidc_signed_out=; Path=/; Max-Age=0") {
-		t.Errorf("%d %v", w.Code, w.Header())
+		t.Errorf("signed-out page: got %d %v, want 200 and the marker cookie cleared", w.Code, w.Header())
 	}
 }
 
-// A form of another site comes without the ticket, since that is Lax. Answered
-// as the application's own button is, it would take the ticket away all the same.
+// The ticket is a Lax cookie, so another site's form arrives without it. If the gate
+// answered it like the application's own sign-out button, the answer would clear
+// the ticket.
 func TestForeignFormWithoutTicketSignsNoUserOut(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	for _, fields := range [][]string{{"Origin", "https://evil.com"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}} {
 		w := s.do(t, "POST /signout", fields...)
 		if w.Code != http.StatusForbidden || len(w.Header()["Set-Cookie"]) != 0 {
-			t.Errorf("%v: %d, %v", fields, w.Code, w.Header()["Set-Cookie"])
+			t.Errorf("%v: got %d with Set-Cookie %v, want 403 without cookies", fields, w.Code, w.Header()["Set-Cookie"])
 		}
 	}
 }
 
-// A link on another site signs nobody out.
+// A link on another site does not sign the user out.
 func TestSignOutLinkOfAnotherSite(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -119,8 +120,8 @@ func TestSignOutLinkOfAnotherSite(t *testing.T) {
 		"old browser":          {"/logout", "", 200, false},
 		"form of another site": {"POST /logout", "Origin=https://evil.com", 403, false},
 		"form of a sibling":    {"POST /logout", "Sec-Fetch-Site=same-site", 403, false},
-		"typed":                {"/logout", navigation + " Sec-Fetch-Site=none", 303, true},
-		"our form":             {"POST /logout", "Origin=https://romm.example.com Sec-Fetch-Site=same-origin", 303, true},
+		"typed address":        {"/logout", navigation + " Sec-Fetch-Site=none", 303, true},
+		"the gate's own form":  {"POST /logout", "Origin=https://romm.example.com Sec-Fetch-Site=same-origin", 303, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, id, _ := strings.Cut(ticket, "=")
@@ -131,7 +132,7 @@ func TestSignOutLinkOfAnotherSite(t *testing.T) {
 			w := s.do(t, method+" "+request.Base+path, append(fields(c.fields), "Cookie", ticket)...)
 			found, err := s.handler.config.Gate.Sessions.Lookup(t.Context(), id)
 			if err != nil || w.Code != c.status || (found == nil) != c.ends {
-				t.Errorf("%d, session %v, %v", w.Code, found, err)
+				t.Errorf("got %d, session ended: %v, error %v; want %d, %v, nil", w.Code, found == nil, err, c.status, c.ends)
 			}
 			if c.ends {
 				ticket = s.ticket(t, alice)
@@ -140,7 +141,8 @@ func TestSignOutLinkOfAnotherSite(t *testing.T) {
 	}
 }
 
-// An image on another site whose address is our page after a sign-out.
+// Another site embeds our signed-out page as an image. It must not clear the user's
+// cache.
 func TestForeignImageOfTheSignedOutPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -149,11 +151,11 @@ func TestForeignImageOfTheSignedOutPage(t *testing.T) {
 		"Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=cross-site": false,
 		"Sec-Purpose=prefetch " + navigation:                                      false,
 		navigation:                                                                true,
-		"":                                                                        true, // a browser that does not say
+		"":                                                                        true, // a browser without Sec-Fetch headers
 	} {
 		w := s.do(t, request.Base+"/signed-out", append(fields(headers), "Cookie", "__Host-romm_oidc_signed_out=1")...)
 		if got := w.Header().Get("Clear-Site-Data") != ""; w.Code != http.StatusOK || got != cleared || (w.Header().Get("Set-Cookie") != "") != cleared {
-			t.Errorf("%s: %d %v", headers, w.Code, w.Header())
+			t.Errorf("%s: got %d %v, want 200, cleared: %v", headers, w.Code, w.Header(), cleared)
 		}
 	}
 }

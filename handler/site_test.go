@@ -36,7 +36,7 @@ type chainFunc struct {
 	identity *flow.Identity
 	trusted  bool
 	uri      string
-	ip       string // of the visitor; empty: 192.0.2.1
+	ip       string // of the client; empty: 192.0.2.1
 }
 
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
@@ -48,23 +48,23 @@ func (c *chainFunc) ClientIP() string                                           
 
 func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 
-// bench is a gate at https://romm.example.com with everything around it.
+// site is a handler with the application, the storage and the chain around it.
 type site struct {
 	handler *Handler
 	app     *fakeApplication
 	storage *memory
 	chain   *chainFunc
-	seen    []*http.Request // what passed
+	seen    []*http.Request // requests that reached the application
 }
 
-// newSite returns a fixture; change alters its configuration first.
+// newSite returns a site. change may alter its configuration first.
 func newSite(tb testing.TB, change func(*Config)) *site {
 	tb.Helper()
 	return newSiteWithCapacity(tb, session.DefaultCapacity, change)
 }
 
-// newSiteWithCapacity is newSite with room for so many sessions in memory, which
-// are all looked at every two seconds.
+// newSiteWithCapacity is newSite with room for that many sessions in memory. The
+// gate scans all of it every two seconds.
 func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *site {
 	tb.Helper()
 	s := &site{app: &fakeApplication{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
@@ -98,14 +98,14 @@ func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *sit
 	return s
 }
 
-// unreachable is a provider that is away.
+// unreachable is the transport to a provider that is down.
 type unreachable struct{}
 
 func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
-	return nil, errors.New("away")
+	return nil, errors.New("provider down")
 }
 
-// ticket signs somebody in, past the provider, and returns their cookie.
+// ticket signs a user in without the provider and returns their cookie.
 func (s *site) ticket(tb testing.TB, identity flow.Identity) string {
 	tb.Helper()
 	s.app.mu.Lock()
@@ -120,7 +120,8 @@ func (s *site) ticket(tb testing.TB, identity flow.Identity) string {
 	return "__Host-romm_oidc=" + ticket.String()
 }
 
-// do sends a request to the gate. target may carry a method before the path.
+// do sends a request to the gate. The target may start with a method, as in
+// "POST /api/x".
 func (s *site) do(tb testing.TB, target string, fields ...string) *httptest.ResponseRecorder {
 	tb.Helper()
 	method, path, ok := strings.Cut(target, " ")
@@ -141,12 +142,12 @@ func (s *site) do(tb testing.TB, target string, fields ...string) *httptest.Resp
 	s.chain.uri = path
 	w := httptest.NewRecorder()
 	if err := s.handler.ServeHTTP(w, r, s.chain); err != nil {
-		tb.Fatalf("%s: %v", target, err)
+		tb.Fatalf("%s: ServeHTTP returned %v, want nil", target, err)
 	}
 	return w
 }
 
-// endedInApplication waits until n sessions were signed out of the application.
+// endedInApplication waits until the gate signed n sessions out of the application.
 func (s *site) endedInApplication(tb testing.TB, n int) []string {
 	tb.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {

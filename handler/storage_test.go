@@ -14,7 +14,7 @@ type memory struct {
 	mu     sync.Mutex
 	values map[string][]byte
 	locks  map[string]chan struct{}
-	err    error // what every call answers, if set
+	err    error // returned by every call if set
 }
 
 func (m *memory) Lock(ctx context.Context, name string) error {
@@ -83,14 +83,14 @@ func (m *memory) List(_ context.Context, path string, _ bool) ([]string, error) 
 	return keys, m.err
 }
 
-// fail makes every call answer err.
+// fail makes every call return err.
 func (m *memory) fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
 }
 
-// hangingStorage lists nothing until it is released, whatever the context.
+// hangingStorage lists nothing until it is released, even if the context ends.
 type hangingStorage struct {
 	*memory
 	released chan struct{}

@@ -16,14 +16,14 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// rateLimited is a provider that limits token requests, as Authelia does by default.
+// rateLimited makes the provider limit token requests, as Authelia does by default.
 func rateLimited(o *authelia.Options) {
 	plainClient(o)
 	o.NoRateLimit = false
 }
 
-// madeUp begins a sign-in as any stranger can and ends it with a code that
-// the provider never gave.
+// sendMadeUpCode starts a sign-in and ends it with a code that the provider did not
+// issue.
 func (s *siteWithProvider) sendMadeUpCode() *httptest.ResponseRecorder {
 	s.Helper()
 	w := s.open("/")
@@ -35,19 +35,19 @@ func (s *siteWithProvider) sendMadeUpCode() *httptest.ResponseRecorder {
 	return s.callback(w, "https://romm.example.com"+request.Base+"?"+response.Encode())
 }
 
-// Anybody gets a genuine state and may come back with a made-up code. Each
-// costs a token request that fails, and after 30 in a minute Authelia refuses
-// all of the gate's, everybody's sign-ins and refreshes.
+// An attacker gets a genuine state and returns with a made-up code. Each code costs a
+// failed token request. After 30 in a minute, Authelia refuses all token requests of
+// the gate, including other users' sign-ins and refreshes.
 func TestMadeUpCodesLockNoUserOut(t *testing.T) {
 	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
 		for hour := range 3 {
 			for i := range 400 {
-				s.chain.ip = fmt.Sprintf("2001:db8:7:%x::1", hour*400+i) // all of them one network's
+				s.chain.ip = fmt.Sprintf("2001:db8:7:%x::1", hour*400+i) // all from one network
 				if i%2 == 0 {
 					s.chain.ip = "203.0.113.7"
 				}
 				if w := s.sendMadeUpCode(); w.Code != http.StatusBadGateway && w.Code != http.StatusTooManyRequests {
-					s.Fatalf("a made-up code: %d %s", w.Code, w.Body)
+					s.Fatalf("made-up code: got %d %s, want 502 or 429", w.Code, w.Body)
 				}
 				s.advance(9 * time.Second)
 			}
@@ -57,7 +57,8 @@ func TestMadeUpCodesLockNoUserOut(t *testing.T) {
 	})
 }
 
-// Whoever waited sees why, and a moment later signs in from there as well.
+// A user at the attacker's address sees why the sign-in is refused, and can sign in
+// a minute later.
 func TestMadeUpCodesFromTheSameAddress(t *testing.T) {
 	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
 		for range 10 {
@@ -65,17 +66,17 @@ func TestMadeUpCodesFromTheSameAddress(t *testing.T) {
 		}
 		w := s.through(s.open("/"), "alice")
 		if w.Code != http.StatusTooManyRequests || !strings.Contains(w.Body.String(), "too_many_sign_ins · reference") {
-			s.Fatalf("%d %s", w.Code, w.Body)
+			s.Fatalf("alice's callback: got %d %s, want the page too_many_sign_ins", w.Code, w.Body)
 		}
 		if calls := s.op.Calls(authelia.EndpointToken); calls >= 10 {
-			s.Errorf("%d token requests", calls)
+			s.Errorf("%d token requests, want fewer than 10", calls)
 		}
 		s.advance(time.Minute)
 		s.wantUpstream(s.open("/", s.signInAs("alice")))
 	})
 }
 
-// Whoever is signed in and only had to prove it goes on where they were.
+// A signed-in user who only has to prove the session continues without a proof.
 func TestMadeUpCodesEndNoSession(t *testing.T) {
 	inBubble(t, rateLimited, longLife, func(s *siteWithProvider) {
 		ticket := s.signInAs("alice")
@@ -87,14 +88,14 @@ func TestMadeUpCodesEndNoSession(t *testing.T) {
 		}
 		back := s.through(s.open("/library", ticket), "alice", ticket)
 		if back.Code != http.StatusSeeOther || back.Header().Get("Location") != "/library" {
-			s.Errorf("%d %s", back.Code, back.Body)
+			s.Errorf("callback: got %d %s, want 303 to /library", back.Code, back.Body)
 		}
 		s.wantUpstream(s.open("/library", ticket))
 	})
 }
 
-// A wrong client secret is nobody's guess: its page stays, however many come,
-// and once it is right everybody gets in.
+// A wrong client secret is not a guess. Its page stays the same however many users
+// see it, and after it is corrected all users can sign in.
 func TestWrongSecretKeepsItsPage(t *testing.T) {
 	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
 		right := s.handler.config.RelyingParty
@@ -103,7 +104,7 @@ func TestWrongSecretKeepsItsPage(t *testing.T) {
 		s.handler.config.RelyingParty = flow.New(wrong)
 		for range 40 {
 			if w := s.through(s.open("/"), "alice"); w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), "client_refused · reference") {
-				s.Fatalf("%d %s", w.Code, w.Body)
+				s.Fatalf("callback: got %d %s, want the page client_refused", w.Code, w.Body)
 			}
 		}
 		s.handler.config.RelyingParty = right

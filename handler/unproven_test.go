@@ -15,30 +15,30 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// longLife lets a session go unused for longer than the fixture's hour.
+// longLife lets a session stay idle for longer than the hour of newSite.
 func longLife(c *Config) {
 	c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
 }
 
-// A night without use: in the morning the refresh token is dead. The game that
-// was left open saves all the same, and the next page that is opened passes
-// through the provider, of which its user sees nothing.
+// The user is away for a night, and the refresh token expires. In the morning the
+// game that stayed open still saves, and the next page load takes a redirect
+// through the provider that the user does not notice.
 func TestUnprovenAfterANight(t *testing.T) {
-	for name, client := range map[string]func(*authelia.Options){"refreshing": refreshingClient, "plain": plainClient} {
+	for name, client := range map[string]func(*authelia.Options){"refresh tokens": refreshingClient, "no refresh tokens": plainClient} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, client, longLife, func(s *siteWithProvider) {
-				if name == "refreshing" {
+				if name == "refresh tokens" {
 					s.op.SetLifespans(authelia.Lifespans{Session: 24 * time.Hour})
 				}
 				ticket := s.signInAs("alice")
 				socket := s.openSocket(ticket)
 				s.advance(9 * time.Hour)
-				if name == "refreshing" { // the timer kept it alive; the provider lost it
+				if name == "refresh tokens" { // the timer kept the session proven; the provider revokes its tokens
 					s.op.RevokeTokens("alice")
 					s.advance(10 * time.Minute)
 				}
 				if !unproven(s.session(ticket).Record()) {
-					s.Fatal("still proven")
+					s.Fatal("the session is still proven after 9 hours, want unproven")
 				}
 				s.save(ticket)
 				s.op.SetLifespans(authelia.Lifespans{Session: 24 * time.Hour})
@@ -46,20 +46,20 @@ func TestUnprovenAfterANight(t *testing.T) {
 				w := s.open("/rom/7/ejs?a=b%20c", ticket)
 				back := s.through(w, "alice", ticket)
 				if back.Code != http.StatusSeeOther || back.Header().Get("Location") != "/rom/7/ejs?a=b%20c" {
-					s.Errorf("came back %d %s", back.Code, back.Header().Get("Location"))
+					s.Errorf("callback: got %d with Location %q, want 303 to the page", back.Code, back.Header().Get("Location"))
 				}
 				renewed := s.ticketOf(back)
 				if renewed == ticket || s.session(ticket) != nil {
-					s.Error("the old ticket lives")
+					s.Error("the old ticket still works, want a new one in its place")
 				}
 				record := s.session(renewed).Record()
 				if unproven(record) || record.UpstreamSession != "app-i" || s.app.signIns != 1 {
-					s.Errorf("unproven %v, application's session %s, signed in there %d times", unproven(record), record.UpstreamSession, s.app.signIns)
+					s.Errorf("session is unproven: %v, of the application's session %q, after %d sign-ins there; want false, app-i, 1", unproven(record), record.UpstreamSession, s.app.signIns)
 				}
 				s.wantUpstream(s.open("/rom/7/ejs?a=b%20c", renewed))
 				s.advance(time.Minute)
 				if !isOpen(socket) || len(s.endedInApplication(s, 0)) != 0 {
-					s.Error("what was under way was ended")
+					s.Error("the proof closed the socket or ended the application's session, want both alive")
 				}
 				_ = s.handler.config.Gate.Sessions.End(s.Context(), s.session(renewed).ID(), "x")
 				<-socket
@@ -68,7 +68,7 @@ func TestUnprovenAfterANight(t *testing.T) {
 	}
 }
 
-// Nothing but a navigation is sent to the provider: the rest would break.
+// The gate sends only navigations to the provider. Other requests would break there.
 func TestOnlyNavigationsGoToTheProvider(t *testing.T) {
 	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
 		ticket := s.signInAs("alice")
@@ -79,7 +79,7 @@ func TestOnlyNavigationsGoToTheProvider(t *testing.T) {
 			"/api/x Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty", "/api/x", "HEAD / " + navigation, "/x.png Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image",
 			"/frame Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", "POST /form " + navigation + " Origin=https://romm.example.com",
 			"/ws/x", "/library Sec-Purpose=prefetch " + navigation,
-			"/long?" + strings.Repeat("x", 1100) + " " + navigation, // it could not come back there
+			"/long?" + strings.Repeat("x", 1100) + " " + navigation, // too long to return to after the callback
 		} {
 			method, rest, ok := strings.Cut(request, " /")
 			if !ok {
@@ -87,17 +87,17 @@ func TestOnlyNavigationsGoToTheProvider(t *testing.T) {
 			}
 			path, headers, _ := strings.Cut(rest, " ")
 			if w := s.do(s, method+" /"+path, append(fields(headers), "Cookie", ticket)...); w.Code != http.StatusOK {
-				s.Errorf("%s: %d %s", request, w.Code, w.Header().Get("Location"))
+				s.Errorf("%s: got %d with Location %q, want 200", request, w.Code, w.Header().Get("Location"))
 			}
 		}
 		if w := s.open("/library", ticket); w.Code != http.StatusFound {
-			s.Errorf("a navigation: %d", w.Code)
+			s.Errorf("navigation: got %d, want 302 to the provider", w.Code)
 		}
 	})
 }
 
-// Nobody came to prove the session: it ends, with its sockets, and what is
-// asked for next is answered as to anybody.
+// The user does not return to prove the session in time. The session and its
+// sockets end, and its next request is anonymous.
 func TestUnprovenForTooLong(t *testing.T) {
 	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
 		ticket, other := s.signInAs("alice"), s.signInAs("bob")
@@ -106,56 +106,56 @@ func TestUnprovenForTooLong(t *testing.T) {
 		s.save(ticket)
 		s.save(other)
 		if !isOpen(socket) {
-			s.Error("the socket was closed too early")
+			s.Error("the socket is closed after 24 hours, want it open")
 		}
 		s.advance(time.Hour + 5*time.Second)
 		if isOpen(socket) {
-			s.Error("the socket is still open")
+			s.Error("the socket is open after 25 hours, want it closed")
 		}
-		s.advance(24 * time.Hour) // of which bob does nothing
+		s.advance(24 * time.Hour) // without a request of bob
 		if w := s.do(s, "/api/x", "Cookie", other); w.Code != http.StatusUnauthorized || !strings.Contains(strings.Join(w.Header()["Set-Cookie"], ""), "__Host-romm_oidc=;") {
-			s.Errorf("bob: %d %v", w.Code, w.Header())
+			s.Errorf("bob's script: got %d %v, want 401 and the ticket cleared", w.Code, w.Header())
 		}
 		if w := s.open("/", other); w.Code != http.StatusFound {
-			s.Errorf("bob's next page: %d", w.Code)
+			s.Errorf("bob's navigation: got %d, want 302", w.Code)
 		}
 		if ended := s.endReasons(); len(ended) != 2 || ended[0] != reasonUnproven || ended[1] != reasonUnproven {
-			s.Errorf("ended %v", ended)
+			s.Errorf("sessions ended with %v, want twice %s", ended, reasonUnproven)
 		}
 	})
 }
 
-// Whoever is signed in does not notice that the provider is away, or that it hangs.
+// A provider that is down, or hangs, does not disturb a signed-in user.
 func TestProviderAwayInTheMorning(t *testing.T) {
-	for name, away := range map[string]func(*authelia.Server){
-		"down": (*authelia.Server).Down, "503": (*authelia.Server).Unavailable, "hangs": (*authelia.Server).Hang,
+	for name, fail := range map[string]func(*authelia.Server){
+		"down": (*authelia.Server).Down, "unavailable": (*authelia.Server).Unavailable, "hangs": (*authelia.Server).Hang,
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
 				ticket := s.signInAs("alice")
 				s.advance(9 * time.Hour)
-				away(s.op)
+				fail(s.op)
 				for range 5 {
 					began := time.Now()
 					s.wantUpstream(s.open("/library", ticket))
 					if waited := time.Since(began); waited > 2*provenWait {
-						s.Errorf("waited %s", waited)
+						s.Errorf("a navigation waited %s, want %s at most", waited, 2*provenWait)
 					}
 					s.advance(10 * time.Second)
 				}
 				s.op.Up()
 				s.advance(2 * time.Minute)
 				if w := s.open("/library", ticket); w.Code != http.StatusFound {
-					s.Errorf("when it is back: %d", w.Code)
+					s.Errorf("navigation after the outage: got %d, want 302 to the provider", w.Code)
 				}
 			})
 		})
 	}
 }
 
-// Somebody who was disabled in the night sees nothing in the morning: their
-// first navigation waits for the check. With a provider that hangs it does not
-// wait for long, and no script waits at all.
+// A user who was disabled during the night sees nothing in the morning: the first
+// navigation waits for the re-check. If the provider hangs, a navigation waits for
+// a short time only, and a script does not wait.
 func TestFirstNavigationAfterLongIdle(t *testing.T) {
 	inBubble(t, refreshingClient, longLife, func(s *siteWithProvider) {
 		s.op.SetLifespans(authelia.Lifespans{RefreshToken: 30 * 24 * time.Hour})
@@ -164,25 +164,25 @@ func TestFirstNavigationAfterLongIdle(t *testing.T) {
 		s.op.DisableUser("alice")
 		before := s.answers.n
 		if w := s.open("/library", ticket); w.Code != http.StatusFound || s.answers.n != before {
-			s.Errorf("got %d", w.Code)
+			s.Errorf("alice's navigation: got %d and %d responses from the application, want 302 and 0", w.Code, s.answers.n-before)
 		}
 		s.op.Hang()
 		began := time.Now()
 		s.save(other)
 		if waited := time.Since(began); waited != 0 {
-			s.Errorf("a save waited %s", waited)
+			s.Errorf("a write waited %s, want 0", waited)
 		}
 		s.wantUpstream(s.open("/library", other))
 		s.wantUpstream(s.open("/library", other))
 		if waited := time.Since(began); waited != provenWait {
-			s.Errorf("two navigations waited %s", waited)
+			s.Errorf("two navigations waited %s, want %s", waited, provenWait)
 		}
 		s.op.Up()
 	})
 }
 
-// After a restart the gate's memory is empty; what it stored says that the
-// session is unproven.
+// A restarted gate has nothing in memory. The stored session says that it is
+// unproven.
 func TestUnprovenOutlivesARestart(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
 		limits := session.Limits{Idle: 12 * time.Hour, Lifetime: 24 * time.Hour}
@@ -195,7 +195,7 @@ func TestUnprovenOutlivesARestart(t *testing.T) {
 		store.Configure(s.storage, limits)
 		_, text, _ := strings.Cut(ticket, "=")
 		if found, err := store.Lookup(s.Context(), text); err != nil || found == nil || !unproven(found.Record()) {
-			s.Errorf("%v, %v", found, err)
+			s.Errorf("Lookup after a restart: got %v, %v, want an unproven session", found, err)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// brokenBody cannot be read to its end, as one whose chunks are malformed.
+// brokenBody is a request body that fails midway, as malformed chunks do.
 type brokenBody struct{}
 
 func (brokenBody) Read([]byte) (int, error) {
@@ -18,9 +18,9 @@ func (brokenBody) Read([]byte) (int, error) {
 }
 func (brokenBody) Close() error { return nil }
 
-// Anybody can send a body that breaks off. reverse_proxy cannot tell it from an
-// application that is away; the gate does, or every write of everybody would
-// ask first whether its session lives. Without a body it is the application.
+// An attacker sends a body that breaks off. For reverse_proxy this looks like an
+// application that is down. The gate tells the two apart: otherwise it would confirm
+// the session before every write of every user.
 func TestBrokenBodyIsNotAnApplicationFailure(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -28,9 +28,9 @@ func TestBrokenBodyIsNotAnApplicationFailure(t *testing.T) {
 		body   io.ReadCloser
 		failed int
 	}{
-		"a broken body": {http.MethodPost, brokenBody{}, 0},
+		"broken body":   {http.MethodPost, brokenBody{}, 0},
 		"no body":       {http.MethodGet, http.NoBody, 1},
-		"a whole body":  {http.MethodPost, io.NopCloser(http.NoBody), 1},
+		"complete body": {http.MethodPost, io.NopCloser(http.NoBody), 1},
 	} {
 		for path, signedIn := range map[string]bool{"/open": false, "/api/x": true} {
 			t.Run(name+" "+path, func(t *testing.T) {
@@ -48,10 +48,10 @@ func TestBrokenBodyIsNotAnApplicationFailure(t *testing.T) {
 					r.Header.Set("Cookie", s.ticket(t, alice))
 				}
 				if err := s.handler.ServeHTTP(httptest.NewRecorder(), r, s.chain); err == nil {
-					t.Error("the chain's error is lost")
+					t.Error("ServeHTTP returned nil, want the chain's error")
 				}
 				if s.app.failed != row.failed || (s.handler.config.Gate.failedAt.Load() != 0) != (row.failed > 0) {
-					t.Errorf("taken for failed %d times", s.app.failed)
+					t.Errorf("Failed was called %d times, want %d", s.app.failed, row.failed)
 				}
 			})
 		}
