@@ -1,3 +1,5 @@
+// Access tokens of the provider as credentials: checked, stamped, limited.
+
 package handler
 
 import (
@@ -17,17 +19,17 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
-// vouching is a provider that says of every access token the same.
-type vouching struct {
+// bearerProvider is a provider that answers the same for every access token.
+type bearerProvider struct {
 	introspection, userinfo string
-	away                    bool
+	down                    bool
 	asked                   int
 }
 
-func (p *vouching) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p *bearerProvider) RoundTrip(r *http.Request) (*http.Response, error) {
 	const issuer = "https://auth.example.com"
-	if p.away {
-		return nil, errors.New("away")
+	if p.down {
+		return nil, errors.New("provider down")
 	}
 	body := ""
 	switch r.URL.Path {
@@ -51,193 +53,194 @@ const (
 	userinfo = `{"sub":"1","preferred_username":"alice","email":"alice@example.com","email_verified":true,"groups":["a"]}`
 )
 
-// bearerFixture is a fixture at a provider that vouches for every token.
-func bearerFixture(t *testing.T, policy Policy) (f *fixture, p *vouching, pass func(time.Duration)) {
+// newSiteWithBearers returns a site with a provider that accepts every access token,
+// the provider, and a function that advances the clock.
+func newSiteWithBearers(t *testing.T, policy Policy) (s *site, p *bearerProvider, pass func(time.Duration)) {
 	t.Helper()
 	now := time.Now().Truncate(time.Second)
 	clock := func() time.Time { return now }
-	p = &vouching{introspection: active, userinfo: userinfo}
-	f = newFixture(t, func(c *Config) {
+	p = &bearerProvider{introspection: active, userinfo: userinfo}
+	s = newSite(t, func(c *Config) {
 		c.Now, c.Policy = clock, policy
 		c.RelyingParty = flow.New(flow.Config{
 			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", Client: &http.Client{Transport: p}, Now: clock,
 		})
 	})
-	return f, p, func(d time.Duration) { now = now.Add(d) }
+	return s, p, func(d time.Duration) { now = now.Add(d) }
 }
 
-// An access token is stamped as its user's session is, and never reaches the
-// application itself. The provider is asked once a minute.
+// A request with an access token is stamped like one with a session. The token itself
+// never reaches the application, and the gate introspects it once a minute.
 func TestBearer(t *testing.T) {
 	t.Parallel()
-	f, p, pass := bearerFixture(t, Policy{})
+	s, p, pass := newSiteWithBearers(t, Policy{})
 	for _, target := range []string{"/bearer", "POST /bearer"} {
-		if w := f.do(t, target, "Authorization", "Bearer x", "Cookie", "a=b; app_session=forged", "Remote-User", "root"); w.Code != http.StatusOK {
-			t.Fatalf("%d %s", w.Code, w.Body)
+		if w := s.do(t, target, "Authorization", "Bearer x", "Cookie", "a=b; app_session=forged", "Remote-User", "root"); w.Code != http.StatusOK {
+			t.Fatalf("%s: got %d %s, want 200", target, w.Code, w.Body)
 		}
 	}
-	for _, r := range f.seen {
+	for _, r := range s.seen {
 		if r.Header.Get("Cookie") != "app_session=app-i" || r.Header.Get("Authorization") != "" || r.Header.Get("X-Unforgeable") != "yes" || r.Header.Get("Remote-User") != "" {
-			t.Errorf("passed on with %v", r.Header)
+			t.Errorf("passed on with %v, want the stamp and no token", r.Header)
 		}
 	}
-	if f.chain.identity == nil || f.chain.identity.Username != "alice" {
-		t.Errorf("the log says %v", f.chain.identity)
+	if s.chain.identity == nil || s.chain.identity.Username != "alice" {
+		t.Errorf("Identify got %+v, want alice", s.chain.identity)
 	}
 	pass(recognizedFor)
-	if w := f.do(t, "/bearer", "Authorization", "bearer x"); w.Code != http.StatusOK || p.asked != 2 || f.app.signIns != 1 {
-		t.Errorf("%d, asked %d times, signed in %d times", w.Code, p.asked, f.app.signIns)
+	if w := s.do(t, "/bearer", "Authorization", "bearer x"); w.Code != http.StatusOK || p.asked != 2 || s.app.signIns != 1 {
+		t.Errorf("a minute later: got %d, %d introspections and %d sign-ins, want 200, 2 and 1", w.Code, p.asked, s.app.signIns)
 	}
-	f.do(t, "/bearer", "Authorization", "Bearer x")
-	if f.app.confirms != 1 {
-		t.Errorf("asked %d times whether the application's session lives", f.app.confirms)
+	s.do(t, "/bearer", "Authorization", "Bearer x")
+	if s.app.confirms != 1 {
+		t.Errorf("%d calls of Confirm, want 1", s.app.confirms)
 	}
-	f.do(t, "/bearer", "Authorization", "Bearer y")
-	if f.app.signIns != 2 {
-		t.Error("two tokens share a session")
+	s.do(t, "/bearer", "Authorization", "Bearer y")
+	if s.app.signIns != 2 {
+		t.Errorf("%d sign-ins for two tokens, want 2", s.app.signIns)
 	}
-	if w := f.do(t, "POST /guarded", "Authorization", "Bearer x"); w.Code != http.StatusForbidden {
-		t.Errorf("what even its user may not do: %d", w.Code)
+	if w := s.do(t, "POST /guarded", "Authorization", "Bearer x"); w.Code != http.StatusForbidden {
+		t.Errorf("POST /guarded: got %d, want 403", w.Code)
 	}
 }
 
-// What the provider no longer vouches for, or whom the policy no longer lets
-// in, is out within a minute, and out of the application too.
+// The provider rejects the token, or the policy rejects its user. Within a minute the
+// token is refused and signed out of the application.
 func TestBearerEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		change func(*vouching)
+		change func(*bearerProvider)
 		status int
 		code   string
 	}{
-		"revoked":      {func(p *vouching) { p.introspection = inactive }, 418, "credential_unknown"},
-		"disabled":     {func(p *vouching) { p.userinfo = `{"sub":"1"}` }, 418, "credential_unknown"},
-		"out of group": {func(p *vouching) { p.userinfo = strings.Replace(userinfo, `"a"`, `"b"`, 1) }, 403, "not_allowed"},
-		"another's":    {func(p *vouching) { p.introspection = strings.Replace(active, `"romm"`, `"other"`, 1) }, 418, "credential_unknown"},
+		"token revoked": {func(p *bearerProvider) { p.introspection = inactive }, 418, "credential_unknown"},
+		"user disabled": {func(p *bearerProvider) { p.userinfo = `{"sub":"1"}` }, 418, "credential_unknown"},
+		"group removed": {func(p *bearerProvider) { p.userinfo = strings.Replace(userinfo, `"a"`, `"b"`, 1) }, 403, "not_allowed"},
+		"other client":  {func(p *bearerProvider) { p.introspection = strings.Replace(active, `"romm"`, `"other"`, 1) }, 418, "credential_unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, p, pass := bearerFixture(t, Policy{Groups: []string{"a"}})
-			f.app.status = http.StatusTeapot // what the application's clients understand
-			f.do(t, "/bearer", "Authorization", "Bearer x")
+			s, p, pass := newSiteWithBearers(t, Policy{Groups: []string{"a"}})
+			s.app.status = http.StatusTeapot // the application's own status for a refusal
+			s.do(t, "/bearer", "Authorization", "Bearer x")
 			c.change(p)
 			pass(recognizedFor - time.Second)
-			if w := f.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusOK {
-				t.Errorf("within the minute: %d", w.Code)
+			if w := s.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusOK {
+				t.Errorf("within the minute: got %d, want 200", w.Code)
 			}
 			pass(time.Second)
-			if w := f.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != c.status || !strings.Contains(w.Body.String(), c.code) || len(f.seen) != 2 {
-				t.Errorf("%d %s, passed %d", w.Code, w.Body, len(f.seen))
+			if w := s.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != c.status || !strings.Contains(w.Body.String(), c.code) || len(s.seen) != 2 {
+				t.Errorf("after a minute: got %d %s and %d requests at the application, want %d %s and 2", w.Code, w.Body, len(s.seen), c.status, c.code)
 			}
-			if !slices.Equal(f.app.ended, []string{"app-i"}) {
-				t.Errorf("signed out of the application: %v", f.app.ended)
+			if !slices.Equal(s.app.ended, []string{"app-i"}) {
+				t.Errorf("signed out of the application: %v, want [app-i]", s.app.ended)
 			}
-			if f.app.signIns != 1 {
-				t.Error("signed in to the application first")
+			if s.app.signIns != 1 {
+				t.Errorf("%d sign-ins, want 1: a refused token must not sign in", s.app.signIns)
 			}
 		})
 	}
 }
 
-// A new configuration's policy holds at once.
+// The policy of a new configuration applies at once.
 func TestBearerAfterAReload(t *testing.T) {
 	t.Parallel()
-	f, _, _ := bearerFixture(t, Policy{})
-	f.do(t, "/bearer", "Authorization", "Bearer x")
-	stricter := f.handler.config
+	s, _, _ := newSiteWithBearers(t, Policy{})
+	s.do(t, "/bearer", "Authorization", "Bearer x")
+	stricter := s.handler.config
 	stricter.Policy = Policy{Groups: []string{"b"}}
-	f.handler = New(stricter)
-	if w := f.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusForbidden {
-		t.Errorf("%d", w.Code)
+	s.handler = New(stricter)
+	if w := s.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusForbidden {
+		t.Errorf("after the reload: got %d, want 403", w.Code)
 	}
 }
 
-// A token is taken for good no longer than it lives.
+// The gate accepts a token until it expires, even within the minute.
 func TestBearerExpires(t *testing.T) {
 	t.Parallel()
-	f, p, pass := bearerFixture(t, Policy{})
-	p.introspection = fmt.Sprintf(`{"active":true,"client_id":"romm","sub":"1","exp":%d}`, f.handler.now().Unix()+10)
-	f.do(t, "/bearer", "Authorization", "Bearer x")
+	s, p, pass := newSiteWithBearers(t, Policy{})
+	p.introspection = fmt.Sprintf(`{"active":true,"client_id":"romm","sub":"1","exp":%d}`, s.handler.now().Unix()+10)
+	s.do(t, "/bearer", "Authorization", "Bearer x")
 	pass(10 * time.Second)
-	if w := f.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusUnauthorized {
-		t.Errorf("%d", w.Code)
+	if w := s.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusUnauthorized {
+		t.Errorf("expired token: got %d, want 401", w.Code)
 	}
 }
 
-// Roles may hang on what the provider says now, and the application may forget
-// its session: both sign in again, and leave nothing behind.
+// The user's groups change, or the application forgets the session. Both times the
+// gate signs the user in again and signs the old session out.
 func TestBearerSignsInAgain(t *testing.T) {
 	t.Parallel()
-	f, p, pass := bearerFixture(t, Policy{})
-	f.do(t, "/bearer", "Authorization", "Bearer x")
+	s, p, pass := newSiteWithBearers(t, Policy{})
+	s.do(t, "/bearer", "Authorization", "Bearer x")
 	p.userinfo = strings.Replace(userinfo, `"a"`, `"b"`, 1)
 	pass(recognizedFor)
-	f.do(t, "/bearer", "Authorization", "Bearer x")
-	delete(f.app.alive, "app-ii")
-	f.handler.applicationFailed()
+	s.do(t, "/bearer", "Authorization", "Bearer x")
+	delete(s.app.alive, "app-ii")
+	s.handler.applicationFailed()
 	pass(time.Second)
-	if w := f.do(t, "POST /bearer", "Authorization", "Bearer x"); w.Code != http.StatusOK {
-		t.Errorf("%d %s", w.Code, w.Body)
+	if w := s.do(t, "POST /bearer", "Authorization", "Bearer x"); w.Code != http.StatusOK {
+		t.Errorf("after the application failed: got %d %s, want 200", w.Code, w.Body)
 	}
 	for i, want := range []string{"app-i", "app-ii", "app-iii"} {
-		if got := f.seen[i].Header.Get("Cookie"); got != "app_session="+want {
-			t.Errorf("request %d: %s, want %s", i+1, got, want)
+		if got := s.seen[i].Header.Get("Cookie"); got != "app_session="+want {
+			t.Errorf("request %d was passed on with %q, want the session %s", i+1, got, want)
 		}
 	}
-	if !slices.Equal(f.app.ended, []string{"app-i", "app-ii"}) {
-		t.Errorf("signed out of the application: %v", f.app.ended)
+	if !slices.Equal(s.app.ended, []string{"app-i", "app-ii"}) {
+		t.Errorf("signed out of the application: %v, want [app-i app-ii]", s.app.ended)
 	}
 }
 
-// Tokens are guessed no faster than passwords, and a provider that is away is
-// nobody's fault.
+// An attacker guesses tokens no faster than passwords. While the provider is down,
+// tokens do not count as guesses.
 func TestGuessingBearers(t *testing.T) {
 	t.Parallel()
-	f, p, pass := bearerFixture(t, Policy{})
-	f.do(t, "/bearer", "Authorization", "Bearer good")
+	s, p, pass := newSiteWithBearers(t, Policy{})
+	s.do(t, "/bearer", "Authorization", "Bearer good")
 	pass(recognizedFor)
 	p.introspection = inactive
 	for range limit.AttemptLimit {
-		if w := f.do(t, "/bearer", "Authorization", "Bearer bad"); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") != "Bearer" {
-			t.Fatalf("%d %v", w.Code, w.Header())
+		if w := s.do(t, "/bearer", "Authorization", "Bearer bad"); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") != "Bearer" {
+			t.Fatalf("wrong token: got %d %v, want 401 with WWW-Authenticate: Bearer", w.Code, w.Header())
 		}
 	}
 	asked := p.asked
-	if w := f.do(t, "/bearer", "Authorization", "Bearer bad"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || p.asked != asked {
-		t.Errorf("%d, asked %d times", w.Code, p.asked-asked)
+	if w := s.do(t, "/bearer", "Authorization", "Bearer bad"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || p.asked != asked {
+		t.Errorf("wrong token over the limit: got %d after %d introspections, want 429 with Retry-After after 0", w.Code, p.asked-asked)
 	}
 	p.introspection = active
-	if w := f.do(t, "/bearer", "Authorization", "Bearer good"); w.Code != http.StatusOK {
-		t.Errorf("who is known is shut out: %d", w.Code)
+	if w := s.do(t, "/bearer", "Authorization", "Bearer good"); w.Code != http.StatusOK {
+		t.Errorf("known token over the limit: got %d, want 200", w.Code)
 	}
-	away, provider, _ := bearerFixture(t, Policy{})
-	provider.away = true
+	down, provider, _ := newSiteWithBearers(t, Policy{})
+	provider.down = true
 	for range limit.AttemptLimit + 1 {
-		if w := away.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusServiceUnavailable || len(away.seen) != 0 {
-			t.Fatalf("%d", w.Code)
+		if w := down.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusServiceUnavailable || len(down.seen) != 0 {
+			t.Fatalf("provider down: got %d and %d requests at the application, want 503 and 0", w.Code, len(down.seen))
 		}
 	}
 }
 
-// Forged tokens are guesses, too, when the provider's keys were read for them
-// so often that they are read no more.
+// Forged tokens cause key reads. When those are used up, forged tokens still count
+// as guesses.
 func TestForgedBearersCount(t *testing.T) {
 	t.Parallel()
-	f, _, _ := bearerFixture(t, Policy{})
+	s, _, _ := newSiteWithBearers(t, Policy{})
 	segment := base64.RawURLEncoding.EncodeToString
 	forged := segment([]byte(`{"alg":"ES256","typ":"at+jwt","kid":"1"}`)) + "." + segment([]byte(`{"iss":"https://auth.example.com"}`)) + "." + segment(make([]byte, 64))
 	unavailable := 0
 	for i := range limit.AttemptLimit {
-		switch w := f.do(t, "/bearer", "Authorization", "Bearer "+forged); w.Code {
+		switch w := s.do(t, "/bearer", "Authorization", "Bearer "+forged); w.Code {
 		case http.StatusServiceUnavailable:
 			unavailable++
 		case http.StatusUnauthorized:
 		default:
-			t.Fatalf("token %d: %d %s", i+1, w.Code, w.Body)
+			t.Fatalf("forged token %d: got %d %s, want 401 or 503", i+1, w.Code, w.Body)
 		}
 	}
-	if w := f.do(t, "/bearer", "Authorization", "Bearer "+forged); w.Code != http.StatusTooManyRequests || unavailable == 0 {
-		t.Errorf("one too many: %d; %d of the others could not be checked", w.Code, unavailable)
+	if w := s.do(t, "/bearer", "Authorization", "Bearer "+forged); w.Code != http.StatusTooManyRequests || unavailable == 0 {
+		t.Errorf("forged token over the limit: got %d after %d responses of 503, want 429 after at least one", w.Code, unavailable)
 	}
 }
 
@@ -251,9 +254,9 @@ func TestBearersAreBounded(t *testing.T) {
 		ended += len(m.put(key, &bearer{expires: now.Add(time.Hour)}, now))
 	}
 	if len(m.known) != bearersKept || ended != 10 {
-		t.Errorf("%d are kept, %d ended", len(m.known), ended)
+		t.Errorf("%d bearers kept and %d evicted, want %d and 10", len(m.known), ended, bearersKept)
 	}
 	if ended := m.put([sha256.Size]byte{1}, &bearer{}, now.Add(2*time.Hour)); len(ended) != endedAtOnce {
-		t.Errorf("%d of the expired ended", len(ended))
+		t.Errorf("%d expired bearers evicted by one put, want %d", len(ended), endedAtOnce)
 	}
 }

@@ -1,3 +1,5 @@
+// The cost of a signed-in request in the gate itself.
+
 package handler
 
 import (
@@ -11,16 +13,16 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
-// discard is a response writer that keeps nothing.
+// discard is a response writer that stores nothing.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header         { return d.header }
 func (d discard) WriteHeader(int)             {}
 func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// BenchmarkSignedIn is a signed-in request through the gate: strip, ticket,
-// session, policy, cross-origin rule, stamp and response writer, with nothing
-// behind it.
+// BenchmarkSignedIn measures a signed-in request in the gate: stripping, ticket,
+// session, policy, cross-origin rule, stamp and response writer. The application
+// answers with an empty response.
 func BenchmarkSignedIn(b *testing.B) {
 	for _, c := range []struct {
 		name             string
@@ -33,8 +35,8 @@ func BenchmarkSignedIn(b *testing.B) {
 		{"16 KiB token", 1, 3, 16 << 10},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			f := newFixture(b, func(cfg *Config) { cfg.Policy = Policy{Groups: []string{"users"}} })
-			f.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
+			s := newSite(b, func(cfg *Config) { cfg.Policy = Policy{Groups: []string{"users"}} })
+			s.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
 				w.WriteHeader(http.StatusOK)
 				return nil
 			}
@@ -46,7 +48,7 @@ func BenchmarkSignedIn(b *testing.B) {
 			var ticket session.Ticket
 			for range c.sessions {
 				var err error
-				ticket, _, err = f.handler.config.Gate.Sessions.Create(b.Context(), session.Record{
+				ticket, _, err = s.handler.config.Gate.Sessions.Create(b.Context(), session.Record{
 					Identity: identity, UpstreamSession: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d", Created: time.Now(),
 					Tokens: flow.Tokens{ID: string(make([]byte, c.token))},
 				})
@@ -67,11 +69,11 @@ func BenchmarkSignedIn(b *testing.B) {
 			w := discard{http.Header{"Server": {"Caddy"}}}
 			b.ReportAllocs()
 			for b.Loop() {
-				// What the gate has changed in the request before.
+				// Undo what the gate changed in the previous iteration.
 				lines[0] = cookie
 				r.Header["Cookie"], r.Header["Connection"] = lines, keepAlive
 				delete(w.header, "Content-Security-Policy")
-				if err := f.handler.ServeHTTP(w, r, f.chain); err != nil {
+				if err := s.handler.ServeHTTP(w, r, s.chain); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,3 +1,6 @@
+// The application's own credentials: checked at the application, remembered,
+// and protected against guessing.
+
 package handler
 
 import (
@@ -17,153 +20,154 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
-// clockFixture is a fixture whose clock stands still until it is moved.
-func clockFixture(t *testing.T) (f *fixture, pass func(time.Duration)) {
+// newSiteWithClock returns a site with a stopped clock, and a function that advances
+// it.
+func newSiteWithClock(t *testing.T) (s *site, pass func(time.Duration)) {
 	t.Helper()
 	now := time.Now()
-	f = newFixture(t, func(c *Config) { c.Now = func() time.Time { return now } })
-	f.app.credentials = map[string]application.Recognition{"good": application.Recognized, "bad": application.Unrecognized}
-	return f, func(d time.Duration) { now = now.Add(d) }
+	s = newSite(t, func(c *Config) { c.Now = func() time.Time { return now } })
+	s.app.credentials = map[string]application.Recognition{"good": application.Recognized, "bad": application.Unrecognized}
+	return s, func(d time.Duration) { now = now.Add(d) }
 }
 
-// The application is asked about a credential once a minute, so that one that
-// was revoked passes for a minute at most.
-func TestCredentialIsAskedAboutOnceAMinute(t *testing.T) {
+// The gate checks a credential at the application once a minute, so a revoked one
+// works for a minute at most.
+func TestCredentialIsCheckedOnceAMinute(t *testing.T) {
 	t.Parallel()
-	f, pass := clockFixture(t)
+	s, pass := newSiteWithClock(t)
 	for range 3 {
-		if w := f.do(t, "/token", "Authorization", "good", "Cookie", "a=b; app_session=x"); w.Code != http.StatusOK {
-			t.Fatalf("%d %s", w.Code, w.Body)
+		if w := s.do(t, "/token", "Authorization", "good", "Cookie", "a=b; app_session=x"); w.Code != http.StatusOK {
+			t.Fatalf("valid credential: got %d %s, want 200", w.Code, w.Body)
 		}
 	}
-	if f.app.asked != 1 || len(f.seen) != 3 {
-		t.Errorf("asked %d times, passed %d", f.app.asked, len(f.seen))
+	if s.app.asked != 1 || len(s.seen) != 3 {
+		t.Errorf("%d checks and %d requests at the application, want 1 and 3", s.app.asked, len(s.seen))
 	}
-	if f.app.patience <= 0 || f.app.patience > recognizeTimeout {
-		t.Errorf("a request waits %v for the answer", f.app.patience)
+	if s.app.patience <= 0 || s.app.patience > recognizeTimeout {
+		t.Errorf("a check may take %v, want more than 0 and at most %v", s.app.patience, recognizeTimeout)
 	}
-	if r := f.seen[0]; r.Header.Get("Authorization") != "good" || r.Header.Get("Cookie") != "" {
-		t.Errorf("passed on with %v", r.Header)
+	if r := s.seen[0]; r.Header.Get("Authorization") != "good" || r.Header.Get("Cookie") != "" {
+		t.Errorf("passed on with %v, want the credential and no cookie", r.Header)
 	}
-	f.app.credentials["good"] = application.Unrecognized // revoked
+	s.app.credentials["good"] = application.Unrecognized // revoked
 	pass(recognizedFor - time.Second)
-	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusOK {
-		t.Errorf("within the minute: %d", w.Code)
+	if w := s.do(t, "/token", "Authorization", "good"); w.Code != http.StatusOK {
+		t.Errorf("revoked, within the minute: got %d, want 200", w.Code)
 	}
 	pass(time.Second)
-	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "credential_unknown") {
-		t.Errorf("after a minute: %d %s", w.Code, w.Body)
+	if w := s.do(t, "/token", "Authorization", "good"); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "credential_unknown") {
+		t.Errorf("revoked, after a minute: got %d %s, want 401 credential_unknown", w.Code, w.Body)
 	}
 	for range limit.AttemptLimit - 1 {
-		f.do(t, "/token", "Authorization", "good")
+		s.do(t, "/token", "Authorization", "good")
 	}
-	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusTooManyRequests {
-		t.Errorf("it does not count like any other: %d", w.Code)
+	if w := s.do(t, "/token", "Authorization", "good"); w.Code != http.StatusTooManyRequests {
+		t.Errorf("revoked, over the limit: got %d, want 429", w.Code)
 	}
 }
 
-// An unknown credential goes no further than the gate, which answers with the
-// status that the application's own clients understand.
+// The gate refuses an unknown credential itself, with the status that the
+// application's clients understand.
 func TestUnknownCredentialIsRefused(t *testing.T) {
 	t.Parallel()
-	f, _ := clockFixture(t)
-	f.app.status = http.StatusForbidden
-	w := f.do(t, "/token", "Authorization", "bad")
-	if w.Code != http.StatusForbidden || !strings.HasPrefix(w.Body.String(), `{"detail":"Not authenticated"`) || len(f.seen) != 0 {
-		t.Errorf("%d %s, passed %d", w.Code, w.Body, len(f.seen))
+	s, _ := newSiteWithClock(t)
+	s.app.status = http.StatusForbidden
+	w := s.do(t, "/token", "Authorization", "bad")
+	if w.Code != http.StatusForbidden || !strings.HasPrefix(w.Body.String(), `{"detail":"Not authenticated"`) || len(s.seen) != 0 {
+		t.Errorf("got %d %s and %d requests at the application, want 403 \"Not authenticated\" and 0", w.Code, w.Body, len(s.seen))
 	}
 }
 
-// Guessing ends after 20 wrong ones a minute. Whoever is behind the same
-// address with a credential that was good a moment ago does not notice.
+// Guessing ends after 20 wrong credentials a minute. A user at the attacker's address
+// with a recently valid credential does not notice.
 func TestGuessingCredentials(t *testing.T) {
 	t.Parallel()
-	f, pass := clockFixture(t)
-	f.app.credentials["other"] = application.Recognized
-	f.do(t, "/token", "Authorization", "good")
+	s, pass := newSiteWithClock(t)
+	s.app.credentials["other"] = application.Recognized
+	s.do(t, "/token", "Authorization", "good")
 	pass(recognizedFor)
 	for range limit.AttemptLimit {
-		if w := f.do(t, "/token", "Authorization", "bad"); w.Code != http.StatusUnauthorized {
-			t.Fatalf("%d", w.Code)
+		if w := s.do(t, "/token", "Authorization", "bad"); w.Code != http.StatusUnauthorized {
+			t.Fatalf("wrong credential: got %d, want 401", w.Code)
 		}
 	}
-	asked := f.app.asked
+	asked := s.app.asked
 	for _, authorization := range []string{"bad", "other"} {
-		w := f.do(t, "/token", "Authorization", authorization)
+		w := s.do(t, "/token", "Authorization", authorization)
 		if seconds, _ := strconv.Atoi(w.Header().Get("Retry-After")); w.Code != http.StatusTooManyRequests || seconds < 1 || seconds > 61 {
-			t.Errorf("%s: %d, Retry-After %q", authorization, w.Code, w.Header().Get("Retry-After"))
+			t.Errorf("%s over the limit: got %d with Retry-After %q, want 429 with 1 to 61", authorization, w.Code, w.Header().Get("Retry-After"))
 		}
 	}
-	if f.app.asked != asked {
-		t.Error("the application was asked all the same")
+	if s.app.asked != asked {
+		t.Errorf("%d checks over the limit, want 0", s.app.asked-asked)
 	}
-	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusOK {
-		t.Errorf("a known one: %d", w.Code)
+	if w := s.do(t, "/token", "Authorization", "good"); w.Code != http.StatusOK {
+		t.Errorf("recently valid credential over the limit: got %d, want 200", w.Code)
 	}
 	pass(limit.AttemptWindow)
-	if w := f.do(t, "/token", "Authorization", "other"); w.Code != http.StatusOK {
-		t.Errorf("a minute later: %d", w.Code)
+	if w := s.do(t, "/token", "Authorization", "other"); w.Code != http.StatusOK {
+		t.Errorf("valid credential a minute later: got %d, want 200", w.Code)
 	}
 }
 
-// What the application does not decide passes, is asked about again, and does
-// not count; with an error it does not pass.
+// A credential that the application cannot judge passes. The gate checks it again
+// each time and does not count it. If the check fails, the credential does not pass.
 func TestUndecidedCredential(t *testing.T) {
 	t.Parallel()
-	f, _ := clockFixture(t)
+	s, _ := newSiteWithClock(t)
 	for range limit.AttemptLimit + 1 {
-		if w := f.do(t, "/token", "Authorization", "?"); w.Code != http.StatusOK {
-			t.Fatalf("%d", w.Code)
+		if w := s.do(t, "/token", "Authorization", "?"); w.Code != http.StatusOK {
+			t.Fatalf("undecided: got %d, want 200", w.Code)
 		}
 	}
-	if f.app.asked != limit.AttemptLimit+1 {
-		t.Errorf("asked %d times", f.app.asked)
+	if s.app.asked != limit.AttemptLimit+1 {
+		t.Errorf("%d checks, want %d", s.app.asked, limit.AttemptLimit+1)
 	}
-	f.app.err = problem.ProviderUnavailable
+	s.app.err = problem.ProviderUnavailable
 	for range limit.AttemptLimit + 1 {
-		if w := f.do(t, "/token", "Authorization", "?"); w.Code != http.StatusServiceUnavailable {
-			t.Fatalf("%d", w.Code)
+		if w := s.do(t, "/token", "Authorization", "?"); w.Code != http.StatusServiceUnavailable {
+			t.Fatalf("check failed: got %d, want 503", w.Code)
 		}
 	}
-	if passed := len(f.seen); passed != limit.AttemptLimit+1 {
-		t.Errorf("passed %d", passed)
+	if passed := len(s.seen); passed != limit.AttemptLimit+1 {
+		t.Errorf("%d requests at the application, want %d", passed, limit.AttemptLimit+1)
 	}
 }
 
-// While the application is too busy to say, what it knew within the hour
-// passes, so that no saved game is lost; it looks itself. Nothing else does.
+// While the application is too busy for checks, credentials that were valid within
+// the last hour pass, so that no saved game is lost. Others do not pass.
 func TestCredentialOfGoodStanding(t *testing.T) {
 	t.Parallel()
-	f, pass := clockFixture(t)
-	f.do(t, "/token", "Authorization", "good")
-	f.app.err = problem.ProviderUnavailable
+	s, pass := newSiteWithClock(t)
+	s.do(t, "/token", "Authorization", "good")
+	s.app.err = problem.ProviderUnavailable
 	pass(standingFor - time.Second)
 	for authorization, status := range map[string]int{"good": http.StatusOK, "other": http.StatusServiceUnavailable} {
-		if w := f.do(t, "/token", "Authorization", authorization); w.Code != status {
-			t.Errorf("%s: %d, want %d", authorization, w.Code, status)
+		if w := s.do(t, "/token", "Authorization", authorization); w.Code != status {
+			t.Errorf("busy, credential %s: got %d, want %d", authorization, w.Code, status)
 		}
 	}
 	pass(time.Second)
-	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusServiceUnavailable {
-		t.Errorf("after an hour: %d", w.Code)
+	if w := s.do(t, "/token", "Authorization", "good"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("busy, an hour after the last check: got %d, want 503", w.Code)
 	}
-	f.app.err, f.app.credentials["good"] = nil, application.Unrecognized
-	f.do(t, "/token", "Authorization", "good")
-	f.app.err = problem.ProviderUnavailable
-	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusServiceUnavailable {
-		t.Errorf("revoked: %d", w.Code)
+	s.app.err, s.app.credentials["good"] = nil, application.Unrecognized
+	s.do(t, "/token", "Authorization", "good")
+	s.app.err = problem.ProviderUnavailable
+	if w := s.do(t, "/token", "Authorization", "good"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("busy, credential known to be revoked: got %d, want 503", w.Code)
 	}
 }
 
-// A ticket beside a credential wins: nobody asks about it.
-func TestTicketBesideACredential(t *testing.T) {
+// A ticket wins over a credential, which the gate then does not check.
+func TestTicketWinsOverCredential(t *testing.T) {
 	t.Parallel()
-	f, _ := clockFixture(t)
-	if w := f.do(t, "/token", "Authorization", "bad", "Cookie", f.ticket(t, alice)); w.Code != http.StatusOK {
-		t.Errorf("%d %s", w.Code, w.Body)
+	s, _ := newSiteWithClock(t)
+	if w := s.do(t, "/token", "Authorization", "bad", "Cookie", s.ticket(t, alice)); w.Code != http.StatusOK {
+		t.Errorf("got %d %s, want 200", w.Code, w.Body)
 	}
-	if f.app.asked != 0 || f.seen[0].Header.Get("Authorization") != "" {
-		t.Errorf("asked %d times, passed on with %v", f.app.asked, f.seen[0].Header)
+	if s.app.asked != 0 || s.seen[0].Header.Get("Authorization") != "" {
+		t.Errorf("%d checks, passed on with %v; want 0 and no credential", s.app.asked, s.seen[0].Header)
 	}
 }
 
@@ -176,83 +180,82 @@ func TestRecognizedIsBounded(t *testing.T) {
 		m.remember(key, time.Now())
 	}
 	if len(m.at) > recognizedKept {
-		t.Errorf("%d are remembered", len(m.at))
+		t.Errorf("%d credentials remembered, want %d at most", len(m.at), recognizedKept)
 	}
 }
 
-// Many requests with one credential at once are one question.
-func TestCredentialIsAskedAboutOnceForAll(t *testing.T) {
+// Parallel requests with the same credential cause one check.
+func TestCredentialCheckIsSingleFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f, _ := clockFixture(t)
-		f.app.hold = make(chan struct{})
+		s, _ := newSiteWithClock(t)
+		s.app.hold = make(chan struct{})
 		var wg sync.WaitGroup
 		for range 2 * limit.AttemptLimit {
 			wg.Go(func() {
 				r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/token", nil)
 				r.Header.Set("Authorization", "good")
-				if err := f.handler.recognize(&incoming{handler: f.handler, r: r, chain: f.chain}); err != nil {
+				if err := s.handler.recognize(&incoming{handler: s.handler, r: r, chain: s.chain}); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		synctest.Wait()
-		close(f.app.hold)
+		close(s.app.hold)
 		wg.Wait()
-		if f.app.asked != 1 {
-			t.Errorf("asked %d times", f.app.asked)
+		if s.app.asked != 1 {
+			t.Errorf("%d checks, want 1", s.app.asked)
 		}
 	})
 }
 
-// A password in a body is guessed no faster than one in a header field, and
-// the answers tell a guesser nothing: not whether the account exists, nor what
-// kind of account it is.
+// A password in a body is guessed no faster than one in a header field. The
+// responses reveal neither whether an account exists nor what kind it is.
 func TestExchange(t *testing.T) {
 	t.Parallel()
-	f, pass := clockFixture(t)
+	s, pass := newSiteWithClock(t)
 	status := http.StatusOK
-	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
-		f.seen = append(f.seen, r)
+	s.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+		s.seen = append(s.seen, r)
 		w.Header().Set("X-Private", "secret")
 		w.WriteHeader(status)
 		_, err := w.Write([]byte("from the application"))
 		return err
 	}
 	for range limit.AttemptLimit + 1 {
-		w := f.do(t, "POST /exchange", "Authorization", "junk", "Cookie", "a=b")
+		w := s.do(t, "POST /exchange", "Authorization", "junk", "Cookie", "a=b")
 		if w.Code != http.StatusOK || w.Body.String() != "from the application" || w.Header().Get("X-Private") != "" || w.Header().Get("Cache-Control") != "no-store" {
-			t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
+			t.Fatalf("accepted: got %d %v %s, want the application's 200, filtered, with no-store", w.Code, w.Header(), w.Body)
 		}
 	}
-	if r := f.seen[0]; r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
-		t.Errorf("passed on with %v", r.Header)
+	if r := s.seen[0]; r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
+		t.Errorf("passed on with %v, want no credential and no cookie", r.Header)
 	}
 	for i := range limit.AttemptLimit {
 		status = []int{http.StatusUnauthorized, http.StatusInternalServerError}[i%2]
-		w := f.do(t, "POST /exchange")
+		w := s.do(t, "POST /exchange")
 		if w.Code != http.StatusUnauthorized || !strings.HasPrefix(w.Body.String(), `{"detail":"Not authenticated","code":"credential_unknown"`) {
-			t.Fatalf("the application's %d became %d %s", status, w.Code, w.Body)
+			t.Fatalf("the application's %d became %d %s, want 401 credential_unknown", status, w.Code, w.Body)
 		}
 	}
-	if w := f.do(t, "POST /exchange"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
-		t.Errorf("one too many: %d", w.Code)
+	if w := s.do(t, "POST /exchange"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+		t.Errorf("over the limit: got %d, want 429 with Retry-After", w.Code)
 	}
 	pass(limit.AttemptWindow)
 	status = http.StatusBadGateway
 	for range limit.AttemptLimit + 1 {
-		if w := f.do(t, "POST /exchange"); w.Code != http.StatusBadGateway {
-			t.Fatalf("while the application is away: %d", w.Code)
+		if w := s.do(t, "POST /exchange"); w.Code != http.StatusBadGateway {
+			t.Fatalf("application down: got %d, want 502", w.Code)
 		}
 	}
-	if f.app.failed == 0 {
-		t.Error("the application was not told that it failed")
+	if s.app.failed == 0 {
+		t.Error("Failed was not called, want a call per 502")
 	}
 	status = http.StatusBadRequest
 	for range limit.AttemptLimit {
-		f.do(t, "POST /exchange")
+		s.do(t, "POST /exchange")
 	}
-	if w := f.do(t, "POST /exchange"); w.Code != http.StatusTooManyRequests {
-		t.Errorf("other refusals do not count: %d", w.Code)
+	if w := s.do(t, "POST /exchange"); w.Code != http.StatusTooManyRequests {
+		t.Errorf("after refusals with 400: got %d, want 429", w.Code)
 	}
 }

@@ -1,3 +1,6 @@
+// What the end of a session does outside the gate: sockets, the application,
+// the provider.
+
 package handler
 
 import (
@@ -13,102 +16,102 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// Whoever ends a session, its sockets close, the application is told, and the
-// provider takes its tokens no longer.
-func TestEndByWhomever(t *testing.T) {
-	for name, end := range map[string]func(*site, string){
-		"by the button": func(s *site, ticket string) { s.do(s, "POST /signout", "Cookie", ticket) },
-		"one": func(s *site, ticket string) {
+// However a session ends, its sockets close, the application's session ends, and the
+// provider revokes the tokens.
+func TestEveryEndClosesAndRevokes(t *testing.T) {
+	for name, end := range map[string]func(*siteWithProvider, string){
+		"the user signs out": func(s *siteWithProvider, ticket string) { s.do(s, "POST /signout", "Cookie", ticket) },
+		"one session is ended": func(s *siteWithProvider, ticket string) {
 			_ = s.handler.config.Gate.Sessions.End(s.Context(), s.session(ticket).ID(), "x")
 		},
-		"all of a user": func(s *site, ticket string) {
+		"all sessions of a user are ended": func(s *siteWithProvider, ticket string) {
 			identity := s.session(ticket).Record().Identity
 			_, _ = s.handler.config.Gate.Sessions.EndUser(s.Context(), session.UserKey(identity.Issuer, identity.Subject), "x")
 		},
-		"all": func(s *site, _ string) { _, _ = s.handler.config.Gate.Sessions.EndAll(s.Context(), "x") },
+		"all sessions are ended": func(s *siteWithProvider, _ string) { _, _ = s.handler.config.Gate.Sessions.EndAll(s.Context(), "x") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, refreshingClient, nil, func(s *site) {
-				ticket := s.as("alice")
+			inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+				ticket := s.signInAs("alice")
 				tokens, identity := s.session(ticket).Record().Tokens, s.session(ticket).Record().Identity
-				socket := s.socket(ticket)
+				socket := s.openSocket(ticket)
 				end(s, ticket)
 				<-socket
 				s.settle()
 				if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" {
-					s.Errorf("ended in the application: %v", ended)
+					s.Errorf("signed out of the application: %v, want [app-i]", ended)
 				}
-				s.calls(authelia.EndpointRevocation, 1)
+				s.wantCalls(authelia.EndpointRevocation, 1)
 				if _, err := s.handler.config.RelyingParty.Refresh(s.Context(), tokens, identity); err == nil {
-					s.Error("the provider takes the tokens still")
+					s.Error("the provider still accepts the tokens, want them revoked")
 				}
 				if w := s.do(s, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
-					s.Errorf("the ticket gives %d", w.Code)
+					s.Errorf("the ticket: got %d, want 401", w.Code)
 				}
-				if len(s.ended()) != 1 {
-					s.Errorf("logged %v", s.ended())
+				if len(s.endReasons()) != 1 {
+					s.Errorf("logged ends: %v, want one", s.endReasons())
 				}
 			})
 		})
 	}
 }
 
-// RomM writes a session anew with every answer, also one that began before the
-// session ended: it is signed out a second time when those are over.
+// RomM stores a session again with every response, even if the request began before
+// the session ended. The gate signs out a second time when such requests are over.
 func TestLateAnswerIsSignedOutAgain(t *testing.T) {
-	inBubble(t, plainClient, nil, func(s *site) {
-		ticket := s.as("alice")
-		socket := s.socket(ticket)
+	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		socket := s.openSocket(ticket)
 		s.do(s, "POST /signout", "Cookie", ticket)
 		<-socket
 		s.settle()
 		s.app.mu.Lock()
 		s.app.alive["app-i"] = true
 		s.app.mu.Unlock()
-		s.after(lateAnswer)
+		s.advance(lateAnswer)
 		if ended := s.endedInApplication(s, 2); s.app.lives("app-i") || len(ended) != 2 {
-			s.Errorf("ended in the application: %v", ended)
+			s.Errorf("signed out of the application: %v, want app-i twice", ended)
 		}
 	})
 }
 
-// A provider and an application that hang hold nobody up who signs out, and
-// what waits for them is bounded.
-func TestEndIsInNobodysWay(t *testing.T) {
-	inBubble(t, plainClient, nil, func(s *site) {
-		ticket := s.as("alice")
+// A provider that hangs does not delay a sign-out, and the queue of work that waits
+// is bounded.
+func TestSignOutDoesNotWait(t *testing.T) {
+	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
 		s.op.Hang()
 		began := time.Now()
 		s.do(s, "POST /signout", "Cookie", ticket)
 		if waited := time.Since(began); waited != 0 {
-			s.Errorf("waited %s", waited)
+			s.Errorf("the sign-out waited %s, want 0", waited)
 		}
 		for range 2 * workQueueSize {
 			s.handler.config.Gate.signOutReplaced(new(sessionRuntime), "app-i", false)
 		}
 		if n := len(s.handler.config.Gate.ends); n > workQueueSize {
-			s.Errorf("%d wait", n)
+			s.Errorf("%d calls wait, want %d at most", n, workQueueSize)
 		}
 		s.op.Up()
 		s.settle()
 	})
 }
 
-// The calls of the end of a session go out in its user's name, though no
-// request asks for them: RomM tells devices apart by that.
-func TestCallsBesideRequests(t *testing.T) {
+// The calls at the end of a session carry its user's address and browser, though
+// they belong to no request: RomM tells devices apart by them.
+func TestBackgroundCalls(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	f.do(t, "/api/x", "Cookie", f.ticket(t, alice), "User-Agent", "Firefox", "X-Forwarded-For", "198.51.100.7")
-	var s *session.Session
-	f.handler.config.Gate.Sessions.OnEnd(func(ended *session.Session, _ string, _ bool) { s = ended })
-	_, _ = f.handler.config.Gate.Sessions.EndAll(t.Context(), "x")
-	call, ok := f.handler.config.Gate.caller(runtimeOf(s))
+	s := newSite(t, nil)
+	s.do(t, "/api/x", "Cookie", s.ticket(t, alice), "User-Agent", "Firefox", "X-Forwarded-For", "198.51.100.7")
+	var last *session.Session
+	s.handler.config.Gate.Sessions.OnEnd(func(ended *session.Session, _ string, _ bool) { last = ended })
+	_, _ = s.handler.config.Gate.Sessions.EndAll(t.Context(), "x")
+	call, ok := s.handler.config.Gate.caller(runtimeOf(last))
 	if !ok {
-		t.Fatal("no chain was kept")
+		t.Fatal("caller found no chain, want the last one")
 	}
 	var got *http.Request
-	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+	s.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
 		got = r
 		w.WriteHeader(http.StatusOK)
 		return nil
@@ -118,37 +121,37 @@ func TestCallsBesideRequests(t *testing.T) {
 	}
 	if got.Host != "romm.example.com" || got.TLS == nil || got.RemoteAddr != "192.0.2.1:1234" || got.UserAgent() != "Firefox" ||
 		got.Header.Get("X-Forwarded-For") != "198.51.100.7" || got.Header.Get("Cookie") != "a=b" || len(got.Header) != 3 {
-		t.Errorf("%+v", got)
+		t.Errorf("got the call %+v, want the user's address, browser and the call's cookie alone", got)
 	}
-	if r := (*clientHint)(nil).request(f.handler.config.Origin); r.Host != "romm.example.com" || r.TLS == nil {
-		t.Errorf("nobody seen: %+v", r)
+	if r := (*clientHint)(nil).request(s.handler.config.Origin); r.Host != "romm.example.com" || r.TLS == nil {
+		t.Errorf("without a client hint: got %+v, want the gate's own host over TLS", r)
 	}
 }
 
-// A panic in work beside the requests is a line in the log.
-func TestPanicBesideRequests(t *testing.T) {
+// A panic in background work ends neither the process nor the worker.
+func TestPanicInBackgroundWork(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	for range 2 * workers {
-		f.handler.config.Gate.ends.add(func(context.Context) { panic("x") })
+		s.handler.config.Gate.ends.add(func(context.Context) { panic("x") })
 	}
 	done := make(chan struct{})
-	f.handler.config.Gate.ends.add(func(context.Context) { close(done) })
+	s.handler.config.Gate.ends.add(func(context.Context) { close(done) })
 	<-done
 }
 
-// What others call the end of a session is no label of a metric.
-func TestEndLabels(t *testing.T) {
+// Only known reasons become labels of a metric.
+func TestEndReasonLabels(t *testing.T) {
 	t.Parallel()
 	for reason, want := range map[string]string{"signed_out": "signed_out", "idle": "idle", "made up": "other", "": "other"} {
 		if got := label(reason); got != want {
-			t.Errorf("%q: %q", reason, got)
+			t.Errorf("label(%q) = %q, want %q", reason, got, want)
 		}
 	}
 }
 
-// The application learns who is let in no more, and of nobody who only left.
-func TestGoneIsTold(t *testing.T) {
+// The application learns which users lost access, and not which only signed out.
+func TestApplicationLearnsWhoLostAccess(t *testing.T) {
 	t.Parallel()
 	for reason, told := range map[string]bool{
 		reasonAccountGone: true, problem.NotAllowed.Code: true,
@@ -156,17 +159,17 @@ func TestGoneIsTold(t *testing.T) {
 	} {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, nil)
-			ticket := f.ticket(t, alice)
-			f.do(t, "/a", "Cookie", ticket)
-			if _, err := f.handler.config.Gate.Sessions.EndAll(t.Context(), reason); err != nil {
+			s := newSite(t, nil)
+			ticket := s.ticket(t, alice)
+			s.do(t, "/a", "Cookie", ticket)
+			if _, err := s.handler.config.Gate.Sessions.EndAll(t.Context(), reason); err != nil {
 				t.Fatal(err)
 			}
-			f.endedInApplication(t, 1)
-			f.app.mu.Lock()
-			defer f.app.mu.Unlock()
-			if got := slices.Equal(f.app.gone, []string{"alice"}); got != told || !told && len(f.app.gone) > 0 {
-				t.Errorf("told of %v", f.app.gone)
+			s.endedInApplication(t, 1)
+			s.app.mu.Lock()
+			defer s.app.mu.Unlock()
+			if got := slices.Equal(s.app.gone, []string{"alice"}); got != told || !told && len(s.app.gone) > 0 {
+				t.Errorf("Shut was called for %v, want alice: %v", s.app.gone, told)
 			}
 		})
 	}

@@ -1,3 +1,6 @@
+// Anonymous requests, and what applies to every request: origin, early data,
+// a storage that is down, errors that pass.
+
 package handler
 
 import (
@@ -8,29 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-const (
-	navigation = "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document"
-	fetch      = "Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty Sec-Fetch-Site=same-origin"
-)
-
-// fields splits "A=1 B=2" for fixture.do.
-func fields(s string) []string {
-	var list []string
-	for pair := range strings.FieldsSeq(s) {
-		name, value, _ := strings.Cut(pair, "=")
-		list = append(list, name, value)
-	}
-	return list
-}
-
-// Nobody gets anything of the application without a session but what it must
-// answer; and each kind of request is refused so that what sent it understands.
+// An anonymous request gets nothing from the application except its open paths.
+// Each kind of client gets a refusal that it understands.
 func TestAnonymous(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -40,71 +27,71 @@ func TestAnonymous(t *testing.T) {
 		passes bool
 		body   string
 	}{
-		"navigation, provider away":          {"/library", navigation, 503, false, "<!DOCTYPE html>"},
-		"old browser's navigation":           {"/library", "Accept=text/html,*/*", 503, false, "<!DOCTYPE html>"},
-		"old browser's API request":          {"/api/x", "Accept=text/html,*/*", 401, false, `{"detail":"Not authenticated"`},
-		"script":                             {"/api/x", fetch, 401, false, `{"detail":"Not authenticated"`},
-		"script's POST":                      {"POST /api/x", fetch, 401, false, `{"detail":"Not authenticated"`},
-		"form":                               {"POST /library", navigation, 401, false, "<!DOCTYPE html>"},
-		"image":                              {"/x.png", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", 401, false, ""},
-		"frame":                              {"/library", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", 401, false, ""},
-		"prefetch":                           {"/library", navigation + " Sec-Purpose=prefetch", 503, false, ""},
-		"socket":                             {"/ws/x", "Connection=Upgrade Upgrade=websocket", 401, false, ""},
-		"socket elsewhere":                   {"/library", "Connection=Upgrade Upgrade=websocket", 401, false, ""},
-		"polling":                            {"/ws/x", fetch, 401, false, ""},
-		"curl":                               {"/library", "Accept=*/*", 401, false, `{"detail"`},
-		"event stream (TPL)":                 {"/api/x", "Accept=text/event-stream", 401, false, `{"detail"`},
-		"health check's name":                {"/api/x", "User-Agent=GoogleHC/1.0", 401, false, `{"detail"`}, // CVE-2026-34457
-		"forged session of the app":          {"/api/x", "Cookie=app_session=app-0", 401, false, `{"detail"`},
-		"forged ticket":                      {"/api/x", "Cookie=__Host-romm_oidc=" + strings.Repeat("A", 43), 401, false, `{"detail"`},
-		"forwarded path (CVE-2026-40575)":    {"/api/x", "X-Forwarded-Uri=/open X-Original-Url=/open X-Rewrite-Url=/open X-Forwarded-Prefix=/open X-Forwarded-Method=GET", 401, false, `{"detail"`},
-		"open":                               {"/open", "", 200, true, "upstream"},
-		"open, spelled unusually":            {"//open", "", 401, false, `{"detail"`},
-		"open in the query (CVE-2025-54576)": {"/api/x?y=/open", "", 401, false, `{"detail"`},
-		"credential":                         {"/token", "Authorization=x", 200, true, "upstream"},
-		"control byte":                       {"/api/%0ax", "", 400, false, `{"detail"`},
-		"unknown method (CVE-2026-71324)":    {"PROPFIND /open", "", 405, false, ""},
-		"CONNECT":                            {"CONNECT /open", "", 405, false, ""},
-		"another host":                       {"/open", "Host=evil.com", 421, false, ""},
-		"another port":                       {"/open", "Host=romm.example.com:8443", 421, false, ""},
-		"explicit default port":              {"/open", "Host=ROMM.example.com:443", 200, true, "upstream"},
-		"unknown own endpoint":               {request.Base + "/x", "", 404, false, ""},
-		"callback as an image":               {request.Base + "?state=x", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", 401, false, ""},
-		"login in a frame":                   {request.Base + "/login", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", 401, false, ""},
-		"CONNECT of another protocol":        {"CONNECT /ws/x", ":protocol=connect-udp", 405, false, ""},
-		"extended CONNECT":                   {"CONNECT /ws/x", ":protocol=websocket", 401, false, ""},
-		"callback with POST":                 {"POST " + request.Base, "", 405, false, ""},
+		"navigation, provider down":       {"/library", navigation, 503, false, "<!DOCTYPE html>"},
+		"old browser's navigation":        {"/library", "Accept=text/html,*/*", 503, false, "<!DOCTYPE html>"},
+		"old browser's API request":       {"/api/x", "Accept=text/html,*/*", 401, false, `{"detail":"Not authenticated"`},
+		"script":                          {"/api/x", fetch, 401, false, `{"detail":"Not authenticated"`},
+		"script's POST":                   {"POST /api/x", fetch, 401, false, `{"detail":"Not authenticated"`},
+		"form":                            {"POST /library", navigation, 401, false, "<!DOCTYPE html>"},
+		"image":                           {"/x.png", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", 401, false, ""},
+		"frame":                           {"/library", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", 401, false, ""},
+		"prefetch":                        {"/library", navigation + " Sec-Purpose=prefetch", 503, false, ""},
+		"socket":                          {"/ws/x", "Connection=Upgrade Upgrade=websocket", 401, false, ""},
+		"socket on another path":          {"/library", "Connection=Upgrade Upgrade=websocket", 401, false, ""},
+		"long poll":                       {"/ws/x", fetch, 401, false, ""},
+		"curl":                            {"/library", "Accept=*/*", 401, false, `{"detail"`},
+		"event stream":                    {"/api/x", "Accept=text/event-stream", 401, false, `{"detail"`},
+		"User-Agent of a health check":    {"/api/x", "User-Agent=GoogleHC/1.0", 401, false, `{"detail"`}, // CVE-2026-34457
+		"forged application session":      {"/api/x", "Cookie=app_session=app-0", 401, false, `{"detail"`},
+		"forged ticket":                   {"/api/x", "Cookie=__Host-romm_oidc=" + strings.Repeat("A", 43), 401, false, `{"detail"`},
+		"forwarded path (CVE-2026-40575)": {"/api/x", "X-Forwarded-Uri=/open X-Original-Url=/open X-Rewrite-Url=/open X-Forwarded-Prefix=/open X-Forwarded-Method=GET", 401, false, `{"detail"`},
+		"open path":                       {"/open", "", 200, true, "upstream"},
+		"open path, not normalized":       {"//open", "", 401, false, `{"detail"`},
+		"open path in the query (CVE-2025-54576)": {"/api/x?y=/open", "", 401, false, `{"detail"`},
+		"undecided credential":                    {"/token", "Authorization=x", 200, true, "upstream"},
+		"control byte":                            {"/api/%0ax", "", 400, false, `{"detail"`},
+		"unknown method (CVE-2026-71324)":         {"PROPFIND /open", "", 405, false, ""},
+		"CONNECT":                                 {"CONNECT /open", "", 405, false, ""},
+		"another host":                            {"/open", "Host=evil.com", 421, false, ""},
+		"another port":                            {"/open", "Host=romm.example.com:8443", 421, false, ""},
+		"explicit default port":                   {"/open", "Host=ROMM.example.com:443", 200, true, "upstream"},
+		"unknown endpoint of the gate":            {request.Base + "/x", "", 404, false, ""},
+		"callback as an image":                    {request.Base + "?state=x", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", 401, false, ""},
+		"login in a frame":                        {request.Base + "/login", "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", 401, false, ""},
+		"CONNECT of another protocol":             {"CONNECT /ws/x", ":protocol=connect-udp", 405, false, ""},
+		"extended CONNECT":                        {"CONNECT /ws/x", ":protocol=websocket", 401, false, ""},
+		"callback with POST":                      {"POST " + request.Base, "", 405, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, nil)
-			w := f.do(t, c.target, fields(c.fields)...)
+			s := newSite(t, nil)
+			w := s.do(t, c.target, fields(c.fields)...)
 			if w.Code != c.status || !strings.HasPrefix(w.Body.String(), c.body) {
-				t.Errorf("%d %.80q, want %d %q", w.Code, w.Body, c.status, c.body)
+				t.Errorf("got %d %.80q, want %d %q", w.Code, w.Body, c.status, c.body)
 			}
-			if passed := len(f.seen) > 0; passed != c.passes {
-				t.Errorf("passed: %v", passed)
+			if passed := len(s.seen) > 0; passed != c.passes {
+				t.Errorf("reached the application: %v, want %v", passed, c.passes)
 			}
 			if !c.passes {
-				// GHSA-59jp-rwph-878r: content sent along with the refusal.
+				// GHSA-59jp-rwph-878r: a refusal that carries content.
 				if strings.Contains(w.Body.String(), "upstream") {
-					t.Error("the answer holds content of the application")
+					t.Errorf("the refusal contains content of the application, want none: %q", w.Body)
 				}
 				if w.Header().Get("Cache-Control") != "no-store" {
-					t.Errorf("Cache-Control is %q", w.Header().Get("Cache-Control"))
+					t.Errorf("Cache-Control is %q, want no-store", w.Header().Get("Cache-Control"))
 				}
 				if challenge := w.Header().Get("WWW-Authenticate"); challenge != "" && challenge != "Bearer" {
-					t.Errorf("the browser would ask for a password: %q", challenge)
+					t.Errorf("WWW-Authenticate is %q, want none or Bearer: a browser would ask for a password", challenge)
 				}
 			} else if w.Header().Get("X-Private") != "" {
-				t.Error("the application's header was not filtered")
+				t.Errorf("X-Private is %q, want it filtered", w.Header().Get("X-Private"))
 			}
 		})
 	}
 }
 
-// An http request for an https origin is refused, unless a proxy that the
-// operator trusts says that it ended TLS.
+// The gate refuses an http request for an https origin, unless a trusted proxy says
+// that it terminated TLS.
 func TestSchemeIsThatOfTheOrigin(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -112,184 +99,77 @@ func TestSchemeIsThatOfTheOrigin(t *testing.T) {
 		proto   string
 		status  int
 	}{
-		"plain":                   {false, "", 421},
-		"a client's own word":     {false, "https", 421}, // CVE-2024-21499
-		"a trusted proxy's word":  {true, "https", 200},
-		"a trusted proxy without": {true, "", 421},
-		"a trusted proxy on http": {true, "http", 421},
+		"plain http":                 {false, "", 421},
+		"client claims https":        {false, "https", 421}, // CVE-2024-21499
+		"trusted proxy says https":   {true, "https", 200},
+		"trusted proxy says nothing": {true, "", 421},
+		"trusted proxy says http":    {true, "http", 421},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, nil)
-			f.chain.trusted = c.trusted
+			s := newSite(t, nil)
+			s.chain.trusted = c.trusted
 			r := httptest.NewRequest(http.MethodGet, "http://romm.example.com/open", nil)
 			if c.proto != "" {
 				r.Header.Set("X-Forwarded-Proto", c.proto)
 			}
 			w := httptest.NewRecorder()
-			if err := f.handler.ServeHTTP(w, r, f.chain); err != nil || w.Code != c.status {
-				t.Errorf("%d, %v", w.Code, err)
+			if err := s.handler.ServeHTTP(w, r, s.chain); err != nil || w.Code != c.status {
+				t.Errorf("got %d, %v, want %d", w.Code, err, c.status)
 			}
 		})
 	}
 }
 
-// CVE-2024-39321: what comes as 0-RTT data can be sent again by whoever
-// recorded it.
+// CVE-2024-39321: an attacker can record 0-RTT data and send it again.
 func TestEarlyDataChangesNothing(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	for target, status := range map[string]int{"GET /open": 200, "POST /api/x": 425, "GET " + request.Base + "?state=x": 425, "GET " + request.Base + "/logout": 425} {
 		method, path, _ := strings.Cut(target, " ")
 		r := httptest.NewRequest(method, "https://romm.example.com"+path, nil)
 		r.TLS.HandshakeComplete = false
 		w := httptest.NewRecorder()
-		if err := f.handler.ServeHTTP(w, r, f.chain); err != nil || w.Code != status {
-			t.Errorf("%s: %d, %v, want %d", target, w.Code, err, status)
+		if err := s.handler.ServeHTTP(w, r, s.chain); err != nil || w.Code != status {
+			t.Errorf("%s: got %d, %v, want %d", target, w.Code, err, status)
 		}
 	}
 }
 
-func TestSignedInIsStamped(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.IdentityHeaders = true })
-	ticket := f.ticket(t, alice)
-	w := f.do(t, "/api/x", "Cookie", ticket+"; app_session=evil; app_csrf=1; authelia_session=2",
-		"Authorization", "Basic x", "Remote-User", "root", "Remote_Groups", "root", "Connection", "Cookie")
-	if w.Code != http.StatusOK || len(f.seen) != 1 {
-		t.Fatalf("%d, passed %d", w.Code, len(f.seen))
-	}
-	got := f.seen[0].Header
-	for name, want := range map[string]string{
-		"Cookie": "app_csrf=1; app_session=app-0", "Authorization": "", "Connection": "",
-		"Remote-User": "alice", "Remote-Email": "alice@example.com", "Remote-Name": "Alice", "Remote-Groups": "a,b", "Remote_Groups": "",
-	} {
-		if strings.Join(got[name], "|") != want {
-			t.Errorf("%s is %q, want %q", name, got[name], want)
-		}
-	}
-	if f.chain.identity == nil || f.chain.identity.Username != "alice" {
-		t.Error("the server was not told who it is")
-	}
-}
-
-// CVE of many: a header field is kept because the claim it would be overwritten
-// with is absent. And a claim that reads like a placeholder goes up as it is.
-func TestAbsentClaimLeavesNoHeader(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.IdentityHeaders = true })
-	ticket := f.ticket(t, flow.Identity{Username: "{env.SECRET}", Name: "a\r\nRemote-User: root"})
-	f.do(t, "/api/x", "Cookie", ticket, "Remote-Email", "root@example.com", "Remote-Groups", "root")
-	got := f.seen[0].Header
-	if got.Get("Remote-User") != "{env.SECRET}" || got["Remote-Email"] != nil || got["Remote-Groups"] != nil || got["Remote-Name"] != nil {
-		t.Errorf("%v", got)
-	}
-}
-
-func TestIdentityHeadersAreOffByDefault(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	f.do(t, "/api/x", "Cookie", f.ticket(t, alice))
-	if got := f.seen[0].Header["Remote-User"]; got != nil {
-		t.Errorf("Remote-User: %q", got)
-	}
-}
-
-func TestPolicyEndsASession(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.Policy = Policy{Groups: []string{"z"}} })
-	ticket := f.ticket(t, alice)
-	if w := f.do(t, "/library", append(fields(navigation), "Cookie", ticket)...); w.Code != http.StatusForbidden {
-		t.Errorf("%d", w.Code)
-	}
-	if ended := f.endedInApplication(t, 1); len(f.seen) != 0 || len(ended) != 1 {
-		t.Errorf("passed %d, ended %v", len(f.seen), ended)
-	}
-	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
-		t.Errorf("the old ticket gives %d", w.Code)
-	}
-}
-
-func TestForeignOriginIsRefused(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	for name, c := range map[string]string{
-		"fetch":           "GET Origin=https://evil.com",
-		"sibling":         "GET Origin=https://x.example.com Sec-Fetch-Site=same-site",
-		"form":            "POST Origin=https://evil.com",
-		"socket":          "GET Connection=Upgrade Upgrade=websocket Origin=https://evil.com",
-		"socket, no word": "GET Connection=Upgrade Upgrade=websocket Sec-Fetch-Site=cross-site",
-	} {
-		method, rest, _ := strings.Cut(c, " ")
-		if w := f.do(t, method+" /api/x", append(fields(rest), "Cookie", ticket)...); w.Code != http.StatusForbidden {
-			t.Errorf("%s: %d", name, w.Code)
-		}
-	}
-	if len(f.seen) != 0 {
-		t.Errorf("%d passed", len(f.seen))
-	}
-}
-
-// A signed-in visitor who follows the application's own way to sign in again
-// goes where they wanted to, and never off the site.
-func TestSignInWhileSignedIn(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	for next, want := range map[string]string{
-		"/rom/7?a=%2520b": "/rom/7?a=%20b", "": "/", "//evil.com": "/", `/\evil.com`: "/", "https://evil.com": "/",
-		"%2F%09/evil.com": "/", request.Base + "/logout": "/",
-	} {
-		w := f.do(t, "/signin?next="+next, append(fields(navigation), "Cookie", ticket)...)
-		if w.Code != http.StatusFound || w.Header().Get("Location") != want {
-			t.Errorf("next=%s: %d %q, want %q", next, w.Code, w.Header().Get("Location"), want)
-		}
-	}
-}
-
-func TestGuardDecidesForTheSignedIn(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	if w := f.do(t, "POST /guarded", "Cookie", f.ticket(t, alice)); w.Code != http.StatusForbidden || len(f.seen) != 0 {
-		t.Errorf("%d, passed %d", w.Code, len(f.seen))
-	}
-}
-
-// A storage that is away ends no session: who is in memory stays in, others
-// are told to wait, and what anybody may ask is answered.
+// A storage that is down ends no session. Users with a session in memory stay
+// signed in, others are told to wait, and open paths are answered.
 func TestStorageAway(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	restarted := newFixture(t, nil) // the same gate with nothing in memory
-	restarted.handler.config.Gate.Sessions.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
-	f.storage.fail(errors.New("away"))
-	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
-		t.Errorf("a session in memory: %d", w.Code)
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	restarted := newSite(t, nil) // the same gate with an empty memory
+	restarted.handler.config.Gate.Sessions.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
+	s.storage.fail(errors.New("storage down"))
+	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
+		t.Errorf("session in memory: got %d, want 200", w.Code)
 	}
 	if w := restarted.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
-		t.Errorf("a session that cannot be looked up: %d %v", w.Code, w.Header())
+		t.Errorf("session that cannot be looked up: got %d %v, want 503 with Retry-After", w.Code, w.Header())
 	}
 	if w := restarted.do(t, "/open", "Cookie", ticket); w.Code != http.StatusOK {
-		t.Errorf("an open path: %d", w.Code)
+		t.Errorf("open path: got %d, want 200", w.Code)
 	}
-	f.storage.fail(nil)
+	s.storage.fail(nil)
 	if w := restarted.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
-		t.Errorf("after the outage: %d", w.Code)
+		t.Errorf("after the outage: got %d, want 200", w.Code)
 	}
 }
 
 func TestErrorsPass(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.PassErrors = true })
+	s := newSite(t, func(c *Config) { c.PassErrors = true })
 	w := httptest.NewRecorder()
-	err := f.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://evil.com/", nil), f.chain)
+	err := s.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://evil.com/", nil), s.chain)
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok || problem.Code != "misdirected" || problem.Status != 421 || problem.Reference == "" {
-		t.Errorf("%v", err)
+		t.Errorf("got %#v, want a misdirected problem with 421 and a reference", err)
 	}
 	if w.Body.Len() != 0 {
-		t.Errorf("wrote %q", w.Body)
+		t.Errorf("wrote %q, want nothing", w.Body)
 	}
 }

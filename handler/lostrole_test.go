@@ -1,3 +1,5 @@
+// A group that the provider takes away stays away from the application.
+
 package handler
 
 import (
@@ -11,82 +13,82 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
-// The application forgets alice's session at the moment at which she loses a
-// group. The sign-in with what was true before is under way when the re-check
-// hears of it, and would bring the role back if it came out last.
+// The application forgets alice's session just when she loses a group. Her new
+// sign-in there, with the old groups, is under way when the re-check learns of the
+// loss. It must not finish last and bring the role back.
 func TestLostRoleIsNotBroughtBack(t *testing.T) {
-	inBubble(t, plainClient, nil, func(s *site) {
-		ticket := s.as("alice")
+	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
 		delete(s.app.alive, "app-i")
 		var hits atomic.Int64
-		s.forgetful(&hits)
+		s.forgetSessions(&hits)
 		s.app.during = func(n int) {
-			if n == 2 { // the one that starts before the re-check
+			if n == 2 { // the sign-in that starts before the re-check
 				time.Sleep(5 * time.Second)
 			}
 		}
-		s.after(6 * time.Minute)
+		s.advance(6 * time.Minute)
 		s.op.SetGroups("alice")
 		if w := s.do(s, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
-			s.Fatal(w.Code)
+			s.Fatalf("got %d, want 200", w.Code)
 		}
 		s.settle()
 		if len(s.app.as.Groups) > 0 {
-			s.Errorf("the application's last word of alice's groups is %v, after %d sign-ins", s.app.as.Groups, s.app.signIns)
+			s.Errorf("the application's last sign-in of alice has the groups %v after %d sign-ins, want none", s.app.as.Groups, s.app.signIns)
 		}
 		if held := s.session(ticket).Record(); len(held.Identity.Groups) > 0 || !s.app.lives(held.UpstreamSession) {
-			s.Errorf("the session holds %+v", held)
+			s.Errorf("got the session %+v, want no groups and a live session in the application", held)
 		}
 	})
 }
 
-// The application does not answer the one time that it is told of a lost
-// group: it is told again.
+// The application fails just when it should learn of a lost group. It learns of it
+// later.
 func TestLostRoleSurvivesAFault(t *testing.T) {
-	inBubble(t, plainClient, nil, func(s *site) {
-		ticket := s.as("alice")
+	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
 		s.op.SetGroups("alice")
 		s.app.err = application.ErrAborted
-		s.after(6 * time.Minute)
-		s.upstream(s.do(s, "/api/x", "Cookie", ticket))
+		s.advance(6 * time.Minute)
+		s.wantUpstream(s.do(s, "/api/x", "Cookie", ticket))
 		s.settle()
 		s.app.err = nil
-		s.after(time.Minute)
-		s.upstream(s.do(s, "/api/x", "Cookie", ticket))
+		s.advance(time.Minute)
+		s.wantUpstream(s.do(s, "/api/x", "Cookie", ticket))
 		s.settle()
 		if len(s.app.as.Groups) > 0 || len(s.session(ticket).Record().Identity.Groups) > 0 {
-			s.Errorf("the application's last word of alice's groups is %v", s.app.as.Groups)
+			s.Errorf("the application's last sign-in of alice has the groups %v, want none", s.app.as.Groups)
 		}
 	})
 }
 
-// Another node heard of the lost group an hour ago. What this one has in
-// memory from before must not bring it back when the application was restarted.
+// Another node learned of the lost group an hour ago. The application restarts, and
+// this node must not sign alice in with the groups that it has in memory.
 func TestLostRoleOnAnotherNode(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	f.do(t, "/api/x", "Cookie", ticket) // in memory
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	s.do(t, "/api/x", "Cookie", ticket) // in memory
 
 	other := session.New(session.Options{Gate: "gate"})
 	t.Cleanup(other.Close)
-	other.Configure(f.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
+	other.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 	there, err := other.Lookup(t.Context(), ticket[len("__Host-romm_oidc="):])
 	if err != nil || there == nil {
-		t.Fatal(there, err)
+		t.Fatalf("Lookup on the other node: got %v, %v, want the session", there, err)
 	}
 	demoted := []string{"b"}
 	if err := other.Update(t.Context(), there, func(record *session.Record) { record.Identity.Groups = demoted }); err != nil {
 		t.Fatal(err)
 	}
 
-	delete(f.app.alive, "app-0")
+	delete(s.app.alive, "app-0")
 	var hits atomic.Int64
-	f.forgetful(&hits)
-	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
-		t.Fatal(w.Code)
+	s.forgetSessions(&hits)
+	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
+		t.Fatalf("got %d, want 200", w.Code)
 	}
-	if !slices.Equal(f.app.as.Groups, demoted) {
-		t.Errorf("the application's last word of alice's groups is %v, after %d sign-ins", f.app.as.Groups, f.app.signIns)
+	if !slices.Equal(s.app.as.Groups, demoted) {
+		t.Errorf("the application's last sign-in of alice has the groups %v after %d sign-ins, want %v", s.app.as.Groups, s.app.signIns, demoted)
 	}
 }

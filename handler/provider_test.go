@@ -1,3 +1,6 @@
+// The harness with a provider: a site whose users sign in at a stand-in
+// Authelia, in a synctest bubble.
+
 package handler
 
 import (
@@ -22,30 +25,31 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// site is a gate with a stand-in Authelia, in a bubble of its own time.
-type site struct {
+// siteWithProvider is a site with a stand-in Authelia, on the bubble's clock.
+type siteWithProvider struct {
 	*testing.T
-	*fixture
+	*site
 	op      *authelia.Server
-	party   flow.Config  // of its relying party
+	party   flow.Config  // of the relying party
 	portal  *http.Client // a browser's session at the portal
 	logs    *observer.ObservedLogs
-	answers struct { // of the chain, by all who ask
+	answers struct { // from the application
 		sync.Mutex
 		n int
 	}
 }
 
-// plainClient is a client that gets no refresh tokens, refreshing one that does.
+// plainClient registers the gate as a client without refresh tokens.
 func plainClient(o *authelia.Options) { o.Clients[0].GrantTypes = []string{"authorization_code"} }
 
+// refreshingClient registers the gate as a client with refresh tokens.
 func refreshingClient(o *authelia.Options) {
 	o.Clients[0].Scopes = append(o.Clients[0].Scopes, "offline_access")
 	o.Clients[0].GrantTypes = []string{"authorization_code", "refresh_token"}
 }
 
-// inBubble runs test with a new site; its gate lives until the test's end.
-func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config), test func(*site)) {
+// inBubble runs test with a new site. The gate lives until the test's end.
+func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config), test func(*siteWithProvider)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -61,10 +65,10 @@ func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config)
 			},
 		}
 		client(&op)
-		s := &site{T: t, op: authelia.New(op)}
+		s := &siteWithProvider{T: t, op: authelia.New(op)}
 		core, logs := observer.New(zapcore.DebugLevel)
 		s.logs = logs
-		s.fixture = newSizedFixture(t, 64, func(c *Config) {
+		s.site = newSiteWithCapacity(t, 64, func(c *Config) {
 			c.Recheck, c.Logger = 5*time.Minute, zap.New(core)
 			s.party = s.partyConfig(op.Clients[0].Scopes, c.Gate.Sessions)
 			c.RelyingParty = flow.New(s.party)
@@ -84,7 +88,7 @@ func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config)
 	})
 }
 
-func (s *site) partyConfig(scopes []string, store *session.Store) flow.Config {
+func (s *siteWithProvider) partyConfig(scopes []string, store *session.Store) flow.Config {
 	return flow.Config{
 		Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", Scopes: scopes,
 		RedirectURI: "https://romm.example.com/api/oauth/openid", Keyring: store.Keyring,
@@ -95,8 +99,8 @@ func (s *site) partyConfig(scopes []string, store *session.Store) flow.Config {
 	}
 }
 
-// newPortal is a browser whose cookies of the portal are gone.
-func (s *site) newPortal() {
+// newPortal starts a browser that has no session at the portal.
+func (s *siteWithProvider) newPortal() {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		s.Fatal(err)
@@ -104,11 +108,12 @@ func (s *site) newPortal() {
 	s.portal = &http.Client{Transport: s.op.Transport(), Jar: jar}
 }
 
-// through follows a redirect to the portal and back, and returns the answer to the callback.
-func (s *site) through(w *httptest.ResponseRecorder, user string, cookies ...string) *httptest.ResponseRecorder {
+// through follows a redirect to the portal, signs the user in there, and returns
+// the response to the callback.
+func (s *siteWithProvider) through(w *httptest.ResponseRecorder, user string, cookies ...string) *httptest.ResponseRecorder {
 	s.Helper()
 	if w.Code != http.StatusFound || !strings.HasPrefix(w.Header().Get("Location"), "https://auth.example.com/") {
-		s.Fatalf("not sent to the provider: %d %s", w.Code, w.Header().Get("Location"))
+		s.Fatalf("got %d with Location %q, want a redirect to the provider", w.Code, w.Header().Get("Location"))
 	}
 	callback, err := s.op.SignIn(s.portal, w.Header().Get("Location"), user, user+"-password")
 	if err != nil {
@@ -117,8 +122,8 @@ func (s *site) through(w *httptest.ResponseRecorder, user string, cookies ...str
 	return s.callback(w, callback, cookies...)
 }
 
-// callback comes back from the portal, with the cookies that w set.
-func (s *site) callback(w *httptest.ResponseRecorder, callback string, cookies ...string) *httptest.ResponseRecorder {
+// callback sends the callback as the browser does, with the cookies that w set.
+func (s *siteWithProvider) callback(w *httptest.ResponseRecorder, callback string, cookies ...string) *httptest.ResponseRecorder {
 	s.Helper()
 	u, err := url.Parse(callback)
 	if err != nil {
@@ -131,40 +136,41 @@ func (s *site) callback(w *httptest.ResponseRecorder, callback string, cookies .
 	return s.do(s, u.RequestURI(), append(fields(navigation), "Cookie", strings.Join(cookies, "; "))...)
 }
 
-// as signs a user in and returns their ticket, as a cookie.
-func (s *site) as(user string) string {
+// signInAs signs a user in at the provider and returns their cookie.
+func (s *siteWithProvider) signInAs(user string) string {
 	s.Helper()
 	return s.ticketOf(s.through(s.open("/"), user))
 }
 
-// ticketOf returns the ticket that an answer sets.
-func (s *site) ticketOf(w *httptest.ResponseRecorder) string {
+// ticketOf returns the cookie with the ticket that a response sets.
+func (s *siteWithProvider) ticketOf(w *httptest.ResponseRecorder) string {
 	s.Helper()
 	for _, line := range w.Header()["Set-Cookie"] {
 		if pair, _, _ := strings.Cut(line, ";"); strings.HasPrefix(pair, "__Host-romm_oidc=") && len(pair) > 40 {
 			return pair
 		}
 	}
-	s.Fatalf("no ticket: %d %v %s", w.Code, w.Header(), w.Body)
+	s.Fatalf("got %d %v %s, want a ticket", w.Code, w.Header(), w.Body)
 	return ""
 }
 
-// open navigates to path, with a ticket or none.
-func (s *site) open(path string, cookies ...string) *httptest.ResponseRecorder {
+// open navigates to a path with these cookies.
+func (s *siteWithProvider) open(path string, cookies ...string) *httptest.ResponseRecorder {
 	s.Helper()
 	return s.do(s, path, append(fields(navigation), "Cookie", strings.Join(cookies, "; "))...)
 }
 
-// save writes, as a game in the background does, and fails unless it is stored.
-func (s *site) save(ticket string) {
+// save sends a write, as a game in the background does. The test fails unless the
+// application gets it.
+func (s *siteWithProvider) save(ticket string) {
 	s.Helper()
 	if w := s.do(s, "POST /api/saves", "Cookie", ticket, "Origin", "https://romm.example.com"); w.Code != http.StatusOK || w.Body.String() != "upstream" {
-		s.Errorf("a save was lost: %d %s", w.Code, w.Body)
+		s.Errorf("POST /api/saves: got %d %q, want 200 from the application", w.Code, w.Body)
 	}
 }
 
-// session returns what a ticket opens, nil if nothing.
-func (s *site) session(ticket string) *session.Session {
+// session returns the session of a ticket, or nil.
+func (s *siteWithProvider) session(ticket string) *session.Session {
 	s.Helper()
 	_, text, _ := strings.Cut(ticket, "=")
 	found, err := s.handler.config.Gate.Sessions.Lookup(s.Context(), text)
@@ -174,17 +180,17 @@ func (s *site) session(ticket string) *session.Session {
 	return found
 }
 
-// settle lets all that is due now happen.
-func (s *site) settle() { synctest.Wait() }
+// settle waits until all work that is due now is done.
+func (s *siteWithProvider) settle() { synctest.Wait() }
 
-// after lets time pass in which nobody comes by.
-func (s *site) after(d time.Duration) {
+// advance lets time pass without requests.
+func (s *siteWithProvider) advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// ended returns the reasons in the log.
-func (s *site) ended() []string {
+// endReasons returns the reasons of all ended sessions in the log.
+func (s *siteWithProvider) endReasons() []string {
 	entries := s.logs.FilterMessage("session ended").All()
 	reasons := make([]string, 0, len(entries))
 	for _, entry := range entries {
@@ -193,24 +199,24 @@ func (s *site) ended() []string {
 	return reasons
 }
 
-// calls fails the test unless an endpoint got so many requests.
-func (s *site) calls(endpoint string, want int) {
+// wantCalls fails the test unless an endpoint got that many requests.
+func (s *siteWithProvider) wantCalls(endpoint string, want int) {
 	s.Helper()
 	if got := s.op.Calls(endpoint); got != want {
-		s.Errorf("%d requests at %s, want %d", got, endpoint, want)
+		s.Errorf("the provider's %s got %d requests, want %d", endpoint, got, want)
 	}
 }
 
-// upstream fails the test unless an answer is the application's.
-func (s *site) upstream(w *httptest.ResponseRecorder) {
+// wantUpstream fails the test unless a response comes from the application.
+func (s *siteWithProvider) wantUpstream(w *httptest.ResponseRecorder) {
 	s.Helper()
 	if w.Code != http.StatusOK || w.Body.String() != "upstream" {
-		s.Errorf("got %d %s", w.Code, w.Header().Get("Location"))
+		s.Errorf("got %d with Location %q, want 200 from the application", w.Code, w.Header().Get("Location"))
 	}
 }
 
-// socket opens a socket and returns what tells how it ended.
-func (s *site) socket(ticket string) <-chan error {
+// openSocket opens a socket. The channel receives the error with which it ends.
+func (s *siteWithProvider) openSocket(ticket string) <-chan error {
 	ended := make(chan error, 1)
 	opened := make(chan struct{})
 	chain := &chainFunc{serve: func(_ http.ResponseWriter, r *http.Request) error {
@@ -233,7 +239,7 @@ func (s *site) socket(ticket string) <-chan error {
 	return ended
 }
 
-// open reports whether a socket is.
+// isOpen reports whether a socket of openSocket is still open.
 func isOpen(ended <-chan error) bool {
 	select {
 	case <-ended:

@@ -1,3 +1,5 @@
+// Refreshing access tokens: once, under load, on several nodes, during outages.
+
 package handler
 
 import (
@@ -15,8 +17,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// crowd sends n requests with a ticket at once, and fails unless all are answered.
-func (s *site) crowd(gate *Handler, ticket string, n int) {
+// sendAtOnce sends n parallel requests with a ticket. The test fails unless all get 200.
+func (s *siteWithProvider) sendAtOnce(gate *Handler, ticket string, n int) {
 	s.Helper()
 	var wg sync.WaitGroup
 	for range n {
@@ -26,41 +28,41 @@ func (s *site) crowd(gate *Handler, ticket string, n int) {
 			r.Header.Set("Cookie", ticket)
 			w := httptest.NewRecorder()
 			if err := gate.ServeHTTP(w, r, &chainFunc{serve: s.chain.serve}); err != nil || w.Code != http.StatusOK {
-				s.Errorf("%d %v", w.Code, err)
+				s.Errorf("got %d, %v, want 200", w.Code, err)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-// 200 requests at the moment at which the access token expires, against a
-// provider that takes two refreshes for a theft: one refresh, and all answered.
+// 200 requests arrive when the access token expires. The provider takes a second
+// refresh for theft, so there is one refresh only, and all requests are answered.
 func TestExpiryUnderLoad(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		ticket := s.as("alice")
-		s.after(time.Hour - 30*time.Second)
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(time.Hour - 30*time.Second)
 		s.op.ForgetRequests()
-		s.crowd(s.handler, ticket, 200)
+		s.sendAtOnce(s.handler, ticket, 200)
 		s.settle()
-		s.crowd(s.handler, ticket, 200)
+		s.sendAtOnce(s.handler, ticket, 200)
 		s.settle()
-		s.calls(authelia.EndpointToken, 1)
-		s.calls(authelia.EndpointUserinfo, 1)
+		s.wantCalls(authelia.EndpointToken, 1)
+		s.wantCalls(authelia.EndpointUserinfo, 1)
 		record := s.session(ticket).Record()
 		if unproven(record) || time.Until(record.Tokens.Expires) < 50*time.Minute {
-			s.Errorf("expires in %s, unproven since %s", time.Until(record.Tokens.Expires), record.UnprovenSince)
+			s.Errorf("the token expires in %s, the session is unproven since %s; want 50m or more, and proven", time.Until(record.Tokens.Expires), record.UnprovenSince)
 		}
 		if _, err := s.handler.config.RelyingParty.Recheck(s.Context(), record.Tokens, record.Identity); err != nil {
-			s.Errorf("the family is dead: %v", err)
+			s.Errorf("Recheck with the new tokens returned %v, want nil", err)
 		}
 	})
 }
 
-// Two nodes at that moment: the one that gets the lock second takes what the
-// first got, and asks nothing.
+// The same on two nodes. The node that gets the lock second uses the tokens that the
+// first one stored.
 func TestExpiryOnTwoNodes(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		ticket := s.as("alice")
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
 		store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})
 		store.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 		cfg := s.handler.config
@@ -68,126 +70,126 @@ func TestExpiryOnTwoNodes(t *testing.T) {
 		go cfg.Gate.Run(s.Context())
 		cfg.RelyingParty = flow.New(s.partyConfig(s.party.Scopes, store))
 		other := New(cfg)
-		s.after(30 * time.Minute)
-		s.crowd(other, ticket, 1)
-		s.crowd(s.handler, ticket, 1)
-		s.after(30*time.Minute - 20*time.Second)
+		s.advance(30 * time.Minute)
+		s.sendAtOnce(other, ticket, 1)
+		s.sendAtOnce(s.handler, ticket, 1)
+		s.advance(30*time.Minute - 20*time.Second)
 		s.op.ForgetRequests()
 		var wg sync.WaitGroup
 		for _, gate := range []*Handler{s.handler, other} {
-			wg.Go(func() { s.crowd(gate, ticket, 50) })
+			wg.Go(func() { s.sendAtOnce(gate, ticket, 50) })
 		}
 		wg.Wait()
 		s.settle()
-		s.calls(authelia.EndpointToken, 1)
-		s.crowd(s.handler, ticket, 1)
-		s.crowd(other, ticket, 1)
+		s.wantCalls(authelia.EndpointToken, 1)
+		s.sendAtOnce(s.handler, ticket, 1)
+		s.sendAtOnce(other, ticket, 1)
 		if unproven(s.session(ticket).Record()) {
-			s.Error("the family is dead")
+			s.Error("the session is unproven, want one refresh and live tokens")
 		}
 	})
 }
 
-// No request waits for a provider that does not answer.
-func TestRefreshIsInNobodysWay(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		ticket := s.as("alice")
-		s.after(50 * time.Minute)
-		s.upstream(s.open("/", ticket))
-		s.after(15 * time.Minute)
+// Requests do not wait for a provider that hangs.
+func TestRequestsDoNotWaitForARefresh(t *testing.T) {
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(50 * time.Minute)
+		s.wantUpstream(s.open("/", ticket))
+		s.advance(15 * time.Minute)
 		s.op.Hang()
 		began := time.Now()
 		s.save(ticket)
-		s.upstream(s.open("/", ticket))
-		s.crowd(s.handler, ticket, 10)
+		s.wantUpstream(s.open("/", ticket))
+		s.sendAtOnce(s.handler, ticket, 10)
 		if waited := time.Since(began); waited != 0 {
-			s.Errorf("waited %s", waited)
+			s.Errorf("requests waited %s, want 0", waited)
 		}
 		s.op.Up()
-		s.after(time.Minute)
+		s.advance(time.Minute)
 		s.save(ticket)
 		s.settle()
 		if record := s.session(ticket).Record(); unproven(record) {
-			s.Error("a provider that hung made the session unproven")
+			s.Error("the session is unproven after the provider hung, want proven")
 		}
 	})
 }
 
-// A provider that is away for a day ends nothing, is asked less and less, and
-// is asked again when it is back.
+// A provider that is down for a day ends no session. The gate asks it less and less
+// often, and refreshes when it is back.
 func TestProviderAwayForADay(t *testing.T) {
 	inBubble(t, refreshingClient, func(c *Config) {
 		c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
-	}, func(s *site) {
+	}, func(s *siteWithProvider) {
 		s.op.SetLifespans(authelia.Lifespans{RefreshToken: 30 * 24 * time.Hour})
-		ticket := s.as("alice")
-		s.after(5 * time.Minute)
+		ticket := s.signInAs("alice")
+		s.advance(5 * time.Minute)
 		s.op.Unavailable()
 		s.op.ForgetRequests()
 		for range 24 * 60 {
-			s.after(time.Minute)
-			s.upstream(s.open("/", ticket))
+			s.advance(time.Minute)
+			s.wantUpstream(s.open("/", ticket))
 		}
 		asked := s.op.Calls(authelia.EndpointToken) + s.op.Calls(authelia.EndpointUserinfo)
 		if asked < 50 || asked > 400 {
-			s.Errorf("asked %d times", asked)
+			s.Errorf("%d requests at the provider in 24 hours, want 50 to 400", asked)
 		}
 		s.op.Up()
 		for range 10 {
-			s.after(time.Minute)
+			s.advance(time.Minute)
 			s.save(ticket)
 		}
 		s.settle()
 		if record := s.session(ticket).Record(); unproven(record) || time.Until(record.Tokens.Expires) < 30*time.Minute {
-			s.Errorf("not refreshed since: %+v", record.Tokens.Expires)
+			s.Errorf("the session is unproven: %v, its token expires at %s; want a refresh since the outage", unproven(record), record.Tokens.Expires)
 		}
 	})
 }
 
-// Without the lock, which is in storage, the tokens are left alone.
+// The lock is in the storage. Without it, the gate does not refresh.
 func TestNoRefreshWithoutStorage(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		ticket := s.as("alice")
-		s.after(30 * time.Minute)
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(30 * time.Minute)
 		s.save(ticket)
-		s.after(29 * time.Minute)
+		s.advance(29 * time.Minute)
 		s.storage.fail(application.ErrAborted)
 		s.op.ForgetRequests()
 		s.save(ticket)
 		s.settle()
-		s.calls(authelia.EndpointToken, 0)
+		s.wantCalls(authelia.EndpointToken, 0)
 		s.storage.fail(nil)
-		s.after(time.Minute)
+		s.advance(time.Minute)
 		s.save(ticket)
 		s.settle()
-		s.calls(authelia.EndpointToken, 1)
+		s.wantCalls(authelia.EndpointToken, 1)
 	})
 }
 
-// A session that only holds a socket keeps its proof for as long as it is open.
+// A session with only an open socket stays proven while the socket is open.
 func TestSocketIsRefreshedByTimer(t *testing.T) {
-	inBubble(t, refreshingClient, nil, func(s *site) {
-		socket := s.socket(s.as("alice"))
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		socket := s.openSocket(s.signInAs("alice"))
 		s.op.ForgetRequests()
-		s.after(10 * time.Hour)
+		s.advance(10 * time.Hour)
 		if !isOpen(socket) {
-			s.Error("the socket was closed")
+			s.Error("the socket is closed after 10 hours, want it open")
 		}
 		if n := s.op.Calls(authelia.EndpointToken); n != 10 {
-			s.Errorf("refreshed %d times in 10 hours", n)
+			s.Errorf("%d refreshes in 10 hours, want 10", n)
 		}
 		if n := s.op.Calls(authelia.EndpointUserinfo); n < 115 || n > 131 {
-			s.Errorf("checked %d times in 10 hours", n)
+			s.Errorf("%d re-checks in 10 hours, want 115 to 131", n)
 		}
 		began := time.Now()
 		s.op.DisableUser("alice")
 		<-socket
 		if took := time.Since(began); took > s.handler.config.Recheck+5*time.Second {
-			s.Errorf("closed after %s", took)
+			s.Errorf("the socket closed %s after the user was disabled, want %s at most", took, s.handler.config.Recheck+5*time.Second)
 		}
 		s.settle()
-		if ended := s.ended(); len(ended) != 1 || ended[0] != reasonAccountGone {
-			s.Errorf("ended %v", ended)
+		if ended := s.endReasons(); len(ended) != 1 || ended[0] != reasonAccountGone {
+			s.Errorf("sessions ended with %v, want once %s", ended, reasonAccountGone)
 		}
 	})
 }

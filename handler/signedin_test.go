@@ -1,441 +1,110 @@
+// What a signed-in request becomes on its way to the application.
+
 package handler
 
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// forgetful makes the chain behave as an application whose sessions are gone
-// but for those that it signed in lately.
-func (f *fixture) forgetful(hits *atomic.Int64) {
-	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
-		hits.Add(1)
-		session := request.CookieValue(r, "app_session")
-		if f.app.lives(session) {
-			w.Header().Set("X-Session", "alive")
-			w.Header().Set("Etag", "fresh")
-			_, err := w.Write([]byte("for " + session))
-			return err
-		}
-		w.Header().Set("X-Session", "forgotten")
-		w.Header().Set("Etag", "stale")
-		w.Header().Set("X-Stale", "1")
-		w.WriteHeader(http.StatusUnauthorized)
-		_, err := w.Write([]byte("who are you"))
-		return err
-	}
-}
-
-// The application was restarted and knows nobody: a read is asked again with a
-// new session, and the browser sees the second answer only.
-func TestForgottenSessionIsBrokeredAgain(t *testing.T) {
+func TestSignedInIsStamped(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
-	var hits atomic.Int64
-	f.forgetful(&hits)
-	w := f.do(t, "/api/x?a=b", "Cookie", ticket)
-	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || w.Header().Get("Etag") != "fresh" || w.Header().Get("X-Stale") != "" {
-		t.Errorf("%d %q %v", w.Code, w.Body, w.Header())
+	s := newSite(t, func(c *Config) { c.IdentityHeaders = true })
+	ticket := s.ticket(t, alice)
+	w := s.do(t, "/api/x", "Cookie", ticket+"; app_session=evil; app_csrf=1; authelia_session=2",
+		"Authorization", "Basic x", "Remote-User", "root", "Remote_Groups", "root", "Connection", "Cookie")
+	if w.Code != http.StatusOK || len(s.seen) != 1 {
+		t.Fatalf("got %d and %d requests at the application, want 200 and 1", w.Code, len(s.seen))
 	}
-	if hits.Load() != 2 || f.app.signIns != 1 {
-		t.Errorf("asked %d times, signed in %d times", hits.Load(), f.app.signIns)
-	}
-	if w := f.do(t, "/api/x", "Cookie", ticket); w.Body.String() != "for app-i" || hits.Load() != 3 {
-		t.Errorf("afterwards: %q, asked %d times", w.Body, hits.Load())
-	}
-}
-
-// A write cannot be asked again, so the session is confirmed before it.
-func TestWriteMeetsALiveSession(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
-	var hits atomic.Int64
-	f.forgetful(&hits)
-	w := f.do(t, "POST /api/saves", "Cookie", ticket)
-	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || hits.Load() != 1 {
-		t.Errorf("%d %q, asked %d times", w.Code, w.Body, hits.Load())
-	}
-}
-
-// A stampede after a restart costs one sign-in.
-func TestBrokeringIsSingleFlight(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
-	var hits atomic.Int64
-	f.forgetful(&hits)
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/api/x", nil)
-			r.TLS.HandshakeComplete = true
-			r.Header.Set("Cookie", ticket)
-			w := httptest.NewRecorder()
-			chain := &chainFunc{serve: f.chain.serve}
-			if err := f.handler.ServeHTTP(w, r, chain); err != nil || w.Body.String() != "for app-i" {
-				t.Errorf("%v %q", err, w.Body)
-			}
-		})
-	}
-	wg.Wait()
-	if f.app.signIns != 1 {
-		t.Errorf("signed in %d times", f.app.signIns)
-	}
-}
-
-// What the application has against somebody ends on a page, and not in a loop.
-func TestRefusedBrokeringEndsOnAPage(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
-	f.app.err = problem.NotAllowed
-	var hits atomic.Int64
-	f.forgetful(&hits)
-	for range 3 {
-		w := f.do(t, "/library", append(fields(navigation), "Cookie", ticket)...)
-		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") || strings.Contains(w.Body.String(), "who are you") {
-			t.Errorf("%d %q", w.Code, w.Body)
-		}
-	}
-	if f.app.signIns != 1 {
-		t.Errorf("signed in %d times", f.app.signIns)
-	}
-}
-
-// The application's page, told that nobody is signed in, starts a sign-in by
-// itself; somebody whom the application refuses must not go round for ever.
-func TestRefusedSignInDoesNotLoop(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
-	f.app.err = problem.NotAllowed
-	for range 3 {
-		w := f.do(t, "/signin?next=/rom/7", append(fields(navigation), "Cookie", ticket)...)
-		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") {
-			t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
-		}
-	}
-}
-
-// A panic in a brokered call is an error, not the end of the process.
-func TestPanicInACall(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	f.chain.serve = func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }
-	call := application.NewCaller(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.handler.config.Origin)
-	if _, err := call(t.Context(), application.Call{Method: "GET", Target: "/x"}); !errors.Is(err, application.ErrAborted) {
-		t.Errorf("%v", err)
-	}
-}
-
-// A call goes out in the visitor's name, but with none of their credentials.
-func TestCallCarriesTheVisitorNotTheirCredentials(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	visitor := httptest.NewRequest(http.MethodPost, "https://romm.example.com/x", strings.NewReader("body"))
-	for _, name := range []string{
-		"Cookie", "Authorization", "Connection", "Upgrade", "Range", "If-None-Match", "Accept-Encoding", "Content-Type", "Content-Length",
-		"Remote-User", "Remote_User", "Origin", "Referer", "Te", "Transfer-Encoding", "Sec-Fetch-Mode", "Sec-Websocket-Key",
+	got := s.seen[0].Header
+	for name, want := range map[string]string{
+		"Cookie": "app_csrf=1; app_session=app-0", "Authorization": "", "Connection": "",
+		"Remote-User": "alice", "Remote-Email": "alice@example.com", "Remote-Name": "Alice", "Remote-Groups": "a,b", "Remote_Groups": "",
 	} {
-		visitor.Header[name] = []string{"x"}
-	}
-	visitor.Header.Set("User-Agent", "Firefox")
-	visitor.Header.Set("X-Forwarded-For", "198.51.100.7")
-	visitor.RemoteAddr = "192.0.2.9:1"
-	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
-		if len(r.Header) != 3 || r.UserAgent() != "Firefox" || r.Header.Get("Cookie") != "a=b" || r.Header.Get("X-Forwarded-For") == "" {
-			t.Errorf("%v", r.Header)
-		}
-		if r.Host != "romm.example.com" || r.RemoteAddr != visitor.RemoteAddr || r.TLS != visitor.TLS || r.RequestURI != "/y?z" {
-			t.Errorf("%+v", r)
-		}
-		w.WriteHeader(http.StatusTeapot)
-		_, err := w.Write(make([]byte, application.AnswerLimit+1))
-		return err
-	}
-	answer, err := application.NewCaller(f.chain, visitor, f.handler.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y?z", Cookie: "a=b"})
-	if err != nil || answer.Status != http.StatusTeapot || len(answer.Body) != application.AnswerLimit {
-		t.Errorf("%v", err)
-	}
-}
-
-// A call whose answer serves others too carries nothing of whoever caused it:
-// a header line of 17 KiB would be RomM's 400 for all of them.
-func TestCallForOthersTooCarriesNoHeader(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	visitor := httptest.NewRequest(http.MethodGet, "/x", nil)
-	visitor.Header.Set("X-Junk", strings.Repeat("a", 17<<10))
-	visitor.Header.Set("User-Agent", "x")
-	_, err := application.NewCaller(f.chain, visitor, f.handler.config.Origin)(t.Context(), application.Call{Method: "GET", Target: "/y", Header: http.Header{"Accept": {"x"}}, Bare: true})
-	if err != nil || len(f.seen) != 1 || len(f.seen[0].Header) != 1 || f.seen[0].Header.Get("Accept") != "x" {
-		t.Errorf("%v, %v", f.seen, err)
-	}
-}
-
-// A visitor who goes away does not leave a sign-in half done.
-func TestCallOutlivesItsVisitor(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	f.chain.serve = func(_ http.ResponseWriter, r *http.Request) error { return r.Context().Err() }
-	if _, err := application.NewCaller(f.chain, httptest.NewRequest(http.MethodGet, "/", nil), f.handler.config.Origin)(ctx, application.Call{Method: "GET", Target: "/x"}); err != nil {
-		t.Error(err)
-	}
-}
-
-// The end of a session ends its sockets, and an answer that is on its way.
-func TestEndClosesStreams(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	started, ended := make(chan struct{}), make(chan error, 1)
-	socket := &chainFunc{serve: func(_ http.ResponseWriter, r *http.Request) error {
-		close(started)
-		select {
-		case <-r.Context().Done():
-			ended <- nil
-		case <-time.After(5 * time.Second):
-			ended <- errors.New("still open")
-		}
-		return nil
-	}}
-	go func() {
-		r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/ws/x", nil)
-		r.TLS.HandshakeComplete = true
-		r.Header.Set("Cookie", ticket)
-		r.Header.Set("Connection", "Upgrade")
-		r.Header.Set("Upgrade", "websocket")
-		_ = f.handler.ServeHTTP(httptest.NewRecorder(), r, socket)
-	}()
-	<-started
-	if w := f.do(t, "POST /signout", "Cookie", ticket); w.Code != http.StatusOK {
-		t.Fatalf("%d", w.Code)
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
-// CVE-2024-21492: a session that survives its sign-out.
-func TestSignOutByScript(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	w := f.do(t, "POST /signout", "Cookie", ticket)
-	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"next":"https://romm.example.com/api/oauth/openid/signed-out"`) {
-		t.Errorf("%d %s", w.Code, w.Body)
-	}
-	set := strings.Join(w.Header()["Set-Cookie"], "\n")
-	for _, want := range []string{"__Host-romm_oidc=; Path=/; Max-Age=0", "app_csrf=; Path=/; Max-Age=0", "__Host-romm_oidc_signed_out=1"} {
-		if !strings.Contains(set, want) {
-			t.Errorf("no %q in\n%s", want, set)
+		if strings.Join(got[name], "|") != want {
+			t.Errorf("passed on with %s %q, want %q", name, got[name], want)
 		}
 	}
-	if w.Header().Get("Clear-Site-Data") != `"cache"` {
-		t.Errorf("Clear-Site-Data: %s", w.Header().Get("Clear-Site-Data"))
-	}
-	if ended := f.endedInApplication(t, 1); len(ended) != 1 || ended[0] != "app-0" {
-		t.Errorf("ended in the application: %v", ended)
-	}
-	if w := f.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized || len(f.seen) != 0 {
-		t.Errorf("the old ticket gives %d", w.Code)
+	if s.chain.identity == nil || s.chain.identity.Username != "alice" {
+		t.Errorf("Identify got %+v, want alice", s.chain.identity)
 	}
 }
 
-// The application's page, right after its user signed out, starts a sign-in by
-// itself. It ends on the signed-out page.
-func TestNoSignInByItselfAfterSignOut(t *testing.T) {
+// A client's header field must not survive because the claim that would overwrite
+// it is absent. A claim that looks like a placeholder is passed on as it is.
+func TestAbsentClaimLeavesNoHeader(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	w := f.do(t, "/signin", append(fields(navigation), "Cookie", "__Host-romm_oidc_signed_out=1")...)
-	if w.Code != http.StatusFound || w.Header().Get("Location") != "https://romm.example.com"+request.Base+"/signed-out" {
-		t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
-	}
-	w = f.do(t, request.Base+"/signed-out", "Cookie", "__Host-romm_oidc_signed_out=1")
-	if w.Header().Get("Clear-Site-Data") != `"cache"` {
-		t.Error("Back leads to a page of the application's")
-	}
-	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "You are signed out") ||
-		!strings.Contains(strings.Join(w.Header()["Set-Cookie"], ""), "__Host-romm_oidc_signed_out=; Path=/; Max-Age=0") {
-		t.Errorf("%d %v", w.Code, w.Header())
+	s := newSite(t, func(c *Config) { c.IdentityHeaders = true })
+	ticket := s.ticket(t, flow.Identity{Username: "{env.SECRET}", Name: "a\r\nRemote-User: root"})
+	s.do(t, "/api/x", "Cookie", ticket, "Remote-Email", "root@example.com", "Remote-Groups", "root")
+	got := s.seen[0].Header
+	if got.Get("Remote-User") != "{env.SECRET}" || got["Remote-Email"] != nil || got["Remote-Groups"] != nil || got["Remote-Name"] != nil {
+		t.Errorf("passed on with %v, want only Remote-User, as the claim says", got)
 	}
 }
 
-// A form of another site comes without the ticket, since that is Lax. Answered
-// as the application's own button is, it would take the ticket away all the same.
-func TestForeignFormWithoutTicketSignsNobodyOut(t *testing.T) {
+func TestIdentityHeadersAreOffByDefault(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	for _, fields := range [][]string{{"Origin", "https://evil.com"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}} {
-		w := f.do(t, "POST /signout", fields...)
-		if w.Code != http.StatusForbidden || len(w.Header()["Set-Cookie"]) != 0 {
-			t.Errorf("%v: %d, %v", fields, w.Code, w.Header()["Set-Cookie"])
-		}
+	s := newSite(t, nil)
+	s.do(t, "/api/x", "Cookie", s.ticket(t, alice))
+	if got := s.seen[0].Header["Remote-User"]; got != nil {
+		t.Errorf("passed on with Remote-User %q, want none", got)
 	}
 }
 
-// A link on another site signs nobody out.
-func TestSignOutLinkOfAnotherSite(t *testing.T) {
+func TestPolicyEndsASession(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
-	ticket := f.ticket(t, alice)
-	for name, c := range map[string]struct {
-		target, fields string
-		status         int
-		ends           bool
-	}{
-		"link of another site": {"/logout", navigation + " Sec-Fetch-Site=cross-site", 200, false},
-		"image":                {"/logout", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=same-origin", 200, false},
-		"old browser":          {"/logout", "", 200, false},
-		"form of another site": {"POST /logout", "Origin=https://evil.com", 403, false},
-		"form of a sibling":    {"POST /logout", "Sec-Fetch-Site=same-site", 403, false},
-		"typed":                {"/logout", navigation + " Sec-Fetch-Site=none", 303, true},
-		"our form":             {"POST /logout", "Origin=https://romm.example.com Sec-Fetch-Site=same-origin", 303, true},
+	s := newSite(t, func(c *Config) { c.Policy = Policy{Groups: []string{"z"}} })
+	ticket := s.ticket(t, alice)
+	if w := s.do(t, "/library", append(fields(navigation), "Cookie", ticket)...); w.Code != http.StatusForbidden {
+		t.Errorf("GET /library: got %d, want 403", w.Code)
+	}
+	if ended := s.endedInApplication(t, 1); len(s.seen) != 0 || len(ended) != 1 {
+		t.Errorf("%d requests at the application and %v signed out of it, want 0 and one session", len(s.seen), ended)
+	}
+	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
+		t.Errorf("the old ticket: got %d, want 401", w.Code)
+	}
+}
+
+// A signed-in user follows the application's link to sign in again. The user gets
+// to the page that the link names, but never to another site.
+func TestSignInWhileSignedIn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	for next, want := range map[string]string{
+		"/rom/7?a=%2520b": "/rom/7?a=%20b", "": "/", "//evil.com": "/", `/\evil.com`: "/", "https://evil.com": "/",
+		"%2F%09/evil.com": "/", request.Base + "/logout": "/",
 	} {
-		t.Run(name, func(t *testing.T) {
-			_, id, _ := strings.Cut(ticket, "=")
-			method, path, ok := strings.Cut(c.target, " ")
-			if !ok {
-				method, path = "GET", c.target
-			}
-			w := f.do(t, method+" "+request.Base+path, append(fields(c.fields), "Cookie", ticket)...)
-			s, err := f.handler.config.Gate.Sessions.Lookup(t.Context(), id)
-			if err != nil || w.Code != c.status || (s == nil) != c.ends {
-				t.Errorf("%d, session %v, %v", w.Code, s, err)
-			}
-			if c.ends {
-				ticket = f.ticket(t, alice)
-			}
-		})
+		w := s.do(t, "/signin?next="+next, append(fields(navigation), "Cookie", ticket)...)
+		if w.Code != http.StatusFound || w.Header().Get("Location") != want {
+			t.Errorf("next=%s: got %d with Location %q, want 302 with %q", next, w.Code, w.Header().Get("Location"), want)
+		}
 	}
 }
 
-// perUser is an application that signs everybody in under their own name.
-type perUser struct{ *fakeApplication }
-
-func (a perUser) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (string, error) {
-	return identity.Username, nil
-}
-
-func (a perUser) Confirm(context.Context, application.Caller, string) (bool, error) {
-	return false, nil
-}
-
-// CVE-2026-71326: a key of a single-flight that two users share gives one the
-// other's identity. Two whose sessions the application keeps forgetting are
-// brokered at the same time, again and again, and never crossed.
-func TestTwoUsersAreNeverCrossed(t *testing.T) {
+func TestGuardDecidesForTheSignedIn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.Application = perUser{c.Application.(*fakeApplication)} })
-	var wg sync.WaitGroup
-	for _, name := range []string{"alice", "bob"} {
-		ticket := f.ticket(t, flow.Identity{Subject: name, Username: name, Email: name + "@example.com"})
-		serve := func(w http.ResponseWriter, r *http.Request) error {
-			if got := request.CookieValue(r, "app_session"); got != name && got != "app-0" {
-				t.Errorf("%s got the session of %s", name, got)
-			}
-			w.Header().Set("X-Session", "forgotten")
-			_, err := w.Write(nil)
-			return err
-		}
-		for range 4 {
-			wg.Go(func() {
-				for range 2500 {
-					r := httptest.NewRequest(http.MethodPost, "https://romm.example.com/api/x", nil)
-					r.TLS.HandshakeComplete = true
-					r.Header.Set("Cookie", ticket)
-					if err := f.handler.ServeHTTP(httptest.NewRecorder(), r, &chainFunc{serve: serve}); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-	}
-	wg.Wait()
-}
-
-// The same, a million times over, on the key alone: who is answered by the
-// other's flight is not confirmed themselves.
-func TestSingleFlightsAreNeverCrossed(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, nil)
-	var wg sync.WaitGroup
-	for _, name := range []string{"alice", "bob"} {
-		_, text, _ := strings.Cut(f.ticket(t, flow.Identity{Subject: name, Username: name}), "=")
-		s, err := f.handler.config.Gate.Sessions.Lookup(t.Context(), text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := runtimeOf(s)
-		in := &incoming{
-			handler: f.handler, r: httptest.NewRequest(http.MethodGet, "https://romm.example.com/", nil), chain: f.chain,
-			session: s, runtime: v,
-		}
-		wg.Go(func() {
-			for range 500_000 {
-				v.confirmedAt.Store(0)
-				if err := f.handler.ensureConfirmed(in); err != nil || v.confirmedAt.Load() == 0 {
-					t.Errorf("%s was answered for somebody else, %v", name, err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// Whom the application refuses may still ask what anybody may: its page would
-// ask its heartbeat again at once, without end.
-func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(cfg *Config) { cfg.IdentityHeaders = true })
-	ticket := f.ticket(t, alice)
-	delete(f.app.alive, "app-0")
-	f.app.err = problem.NotAllowed
-	var hits atomic.Int64
-	f.forgetful(&hits)
-	var last http.Header
-	application := f.chain.serve
-	f.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
-		last = r.Header
-		return application(w, r)
-	}
-	for range 3 {
-		if w := f.do(t, "/open", "Cookie", ticket); w.Body.String() != "who are you" { // the application's own answer
-			t.Errorf("%d %q", w.Code, w.Body)
-		}
-		if last.Get("Cookie") != "" || last.Get("Remote-User") != "" {
-			t.Errorf("asked for nobody with %v", last)
-		}
+	s := newSite(t, nil)
+	if w := s.do(t, "POST /guarded", "Cookie", s.ticket(t, alice)); w.Code != http.StatusForbidden || len(s.seen) != 0 {
+		t.Errorf("POST /guarded: got %d and %d requests at the application, want 403 and 0", w.Code, len(s.seen))
 	}
 }
 
-// The application learns of every answer, whoever waited for it: what a request
-// changed there it changed all the same.
+// The application learns of each of its responses, even if the browser left before
+// it arrived: the request may have changed something.
 func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 	t.Parallel()
 	write := func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
@@ -443,19 +112,19 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 		serve func(w http.ResponseWriter, r *http.Request) error
 		want  string
 	}{
-		"it arrives":                {func(w http.ResponseWriter, _ *http.Request) error { write(w); return nil }, "204"},
+		"the browser waits":         {func(w http.ResponseWriter, _ *http.Request) error { write(w); return nil }, "204"},
 		"the browser leaves early":  {func(http.ResponseWriter, *http.Request) error { return context.Canceled }, "0"},
 		"the browser leaves midway": {func(w http.ResponseWriter, _ *http.Request) error { write(w); panic(http.ErrAbortHandler) }, "204"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, nil)
-			f.app.credentials, f.app.answered = map[string]application.Recognition{"good": application.Recognized}, []string{}
-			ticket := f.ticket(t, alice)
+			s := newSite(t, nil)
+			s.app.credentials, s.app.answered = map[string]application.Recognition{"good": application.Recognized}, []string{}
+			ticket := s.ticket(t, alice)
 			known := &bearer{runtime: new(sessionRuntime), record: &session.Record{Identity: alice, UpstreamSession: "app-0"}, until: time.Now().Add(time.Hour)}
 			known.runtime.confirm(time.Now())
-			f.handler.config.Gate.bearers.put(sha256.Sum256([]byte("access")), known, time.Now())
-			f.chain.serve = c.serve
+			s.handler.config.Gate.bearers.put(sha256.Sum256([]byte("access")), known, time.Now())
+			s.chain.serve = c.serve
 			for _, fields := range [][]string{
 				{"/a", "Cookie", ticket}, {"/token", "Authorization", "good"}, {"/bearer", "Authorization", "Bearer access"},
 			} {
@@ -464,11 +133,11 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 				r.Header.Set(fields[1], fields[2])
 				func() {
 					defer func() { _ = recover() }()
-					_ = f.handler.ServeHTTP(httptest.NewRecorder(), r, f.chain)
+					_ = s.handler.ServeHTTP(httptest.NewRecorder(), r, s.chain)
 				}()
 			}
-			if want := []string{"/a " + c.want + " app-0", "/token " + c.want, "/bearer " + c.want + " app-0"}; !slices.Equal(f.app.answered, want) {
-				t.Errorf("it learned of %q, want %q", f.app.answered, want)
+			if want := []string{"/a " + c.want + " app-0", "/token " + c.want, "/bearer " + c.want + " app-0"}; !slices.Equal(s.app.answered, want) {
+				t.Errorf("AfterResponse got %q, want %q", s.app.answered, want)
 			}
 		})
 	}

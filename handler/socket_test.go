@@ -1,3 +1,5 @@
+// WebSocket requests over HTTP/1.1, HTTP/2 and HTTP/3.
+
 package handler
 
 import (
@@ -8,7 +10,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// A WebSocket is told by what the server makes of it, over each HTTP.
+// IsSocket recognizes a WebSocket request in the form that the server gives it.
 func TestIsSocket(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -17,20 +19,20 @@ func TestIsSocket(t *testing.T) {
 		header        http.Header
 		want          bool
 	}{
-		"HTTP/1.1":                       {"GET", "HTTP/1.1", 1, http.Header{"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}}, true},
-		"HTTP/1.1 without Connection":    {"GET", "HTTP/1.1", 1, http.Header{"Upgrade": {"websocket"}}, false},
-		"HTTP/2":                         {"CONNECT", "HTTP/2.0", 2, http.Header{":protocol": {"websocket"}}, true},
-		"HTTP/2, another protocol":       {"CONNECT", "HTTP/2.0", 2, http.Header{":protocol": {"connect-udp"}}, false},
-		"HTTP/3":                         {"CONNECT", "websocket", 3, nil, true},
-		"HTTP/3, another protocol":       {"CONNECT", "connect-udp", 3, nil, false},
-		"HTTP/3, a request like another": {"GET", "HTTP/3.0", 3, nil, false},
+		"HTTP/1.1":                    {"GET", "HTTP/1.1", 1, http.Header{"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}}, true},
+		"HTTP/1.1 without Connection": {"GET", "HTTP/1.1", 1, http.Header{"Upgrade": {"websocket"}}, false},
+		"HTTP/2":                      {"CONNECT", "HTTP/2.0", 2, http.Header{":protocol": {"websocket"}}, true},
+		"HTTP/2, another protocol":    {"CONNECT", "HTTP/2.0", 2, http.Header{":protocol": {"connect-udp"}}, false},
+		"HTTP/3":                      {"CONNECT", "websocket", 3, nil, true},
+		"HTTP/3, another protocol":    {"CONNECT", "connect-udp", 3, nil, false},
+		"HTTP/3, not CONNECT":         {"GET", "HTTP/3.0", 3, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := httptest.NewRequest(c.method, "/ws/socket.io/", nil)
 			r.Proto, r.ProtoMajor, r.Header = c.proto, c.major, c.header
 			if got := request.IsSocket(r); got != c.want {
-				t.Errorf("isSocket = %v", got)
+				t.Errorf("IsSocket = %v, want %v", got, c.want)
 			}
 		})
 	}

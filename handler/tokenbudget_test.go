@@ -1,32 +1,30 @@
+// Made-up authorization codes must not use up the provider's token requests.
+
 package handler
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// rateLimited is a provider that limits token requests, as Authelia does by default.
+// rateLimited makes the provider limit token requests, as Authelia does by default.
 func rateLimited(o *authelia.Options) {
 	plainClient(o)
 	o.NoRateLimit = false
 }
 
-// madeUp begins a sign-in as any stranger can and ends it with a code that
-// the provider never gave.
-func (s *site) madeUp() *httptest.ResponseRecorder {
+// sendMadeUpCode starts a sign-in and ends it with a code that the provider did not
+// issue.
+func (s *siteWithProvider) sendMadeUpCode() *httptest.ResponseRecorder {
 	s.Helper()
 	w := s.open("/")
 	u, err := url.Parse(w.Header().Get("Location"))
@@ -37,161 +35,80 @@ func (s *site) madeUp() *httptest.ResponseRecorder {
 	return s.callback(w, "https://romm.example.com"+request.Base+"?"+response.Encode())
 }
 
-// Anybody gets a genuine state and may come back with a made-up code. Each
-// costs a token request that fails, and after 30 in a minute Authelia refuses
-// all of the gate's, everybody's sign-ins and refreshes.
-func TestMadeUpCodesLockNobodyOut(t *testing.T) {
-	inBubble(t, rateLimited, nil, func(s *site) {
+// An attacker gets a genuine state and returns with a made-up code. Each code costs a
+// failed token request. After 30 in a minute, Authelia refuses all token requests of
+// the gate, including other users' sign-ins and refreshes.
+func TestMadeUpCodesLockNoUserOut(t *testing.T) {
+	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
 		for hour := range 3 {
 			for i := range 400 {
-				s.chain.ip = fmt.Sprintf("2001:db8:7:%x::1", hour*400+i) // all of them one network's
+				s.chain.ip = fmt.Sprintf("2001:db8:7:%x::1", hour*400+i) // all from one network
 				if i%2 == 0 {
 					s.chain.ip = "203.0.113.7"
 				}
-				if w := s.madeUp(); w.Code != http.StatusBadGateway && w.Code != http.StatusTooManyRequests {
-					s.Fatalf("a made-up code: %d %s", w.Code, w.Body)
+				if w := s.sendMadeUpCode(); w.Code != http.StatusBadGateway && w.Code != http.StatusTooManyRequests {
+					s.Fatalf("made-up code: got %d %s, want 502 or 429", w.Code, w.Body)
 				}
-				s.after(9 * time.Second)
+				s.advance(9 * time.Second)
 			}
 			s.chain.ip = "192.0.2.1"
-			s.upstream(s.open("/", s.as("alice")))
+			s.wantUpstream(s.open("/", s.signInAs("alice")))
 		}
 	})
 }
 
-// Whoever waited sees why, and a moment later signs in from there as well.
+// A user at the attacker's address sees why the sign-in is refused, and can sign in
+// a minute later.
 func TestMadeUpCodesFromTheSameAddress(t *testing.T) {
-	inBubble(t, rateLimited, nil, func(s *site) {
+	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
 		for range 10 {
-			s.madeUp()
+			s.sendMadeUpCode()
 		}
 		w := s.through(s.open("/"), "alice")
 		if w.Code != http.StatusTooManyRequests || !strings.Contains(w.Body.String(), "too_many_sign_ins · reference") {
-			s.Fatalf("%d %s", w.Code, w.Body)
+			s.Fatalf("alice's callback: got %d %s, want the page too_many_sign_ins", w.Code, w.Body)
 		}
 		if calls := s.op.Calls(authelia.EndpointToken); calls >= 10 {
-			s.Errorf("%d token requests", calls)
+			s.Errorf("%d token requests, want fewer than 10", calls)
 		}
-		s.after(time.Minute)
-		s.upstream(s.open("/", s.as("alice")))
+		s.advance(time.Minute)
+		s.wantUpstream(s.open("/", s.signInAs("alice")))
 	})
 }
 
-// Whoever is signed in and only had to prove it goes on where they were.
+// A signed-in user who only has to prove the session continues without a proof.
 func TestMadeUpCodesEndNoSession(t *testing.T) {
-	inBubble(t, rateLimited, longLife, func(s *site) {
-		ticket := s.as("alice")
-		s.after(2 * time.Hour)
+	inBubble(t, rateLimited, longLife, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
 		s.save(ticket)
 		s.settle()
 		for range 10 {
-			s.madeUp()
+			s.sendMadeUpCode()
 		}
 		back := s.through(s.open("/library", ticket), "alice", ticket)
 		if back.Code != http.StatusSeeOther || back.Header().Get("Location") != "/library" {
-			s.Errorf("%d %s", back.Code, back.Body)
+			s.Errorf("callback: got %d %s, want 303 to /library", back.Code, back.Body)
 		}
-		s.upstream(s.open("/library", ticket))
+		s.wantUpstream(s.open("/library", ticket))
 	})
 }
 
-// A wrong client secret is nobody's guess: its page stays, however many come,
-// and once it is right everybody gets in.
+// A wrong client secret is not a guess. Its page stays the same however many users
+// see it, and after it is corrected all users can sign in.
 func TestWrongSecretKeepsItsPage(t *testing.T) {
-	inBubble(t, rateLimited, nil, func(s *site) {
+	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
 		right := s.handler.config.RelyingParty
 		wrong := s.party
 		wrong.ClientSecret = "wrong"
 		s.handler.config.RelyingParty = flow.New(wrong)
 		for range 40 {
 			if w := s.through(s.open("/"), "alice"); w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), "client_refused · reference") {
-				s.Fatalf("%d %s", w.Code, w.Body)
+				s.Fatalf("callback: got %d %s, want the page client_refused", w.Code, w.Body)
 			}
 		}
 		s.handler.config.RelyingParty = right
-		s.after(time.Minute)
-		s.upstream(s.open("/", s.as("alice")))
-	})
-}
-
-// However many addresses an attacker has, no limit of Authelia's is reached.
-func TestExchangeFailuresStayBelowTheProvidersLimits(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var e limit.TokenBudget
-		var failed []time.Time
-		for i := range 3 * 3600 {
-			network := limit.NetworkOf(fmt.Sprintf("10.%d.%d.1", i>>8&255, i&255))
-			for range 2 {
-				if e.Begin(t.Context(), network, time.Now) == nil {
-					e.End(network, &flow.TokenError{Code: "invalid_grant"}, time.Now())
-					failed = append(failed, time.Now())
-				}
-			}
-			for period, limit := range map[time.Duration]int{time.Minute: 30, 2 * time.Minute: 40, 10 * time.Minute: 50, time.Hour: 100} {
-				n := 0
-				for j := len(failed) - 1; j >= 0 && time.Since(failed[j]) < period; j-- {
-					n++
-				}
-				if n >= limit {
-					t.Fatalf("%d failures in %s", n, period)
-				}
-			}
-			time.Sleep(time.Second)
-		}
-	})
-}
-
-// Requests that are under way may all fail yet. More wait for them, and all
-// get their turn if they do not.
-func TestExchangesUnderWay(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		result  error
-		refused bool
-	}{
-		"good":    {nil, false},
-		"made up": {&flow.TokenError{Code: "invalid_grant"}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				var e limit.TokenBudget
-				network, most := limit.NetworkOf("192.0.2.1"), limit.TokenLimits[0].Failures
-				results := make(chan error, 100)
-				for range cap(results) {
-					go func() { results <- e.Begin(t.Context(), network, time.Now) }()
-				}
-				synctest.Wait()
-				if len(results) != most {
-					t.Fatalf("%d at a time, want %d", len(results), most)
-				}
-				passed := 0
-				for range cap(results) {
-					if err := <-results; err != nil {
-						continue
-					}
-					passed++
-					e.End(network, c.result, time.Now())
-					synctest.Wait()
-				}
-				if (passed < cap(results)) != c.refused || passed > cap(results) || c.refused && passed > most {
-					t.Errorf("%d of %d passed", passed, cap(results))
-				}
-			})
-		})
-	}
-	synctest.Test(t, func(t *testing.T) {
-		var e limit.TokenBudget
-		for range limit.TokenLimits[0].Failures {
-			if err := e.Begin(t.Context(), limit.NetworkOf("192.0.2.1"), time.Now); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := e.Begin(ctx, limit.NetworkOf("192.0.2.1"), time.Now); problem.Of(err).Code != problem.ProviderUnavailable.Code {
-			t.Errorf("waited without end: %v", err)
-		}
+		s.advance(time.Minute)
+		s.wantUpstream(s.open("/", s.signInAs("alice")))
 	})
 }

@@ -1,3 +1,5 @@
+// Large downloads and uploads.
+
 package handler
 
 import (
@@ -11,14 +13,14 @@ import (
 	"time"
 )
 
-// A download that outlives the session's idle time is use of the session: it
-// is not cut off, and the session lives on.
+// A download that takes longer than the idle time is use of the session. It is not cut
+// off, and the session continues.
 func TestTransferOutlivesIdleTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, nil) // idle: an hour
-		ticket := f.ticket(t, alice)
-		f.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
+		s := newSite(t, nil) // idle: an hour
+		ticket := s.ticket(t, alice)
+		s.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
 			for range 5 {
 				time.Sleep(40 * time.Minute)
 				if _, err := w.Write([]byte("part")); err != nil {
@@ -27,22 +29,22 @@ func TestTransferOutlivesIdleTime(t *testing.T) {
 			}
 			return nil
 		}
-		if w := f.do(t, "/download", "Cookie", ticket); w.Body.String() != strings.Repeat("part", 5) {
-			t.Errorf("%d %q", w.Code, w.Body)
+		if w := s.do(t, "/download", "Cookie", ticket); w.Body.String() != strings.Repeat("part", 5) {
+			t.Errorf("download: got %d %q, want all five parts", w.Code, w.Body)
 		}
 		time.Sleep(50 * time.Minute)
-		f.chain.serve = func(http.ResponseWriter, *http.Request) error { return nil }
-		if w := f.do(t, "/api/next", "Cookie", ticket); w.Code != http.StatusOK {
-			t.Errorf("after it: %d %s", w.Code, w.Body)
+		s.chain.serve = func(http.ResponseWriter, *http.Request) error { return nil }
+		if w := s.do(t, "/api/next", "Cookie", ticket); w.Code != http.StatusOK {
+			t.Errorf("50 minutes after the download: got %d %s, want 200", w.Code, w.Body)
 		}
 		time.Sleep(61 * time.Minute)
-		if w := f.do(t, "/api/next", "Cookie", ticket); w.Code != http.StatusUnauthorized {
-			t.Errorf("after an hour of nothing: %d", w.Code)
+		if w := s.do(t, "/api/next", "Cookie", ticket); w.Code != http.StatusUnauthorized {
+			t.Errorf("after another 61 minutes: got %d, want 401", w.Code)
 		}
 	})
 }
 
-// copied is a writer that counts what reaches its ReadFrom.
+// copied is a response writer that counts the bytes that reach its ReadFrom.
 type copied struct {
 	*httptest.ResponseRecorder
 	n int64
@@ -54,29 +56,30 @@ func (c *copied) ReadFrom(from io.Reader) (int64, error) {
 	return n, err
 }
 
-// What is copied reaches the ReadFrom of the writer below, unless the answer is mute.
+// Copied content reaches the ReadFrom of the underlying writer, unless the response
+// is muted.
 func TestReadFromPassesThrough(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	for _, mute := range []bool{false, true} {
 		below := &copied{ResponseRecorder: httptest.NewRecorder()}
-		w := &answerWriter{ResponseWriter: below, handler: f.handler, status: http.StatusOK, mute: mute}
+		w := &answerWriter{ResponseWriter: below, handler: s.handler, status: http.StatusOK, mute: mute}
 		n, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(make([]byte, 1000))})
 		if want := int64(1000); n != want || err != nil || (below.n == want) == mute {
-			t.Errorf("mute %v: %d copied, %d below, %v", mute, n, below.n, err)
+			t.Errorf("mute %v: got %d bytes copied, %d in ReadFrom, %v; want %d copied", mute, n, below.n, err, want)
 		}
 	}
 }
 
-// An upload that is asked about first and refused closes its connection: to
-// go on it would have to be read.
-func TestRefusedExpectationCloses(t *testing.T) {
+// The client asks with Expect before it uploads. A refusal closes the connection,
+// which could otherwise continue only after the body was read.
+func TestRefusedUploadClosesItsConnection(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, nil)
+	s := newSite(t, nil)
 	for _, expect := range []string{"", "100-continue"} {
-		w := f.do(t, "PUT /api/upload", "Expect", expect)
+		w := s.do(t, "PUT /api/upload", "Expect", expect)
 		if closes := w.Header().Get("Connection") == "close"; w.Code != http.StatusUnauthorized || closes != (expect != "") {
-			t.Errorf("Expect %q: %d, closes: %v", expect, w.Code, closes)
+			t.Errorf("Expect %q: got %d, connection closed: %v; want 401, closed: %v", expect, w.Code, closes, expect != "")
 		}
 	}
 }

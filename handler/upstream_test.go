@@ -1,3 +1,5 @@
+// Telling an application that is down from a client's broken request.
+
 package handler
 
 import (
@@ -8,7 +10,7 @@ import (
 	"testing"
 )
 
-// brokenBody cannot be read to its end, as one whose chunks are malformed.
+// brokenBody is a request body that fails midway, as malformed chunks do.
 type brokenBody struct{}
 
 func (brokenBody) Read([]byte) (int, error) {
@@ -16,25 +18,25 @@ func (brokenBody) Read([]byte) (int, error) {
 }
 func (brokenBody) Close() error { return nil }
 
-// Anybody can send a body that breaks off. reverse_proxy cannot tell it from an
-// application that is away; the gate does, or every write of everybody would
-// ask first whether its session lives. Without a body it is the application.
-func TestBrokenBodyIsNotTheApplications(t *testing.T) {
+// An attacker sends a body that breaks off. For reverse_proxy this looks like an
+// application that is down. The gate tells the two apart: otherwise it would confirm
+// the session before every write of every user.
+func TestBrokenBodyIsNotAnApplicationFailure(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		method string
 		body   io.ReadCloser
 		failed int
 	}{
-		"a broken body": {http.MethodPost, brokenBody{}, 0},
+		"broken body":   {http.MethodPost, brokenBody{}, 0},
 		"no body":       {http.MethodGet, http.NoBody, 1},
-		"a whole body":  {http.MethodPost, io.NopCloser(http.NoBody), 1},
+		"complete body": {http.MethodPost, io.NopCloser(http.NoBody), 1},
 	} {
 		for path, signedIn := range map[string]bool{"/open": false, "/api/x": true} {
 			t.Run(name+" "+path, func(t *testing.T) {
 				t.Parallel()
-				f := newFixture(t, nil)
-				f.chain.serve = func(_ http.ResponseWriter, r *http.Request) error {
+				s := newSite(t, nil)
+				s.chain.serve = func(_ http.ResponseWriter, r *http.Request) error {
 					if _, err := io.Copy(io.Discard, r.Body); err != nil {
 						return err
 					}
@@ -43,13 +45,13 @@ func TestBrokenBodyIsNotTheApplications(t *testing.T) {
 				r := httptest.NewRequest(row.method, "https://romm.example.com"+path, row.body)
 				r.TLS.HandshakeComplete = true
 				if signedIn {
-					r.Header.Set("Cookie", f.ticket(t, alice))
+					r.Header.Set("Cookie", s.ticket(t, alice))
 				}
-				if err := f.handler.ServeHTTP(httptest.NewRecorder(), r, f.chain); err == nil {
-					t.Error("the chain's error is lost")
+				if err := s.handler.ServeHTTP(httptest.NewRecorder(), r, s.chain); err == nil {
+					t.Error("ServeHTTP returned nil, want the chain's error")
 				}
-				if f.app.failed != row.failed || (f.handler.config.Gate.failedAt.Load() != 0) != (row.failed > 0) {
-					t.Errorf("taken for failed %d times", f.app.failed)
+				if s.app.failed != row.failed || (s.handler.config.Gate.failedAt.Load() != 0) != (row.failed > 0) {
+					t.Errorf("Failed was called %d times, want %d", s.app.failed, row.failed)
 				}
 			})
 		}

@@ -1,0 +1,171 @@
+// The fake application behind the gate: a few paths, one of each access.
+
+package handler
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
+)
+
+// fakeApplication is an application with one path of each access.
+type fakeApplication struct {
+	mu      sync.Mutex
+	signIns int
+	as      flow.Identity // that the last SignIn got
+	during  func(n int)   // called by the nth SignIn before it returns; may be nil
+	err     error         // returned by SignIn and Recognize
+	alive   map[string]bool
+	failed  int
+	ended   []string
+	gone    []string // user names that Shut got
+	status  int
+
+	answered []string // "path status session" per AfterResponse; nil: not recorded
+
+	credentials map[string]application.Recognition
+	asked       int           // calls of Recognize
+	patience    time.Duration // until the deadline of the last Recognize
+	confirms    int           // calls of Confirm
+	hold        chan struct{} // Recognize waits until it is closed; may be nil
+}
+
+func (a *fakeApplication) Access(r *http.Request, path string, plain bool) application.Access {
+	switch {
+	case path == "/signin":
+		return application.SignIn
+	case path == "/signout":
+		return application.SignOut
+	case path == "/open" && plain:
+		return application.Open
+	case path == "/token" && plain && r.Header.Get("Authorization") != "":
+		return application.Credential
+	case (path == "/bearer" || path == "/guarded") && plain && r.Header.Get("Authorization") != "":
+		return application.Bearer
+	case path == "/exchange" && plain:
+		return application.Exchange
+	}
+	return application.Protected
+}
+func (a *fakeApplication) Document(path string) bool { return !request.Under(path, "/api") }
+func (a *fakeApplication) Socket(path string) bool   { return request.Under(path, "/ws") }
+func (a *fakeApplication) SignInTarget(r *http.Request, _ string, _ request.Origin) string {
+	return r.URL.Query().Get("next")
+}
+
+func (a *fakeApplication) SignOutAnswer(url string) any { return map[string]string{"next": url} }
+
+func (a *fakeApplication) DeniedStatus(context.Context, application.Caller) int { return a.status }
+
+func (a *fakeApplication) Recognize(ctx context.Context, _ application.Caller, authorization string) (application.Recognition, error) {
+	if a.hold != nil {
+		<-a.hold
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked++
+	deadline, _ := ctx.Deadline()
+	a.patience = time.Until(deadline)
+	if a.err != nil {
+		return application.Undecided, a.err
+	}
+	return a.credentials[authorization], nil
+}
+
+func (a *fakeApplication) Unforgeable(r *http.Request) { r.Header.Set("X-Unforgeable", "yes") }
+
+func (a *fakeApplication) SessionCookie() string { return "app_session" }
+
+func (a *fakeApplication) BrowserCookies() []string { return []string{"app_csrf"} }
+
+func (a *fakeApplication) ServeProvider(http.ResponseWriter, *http.Request, string) bool {
+	return false
+}
+
+func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (string, error) {
+	a.mu.Lock()
+	a.signIns++
+	n, during := a.signIns, a.during
+	a.mu.Unlock()
+	if during != nil {
+		during(n)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.as = identity
+	if a.err != nil {
+		return "", a.err
+	}
+	name := "app-" + strings.Repeat("i", n)
+	a.alive[name] = true
+	return name, nil
+}
+
+func (a *fakeApplication) Confirm(_ context.Context, _ application.Caller, session string) (bool, error) {
+	a.mu.Lock()
+	a.confirms++
+	a.mu.Unlock()
+	return a.lives(session), nil
+}
+
+func (a *fakeApplication) SignOut(_ context.Context, _ application.Caller, session string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = append(a.ended, session)
+	delete(a.alive, session)
+	return nil
+}
+
+func (a *fakeApplication) Shut(_ context.Context, identity flow.Identity) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gone = append(a.gone, identity.Username)
+	return nil
+}
+
+func (a *fakeApplication) Guard(_ context.Context, _ application.Caller, _ *http.Request, path string, _ flow.Identity, _ string) error {
+	if path == "/guarded" {
+		return problem.NotAllowed
+	}
+	return nil
+}
+
+func (a *fakeApplication) Filter(header http.Header, _ bool) application.Liveness {
+	header.Del("X-Private")
+	switch header.Get("X-Session") {
+	case "alive":
+		return application.Alive
+	case "forgotten":
+		return application.Forgotten
+	}
+	return application.Unknown
+}
+
+func (a *fakeApplication) AfterResponse(_ context.Context, _ application.Caller, _ *http.Request, path string, status int, session string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.answered == nil {
+		return
+	}
+	a.answered = append(a.answered, strings.TrimSpace(path+" "+strconv.Itoa(status)+" "+session))
+}
+
+func (a *fakeApplication) Failed() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.failed++
+}
+
+func (a *fakeApplication) lives(session string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.alive[session]
+}
