@@ -14,16 +14,7 @@ import (
 // serveAnonymous answers a request without a session.
 func (h *Handler) serveAnonymous(w http.ResponseWriter, r *http.Request, chain application.Chain, p string, plain bool) error {
 	kind := h.class(r, p)
-	switch h.config.Application.Access(r, p, plain) {
-	case application.Open:
-		delete(r.Header, "Authorization") // RomM answers 500 to a token it cannot read, on public paths too
-		return h.passUnstamped(w, r, chain)
-	case application.Credential:
-		return h.serveCredential(w, r, chain, p)
-	case application.Bearer:
-		return h.serveBearer(w, r, chain, p)
-	case application.Exchange:
-		return h.serveExchange(w, r, chain)
+	switch h.config.Application.Intent(r, p) {
 	case application.SignIn:
 		if kind == request.Navigation {
 			if request.CookieValue(r, h.cookies.SignedOut) != "" {
@@ -40,6 +31,18 @@ func (h *Handler) serveAnonymous(w http.ResponseWriter, r *http.Request, chain a
 			}
 			return h.signOutByScript(w, r, nil)
 		}
+	case application.None:
+	}
+	switch h.config.Application.Access(r, p, plain) {
+	case application.Open:
+		delete(r.Header, "Authorization") // an application may answer 500 to a token it cannot read, on public paths too
+		return h.passUnstamped(w, r, chain)
+	case application.Credential:
+		return h.serveCredential(w, r, chain, p)
+	case application.Bearer:
+		return h.serveBearer(w, r, chain, p)
+	case application.Exchange:
+		return h.serveExchange(w, r, chain)
 	case application.Protected:
 	}
 	switch kind {

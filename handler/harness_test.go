@@ -126,12 +126,18 @@ type fakeApplication struct {
 	hold        chan struct{} // what a question about one waits for; nil: nothing
 }
 
+func (a *fakeApplication) Intent(_ *http.Request, path string) application.Intent {
+	switch path {
+	case "/signin":
+		return application.SignIn
+	case "/signout":
+		return application.SignOut
+	}
+	return application.None
+}
+
 func (a *fakeApplication) Access(r *http.Request, path string, plain bool) application.Access {
 	switch {
-	case path == "/signin":
-		return application.SignIn
-	case path == "/signout":
-		return application.SignOut
 	case path == "/open" && plain:
 		return application.Open
 	case path == "/token" && plain && r.Header.Get("Authorization") != "":

@@ -32,11 +32,11 @@ func (h *Handler) serveSession(w http.ResponseWriter, r *http.Request, chain app
 	}
 	h.recheckIfDue(s, v)
 	socket := request.IsSocket(r) || h.config.Application.Socket(p)
-	access := h.config.Application.Access(r, p, plain)
-	if request.Misused(r, h.origin, socket, access == application.Open) {
+	if request.CrossOrigin(r, h.origin, socket) || request.CrossOriginFrame(r) ||
+		request.CrossOriginEmbed(r) && h.config.Application.Access(r, p, plain) != application.Open {
 		return h.refuse(w, r, chain, request.Script, problem.CrossOrigin)
 	}
-	switch access {
+	switch h.config.Application.Intent(r, p) {
 	case application.SignIn:
 		if k := h.class(r, p); k == request.Navigation {
 			// The application's page comes here when it was told that nobody
@@ -51,7 +51,7 @@ func (h *Handler) serveSession(w http.ResponseWriter, r *http.Request, chain app
 		if r.Method == http.MethodPost {
 			return h.signOutByScript(w, r, s)
 		}
-	case application.Protected, application.Open, application.Credential, application.Bearer, application.Exchange:
+	case application.None:
 	}
 	if answered, err := h.proveByNavigation(w, r, chain, s, p); answered {
 		return err

@@ -8,7 +8,20 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// Access is what a request may do without a session at the gate.
+// Intent is what a request means to do that the gate does in the application's
+// place, with or without a session.
+type Intent int
+
+const (
+	// None: the request is for the application.
+	None Intent = iota
+	// SignIn starts a sign-in.
+	SignIn
+	// SignOut signs out.
+	SignOut
+)
+
+// Access is what an anonymous request may do.
 type Access int
 
 // The zero value is the strict one.
@@ -26,10 +39,6 @@ const (
 	Bearer
 	// Exchange carries a credential in its body and wants another one for it.
 	Exchange
-	// SignIn is a way of the application's to start a sign-in; the gate takes it over.
-	SignIn
-	// SignOut is the application's way to sign out; the gate takes it over.
-	SignOut
 )
 
 // Liveness is what an answer says of the application's own session.
@@ -59,14 +68,17 @@ const (
 // Application is what stands behind the gate, in its own dialect. Paths are
 // normal paths: decoded, slashes merged, no trailing slash.
 type Application interface {
-	// Access says what r may do. plain is false where the path was written in
+	// Intent says whether r signs in or out.
+	Intent(r *http.Request, path string) Intent
+	// Access says what r may do without a session: Protected wherever its
+	// Intent is not None. plain is false where the path was written in
 	// an unusual way, which opens nothing that the application reads by its path.
 	Access(r *http.Request, path string, plain bool) Access
 	// Document reports whether a GET of path may be answered with a page.
 	Document(path string) bool
 	// Socket reports whether path belongs to the application's sockets.
 	Socket(path string) bool
-	// SignInTarget returns the local path that a request classified SignIn
+	// SignInTarget returns the local path that a request of the intent SignIn
 	// wants to come back to, "/" if it names none. The gate checks it.
 	SignInTarget(r *http.Request, path string, origin request.Origin) string
 	// SignOutAnswer returns the body that tells the application's own page to go to url next.

@@ -24,12 +24,6 @@ func CrossOrigin(r *http.Request, origin string, socket bool) bool {
 	return fromElsewhere(r)
 }
 
-// Misused reports whether r, which carries a ticket, comes from a page of
-// another origin that must not make anything of its answer.
-func Misused(r *http.Request, origin string, socket, open bool) bool {
-	return CrossOrigin(r, origin, socket) || framedElsewhere(r) || !open && includedElsewhere(r)
-}
-
 // fromElsewhere reports whether a browser says that a page of another origin
 // made it send r.
 func fromElsewhere(r *http.Request) bool {
@@ -42,9 +36,9 @@ func fromElsewhere(r *http.Request) bool {
 	return true
 }
 
-// framedElsewhere reports whether a page of another origin shows the answer to
-// r within itself, where it can have the visitor click what they do not see.
-func framedElsewhere(r *http.Request) bool {
+// CrossOriginFrame reports whether a page of another origin frames the response
+// to r, where it could trick the user into clicking what they do not see.
+func CrossOriginFrame(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Dest") {
 	case "iframe", "frame", "fencedframe", "embed", "object":
 		return fromElsewhere(r)
@@ -52,10 +46,11 @@ func framedElsewhere(r *http.Request) bool {
 	return false
 }
 
-// includedElsewhere reports whether a page of another origin takes the answer
-// to r as an image, a script or the like: it reads nothing, but sizes, errors
-// and what a script leaves behind tell of whoever is signed in.
-func includedElsewhere(r *http.Request) bool {
+// CrossOriginEmbed reports whether a page of another origin loads the response
+// to r as an image, a script or the like. It cannot read the response, but
+// sizes, errors and what a script leaves behind give away facts about the
+// signed-in user.
+func CrossOriginEmbed(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Mode") == "no-cors" && fromElsewhere(r)
 }
 

@@ -344,7 +344,7 @@ func FuzzAccess(f *testing.F) {
 			if method != http.MethodPost || p != "/api/token" || !plain {
 				t.Errorf("%s %s exchanges", method, at)
 			}
-		case application.Protected, application.SignIn, application.SignOut:
+		case application.Protected:
 		}
 	})
 }

@@ -9,19 +9,25 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// Access says what r may do without a session. Everything that RomM itself
-// leaves open is shut, but for what browsers and handhelds need before anybody
-// can be signed in, and for the clients that the operator lets in.
-func (a *App) Access(r *http.Request, path string, plain bool) application.Access {
+// Intent recognizes RomM's login route, its start of a sign-in at a provider
+// and its logout.
+func (a *App) Intent(r *http.Request, path string) application.Intent {
 	switch path {
 	case "/login", "/api/login/openid":
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			return application.SignIn
 		}
-		return application.Protected
 	case "/api/logout":
 		return application.SignOut
-	case "/api/token":
+	}
+	return application.None
+}
+
+// Access says what r may do without a session. Everything that RomM itself
+// leaves open is shut, but for what browsers and handhelds need before anybody
+// can be signed in, and for the clients that the operator lets in.
+func (a *App) Access(r *http.Request, path string, plain bool) application.Access {
+	if path == "/api/token" {
 		if plain && r.Method == http.MethodPost && a.config.Clients[ClientsPassword] {
 			return application.Exchange
 		}
@@ -66,7 +72,7 @@ func shut(method, path string) bool {
 	switch path {
 	case "/api/users": // to read it takes an administrator
 		return method != http.MethodGet
-	case "/api/login", "/api/token", "/api/forgot-password", "/api/reset-password",
+	case "/api/login", "/api/logout", "/api/token", "/api/forgot-password", "/api/reset-password",
 		"/api/users/register", "/api/users/invite-link",
 		"/api/stats", "/api/docs", "/api/redoc", "/api/feeds/tinfoil", "/api/tinfoil/feed":
 		return true

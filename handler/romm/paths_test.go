@@ -32,14 +32,16 @@ func TestAccess(t *testing.T) {
 		"device token":                   {"POST", "/api/auth/device/token", "", false, false, application.Open},
 		"preflight":                      {"OPTIONS", "/api/roms", "", false, true, application.Open},
 		"OPTIONS that is no preflight":   {"OPTIONS", "/api/roms", "", false, false, application.Protected},
-		"login route":                    {"GET", "/login", "", false, false, application.SignIn},
-		"RomM's own start":               {"GET", "/api/login/openid", "", true, false, application.SignIn},
+		"login route":                    {"GET", "/login", "", false, false, application.Protected},
+		"RomM's own start":               {"GET", "/api/login/openid", "", true, false, application.Protected},
 		"manifest":                       {"GET", "/site.webmanifest", "", false, false, application.Open},
 		"icon":                           {"HEAD", "/favicon.ico", "", false, false, application.Open},
 		"icon, spelled unusually":        {"GET", "/favicon.ico", "", true, false, application.Protected},
 		"what only begins like an icon":  {"GET", "/favicon.ico/x", "", false, false, application.Protected},
 		"manifests are read only":        {"POST", "/site.webmanifest", "", false, false, application.Protected},
-		"sign-out":                       {"POST", "/api/logout", "", false, false, application.SignOut},
+		"sign-out":                       {"POST", "/api/logout", "", false, false, application.Protected},
+		"sign-out with a token":          {"POST", "/api/logout", token, false, false, application.Protected},
+		"sign-out, preflight":            {"OPTIONS", "/api/logout", "", false, true, application.Protected},
 		"page":                           {"GET", "/", "", false, false, application.Protected},
 		"covers":                         {"GET", "/assets/romm/resources/1.png", "", false, false, application.Protected},
 		"sockets":                        {"GET", "/ws/socket.io", "", false, false, application.Protected},
@@ -72,6 +74,29 @@ func TestAccess(t *testing.T) {
 				t.Errorf("Access(%s %s) = %v, want %v", c.method, c.path, got, c.want)
 			}
 		})
+	}
+}
+
+func TestIntent(t *testing.T) {
+	t.Parallel()
+	app := New(Config{Known: NewKnown()})
+	for target, want := range map[string]application.Intent{
+		"GET /login":              application.SignIn,
+		"HEAD /login":             application.SignIn,
+		"POST /login":             application.None,
+		"GET /api/login/openid":   application.SignIn,
+		"POST /api/login/openid":  application.None,
+		"GET /api/login/openid/x": application.None,
+		"POST /api/login":         application.None,
+		"POST /api/logout":        application.SignOut,
+		"GET /api/logout":         application.SignOut,
+		"GET /api/roms":           application.None,
+		"GET /":                   application.None,
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		if got := app.Intent(httptest.NewRequest(method, path, nil), path); got != want {
+			t.Errorf("Intent(%s) = %v, want %v", target, got, want)
+		}
 	}
 }
 
