@@ -97,16 +97,15 @@ func (h *Handler) serveBearer(w http.ResponseWriter, r *http.Request, chain appl
 	if !b.runtime.permitted(b.record, &h.config.Policy) {
 		return h.refuse(w, r, chain, request.Script, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
 	}
-	if err := h.config.Application.Guard(r.Context(), call, r, p, *identity, b.record.UpstreamSession); err != nil {
+	forwarded := application.Forwarded{Request: r, Path: p, Caller: call, Session: b.record.UpstreamSession}
+	if err := h.config.Application.Guard(r.Context(), forwarded, *identity); err != nil {
 		return h.refuse(w, r, chain, request.Script, err)
 	}
 	delete(r.Header, "Cookie")
 	b.runtime.stampOf(b.record, h.private).put(r, h.private, h.config.IdentityHeaders)
 	h.config.Application.Unforgeable(r)
 	answer := &answerWriter{ResponseWriter: w, handler: h, runtime: b.runtime}
-	defer func(ctx context.Context) {
-		h.config.Application.AfterResponse(ctx, call, r, p, answer.status, b.record.UpstreamSession)
-	}(r.Context())
+	defer func(ctx context.Context) { h.config.Application.AfterResponse(ctx, forwarded, answer.status) }(r.Context())
 	return h.serve(chain, answer, r)
 }
 

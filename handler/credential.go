@@ -68,7 +68,8 @@ func (h *Handler) serveCredential(w http.ResponseWriter, r *http.Request, chain 
 	delete(r.Header, "Cookie") // one credential is enough
 	call := authorized(application.NewCaller(chain, r, h.config.Origin), r.Header["Authorization"])
 	answer := &answerWriter{ResponseWriter: w, handler: h}
-	defer func(ctx context.Context) { h.config.Application.AfterResponse(ctx, call, r, p, answer.status, "") }(r.Context())
+	forwarded := application.Forwarded{Request: r, Path: p, Caller: call}
+	defer func(ctx context.Context) { h.config.Application.AfterResponse(ctx, forwarded, answer.status) }(r.Context())
 	return h.serve(chain, answer, r)
 }
 

@@ -58,7 +58,8 @@ func (h *Handler) serveSession(w http.ResponseWriter, r *http.Request, chain app
 	}
 	record = s.Record()
 	call := application.NewCaller(chain, r, h.config.Origin)
-	if err := h.config.Application.Guard(r.Context(), call, r, p, record.Identity, record.UpstreamSession); err != nil {
+	forwarded := application.Forwarded{Request: r, Path: p, Caller: call, Session: record.UpstreamSession}
+	if err := h.config.Application.Guard(r.Context(), forwarded, record.Identity); err != nil {
 		return h.refuse(w, r, chain, h.class(r, p), err)
 	}
 	if socket || !request.IsSafe(r.Method) {
@@ -96,9 +97,10 @@ func (h *Handler) passStamped(w http.ResponseWriter, r *http.Request, chain appl
 		}
 		defer s.Hold(answer).Release(answer)
 	}
+	forwarded := application.Forwarded{Request: r, Path: p, Caller: call, Session: record.UpstreamSession}
 	defer func(ctx context.Context) { // the chain panics where the browser goes away
 		if !answer.mute {
-			h.config.Application.AfterResponse(ctx, call, r, p, answer.status, record.UpstreamSession)
+			h.config.Application.AfterResponse(ctx, forwarded, answer.status)
 		}
 	}(r.Context())
 	if err := h.serve(chain, answer, r); err != nil || !answer.mute {

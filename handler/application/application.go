@@ -65,6 +65,15 @@ const (
 	Unrecognized
 )
 
+// Forwarded is a request that the gate passes on for a signed-in user, or with
+// a credential of the application's.
+type Forwarded struct {
+	Request *http.Request
+	Path    string // the normal path of Request
+	Caller  Caller // for calls on behalf of the same user
+	Session string // the application's session; empty where Caller adds the credential
+}
+
 // Application is what stands behind the gate, in its own dialect. Paths are
 // normal paths: decoded, slashes merged, no trailing slash.
 type Application interface {
@@ -110,18 +119,17 @@ type Application interface {
 	// Shut is told that the provider or the policy no longer lets identity in:
 	// what else opens its account does not either, until its next sign-in.
 	Shut(ctx context.Context, identity flow.Identity) error
-	// Guard refuses with a Problem what even identity, whose session in the
-	// application is session, may not do now.
-	Guard(ctx context.Context, call Caller, r *http.Request, path string, identity flow.Identity, session string) error
+	// Guard returns a Problem if the signed-in user identity may not make the
+	// request now.
+	Guard(ctx context.Context, forwarded Forwarded, identity flow.Identity) error
 
 	// Filter rewrites the header of the application's answer before it goes
 	// to a browser, and reads from it what became of the session that a
 	// stamped request carried.
 	Filter(header http.Header, stamped bool) Liveness
-	// AfterResponse is told of the answer to a stamped request, or to one with a
-	// credential, after it went out: of status 0 if nobody waited for it. session
-	// is empty where call brings the credential.
-	AfterResponse(ctx context.Context, call Caller, r *http.Request, path string, status int, session string)
+	// AfterResponse runs after the response to a stamped request, or to one with
+	// a credential. status is 0 if the client went away before the header.
+	AfterResponse(ctx context.Context, forwarded Forwarded, status int)
 	// Failed is told that the application, or what stands before it, answered 502 to 504.
 	Failed()
 

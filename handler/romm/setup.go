@@ -15,9 +15,9 @@ import (
 // Guard keeps shut, to those who are signed in too, what RomM opens to
 // anybody while it has no administrator: making one. RomM decides alone as
 // soon as the visitor may manage users there, or our roles make them an administrator.
-func (a *App) Guard(ctx context.Context, call application.Caller, r *http.Request, path string, identity flow.Identity, session string) error {
-	switch {
-	case path == "/api/users" && r.Method == http.MethodPost:
+func (a *App) Guard(ctx context.Context, forwarded application.Forwarded, identity flow.Identity) error {
+	switch path := forwarded.Path; {
+	case path == "/api/users" && forwarded.Request.Method == http.MethodPost:
 	case path == "/api/users/invite-link", strings.HasPrefix(path, "/api/setup"):
 	default:
 		return nil
@@ -25,7 +25,7 @@ func (a *App) Guard(ctx context.Context, call application.Caller, r *http.Reques
 	if a.config.Roles != nil && a.config.Roles.Of(&identity) == RoleAdmin {
 		return nil
 	}
-	user, err := a.whoIs(ctx, call, session)
+	user, err := a.whoIs(ctx, forwarded.Caller, forwarded.Session)
 	if err != nil {
 		return err
 	}
@@ -54,9 +54,9 @@ func (a *App) isShut(ctx context.Context, user *account) bool {
 // AfterResponse refreshes the link of a user whose name or address was changed in
 // RomM, by themselves or by an administrator. A link that cannot be refreshed
 // now is refreshed at the next sign-in, if RomM still finds the account by it.
-func (a *App) AfterResponse(ctx context.Context, call application.Caller, r *http.Request, path string, status int, session string) {
-	text, ok := strings.CutPrefix(path, "/api/users/")
-	if !ok || r.Method != http.MethodPut || status != 0 && status/100 != 2 {
+func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded, status int) {
+	text, ok := strings.CutPrefix(forwarded.Path, "/api/users/")
+	if !ok || forwarded.Request.Method != http.MethodPut || status != 0 && status/100 != 2 {
 		return
 	}
 	id, err := strconv.Atoi(text)
@@ -68,9 +68,9 @@ func (a *App) AfterResponse(ctx context.Context, call application.Caller, r *htt
 	if err != nil || link == nil {
 		return
 	}
-	user, err := a.whoIs(ctx, call, session)
+	user, err := a.whoIs(ctx, forwarded.Caller, forwarded.Session)
 	if err == nil && user.ID != id {
-		user, err = a.account(ctx, call, "/api/users/"+text, session)
+		user, err = a.account(ctx, forwarded.Caller, "/api/users/"+text, forwarded.Session)
 	}
 	if err != nil || user.ID != id {
 		return
