@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
@@ -256,4 +257,35 @@ func TestBearersAreBounded(t *testing.T) {
 	if ended := m.put([sha256.Size]byte{1}, &bearer{}, now.Add(2*time.Hour)); len(ended) != endedAtOnce {
 		t.Errorf("%d of the expired ended", len(ended))
 	}
+}
+
+// An access token that is forgotten, because it expired or because there are
+// too many, leaves no session behind in the application.
+func TestForgottenBearersAreSignedOut(t *testing.T) {
+	t.Parallel()
+	t.Run("expired", func(t *testing.T) {
+		t.Parallel()
+		f, p, pass := bearerFixture(t, Policy{})
+		p.introspection = fmt.Sprintf(`{"active":true,"client_id":"romm","sub":"1","exp":%d}`, f.handler.now().Unix()+10)
+		f.do(t, "/bearer", "Authorization", "Bearer x")
+		pass(11 * time.Second)
+		p.introspection = active
+		f.do(t, "/bearer", "Authorization", "Bearer y")
+		if want := []string{"app-i"}; !slices.Equal(f.app.ended, want) {
+			t.Errorf("signed out of the application: %v, want %v", f.app.ended, want)
+		}
+	})
+	t.Run("too many", func(t *testing.T) {
+		t.Parallel()
+		f, _, _ := bearerFixture(t, Policy{})
+		for i := range uint64(bearersKept) {
+			var key [sha256.Size]byte
+			binary.BigEndian.PutUint64(key[:], i)
+			f.handler.config.Gate.bearers.put(key, &bearer{record: &session.Record{UpstreamSession: "app-old"}}, f.handler.now())
+		}
+		f.do(t, "/bearer", "Authorization", "Bearer x")
+		if want := []string{"app-old"}; !slices.Equal(f.app.ended, want) {
+			t.Errorf("signed out of the application: %v, want %v", f.app.ended, want)
+		}
+	})
 }
