@@ -15,7 +15,6 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
@@ -206,7 +205,7 @@ func TestLogoutFailuresAreLimited(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	b := newBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
-	for range limit.AttemptLimit {
+	for range attemptLimit {
 		if w := b.ask(t, form("x")); w.Code != http.StatusBadRequest {
 			t.Fatal(w.Code)
 		}
@@ -215,7 +214,7 @@ func TestLogoutFailuresAreLimited(t *testing.T) {
 		t.Errorf("%d", w.Code)
 	}
 	now = now.Add(time.Minute)
-	for range 2 * limit.AttemptLimit { // what succeeds does not count
+	for range 2 * attemptLimit { // what succeeds does not count
 		if w := b.ask(t, form(b.token("sub", "1"))); w.Code != http.StatusOK {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
@@ -228,7 +227,7 @@ func TestLogoutsAreNotCrowdedOut(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	b := newBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
-	for i := range limit.AddressesKept + 2*limit.AttemptLimit {
+	for i := range addressesKept + 2*attemptLimit {
 		b.chain.ip = fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)
 		if w := b.ask(t, "x"); w.Code != http.StatusBadRequest {
 			t.Fatalf("address %d: %d", i+1, w.Code)

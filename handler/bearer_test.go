@@ -15,7 +15,6 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
 // vouching is a provider that says of every access token the same.
@@ -198,7 +197,7 @@ func TestGuessingBearers(t *testing.T) {
 	f.do(t, "/bearer", "Authorization", "Bearer good")
 	pass(recognizedFor)
 	p.introspection = inactive
-	for range limit.AttemptLimit {
+	for range attemptLimit {
 		if w := f.do(t, "/bearer", "Authorization", "Bearer bad"); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") != "Bearer" {
 			t.Fatalf("%d %v", w.Code, w.Header())
 		}
@@ -213,7 +212,7 @@ func TestGuessingBearers(t *testing.T) {
 	}
 	away, provider, _ := bearerFixture(t, Policy{})
 	provider.away = true
-	for range limit.AttemptLimit + 1 {
+	for range attemptLimit + 1 {
 		if w := away.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusServiceUnavailable || len(away.seen) != 0 {
 			t.Fatalf("%d", w.Code)
 		}
@@ -228,7 +227,7 @@ func TestForgedBearersCount(t *testing.T) {
 	segment := base64.RawURLEncoding.EncodeToString
 	forged := segment([]byte(`{"alg":"ES256","typ":"at+jwt","kid":"1"}`)) + "." + segment([]byte(`{"iss":"https://auth.example.com"}`)) + "." + segment(make([]byte, 64))
 	unavailable := 0
-	for i := range limit.AttemptLimit {
+	for i := range attemptLimit {
 		switch w := f.do(t, "/bearer", "Authorization", "Bearer "+forged); w.Code {
 		case http.StatusServiceUnavailable:
 			unavailable++

@@ -7,10 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // Whoever runs the site reads in the log what a refusal was about; the visitor

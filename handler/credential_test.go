@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -54,7 +53,7 @@ func TestCredentialIsAskedAboutOnceAMinute(t *testing.T) {
 	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "credential_unknown") {
 		t.Errorf("after a minute: %d %s", w.Code, w.Body)
 	}
-	for range limit.AttemptLimit - 1 {
+	for range attemptLimit - 1 {
 		f.do(t, "/token", "Authorization", "good")
 	}
 	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusTooManyRequests {
@@ -82,7 +81,7 @@ func TestGuessingCredentials(t *testing.T) {
 	f.app.credentials["other"] = application.Recognized
 	f.do(t, "/token", "Authorization", "good")
 	pass(recognizedFor)
-	for range limit.AttemptLimit {
+	for range attemptLimit {
 		if w := f.do(t, "/token", "Authorization", "bad"); w.Code != http.StatusUnauthorized {
 			t.Fatalf("%d", w.Code)
 		}
@@ -100,7 +99,7 @@ func TestGuessingCredentials(t *testing.T) {
 	if w := f.do(t, "/token", "Authorization", "good"); w.Code != http.StatusOK {
 		t.Errorf("a known one: %d", w.Code)
 	}
-	pass(limit.AttemptWindow)
+	pass(attemptWindow)
 	if w := f.do(t, "/token", "Authorization", "other"); w.Code != http.StatusOK {
 		t.Errorf("a minute later: %d", w.Code)
 	}
@@ -111,21 +110,21 @@ func TestGuessingCredentials(t *testing.T) {
 func TestUndecidedCredential(t *testing.T) {
 	t.Parallel()
 	f, _ := clockFixture(t)
-	for range limit.AttemptLimit + 1 {
+	for range attemptLimit + 1 {
 		if w := f.do(t, "/token", "Authorization", "?"); w.Code != http.StatusOK {
 			t.Fatalf("%d", w.Code)
 		}
 	}
-	if f.app.asked != limit.AttemptLimit+1 {
+	if f.app.asked != attemptLimit+1 {
 		t.Errorf("asked %d times", f.app.asked)
 	}
 	f.app.err = problem.ProviderUnavailable
-	for range limit.AttemptLimit + 1 {
+	for range attemptLimit + 1 {
 		if w := f.do(t, "/token", "Authorization", "?"); w.Code != http.StatusServiceUnavailable {
 			t.Fatalf("%d", w.Code)
 		}
 	}
-	if passed := len(f.seen); passed != limit.AttemptLimit+1 {
+	if passed := len(f.seen); passed != attemptLimit+1 {
 		t.Errorf("passed %d", passed)
 	}
 }
@@ -187,7 +186,7 @@ func TestCredentialIsAskedAboutOnceForAll(t *testing.T) {
 		f, _ := clockFixture(t)
 		f.app.hold = make(chan struct{})
 		var wg sync.WaitGroup
-		for range 2 * limit.AttemptLimit {
+		for range 2 * attemptLimit {
 			wg.Go(func() {
 				r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/token", nil)
 				r.Header.Set("Authorization", "good")
@@ -219,7 +218,7 @@ func TestExchange(t *testing.T) {
 		_, err := w.Write([]byte("from the application"))
 		return err
 	}
-	for range limit.AttemptLimit + 1 {
+	for range attemptLimit + 1 {
 		w := f.do(t, "POST /exchange", "Authorization", "junk", "Cookie", "a=b")
 		if w.Code != http.StatusOK || w.Body.String() != "from the application" || w.Header().Get("X-Private") != "" || w.Header().Get("Cache-Control") != "no-store" {
 			t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
@@ -228,7 +227,7 @@ func TestExchange(t *testing.T) {
 	if r := f.seen[0]; r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
 		t.Errorf("passed on with %v", r.Header)
 	}
-	for i := range limit.AttemptLimit {
+	for i := range attemptLimit {
 		status = []int{http.StatusUnauthorized, http.StatusInternalServerError}[i%2]
 		w := f.do(t, "POST /exchange")
 		if w.Code != http.StatusUnauthorized || !strings.HasPrefix(w.Body.String(), `{"detail":"Not authenticated","code":"credential_unknown"`) {
@@ -238,9 +237,9 @@ func TestExchange(t *testing.T) {
 	if w := f.do(t, "POST /exchange"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 		t.Errorf("one too many: %d", w.Code)
 	}
-	pass(limit.AttemptWindow)
+	pass(attemptWindow)
 	status = http.StatusBadGateway
-	for range limit.AttemptLimit + 1 {
+	for range attemptLimit + 1 {
 		if w := f.do(t, "POST /exchange"); w.Code != http.StatusBadGateway {
 			t.Fatalf("while the application is away: %d", w.Code)
 		}
@@ -249,7 +248,7 @@ func TestExchange(t *testing.T) {
 		t.Error("the application was not told that it failed")
 	}
 	status = http.StatusBadRequest
-	for range limit.AttemptLimit {
+	for range attemptLimit {
 		f.do(t, "POST /exchange")
 	}
 	if w := f.do(t, "POST /exchange"); w.Code != http.StatusTooManyRequests {

@@ -23,6 +23,13 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
+// The limits of package limit, as the documentation promises them.
+const (
+	attemptLimit  = 20
+	attemptWindow = time.Minute
+	addressesKept = 10_000
+)
+
 // memory is a storage in memory.
 type memory struct {
 	mu     sync.Mutex

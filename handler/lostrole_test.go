@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // The application forgets alice's session at the moment at which she loses a
@@ -46,7 +46,7 @@ func TestLostRoleSurvivesAFault(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *site) {
 		ticket := s.as("alice")
 		s.op.SetGroups("alice")
-		s.app.err = application.ErrAborted
+		s.app.err = errors.New("away")
 		s.after(6 * time.Minute)
 		s.upstream(s.do(s, "/api/x", "Cookie", ticket))
 		s.settle()

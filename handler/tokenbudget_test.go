@@ -1,19 +1,15 @@
 package handler
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
@@ -111,87 +107,5 @@ func TestWrongSecretKeepsItsPage(t *testing.T) {
 		s.handler.config.RelyingParty = right
 		s.after(time.Minute)
 		s.upstream(s.open("/", s.as("alice")))
-	})
-}
-
-// However many addresses an attacker has, no limit of Authelia's is reached.
-func TestExchangeFailuresStayBelowTheProvidersLimits(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var e limit.TokenBudget
-		var failed []time.Time
-		for i := range 3 * 3600 {
-			network := limit.NetworkOf(fmt.Sprintf("10.%d.%d.1", i>>8&255, i&255))
-			for range 2 {
-				if e.Begin(t.Context(), network, time.Now) == nil {
-					e.End(network, &flow.TokenError{Code: "invalid_grant"}, time.Now())
-					failed = append(failed, time.Now())
-				}
-			}
-			for period, limit := range map[time.Duration]int{time.Minute: 30, 2 * time.Minute: 40, 10 * time.Minute: 50, time.Hour: 100} {
-				n := 0
-				for j := len(failed) - 1; j >= 0 && time.Since(failed[j]) < period; j-- {
-					n++
-				}
-				if n >= limit {
-					t.Fatalf("%d failures in %s", n, period)
-				}
-			}
-			time.Sleep(time.Second)
-		}
-	})
-}
-
-// Requests that are under way may all fail yet. More wait for them, and all
-// get their turn if they do not.
-func TestExchangesUnderWay(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		result  error
-		refused bool
-	}{
-		"good":    {nil, false},
-		"made up": {&flow.TokenError{Code: "invalid_grant"}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				var e limit.TokenBudget
-				network, most := limit.NetworkOf("192.0.2.1"), limit.TokenLimits[0].Failures
-				results := make(chan error, 100)
-				for range cap(results) {
-					go func() { results <- e.Begin(t.Context(), network, time.Now) }()
-				}
-				synctest.Wait()
-				if len(results) != most {
-					t.Fatalf("%d at a time, want %d", len(results), most)
-				}
-				passed := 0
-				for range cap(results) {
-					if err := <-results; err != nil {
-						continue
-					}
-					passed++
-					e.End(network, c.result, time.Now())
-					synctest.Wait()
-				}
-				if (passed < cap(results)) != c.refused || passed > cap(results) || c.refused && passed > most {
-					t.Errorf("%d of %d passed", passed, cap(results))
-				}
-			})
-		})
-	}
-	synctest.Test(t, func(t *testing.T) {
-		var e limit.TokenBudget
-		for range limit.TokenLimits[0].Failures {
-			if err := e.Begin(t.Context(), limit.NetworkOf("192.0.2.1"), time.Now); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := e.Begin(ctx, limit.NetworkOf("192.0.2.1"), time.Now); problem.Of(err).Code != problem.ProviderUnavailable.Code {
-			t.Errorf("waited without end: %v", err)
-		}
 	})
 }
