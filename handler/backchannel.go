@@ -85,10 +85,10 @@ func (h *Handler) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout
 func (h *Handler) refuseLogout(w http.ResponseWriter, r *http.Request, client string, status int, code string, cause error) {
 	h.config.Logger.Info("logout request refused", zap.String("code", code), zap.Int("status", status), zap.String("client_ip", client), zap.NamedError("cause", cause))
 	h.config.Observe("backchannel_logout", code)
-	problem.WriteJSON(w, r, status, struct {
+	problem.JSON{Status: status, Value: struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
-	}{"invalid_request", code}, 0)
+	}{"invalid_request", code}}.Write(w, r)
 }
 
 // endByProvider ends what logout asks for. It returns when that is stored, or

@@ -45,7 +45,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, chain applicati
 		if refusal.Code == problem.NotSignedIn.Code {
 			detail = "Not authenticated" // the application's own word for it
 		}
-		problem.WriteJSON(w, r, refusal.Status, problemJSON{Detail: detail, Code: refusal.Code, Reference: refusal.Reference}, refusal.Retry)
+		problem.JSON{
+			Status: refusal.Status, Retry: refusal.Retry,
+			Value: problemJSON{Detail: detail, Code: refusal.Code, Reference: refusal.Reference},
+		}.Write(w, r)
 	default:
 		problem.OwnHeader(w, "", refusal.Retry)
 		problem.Send(w, r, refusal.Status, nil)

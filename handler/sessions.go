@@ -59,7 +59,7 @@ func (h *Handler) serveSessions(w http.ResponseWriter, r *http.Request, chain ap
 		sessionsPage(identity, entries, s.ID()).Write(w, r)
 		return nil
 	}
-	problem.WriteJSON(w, r, http.StatusOK, sessionsAnswer(identity, entries, s.ID()), 0)
+	problem.JSON{Status: http.StatusOK, Value: sessionsAnswer(identity, entries, s.ID())}.Write(w, r)
 	return nil
 }
 

@@ -22,7 +22,7 @@ const signedOutFor = time.Minute
 func (h *Handler) signOutByScript(w http.ResponseWriter, r *http.Request, s *session.Session) error {
 	idToken := h.endSession(w, r, s)
 	http.SetCookie(w, h.cookies.Set(h.cookies.SignedOut, "1", signedOutFor))
-	problem.WriteJSON(w, r, http.StatusOK, h.config.Application.SignOutAnswer(h.leaveURL(r, idToken)), 0)
+	problem.JSON{Status: http.StatusOK, Value: h.config.Application.SignOutAnswer(h.leaveURL(r, idToken))}.Write(w, r)
 	return nil
 }
 

@@ -299,5 +299,5 @@ func storageProblem(err error) error {
 	if _, ok := errors.AsType[*problem.Problem](err); ok {
 		return err
 	}
-	return problem.StorageProblem(err)
+	return problem.StorageUnavailable.Because(err)
 }
