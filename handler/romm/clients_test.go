@@ -33,11 +33,11 @@ func appOf(tb testing.TB, release string, presets ...string) *App {
 	}
 	storage := newMemory()
 	links := NewLinks(testGate, func() keyring.Storage { return storage })
-	app := New(Config{Known: NewKnown(), Clients: clients, Links: links})
+	app := New(Config{Release: NewReleaseCache(), Clients: clients, Links: links})
 	if release != "" {
 		beat := &heartbeat{at: time.Now()}
 		beat.System.Version = release
-		app.config.Known.heartbeat.Store(beat)
+		app.config.Release.heartbeat.Store(beat)
 	}
 	return app
 }
@@ -488,7 +488,7 @@ func TestShutAccount(t *testing.T) {
 func TestNoRoleShuts(t *testing.T) {
 	t.Parallel()
 	links, _ := linked(t)
-	app := New(Config{Known: NewKnown(), Links: links, Roles: &Roles{Admin: []string{"bob@example.com"}}})
+	app := New(Config{Release: NewReleaseCache(), Links: links, Roles: &Roles{Admin: []string{"bob@example.com"}}})
 	_, err := app.SignIn(t.Context(), func(context.Context, application.Call) (*application.Answer, error) {
 		return &application.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"5.2.0"},"OIDC":{"ENABLED":true}}`)}, nil
 	}, *identityOf("ada-1", "ada@example.com"))

@@ -98,7 +98,7 @@ func TestVersion(t *testing.T) {
 			t.Errorf("parseVersion(%q) = %v, %v", text, v, ok)
 		}
 	}
-	if !(version{4, 7, 9}).before(4, 8, 0) || (version{4, 8, 0}).before(4, 8, 0) || (version{5, 0, 0}).before(4, 8, 0) {
+	if !(version{4, 7, 9}).before(v48) || (version{4, 8, 0}).before(v48) || (version{5, 0, 0}).before(v48) {
 		t.Error("before does not compare releases")
 	}
 }

@@ -13,7 +13,7 @@ import (
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	token := "Bearer rmm_" + strings.Repeat("0a", 32)
-	app := New(Config{Known: NewKnown()})
+	app := New(Config{Release: NewReleaseCache()})
 	for name, c := range map[string]struct {
 		method, path, authorization string
 		unusual                     bool
@@ -79,7 +79,7 @@ func TestAccess(t *testing.T) {
 
 func TestIntent(t *testing.T) {
 	t.Parallel()
-	app := New(Config{Known: NewKnown()})
+	app := New(Config{Release: NewReleaseCache()})
 	for target, want := range map[string]application.Intent{
 		"GET /login":              application.SignIn,
 		"HEAD /login":             application.SignIn,
@@ -105,7 +105,7 @@ func TestIntent(t *testing.T) {
 // any 64 digits.
 func TestAnonymousEndpointsStayShut(t *testing.T) {
 	t.Parallel()
-	app := New(Config{Known: NewKnown()})
+	app := New(Config{Release: NewReleaseCache()})
 	for _, authorization := range []string{"", "Bearer rmm_" + strings.Repeat("0", 64)} {
 		for _, target := range []string{
 			"POST /api/users", "POST /api/users/invite-link", "POST /api/users/register",
@@ -129,7 +129,7 @@ func TestAnonymousEndpointsStayShut(t *testing.T) {
 
 func TestSignInTarget(t *testing.T) {
 	t.Parallel()
-	app := New(Config{Known: NewKnown()})
+	app := New(Config{Release: NewReleaseCache()})
 	origin, err := request.OriginOf("https://romm.example.com")
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,9 @@
 package romm
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
@@ -102,4 +104,20 @@ var (
 // unexpected returns errUnreachable with what came instead of RomM's answer.
 func unexpected(what string, answer *application.Answer) *problem.Problem {
 	return errUnreachable.Because(seen(what, answer))
+}
+
+// seen describes answer, the response to the request what, for a problem's cause.
+func seen(what string, answer *application.Answer) error {
+	if answer.Status == 0 {
+		return fmt.Errorf("no handler after romm_oidc answered %s: is there a reverse_proxy?", what)
+	}
+	text := strings.ToValidUTF8(string(answer.Body[:min(len(answer.Body), 200)]), "?")
+	return fmt.Errorf("%s answered %d, %s, location %q: %q", what, answer.Status,
+		answer.Header.Get("Content-Type"), withoutQuery(answer.Header.Get("Location")), text)
+}
+
+// withoutQuery removes the query, to keep codes and states out of the log.
+func withoutQuery(location string) string {
+	before, _, _ := strings.Cut(location, "?")
+	return before
 }

@@ -17,7 +17,7 @@ import (
 func TestDeniedStatusFollowsAnUpgrade(t *testing.T) {
 	t.Parallel()
 	now, running, asked := time.Unix(1_800_000_000, 0), "5.1.0", 0
-	app := New(Config{Known: NewKnown(), Now: func() time.Time { return now }})
+	app := New(Config{Release: NewReleaseCache(), Now: func() time.Time { return now }})
 	call := func(context.Context, application.Call) (*application.Answer, error) {
 		asked++
 		return &application.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"` + running + `"}}`)}, nil
@@ -50,7 +50,7 @@ func TestDeniedStatusFollowsAnUpgrade(t *testing.T) {
 func TestStrangerSpoilsNoSignIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		app := New(Config{Known: NewKnown()})
+		app := New(Config{Release: NewReleaseCache()})
 		go app.DeniedStatus(t.Context(), func(ctx context.Context, call application.Call) (*application.Answer, error) {
 			if !call.Bare {
 				t.Error("others get an answer to the stranger's own header")
