@@ -46,7 +46,7 @@ func TestPanicInACall(t *testing.T) {
 	c.serve = func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }
 	call := NewCaller(c, httptest.NewRequest(http.MethodGet, "/", nil), publicOrigin)
 	if _, err := call(t.Context(), Call{Method: "GET", Target: "/x"}); !errors.Is(err, errAborted) {
-		t.Errorf("a call whose chain panicked: error %v, want %v", err, errAborted)
+		t.Errorf("a call through a chain that panics: error %v, want %v", err, errAborted)
 	}
 }
 

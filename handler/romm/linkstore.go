@@ -48,17 +48,17 @@ func (l *Links) paths(link *Link) []string {
 	return []string{l.emailPath(link.Email), l.accountPath(link.ID), l.subjectPath(link.Issuer, link.Subject)}
 }
 
-// of returns the link of identity, nil if there is none.
+// of returns the link of identity, nil if it has none.
 func (l *Links) of(ctx context.Context, identity *flow.Identity) (*Link, error) {
 	return l.load(ctx, l.subjectPath(identity.Issuer, identity.Subject))
 }
 
-// ofEmail returns the link that holds email, nil if there is none.
+// ofEmail returns the link that holds email, nil if no link does.
 func (l *Links) ofEmail(ctx context.Context, email string) (*Link, error) {
 	return l.load(ctx, l.emailPath(email))
 }
 
-// ofAccount returns the link to the RomM account id, nil if there is none.
+// ofAccount returns the link to the RomM account id, nil if no link leads there.
 func (l *Links) ofAccount(ctx context.Context, id int) (*Link, error) {
 	return l.load(ctx, l.accountPath(id))
 }

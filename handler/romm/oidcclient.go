@@ -103,7 +103,7 @@ const rommScope = "openid profile email"
 
 // start has RomM start a sign-in. It sends no cookies, because two sign-ins in
 // one session of RomM's would spoil each other. It returns RomM's authorization
-// request, and RomM's session even with an error, empty if there is none.
+// request, and RomM's session even with an error, if it has set one.
 func (c oidcClient) start(ctx context.Context) (url.Values, string, error) {
 	const what = "GET /api/login/openid"
 	answer, err := c.call(ctx, application.Call{Method: http.MethodGet, Target: "/api/login/openid"})

@@ -83,7 +83,7 @@ func routesOf(clients Clients) []route {
 	return slices.DeleteFunc(slices.Clone(routes), func(r route) bool { return r.clients != "" && !clients[r.clients] })
 }
 
-// routeOf returns the route of r, nil if there is none. path is the normal path
+// routeOf returns the route of r, nil if it has none. path is the normal path
 // of r. The route of a preflight is that of the request that it is about.
 func (a *App) routeOf(r *http.Request, path string, plain bool) *route {
 	method := r.Method
