@@ -186,7 +186,7 @@ type pooledGate struct {
 	links    *romm.Links
 	sessions *session.Store
 	gate     *handler.Gate
-	romm     *romm.Known
+	romm     *romm.ReleaseCache
 	provider *op.Keys
 	stop     context.CancelFunc // ends the work beside the requests
 }
@@ -313,7 +313,7 @@ func warn(logger *zap.Logger, s *settings.Settings, origin request.Origin) {
 func (m *Middleware) load(id string, resolved *settings.Settings, origin request.Origin) (*pooledGate, error) {
 	value, _, err := gates.LoadOrNew(id, func() (caddy.Destructor, error) {
 		node, _ := os.Hostname() // only for lists; may be empty
-		state := &pooledGate{id: id, issuer: resolved.Issuer, clientID: resolved.ClientID, origin: origin.String(), romm: romm.NewKnown()}
+		state := &pooledGate{id: id, issuer: resolved.Issuer, clientID: resolved.ClientID, origin: origin.String(), romm: romm.NewReleaseCache()}
 		state.links = romm.NewLinks(id, state.store)
 		state.sessions = session.New(session.Options{Gate: id, Node: node, Logger: caddy.Log().Named(handlerID)})
 		go state.sessions.Run(context.Background()) // until Destruct: a configuration's context ends at every reload
@@ -631,7 +631,7 @@ func newApplication(s *settings.Settings, state *pooledGate, logger *zap.Logger)
 			Report: func(event string, err error) { answered(logger, event, err) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: roles, Clients: clients,
-		Links: state.links, Known: state.romm,
+		Links: state.links, Release: state.romm,
 	})
 }
 

@@ -15,16 +15,7 @@ import (
 
 // serveAnonymous answers a request without a session.
 func (h *Handler) serveAnonymous(in *incoming) error {
-	switch in.access() {
-	case application.Open:
-		delete(in.r.Header, "Authorization") // RomM answers 500 to a token that it cannot read, on public paths too
-		return h.passUnstamped(in, in.r)
-	case application.Credential:
-		return h.serveCredential(in)
-	case application.Bearer:
-		return h.serveBearer(in)
-	case application.Exchange:
-		return h.serveExchange(in)
+	switch h.config.Application.Intent(in.r, in.path) {
 	case application.SignIn:
 		if in.class() == request.Navigation {
 			if request.CookieValue(in.r, h.cookies.SignedOut) != "" {
@@ -41,6 +32,18 @@ func (h *Handler) serveAnonymous(in *incoming) error {
 			}
 			return h.signOutByScript(in)
 		}
+	case application.None:
+	}
+	switch in.access() {
+	case application.Open:
+		delete(in.r.Header, "Authorization") // an application may answer 500 to a token that it cannot read, on public paths too
+		return h.passUnstamped(in, in.r)
+	case application.Credential:
+		return h.serveCredential(in)
+	case application.Bearer:
+		return h.serveBearer(in)
+	case application.Exchange:
+		return h.serveExchange(in)
 	case application.Protected:
 	}
 	return h.denyAnonymous(in)

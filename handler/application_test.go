@@ -38,12 +38,18 @@ type fakeApplication struct {
 	hold        chan struct{} // Recognize waits until it is closed; may be nil
 }
 
+func (a *fakeApplication) Intent(_ *http.Request, path string) application.Intent {
+	switch path {
+	case "/signin":
+		return application.SignIn
+	case "/signout":
+		return application.SignOut
+	}
+	return application.None
+}
+
 func (a *fakeApplication) Access(r *http.Request, path string, plain bool) application.Access {
 	switch {
-	case path == "/signin":
-		return application.SignIn
-	case path == "/signout":
-		return application.SignOut
 	case path == "/open" && plain:
 		return application.Open
 	case path == "/token" && plain && r.Header.Get("Authorization") != "":
@@ -131,8 +137,8 @@ func (a *fakeApplication) Shut(_ context.Context, identity flow.Identity) error 
 	return nil
 }
 
-func (a *fakeApplication) Guard(_ context.Context, _ application.Caller, _ *http.Request, path string, _ flow.Identity, _ string) error {
-	if path == "/guarded" {
+func (a *fakeApplication) Guard(_ context.Context, forwarded application.Forwarded, _ flow.Identity) error {
+	if forwarded.Path == "/guarded" {
 		return problem.NotAllowed
 	}
 	return nil
@@ -149,13 +155,13 @@ func (a *fakeApplication) Filter(header http.Header, _ bool) application.Livenes
 	return application.Unknown
 }
 
-func (a *fakeApplication) AfterResponse(_ context.Context, _ application.Caller, _ *http.Request, path string, status int, session string) {
+func (a *fakeApplication) AfterResponse(_ context.Context, forwarded application.Forwarded, status int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.answered == nil {
 		return
 	}
-	a.answered = append(a.answered, strings.TrimSpace(path+" "+strconv.Itoa(status)+" "+session))
+	a.answered = append(a.answered, strings.TrimSpace(forwarded.Path+" "+strconv.Itoa(status)+" "+forwarded.Session))
 }
 
 func (a *fakeApplication) Failed() {

@@ -87,10 +87,10 @@ func (h *Handler) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout
 func (h *Handler) refuseLogout(in *incoming, status int, code string, cause error) {
 	h.config.Logger.Info("logout request refused", zap.String("code", code), zap.Int("status", status), zap.String("client_ip", in.chain.ClientIP()), zap.NamedError("cause", cause))
 	h.config.Observe("backchannel_logout", code)
-	problem.WriteJSON(in.w, in.r, status, struct {
+	problem.JSON{Status: status, Value: struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
-	}{"invalid_request", code}, 0)
+	}{"invalid_request", code}}.Write(in.w, in.r)
 }
 
 // endByProvider ends the sessions that the provider named. It returns when that is stored, or

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
 // An address that sends invalid logout tokens is soon refused, for a minute. Valid
@@ -22,7 +21,7 @@ func TestLogoutFailuresAreLimited(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	s := newSiteWithBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
-	for range limit.AttemptLimit {
+	for range attemptLimit {
 		if w := s.postLogout(t, form("x")); w.Code != http.StatusBadRequest {
 			t.Fatalf("invalid token: got %d, want 400", w.Code)
 		}
@@ -31,7 +30,7 @@ func TestLogoutFailuresAreLimited(t *testing.T) {
 		t.Errorf("after too many invalid tokens: got %d, want 429 with Retry-After", w.Code)
 	}
 	now = now.Add(time.Minute)
-	for range 2 * limit.AttemptLimit { // valid tokens do not count
+	for range 2 * attemptLimit { // valid tokens do not count
 		if w := s.postLogout(t, form(s.token("sub", "1"))); w.Code != http.StatusOK {
 			t.Fatalf("valid token a minute later: got %d %s, want 200", w.Code, w.Body)
 		}
@@ -44,7 +43,7 @@ func TestLogoutsAreNotCrowdedOut(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	s := newSiteWithBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
-	for i := range limit.AddressesKept + 2*limit.AttemptLimit {
+	for i := range addressesKept + 2*attemptLimit {
 		s.chain.ip = fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)
 		if w := s.postLogout(t, "x"); w.Code != http.StatusBadRequest {
 			t.Fatalf("invalid token from address %d: got %d, want 400", i+1, w.Code)

@@ -105,16 +105,15 @@ func (h *Handler) serveBearer(in *incoming) error {
 	if !b.runtime.permitted(b.record, &h.config.Policy) {
 		return h.refuseAs(in, request.Script, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
 	}
-	if err := h.config.Application.Guard(in.r.Context(), in.caller(), in.r, in.path, *identity, upstream); err != nil {
+	forwarded := in.forwarded(upstream)
+	if err := h.config.Application.Guard(in.r.Context(), forwarded, *identity); err != nil {
 		return h.refuseAs(in, request.Script, err)
 	}
 	delete(in.r.Header, "Cookie")
 	b.runtime.stampOf(b.record, h.private).put(in.r, h.private, h.config.IdentityHeaders)
 	h.config.Application.Unforgeable(in.r)
 	answer := &answerWriter{ResponseWriter: in.w, handler: h, runtime: b.runtime}
-	defer func() {
-		h.config.Application.AfterResponse(in.r.Context(), in.caller(), in.r, in.path, answer.status, upstream)
-	}()
+	defer func() { h.config.Application.AfterResponse(in.r.Context(), forwarded, answer.status) }()
 	return h.serve(in.chain, answer, in.r)
 }
 

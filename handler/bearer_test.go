@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
 // bearerProvider is a provider that answers the same for every access token.
@@ -200,7 +200,7 @@ func TestGuessingBearers(t *testing.T) {
 	s.do(t, "/bearer", "Authorization", "Bearer good")
 	pass(recognizedFor)
 	p.introspection = inactive
-	for range limit.AttemptLimit {
+	for range attemptLimit {
 		if w := s.do(t, "/bearer", "Authorization", "Bearer bad"); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") != "Bearer" {
 			t.Fatalf("wrong token: got %d %v, want 401 with WWW-Authenticate: Bearer", w.Code, w.Header())
 		}
@@ -215,7 +215,7 @@ func TestGuessingBearers(t *testing.T) {
 	}
 	down, provider, _ := newSiteWithBearers(t, Policy{})
 	provider.down = true
-	for range limit.AttemptLimit + 1 {
+	for range attemptLimit + 1 {
 		if w := down.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != http.StatusServiceUnavailable || len(down.seen) != 0 {
 			t.Fatalf("provider down: got %d and %d requests at the application, want 503 and 0", w.Code, len(down.seen))
 		}
@@ -230,7 +230,7 @@ func TestForgedBearersCount(t *testing.T) {
 	segment := base64.RawURLEncoding.EncodeToString
 	forged := segment([]byte(`{"alg":"ES256","typ":"at+jwt","kid":"1"}`)) + "." + segment([]byte(`{"iss":"https://auth.example.com"}`)) + "." + segment(make([]byte, 64))
 	unavailable := 0
-	for i := range limit.AttemptLimit {
+	for i := range attemptLimit {
 		switch w := s.do(t, "/bearer", "Authorization", "Bearer "+forged); w.Code {
 		case http.StatusServiceUnavailable:
 			unavailable++
@@ -259,4 +259,35 @@ func TestBearersAreBounded(t *testing.T) {
 	if ended := m.put([sha256.Size]byte{1}, &bearer{}, now.Add(2*time.Hour)); len(ended) != endedAtOnce {
 		t.Errorf("%d expired bearers evicted by one put, want %d", len(ended), endedAtOnce)
 	}
+}
+
+// An access token that is forgotten, because it expired or because there are
+// too many, leaves no session behind in the application.
+func TestForgottenBearersAreSignedOut(t *testing.T) {
+	t.Parallel()
+	t.Run("expired", func(t *testing.T) {
+		t.Parallel()
+		s, p, pass := newSiteWithBearers(t, Policy{})
+		p.introspection = fmt.Sprintf(`{"active":true,"client_id":"romm","sub":"1","exp":%d}`, s.handler.now().Unix()+10)
+		s.do(t, "/bearer", "Authorization", "Bearer x")
+		pass(11 * time.Second)
+		p.introspection = active
+		s.do(t, "/bearer", "Authorization", "Bearer y")
+		if want := []string{"app-i"}; !slices.Equal(s.app.ended, want) {
+			t.Errorf("signed out of the application: %v, want %v", s.app.ended, want)
+		}
+	})
+	t.Run("too many", func(t *testing.T) {
+		t.Parallel()
+		s, _, _ := newSiteWithBearers(t, Policy{})
+		for i := range uint64(bearersKept) {
+			var key [sha256.Size]byte
+			binary.BigEndian.PutUint64(key[:], i)
+			s.handler.config.Gate.bearers.put(key, &bearer{record: &session.Record{UpstreamSession: "app-old"}}, s.handler.now())
+		}
+		s.do(t, "/bearer", "Authorization", "Bearer x")
+		if want := []string{"app-old"}; !slices.Equal(s.app.ended, want) {
+			t.Errorf("signed out of the application: %v, want %v", s.app.ended, want)
+		}
+	})
 }

@@ -68,11 +68,10 @@ func (h *Handler) serveCredential(in *incoming) error {
 		return h.refuseAs(in, request.Script, err)
 	}
 	delete(in.r.Header, "Cookie") // one credential is enough
-	call := authorized(in.caller(), in.r.Header["Authorization"])
+	in.call = authorized(in.caller(), in.r.Header["Authorization"])
+	forwarded := in.forwarded("")
 	answer := &answerWriter{ResponseWriter: in.w, handler: h}
-	defer func() {
-		h.config.Application.AfterResponse(in.r.Context(), call, in.r, in.path, answer.status, "")
-	}()
+	defer func() { h.config.Application.AfterResponse(in.r.Context(), forwarded, answer.status) }()
 	return h.serve(in.chain, answer, in.r)
 }
 

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -58,7 +57,7 @@ func TestCredentialIsCheckedOnceAMinute(t *testing.T) {
 	if w := s.do(t, "/token", "Authorization", "good"); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "credential_unknown") {
 		t.Errorf("revoked, after a minute: got %d %s, want 401 credential_unknown", w.Code, w.Body)
 	}
-	for range limit.AttemptLimit - 1 {
+	for range attemptLimit - 1 {
 		s.do(t, "/token", "Authorization", "good")
 	}
 	if w := s.do(t, "/token", "Authorization", "good"); w.Code != http.StatusTooManyRequests {
@@ -86,7 +85,7 @@ func TestGuessingCredentials(t *testing.T) {
 	s.app.credentials["other"] = application.Recognized
 	s.do(t, "/token", "Authorization", "good")
 	pass(recognizedFor)
-	for range limit.AttemptLimit {
+	for range attemptLimit {
 		if w := s.do(t, "/token", "Authorization", "bad"); w.Code != http.StatusUnauthorized {
 			t.Fatalf("wrong credential: got %d, want 401", w.Code)
 		}
@@ -104,7 +103,7 @@ func TestGuessingCredentials(t *testing.T) {
 	if w := s.do(t, "/token", "Authorization", "good"); w.Code != http.StatusOK {
 		t.Errorf("recently valid credential over the limit: got %d, want 200", w.Code)
 	}
-	pass(limit.AttemptWindow)
+	pass(attemptWindow)
 	if w := s.do(t, "/token", "Authorization", "other"); w.Code != http.StatusOK {
 		t.Errorf("valid credential a minute later: got %d, want 200", w.Code)
 	}
@@ -115,22 +114,22 @@ func TestGuessingCredentials(t *testing.T) {
 func TestUndecidedCredential(t *testing.T) {
 	t.Parallel()
 	s, _ := newSiteWithClock(t)
-	for range limit.AttemptLimit + 1 {
+	for range attemptLimit + 1 {
 		if w := s.do(t, "/token", "Authorization", "?"); w.Code != http.StatusOK {
 			t.Fatalf("undecided: got %d, want 200", w.Code)
 		}
 	}
-	if s.app.asked != limit.AttemptLimit+1 {
-		t.Errorf("%d checks, want %d", s.app.asked, limit.AttemptLimit+1)
+	if s.app.asked != attemptLimit+1 {
+		t.Errorf("%d checks, want %d", s.app.asked, attemptLimit+1)
 	}
 	s.app.err = problem.ProviderUnavailable
-	for range limit.AttemptLimit + 1 {
+	for range attemptLimit + 1 {
 		if w := s.do(t, "/token", "Authorization", "?"); w.Code != http.StatusServiceUnavailable {
 			t.Fatalf("check failed: got %d, want 503", w.Code)
 		}
 	}
-	if passed := len(s.seen); passed != limit.AttemptLimit+1 {
-		t.Errorf("%d requests at the application, want %d", passed, limit.AttemptLimit+1)
+	if passed := len(s.seen); passed != attemptLimit+1 {
+		t.Errorf("%d requests at the application, want %d", passed, attemptLimit+1)
 	}
 }
 
@@ -191,7 +190,7 @@ func TestCredentialCheckIsSingleFlight(t *testing.T) {
 		s, _ := newSiteWithClock(t)
 		s.app.hold = make(chan struct{})
 		var wg sync.WaitGroup
-		for range 2 * limit.AttemptLimit {
+		for range 2 * attemptLimit {
 			wg.Go(func() {
 				r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/token", nil)
 				r.Header.Set("Authorization", "good")
@@ -222,7 +221,7 @@ func TestExchange(t *testing.T) {
 		_, err := w.Write([]byte("from the application"))
 		return err
 	}
-	for range limit.AttemptLimit + 1 {
+	for range attemptLimit + 1 {
 		w := s.do(t, "POST /exchange", "Authorization", "junk", "Cookie", "a=b")
 		if w.Code != http.StatusOK || w.Body.String() != "from the application" || w.Header().Get("X-Private") != "" || w.Header().Get("Cache-Control") != "no-store" {
 			t.Fatalf("accepted: got %d %v %s, want the application's 200, filtered, with no-store", w.Code, w.Header(), w.Body)
@@ -231,7 +230,7 @@ func TestExchange(t *testing.T) {
 	if r := s.seen[0]; r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
 		t.Errorf("passed on with %v, want no credential and no cookie", r.Header)
 	}
-	for i := range limit.AttemptLimit {
+	for i := range attemptLimit {
 		status = []int{http.StatusUnauthorized, http.StatusInternalServerError}[i%2]
 		w := s.do(t, "POST /exchange")
 		if w.Code != http.StatusUnauthorized || !strings.HasPrefix(w.Body.String(), `{"detail":"Not authenticated","code":"credential_unknown"`) {
@@ -241,9 +240,9 @@ func TestExchange(t *testing.T) {
 	if w := s.do(t, "POST /exchange"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 		t.Errorf("over the limit: got %d, want 429 with Retry-After", w.Code)
 	}
-	pass(limit.AttemptWindow)
+	pass(attemptWindow)
 	status = http.StatusBadGateway
-	for range limit.AttemptLimit + 1 {
+	for range attemptLimit + 1 {
 		if w := s.do(t, "POST /exchange"); w.Code != http.StatusBadGateway {
 			t.Fatalf("application down: got %d, want 502", w.Code)
 		}
@@ -252,7 +251,7 @@ func TestExchange(t *testing.T) {
 		t.Error("Failed was not called, want a call per 502")
 	}
 	status = http.StatusBadRequest
-	for range limit.AttemptLimit {
+	for range attemptLimit {
 		s.do(t, "POST /exchange")
 	}
 	if w := s.do(t, "POST /exchange"); w.Code != http.StatusTooManyRequests {

@@ -53,6 +53,12 @@ func (in *incoming) caller() application.Caller {
 	return in.call
 }
 
+// forwarded returns the request as the application learns of it. upstream is
+// the application's session that it is stamped with, empty for a credential.
+func (in *incoming) forwarded(upstream string) application.Forwarded {
+	return application.Forwarded{Request: in.r, Path: in.path, Caller: in.caller(), Session: upstream}
+}
+
 // own returns the name of the gate's own endpoint that the request is for,
 // which is empty for the callback, and false if it is for the application.
 func (in *incoming) own() (name string, ok bool) {

@@ -3,6 +3,7 @@
 package handler
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // The application forgets alice's session just when she loses a group. Her new
@@ -48,7 +48,7 @@ func TestLostRoleSurvivesAFault(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
 		ticket := s.signInAs("alice")
 		s.op.SetGroups("alice")
-		s.app.err = application.ErrAborted
+		s.app.err = errors.New("away")
 		s.advance(6 * time.Minute)
 		s.wantUpstream(s.do(s, "/api/x", "Cookie", ticket))
 		s.settle()

@@ -3,6 +3,7 @@
 package handler
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
@@ -153,7 +153,7 @@ func TestNoRefreshWithoutStorage(t *testing.T) {
 		s.advance(30 * time.Minute)
 		s.save(ticket)
 		s.advance(29 * time.Minute)
-		s.storage.fail(application.ErrAborted)
+		s.storage.fail(errors.New("away"))
 		s.op.ForgetRequests()
 		s.save(ticket)
 		s.settle()

@@ -50,7 +50,10 @@ func (h *Handler) refuseAs(in *incoming, class request.Class, err error) error {
 		if refusal.Code == problem.NotSignedIn.Code {
 			detail = "Not authenticated" // the application's own words
 		}
-		problem.WriteJSON(in.w, in.r, refusal.Status, problemJSON{Detail: detail, Code: refusal.Code, Reference: refusal.Reference}, refusal.Retry)
+		problem.JSON{
+			Status: refusal.Status, Retry: refusal.Retry,
+			Value: problemJSON{Detail: detail, Code: refusal.Code, Reference: refusal.Reference},
+		}.Write(in.w, in.r)
 	default:
 		problem.OwnHeader(in.w, "", refusal.Retry)
 		problem.Send(in.w, in.r, refusal.Status, nil)

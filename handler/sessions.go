@@ -61,7 +61,7 @@ func (h *Handler) serveSessions(in *incoming) error {
 		sessionsPage(identity, entries, s.ID()).Write(in.w, in.r)
 		return nil
 	}
-	problem.WriteJSON(in.w, in.r, http.StatusOK, sessionsAnswer(identity, entries, s.ID()), 0)
+	problem.JSON{Status: http.StatusOK, Value: sessionsAnswer(identity, entries, s.ID())}.Write(in.w, in.r)
 	return nil
 }
 

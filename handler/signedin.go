@@ -16,11 +16,12 @@ import (
 // serveSession answers a request of a signed-in user.
 func (h *Handler) serveSession(in *incoming) error {
 	h.recheckIfDue(in.session, in.runtime)
-	socket, access := in.socket(), in.access()
-	if request.Misused(in.r, h.origin, socket, access == application.Open) {
+	socket := in.socket()
+	if request.CrossOrigin(in.r, h.origin, socket) || request.CrossOriginFrame(in.r) ||
+		request.CrossOriginEmbed(in.r) && in.access() != application.Open {
 		return h.refuseAs(in, request.Script, problem.CrossOrigin)
 	}
-	switch access {
+	switch h.config.Application.Intent(in.r, in.path) {
 	case application.SignIn:
 		if in.class() == request.Navigation {
 			return h.alreadySignedIn(in)
@@ -29,13 +30,13 @@ func (h *Handler) serveSession(in *incoming) error {
 		if in.r.Method == http.MethodPost {
 			return h.signOutByScript(in)
 		}
-	case application.Protected, application.Open, application.Credential, application.Bearer, application.Exchange:
+	case application.None:
 	}
 	if answered, err := h.proveByNavigation(in); answered {
 		return err
 	}
 	record := in.session.Record()
-	if err := h.config.Application.Guard(in.r.Context(), in.caller(), in.r, in.path, record.Identity, record.UpstreamSession); err != nil {
+	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.UpstreamSession), record.Identity); err != nil {
 		return h.refuse(in, err)
 	}
 	if socket || !request.IsSafe(in.r.Method) {
@@ -87,7 +88,7 @@ func (h *Handler) passStamped(in *incoming) error {
 	}
 	defer func() { // the chain panics where the browser goes away
 		if !answer.mute {
-			h.config.Application.AfterResponse(r.Context(), in.caller(), r, in.path, answer.status, record.UpstreamSession)
+			h.config.Application.AfterResponse(r.Context(), in.forwarded(record.UpstreamSession), answer.status)
 		}
 	}()
 	if err := h.serve(in.chain, answer, r); err != nil || !answer.mute {

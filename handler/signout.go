@@ -23,7 +23,7 @@ const signedOutFor = time.Minute
 func (h *Handler) signOutByScript(in *incoming) error {
 	idToken := h.forget(in, in.session)
 	http.SetCookie(in.w, h.cookies.Set(h.cookies.SignedOut, "1", signedOutFor))
-	problem.WriteJSON(in.w, in.r, http.StatusOK, h.config.Application.SignOutAnswer(h.leaveURL(in.r, idToken)), 0)
+	problem.JSON{Status: http.StatusOK, Value: h.config.Application.SignOutAnswer(h.leaveURL(in.r, idToken))}.Write(in.w, in.r)
 	return nil
 }
 

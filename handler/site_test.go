@@ -21,6 +21,13 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
+// The limits of package limit, as the documentation promises them.
+const (
+	attemptLimit  = 20
+	attemptWindow = time.Minute
+	addressesKept = 10_000
+)
+
 const (
 	navigation = "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document"
 	fetch      = "Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty Sec-Fetch-Site=same-origin"

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 )
 
@@ -55,5 +56,30 @@ func TestBrokenBodyIsNotAnApplicationFailure(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The application lost the sessions that it had a moment ago. After the first
+// response that says so, the write of another user waits for a new session
+// instead of meeting the lost one.
+func TestWriteAfterAnotherUserLostTheirSession(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	bob := alice
+	bob.Subject, bob.Username = "2", "bob"
+	tickets := []string{s.ticket(t, alice), s.ticket(t, bob)}
+	var hits atomic.Int64
+	s.forgetSessions(&hits)
+	for i, ticket := range tickets {
+		if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK || s.app.signIns != 0 {
+			t.Fatalf("user %d before the loss: status %d after %d sign-ins, want 200 after none", i, w.Code, s.app.signIns)
+		}
+	}
+	delete(s.app.alive, "app-0")
+	if w := s.do(t, "/api/x", "Cookie", tickets[0]); w.Body.String() != "for app-i" {
+		t.Fatalf("alice's read: got %d %q, want the response for app-i", w.Code, w.Body)
+	}
+	if w := s.do(t, "POST /api/saves", "Cookie", tickets[1]); w.Code != http.StatusOK || w.Body.String() != "for app-ii" {
+		t.Errorf("bob's write: got %d %q, want the response for app-ii", w.Code, w.Body)
 	}
 }

@@ -1,3 +1,5 @@
+// What the gate asks of the application, and of the handler chain.
+
 package application
 
 import (
@@ -8,131 +10,155 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// Access is what a request may do without a session at the gate.
+// Intent is what a request means to do that the gate does in place of the
+// application, with or without a session.
+type Intent int
+
+const (
+	// None: the request is for the application.
+	None Intent = iota
+	// SignIn starts a sign-in.
+	SignIn
+	// SignOut signs out.
+	SignOut
+)
+
+// Access is what an anonymous request may do.
 type Access int
 
 // The zero value is the strict one.
 const (
-	// Protected passes with a session only.
+	// Protected needs a session.
 	Protected Access = iota
-	// Open is answered by the application for anybody, unstamped.
+	// Open needs nothing and passes unstamped.
 	Open
-	// Credential carries a credential that the application itself checks, in
-	// its Authorization header field. It passes unstamped and keeps that, unless
-	// the application does not recognize it.
+	// Credential has an Authorization header field that the application checks.
+	// The request passes unstamped and keeps the field, unless the application
+	// does not recognize the credential.
 	Credential
-	// Bearer carries an access token of the provider's. It passes stamped, if
-	// the provider vouches for it.
+	// Bearer has an access token that the provider issued. The request passes
+	// stamped if the provider confirms the token.
 	Bearer
-	// Exchange carries a credential in its body and wants another one for it.
+	// Exchange has a credential in its body and asks for a token in return.
 	Exchange
-	// SignIn is a way of the application's to start a sign-in; the gate takes it over.
-	SignIn
-	// SignOut is the application's way to sign out; the gate takes it over.
-	SignOut
 )
 
-// Liveness is what an answer says of the application's own session.
+// Liveness is what a response says about the application's session.
 type Liveness int
 
 // The zero value says nothing.
 const (
-	Unknown Liveness = iota
-	Alive
-	Forgotten
+	Unknown   Liveness = iota // the response does not tell
+	Alive                     // the application knows the session
+	Forgotten                 // the application does not know the session
 )
 
-// Recognition is what the application makes of a credential.
+// Recognition is the application's verdict on a credential.
 type Recognition int
 
-// The zero value says nothing.
+// The zero value is no verdict.
 const (
-	// Undecided: the application cannot say. The request passes, and the
-	// application answers it as it would without a gate.
+	// Undecided means that the application cannot tell. The request passes, and
+	// the application answers it as it would without the gate.
 	Undecided Recognition = iota
-	// Recognized is somebody's.
+	// Recognized means that the credential is valid.
 	Recognized
-	// Unrecognized is nobody's.
+	// Unrecognized means that the credential is not valid.
 	Unrecognized
 )
 
-// Application is what stands behind the gate, in its own dialect. Paths are
-// normal paths: decoded, slashes merged, no trailing slash.
+// Forwarded is a request that the gate passes on for a signed-in user, or with
+// a credential that the application checks.
+type Forwarded struct {
+	Request *http.Request
+	Path    string // the normal path of Request
+	Caller  Caller // for calls on behalf of the same user
+	Session string // the application's session; empty where Caller adds the credential
+}
+
+// Application is what stands behind the gate. Paths are normal paths as
+// [request.NormalPath] returns them: decoded, slashes merged, no trailing slash.
 type Application interface {
-	// Access says what r may do. plain is false where the path was written in
-	// an unusual way, which opens nothing that the application reads by its path.
+	// Intent says whether r signs in or out.
+	Intent(r *http.Request, path string) Intent
+	// Access says what r may do without a session. It must be Protected where
+	// Intent is not None. plain is false if the path was spelled unusually; the
+	// application might read such a path differently, so it opens nothing.
 	Access(r *http.Request, path string, plain bool) Access
-	// Document reports whether a GET of path may be answered with a page.
+	// Document reports whether the response to a GET of path may be a page.
 	Document(path string) bool
-	// Socket reports whether path belongs to the application's sockets.
+	// Socket reports whether path belongs to the application's WebSockets.
 	Socket(path string) bool
-	// SignInTarget returns the local path that a request classified SignIn
-	// wants to come back to, "/" if it names none. The gate checks it.
+	// SignInTarget returns the local path that a SignIn request wants to come
+	// back to, "/" if it names none. The gate checks that it is local.
 	SignInTarget(r *http.Request, path string, origin request.Origin) string
-	// SignOutAnswer returns the body that tells the application's own page to go to url next.
+	// SignOutAnswer returns the JSON that makes the application's page go to url.
 	SignOutAnswer(url string) any
 
-	// DeniedStatus is the status by which the application's own scripts
-	// understand that nobody is signed in: 401 or 403.
+	// DeniedStatus returns the status that tells the application's scripts that
+	// the user is signed out: 401 or 403.
 	DeniedStatus(ctx context.Context, call Caller) int
 	// Recognize asks the application about the Authorization header field of a
-	// request classified Credential. With an error, which says that it cannot be
-	// asked now, the request passes only if it said Recognized within the hour.
+	// Credential request. An error means that the application cannot be asked
+	// now; the request then passes only if it was Recognized within the last hour.
 	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
-	// SessionCookie is the name of the cookie that holds the application's own session.
+	// SessionCookie returns the name of the application's session cookie.
 	SessionCookie() string
-	// BrowserCookies are the application's cookies that a browser must lose at
-	// sign-in and at sign-out.
+	// BrowserCookies returns the names of the application's cookies that the
+	// browser must lose at sign-in and at sign-out.
 	BrowserCookies() []string
 
-	// SignIn signs identity in to the application and returns the
-	// application's own session. Its errors are Problems where a person can do something.
+	// SignIn signs identity in to the application and returns the application's
+	// session. Its error is a Problem if the user or the operator can act on it.
 	SignIn(ctx context.Context, call Caller, identity flow.Identity) (session string, err error)
-	// Confirm asks the application whether session still lives.
+	// Confirm asks the application whether session is still alive.
 	Confirm(ctx context.Context, call Caller, session string) (alive bool, err error)
 	// SignOut ends session in the application.
 	SignOut(ctx context.Context, call Caller, session string) error
-	// Unforgeable tells the application that nobody can have been made to send
-	// r, which is stamped, so that it needs no CSRF token.
+	// Unforgeable marks r, which is stamped, as a request that no other site can
+	// have caused, so that the application requires no CSRF token.
 	Unforgeable(r *http.Request)
-	// Shut is told that the provider or the policy no longer lets identity in:
-	// what else opens its account does not either, until its next sign-in.
+	// Shut revokes what else opens the account of identity, such as tokens and
+	// passwords, until its next sign-in. The gate calls it when the provider or
+	// the policy no longer lets identity in.
 	Shut(ctx context.Context, identity flow.Identity) error
-	// Guard refuses with a Problem what even identity, whose session in the
-	// application is session, may not do now.
-	Guard(ctx context.Context, call Caller, r *http.Request, path string, identity flow.Identity, session string) error
+	// Guard returns a Problem if the signed-in user identity may not make the
+	// request now.
+	Guard(ctx context.Context, forwarded Forwarded, identity flow.Identity) error
 
-	// Filter rewrites the header of the application's answer before it goes
-	// to a browser, and reads from it what became of the session that a
-	// stamped request carried.
+	// Filter rewrites the header of a response on its way to the client, and
+	// returns what it says about the session of a stamped request.
 	Filter(header http.Header, stamped bool) Liveness
-	// AfterResponse is told of the answer to a stamped request, or to one with a
-	// credential, after it went out: of status 0 if nobody waited for it. session
-	// is empty where call brings the credential.
-	AfterResponse(ctx context.Context, call Caller, r *http.Request, path string, status int, session string)
-	// Failed is told that the application, or what stands before it, answered 502 to 504.
+	// AfterResponse runs after the response to a stamped request, or to one with
+	// a credential. status is 0 if the client went away before the header.
+	AfterResponse(ctx context.Context, forwarded Forwarded, status int)
+	// Failed tells the application that it was unreachable: no response, or one
+	// of 502 to 504.
 	Failed()
 
-	// ServeProvider answers the requests that the application itself makes
-	// of the gate below /api/oauth/openid, and reports whether path is one of them.
+	// ServeProvider answers a request of the application to the gate as its
+	// OpenID Provider. path is relative to [request.Base]. It returns false, and
+	// writes nothing, if path is not one of the provider's.
 	ServeProvider(w http.ResponseWriter, r *http.Request, path string) bool
 }
 
-// Chain is the rest of the server's handler chain, as one request sees it.
+// Chain is the rest of the server's handler chain for one request.
 type Chain interface {
-	// Serve passes r on.
+	// Serve passes r to the next handler.
 	Serve(w http.ResponseWriter, r *http.Request) error
-	// Fresh readies r, which the gate made itself on behalf of visitor, to be
-	// served as a request of its own.
+	// Fresh prepares r, which the gate made on behalf of visitor, to be served
+	// as a request of its own.
 	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request
-	// Keep returns a chain that outlives the request, for calls that no request asks for.
+	// Keep returns a chain that outlives the request, for background calls.
 	Keep() Chain
-	// Identify tells the server whose request this is: placeholders and the access log.
+	// Identify tells the server the user, for placeholders and the access log.
 	Identify(identity *flow.Identity)
-	// OriginalURI is the path and query that the client asked for, before any rewrite.
+	// OriginalURI returns the path and query as the client sent them, before
+	// any rewrite.
 	OriginalURI() string
-	// ClientIP is the visitor's address, as the server determined it.
+	// ClientIP returns the client's address, as the server determined it.
 	ClientIP() string
-	// TrustedProxy reports whether the request came through a proxy that the operator trusts.
+	// TrustedProxy reports whether the request came through one of the
+	// operator's trusted proxies.
 	TrustedProxy() bool
 }

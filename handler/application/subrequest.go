@@ -1,3 +1,5 @@
+// The gate's own requests through the handler chain.
+
 package application
 
 import (
@@ -5,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"io"
 	"maps"
 	"net/http"
@@ -13,48 +14,51 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// callTimeout bounds one brokered call whose context has no earlier deadline.
+// callTimeout bounds a call if its context has no earlier deadline.
 const callTimeout = 15 * time.Second
 
-// AnswerLimit bounds what is kept of a brokered answer's body where the call
-// names no limit, in bytes.
-const AnswerLimit = 64 << 10
+// answerLimit bounds how much of a response body is kept, in bytes, if the call
+// sets no limit.
+const answerLimit = 64 << 10
 
-// Call is a request of the gate's own, on a visitor's behalf.
+// Call is a request that the gate makes on behalf of a visitor.
 type Call struct {
 	Method string
 	Target string // path and query
 	Cookie string // the whole Cookie header field
 	Header http.Header
-	Limit  int // of the answer's body, in bytes; 0: 64 KiB
-	// Bare says that the answer serves others too: nothing of the visitor's
-	// header goes along, which could be made to spoil it.
+	Limit  int // of the response body, in bytes; 0: 64 KiB
+	// Bare leaves out the visitor's header. It is set if several visitors share
+	// the response, which one visitor's header must not be able to spoil.
 	Bare bool
 }
 
-// Answer is what came back.
+// Answer is the response to a Call.
 type Answer struct {
 	Status int
 	Header http.Header
-	Body   []byte // its beginning, of at most Limit bytes
-	Cut    bool   // the body was longer
+	Body   []byte // the first Limit bytes of the body
+	Cut    bool   // the body is longer than Limit
 }
 
-// Caller puts a call through the rest of the handler chain.
+// Caller sends a call through the rest of the handler chain.
 type Caller func(ctx context.Context, call Call) (*Answer, error)
 
-// NewCaller returns the Caller for what visitor asked through chain. Each call
-// is a new request with the visitor's address and browser, so that the
-// application sees who it is for, but with none of its credentials.
+// NewCaller returns a Caller on behalf of visitor. Each call is a new request
+// with the visitor's address and browser, so that the application sees which
+// client it is for, but with none of the visitor's credentials.
 func NewCaller(chain Chain, visitor *http.Request, origin request.Origin) Caller {
 	return func(ctx context.Context, call Call) (*Answer, error) {
 		limit := callTimeout
 		if deadline, ok := ctx.Deadline(); ok {
 			limit = min(limit, time.Until(deadline))
 		}
-		// Not the visitor's context: a closed tab must not leave a sign-in half done.
+		// A closed tab must not leave a sign-in half done, so the visitor's
+		// cancellation does not apply.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		defer cancel()
 		r, err := newRequest(ctx, visitor, origin, call)
@@ -72,7 +76,7 @@ func NewCaller(chain Chain, visitor *http.Request, origin request.Origin) Caller
 	}
 }
 
-// newRequest builds the request of call in the visitor's name.
+// newRequest builds the request for call on behalf of visitor.
 func newRequest(ctx context.Context, visitor *http.Request, origin request.Origin, call Call) (*http.Request, error) {
 	u, err := url.ParseRequestURI(call.Target)
 	if err != nil {
@@ -96,7 +100,7 @@ func newRequest(ctx context.Context, visitor *http.Request, origin request.Origi
 	return r, nil
 }
 
-// carried reports whether a visitor's header field goes along with a call.
+// carried reports whether a call copies the visitor's header field name.
 func carried(name string) bool {
 	switch name {
 	case "Cookie", "Authorization", "Proxy-Authorization", "Origin", "Referer",
@@ -109,64 +113,69 @@ func carried(name string) bool {
 		!strings.HasPrefix(name, ":") && !request.IsIdentityField(name)
 }
 
-// ErrAborted is what a panic in the chain becomes.
-var ErrAborted = errors.New("the handler chain aborted the request")
+// errAborted is the error of a call during which the chain panicked.
+var errAborted = errors.New("the handler chain aborted the request")
 
-// serveRecovered serves r and turns a panic into an error: reverse_proxy
-// panics with http.ErrAbortHandler, and outside the server's own goroutine
-// that would end the process.
+// serveRecovered serves r and turns a panic into an error. reverse_proxy panics
+// with http.ErrAbortHandler, which outside the server's own goroutine would end
+// the process.
 func serveRecovered(chain Chain, w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", ErrAborted, p)
+			err = fmt.Errorf("%w: %v", errAborted, p)
 		}
 	}()
 	return chain.Serve(w, r)
 }
 
-// recorder keeps an answer's status, header and the beginning of its body, and
-// swallows the rest without an error, since an error here would abort the chain.
-type recorder struct {
+// Recorder is an http.ResponseWriter that keeps the status, the header and the
+// beginning of the body. It discards the rest without an error, because an
+// error would abort the chain.
+type Recorder struct {
 	header http.Header
 	status int
 	body   []byte
-	limit  int // 0: AnswerLimit
+	limit  int // of body, in bytes; 0: answerLimit
 	cut    bool
 }
 
-// NewRecorder returns a recorder that keeps limit bytes of a body, 64 KiB if 0.
-func NewRecorder(limit int) *recorder { return &recorder{header: make(http.Header), limit: limit} }
+// NewRecorder returns a Recorder that keeps limit bytes of a body, 64 KiB if 0.
+func NewRecorder(limit int) *Recorder { return &Recorder{header: make(http.Header), limit: limit} }
 
-// Answer returns what was recorded.
-func (a *recorder) Answer() *Answer {
+// Answer returns the recorded response. Its status is 0 if there was none.
+func (a *Recorder) Answer() *Answer {
 	return &Answer{Status: a.status, Header: a.header, Body: a.body, Cut: a.cut}
 }
 
-var _ io.ReaderFrom = (*recorder)(nil)
+var _ io.ReaderFrom = (*Recorder)(nil)
 
-func (a *recorder) Header() http.Header { return a.header }
+// Header implements http.ResponseWriter.
+func (a *Recorder) Header() http.Header { return a.header }
 
-func (a *recorder) WriteHeader(status int) {
+// WriteHeader implements http.ResponseWriter.
+func (a *Recorder) WriteHeader(status int) {
 	if a.status == 0 && status >= 200 {
 		a.status = status
 	}
 }
 
-func (a *recorder) Write(p []byte) (int, error) {
+// Write implements http.ResponseWriter.
+func (a *Recorder) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
-	kept := min(len(p), cmp.Or(a.limit, AnswerLimit)-len(a.body))
+	kept := min(len(p), cmp.Or(a.limit, answerLimit)-len(a.body))
 	a.body, a.cut = append(a.body, p[:kept]...), a.cut || kept < len(p)
 	return len(p), nil
 }
 
-func (a *recorder) ReadFrom(from io.Reader) (int64, error) {
+// ReadFrom implements io.ReaderFrom.
+func (a *Recorder) ReadFrom(from io.Reader) (int64, error) {
 	a.WriteHeader(http.StatusOK)
 	n, err := io.Copy(struct{ io.Writer }{a}, from)
 	if err != nil {
-		return n, fmt.Errorf("reading the answer: %w", err)
+		return n, fmt.Errorf("reading the response: %w", err)
 	}
 	return n, nil
 }
 
-// FlushError implements what http.ResponseController looks for; there is nothing to flush.
-func (a *recorder) FlushError() error { return nil }
+// FlushError makes http.ResponseController.Flush succeed; there is nothing to flush.
+func (a *Recorder) FlushError() error { return nil }

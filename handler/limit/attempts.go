@@ -1,3 +1,5 @@
+// Invalid credentials per client address.
+
 package limit
 
 import (
@@ -6,59 +8,62 @@ import (
 	"time"
 )
 
-// AttemptLimit is how many credentials that turn out to be none, and apart from
-// them how many logout tokens, one address may bring in AttemptWindow.
-const AttemptLimit = 20
+const (
+	// attemptLimit is the number of invalid credentials that one client address
+	// may send per attemptWindow. Logout tokens are counted apart.
+	attemptLimit  = 20
+	attemptWindow = time.Minute
 
-const AttemptWindow = time.Minute
+	// addressesKept bounds how many addresses are counted at once.
+	addressesKept = 10_000
+)
 
-// AddressesKept bounds how many addresses are counted at once.
-const AddressesKept = 10_000
-
-// Attempts counts, by client address, what was brought and turned out to be
-// none. The oldest addresses are forgotten where there are too many: nobody
-// shares a count with strangers.
-// One counts from the moment it is looked at, so that a thousand guesses at
-// once are not all looked at before the first is found wrong. The zero value
-// is ready.
+// Attempts counts invalid credentials by client address. When there are too
+// many addresses it forgets the oldest; addresses never share a count.
+//
+// An attempt counts from the moment the credential is checked, so that a
+// thousand guesses sent at once are not all checked before the first one turns
+// out to be wrong. The zero value is ready.
 type Attempts struct {
 	mu        sync.Mutex
-	byAddress bounded[netip.Prefix, *tally]
+	byAddress bounded[netip.Prefix, *Attempt]
 }
 
-// tally is what one address did since its first attempt.
-type tally struct {
+// Attempt is one address's count since its first attempt in the window.
+type Attempt struct {
 	began time.Time
 	n     int
 }
 
-// Take counts an attempt of address. If there were too many it returns no
-// tally, and how long there will be none.
-func (a *Attempts) Take(address netip.Prefix, now time.Time) (*tally, time.Duration) {
+// Take counts an attempt from address. It returns nil and the time to wait if
+// the address has used up its attempts. The caller calls GiveBack if the
+// credential was not invalid.
+func (a *Attempts) Take(address netip.Prefix, now time.Time) (*Attempt, time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.byAddress.expire(now, AttemptWindow)
+	a.byAddress.expire(now, attemptWindow)
 	t, ok := a.byAddress.get(address)
 	if !ok {
-		t = &tally{began: now}
-		a.byAddress.add(address, t, now, AddressesKept)
+		t = &Attempt{began: now}
+		a.byAddress.add(address, t, now, addressesKept)
 	}
-	if t.n >= AttemptLimit {
-		return nil, AttemptWindow - now.Sub(t.began)
+	if t.n >= attemptLimit {
+		return nil, attemptWindow - now.Sub(t.began)
 	}
 	t.n++
 	return t, 0
 }
 
-// GiveBack takes an attempt back that was none.
-func (a *Attempts) GiveBack(t *tally) {
+// GiveBack uncounts an attempt that Take returned.
+func (a *Attempts) GiveBack(attempt *Attempt) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t.n--
+	attempt.n--
 }
 
-// AddressOf returns what counts as one client: an IPv4 address, or the /64
-// that an IPv6 client may number as it likes. All that cannot be read is one.
+// AddressOf returns the unit that counts as one client: an IPv4 address, or the
+// /64 in which an IPv6 client picks its own address. Everything that is not an
+// address counts as one client.
 func AddressOf(ip string) netip.Prefix {
 	address, err := netip.ParseAddr(ip)
 	if err != nil {

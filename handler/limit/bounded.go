@@ -1,11 +1,12 @@
-// The map behind every limit: bounded in entries and in age.
+// The map behind every limit, bounded in entries and in age.
 
 package limit
 
 import "time"
 
-// bounded is a map that forgets its oldest entries, by age and where there are
-// too many. Keys are the caller's to guard with a lock. The zero value is empty.
+// bounded is a map that forgets its oldest entries: those past an age, and
+// those beyond a capacity. The caller holds a lock around every method. The
+// zero value is empty.
 type bounded[K comparable, V any] struct {
 	entries map[K]dated[V]
 	order   []K // the oldest first
@@ -22,7 +23,7 @@ func (b *bounded[K, V]) get(key K) (V, bool) {
 	return entry.value, ok
 }
 
-// add puts a key that is not there yet. The caller has called expire before.
+// add puts a key that is not in the map. The caller has called expire first.
 func (b *bounded[K, V]) add(key K, value V, now time.Time, capacity int) {
 	if b.entries == nil {
 		b.entries = make(map[K]dated[V])
@@ -34,7 +35,7 @@ func (b *bounded[K, V]) add(key K, value V, now time.Time, capacity int) {
 	b.order = append(b.order, key)
 }
 
-// expire forgets the entries that were added age ago or earlier.
+// expire forgets the entries that are at least age old.
 func (b *bounded[K, V]) expire(now time.Time, age time.Duration) {
 	for len(b.order) > 0 && now.Sub(b.entries[b.order[0]].at) >= age {
 		b.dropOldest()

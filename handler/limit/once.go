@@ -1,4 +1,4 @@
-// Run-once: what must not be done twice is done once a key.
+// Run-once: one run per key, one result for every caller.
 
 package limit
 
@@ -12,16 +12,18 @@ import (
 // onceKept bounds how many keys are remembered.
 const onceKept = 10_000
 
-// Once runs a function once a key and gives its result to every caller, also
-// to those that come shortly after. Aborted is the result of a function that
-// panicked.
+// Once runs a function once per key and gives its result to every caller,
+// including those that come within Age afterwards. If the function panics, the
+// result is Aborted.
 //
-// The gate redeems each state with it: a double click must not send one code
-// twice, because the provider would revoke the tokens of the first (RFC 6749
-// section 4.1.2).
+// The gate uses it for the callback, with the state as the key: a double click
+// must not redeem one code twice, because the provider would revoke the tokens
+// that it issued for it ([RFC 6749 section 4.1.2]).
+//
+// [RFC 6749 section 4.1.2]: https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2
 type Once[T any] struct {
 	Aborted T
-	Age     time.Duration // for how long a result is remembered
+	Age     time.Duration // how long a result is remembered
 
 	mu    sync.Mutex
 	known bounded[[sha256.Size]byte, *onceResult[T]]
@@ -33,7 +35,7 @@ type onceResult[T any] struct {
 }
 
 // Do runs f for the first caller with this key and returns its result to all
-// of them, or an error of ctx while it still runs.
+// of them, or ctx's error to a caller that stops waiting.
 func (o *Once[T]) Do(ctx context.Context, key string, now time.Time, f func() T) (T, error) {
 	hash := sha256.Sum256([]byte(key))
 	o.mu.Lock()
@@ -54,6 +56,6 @@ func (o *Once[T]) Do(ctx context.Context, key string, now time.Time, f func() T)
 		return result.value, nil
 	case <-ctx.Done():
 		var none T
-		return none, ctx.Err() //nolint:wrapcheck // the client has gone
+		return none, ctx.Err() // the client went away
 	}
 }

@@ -1,4 +1,4 @@
-// Identifiers that may be used once, such as the jti of a logout token.
+// Identifiers that may be used only once, such as the jti of a logout token.
 
 package limit
 
@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// usedIDsKept bounds how many identifiers are remembered. Only the provider
-// can issue a logout token that counts.
+// usedIDsKept bounds how many identifiers are remembered. An attacker cannot
+// fill it, because only valid logout tokens count and only the provider issues
+// them.
 const usedIDsKept = 10_000
 
-// UsedIDs remembers identifiers that were used. Age says for how long.
+// UsedIDs remembers identifiers that were used, against replay.
 type UsedIDs struct {
-	Age time.Duration
+	Age time.Duration // how long an identifier is remembered
 
 	mu    sync.Mutex
 	known bounded[[sha256.Size]byte, struct{}]

@@ -1,3 +1,5 @@
+// The gate's own responses: pages, JSON and redirects.
+
 package problem
 
 import (
@@ -19,8 +21,8 @@ var pageSource string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageSource))
 
-// pagePolicy is the Content-Security-Policy of our pages: no source at all,
-// and the one stylesheet by its hash.
+// pagePolicy is the Content-Security-Policy of the gate's pages: no sources,
+// except the one stylesheet by its hash.
 var pagePolicy = "default-src 'none'; style-src 'sha256-" + styleHash(pageSource) + "'; base-uri 'none'; frame-ancestors 'none'"
 
 func styleHash(source string) string {
@@ -29,7 +31,7 @@ func styleHash(source string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Page is what page.html shows.
+// Page is the content of a page of the gate.
 type Page struct {
 	Status    int
 	Code      string
@@ -38,25 +40,26 @@ type Page struct {
 	Hint      string
 	Reference string
 	Links     []Link
-	Button    *Link // sent with POST
+	Button    *Link // submits a POST; nil: none
 	Sessions  []SessionRow
-	Retry     time.Duration
+	Retry     time.Duration // when the page reloads itself; 0: never
 }
 
+// Link is a link or a button on a page.
 type Link struct {
 	ID, Label, Href string
-	End             string // which sessions a button ends; empty: it says nothing of any
+	End             string // for a button, the sessions that it ends; empty: none
 }
 
-// SessionRow is a session on the page.
+// SessionRow is a session in the list of the user's sessions.
 type SessionRow struct {
 	ID            string
-	This          bool
-	Created, Seen string
-	Node          string
+	This          bool   // the session that the request came with
+	Created, Seen string // as shown
+	Node          string // where the user signed in; may be empty
 }
 
-// Write sends the page, or only its header for HEAD.
+// Write sends the page. For HEAD it sends only the header.
 func (p *Page) Write(w http.ResponseWriter, r *http.Request) {
 	var body bytes.Buffer
 	if err := pageTemplate.Execute(&body, p); err != nil {
@@ -71,17 +74,26 @@ func (p *Page) Write(w http.ResponseWriter, r *http.Request) {
 	Send(w, r, p.Status, body.Bytes())
 }
 
-// WriteJSON sends v as the gate's own answer.
-func WriteJSON(w http.ResponseWriter, r *http.Request, status int, v any, retry time.Duration) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // only values of our own come here
-	}
-	OwnHeader(w, "application/json", retry)
-	Send(w, r, status, body)
+// JSON is a response for a program.
+type JSON struct {
+	Status int
+	Value  any           // must marshal without an error
+	Retry  time.Duration // sent as Retry-After; 0: not sent
 }
 
-// OwnHeader sets what every answer of the gate's own carries.
+// Write sends the response. For HEAD it sends only the header.
+func (j JSON) Write(w http.ResponseWriter, r *http.Request) {
+	body, err := json.Marshal(j.Value)
+	if err != nil {
+		panic(err) // only the gate's own values get here
+	}
+	OwnHeader(w, "application/json", j.Retry)
+	Send(w, r, j.Status, body)
+}
+
+// OwnHeader sets the header fields that every response of the gate carries, and
+// returns the header. contentType is empty if there is no body; retry is sent
+// as Retry-After unless it is 0.
 func OwnHeader(w http.ResponseWriter, contentType string, retry time.Duration) http.Header {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -96,15 +108,17 @@ func OwnHeader(w http.ResponseWriter, contentType string, retry time.Duration) h
 	return header
 }
 
+// Send writes the status and the body, without the body for HEAD. The caller has
+// called OwnHeader before.
 func Send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // the browser has gone; there is nobody to tell
+		_, _ = w.Write(body) // an error means that the client went away
 	}
 }
 
-// Redirect sends the browser on. The body is empty: what needs one is a page.
+// Redirect redirects to location with an empty body.
 func Redirect(w http.ResponseWriter, status int, location string) {
 	header := OwnHeader(w, "", 0)
 	header.Set("Location", location)
@@ -112,5 +126,5 @@ func Redirect(w http.ResponseWriter, status int, location string) {
 	w.WriteHeader(status)
 }
 
-// Named puts the provider's label into a text.
+// Named replaces "{provider}" in text with the provider's label.
 func Named(text, provider string) string { return strings.ReplaceAll(text, "{provider}", provider) }

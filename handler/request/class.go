@@ -1,3 +1,5 @@
+// What kind of client sent a request, by Fetch Metadata.
+
 package request
 
 import (
@@ -5,25 +7,27 @@ import (
 	"strings"
 )
 
-// Class is what a request without session is answered by: how a refusal has to
-// look so that what sent it does the right thing. It never decides whether
-// something passes: every header field it reads can be forged.
+// Class is the kind of client that waits for a response. It decides what a
+// refusal looks like, so that the client does the right thing with it. It never
+// decides whether a request passes: every header field behind it can be forged.
 type Class int
 
+// The classes, each with what a refusal looks like.
 const (
 	Script     Class = iota // a script or an API client: a status and JSON
-	Navigation              // a person who looks at the tab: a redirect or a page
+	Navigation              // a user who looks at the tab: a redirect or a page
 	Form                    // a navigation that is not a GET: a page, never a redirect
-	Embedded                // an image, font, stylesheet, frame: a status and nothing else
-	Socket                  // a WebSocket, or the polling that stands in for one
-	Prefetch                // a guess of the browser's: try again when it is meant
+	Embedded                // an image, font, stylesheet or frame: a status only
+	Socket                  // a WebSocket, or the polling in place of one: a status only
+	Prefetch                // a browser's guess: a status that makes it try again on a click
 )
 
-// class tells the kind of r: socket says that its path belongs to the
-// application's sockets, document that a GET of it may be answered with a page.
-// Browsers say it in
-// Sec-Fetch-* (Fetch Metadata); for others a GET that asks for HTML outside
-// the application's own APIs is a navigation.
+// Classify returns the class of r. socket says that the path belongs to the
+// application's WebSockets, document that the response to a GET may be a page.
+// Browsers send the class in the Sec-Fetch-* fields ([Fetch Metadata]). For
+// other clients, a GET that accepts HTML and may be a page is a navigation.
+//
+// [Fetch Metadata]: https://www.w3.org/TR/fetch-metadata/
 func Classify(r *http.Request, socket, document bool) Class {
 	if IsSocket(r) || socket {
 		return Socket
@@ -53,5 +57,5 @@ func Classify(r *http.Request, socket, document bool) Class {
 	}
 }
 
-// WantsJSON reports whether a refusal of r is read by a program.
+// WantsJSON reports whether a program, and not a user, reads the response.
 func (k Class) WantsJSON() bool { return k != Navigation && k != Form }

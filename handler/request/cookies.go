@@ -1,3 +1,5 @@
+// The gate's cookies, and what it removes from the Cookie header field.
+
 package request
 
 import (
@@ -6,18 +8,22 @@ import (
 	"time"
 )
 
-// cookieBase is the common beginning of the names of our cookies.
+// cookieBase is the common prefix of the gate's cookie names.
 const cookieBase = "romm_oidc"
 
-// CookieNames are the names of our cookies at one origin. On https they carry
-// the __Host- prefix, so that no sibling domain can set one (RFC 6265bis section 4.1.3.2).
+// CookieNames are the names of the gate's cookies at one origin. On https they
+// have the __Host- prefix, so that no sibling domain can set one ([RFC 6265bis
+// section 4.1.3.2]).
+//
+// [RFC 6265bis section 4.1.3.2]: https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#section-4.1.3.2
 type CookieNames struct {
-	Prefix    string // what every login cookie begins with
+	Prefix    string // of every login cookie
 	Ticket    string
-	SignedOut string
-	Secure    bool
+	SignedOut string // set for a short time after a sign-out
+	Secure    bool   // whether the cookies are sent over https only
 }
 
+// CookieNamesFor returns the names at o.
 func CookieNamesFor(o Origin) CookieNames {
 	base := cookieBase
 	if o.Secure() {
@@ -26,8 +32,9 @@ func CookieNamesFor(o Origin) CookieNames {
 	return CookieNames{Prefix: base + "_", Ticket: base, SignedOut: base + "_signed_out", Secure: o.Secure()}
 }
 
-// Set returns a cookie of ours: for the whole origin, out of scripts' reach,
-// and Lax, since a sign-in comes back from another site.
+// Set returns a cookie for the whole origin that scripts cannot read. It is Lax,
+// because the callback of a sign-in is a navigation from another site. maxAge is
+// at least a second.
 func (n CookieNames) Set(name, value string, maxAge time.Duration) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // Secure wherever the origin is https
 		Name: name, Value: value, Path: "/", MaxAge: max(int(maxAge.Seconds()), 1),
@@ -35,15 +42,15 @@ func (n CookieNames) Set(name, value string, maxAge time.Duration) *http.Cookie 
 	}
 }
 
-// Unset returns the cookie that removes name from the browser.
+// Unset returns a cookie that makes the browser delete name.
 func (n CookieNames) Unset(name string) *http.Cookie {
-	c := n.Set(name, "", 0) //nolint:gosec // as set makes it
+	c := n.Set(name, "", 0) //nolint:gosec // Secure as in Set
 	c.MaxAge = -1
 	return c
 }
 
-// CookieValue returns the value of the first cookie called name, without
-// parsing the others and without allocating.
+// CookieValue returns the value of the first cookie called name, empty if there
+// is none. It does not parse the others and does not allocate.
 func CookieValue(r *http.Request, name string) string {
 	for _, line := range r.Header["Cookie"] {
 		for len(line) > 0 {
@@ -58,15 +65,16 @@ func CookieValue(r *http.Request, name string) string {
 	return ""
 }
 
-// ForwardCookies rewrites the Cookie header field for the application: our own
-// cookies, the provider's portal session and any pair that contains one of
-// private (the application's own session name) go; stamp, if any, is put last,
-// all in one line, because engine.io joins several lines with a comma.
+// ForwardCookies rewrites the Cookie header field for the application. It
+// removes the gate's cookies, Authelia's session cookie and every pair that
+// contains private, the name of the application's session cookie. It appends
+// stamp unless that is empty, and writes one line, because engine.io joins
+// several lines with a comma.
 //
-// Python's cookie parsers split and trim in other places than a browser does:
-// at white space and commas, and around bytes that are no token. So a pair
-// whose name is not a plain token goes, and one that contains a private name
-// anywhere goes too.
+// An attacker could hide a session cookie from the gate: Python's cookie parsers
+// split and trim where browsers do not, at white space and commas and around
+// bytes that are not part of a token. So ForwardCookies also removes every pair
+// with a name that is not a token.
 func ForwardCookies(r *http.Request, private string, stamp string) {
 	lines := r.Header["Cookie"]
 	if len(lines) == 0 && stamp == "" {
@@ -111,17 +119,24 @@ func ForwardCookies(r *http.Request, private string, stamp string) {
 	r.Header["Cookie"] = []string{b.String()}
 }
 
+// autheliaCookie is the default name of Authelia's session cookie, which the
+// browser sends to every site below Authelia's domain. The application does not
+// need it and could leak it.
+const autheliaCookie = "authelia_session"
+
 func forwardable(pair, private string) bool {
 	name, _, ok := strings.Cut(pair, "=")
 	if !ok || !isToken(name) {
 		return false
 	}
 	return !strings.HasPrefix(strings.TrimPrefix(name, "__Host-"), cookieBase) &&
-		!strings.HasPrefix(name, "authelia_session") &&
+		!strings.HasPrefix(name, autheliaCookie) &&
 		!strings.Contains(pair, private)
 }
 
-// isToken reports whether s is a token of RFC 9110 section 5.6.2.
+// isToken reports whether s is a token ([RFC 9110 section 5.6.2]).
+//
+// [RFC 9110 section 5.6.2]: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
 func isToken(s string) bool {
 	if s == "" {
 		return false

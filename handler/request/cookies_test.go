@@ -17,17 +17,17 @@ func TestForwardCookies(t *testing.T) {
 		stamp string
 		want  string
 	}{
-		"nothing":                 {nil, "", ""},
-		"only the stamp":          {nil, "romm_session=S", "romm_session=S"},
-		"ours go":                 {[]string{"__Host-romm_oidc=T; romm_csrftoken=C; romm_oidc_login_1_2=L"}, "", "romm_csrftoken=C"},
-		"Authelia's goes":         {[]string{"authelia_session=A; a=1"}, "romm_session=S", "a=1; romm_session=S"},
-		"the browser's own goes":  {[]string{"romm_session=evil; a=1"}, "romm_session=S", "a=1; romm_session=S"},
-		"in another case":         {[]string{"a=1; romm_session =evil"}, "romm_session=S", "a=1; romm_session=S"},
-		"behind a no-break space": {[]string{"\u00a0romm_session=evil; \xa0romm_session=evil; \x85romm_session=evil"}, "romm_session=S", "romm_session=S"},
+		"nothing":                                   {nil, "", ""},
+		"only the stamp":                            {nil, "romm_session=S", "romm_session=S"},
+		"the gate's cookies are removed":            {[]string{"__Host-romm_oidc=T; romm_csrftoken=C; romm_oidc_login_1_2=L"}, "", "romm_csrftoken=C"},
+		"Authelia's cookie is removed":              {[]string{"authelia_session=A; a=1"}, "romm_session=S", "a=1; romm_session=S"},
+		"a session of the browser is removed":       {[]string{"romm_session=evil; a=1"}, "romm_session=S", "a=1; romm_session=S"},
+		"a name with a trailing space":              {[]string{"a=1; romm_session =evil"}, "romm_session=S", "a=1; romm_session=S"},
+		"behind a no-break space":                   {[]string{"\u00a0romm_session=evil; \xa0romm_session=evil; \x85romm_session=evil"}, "romm_session=S", "romm_session=S"},
 		"inside a value, where SimpleCookie splits": {[]string{"a=1 romm_session=evil; b=2,romm_session=evil"}, "romm_session=S", "romm_session=S"},
-		"inside quotes":            {[]string{`a="x; romm_session=evil; y"`}, "romm_session=S", `a="x; romm_session=S`},
-		"several lines become one": {[]string{"a=1", "romm_session=evil", "b=2"}, "romm_session=S", "a=1; b=2; romm_session=S"},
-		"pairs without a name":     {[]string{"evil; =x; a=1"}, "", "a=1"},
+		"inside quotes":                             {[]string{`a="x; romm_session=evil; y"`}, "romm_session=S", `a="x; romm_session=S`},
+		"several lines become one":                  {[]string{"a=1", "romm_session=evil", "b=2"}, "romm_session=S", "a=1; b=2; romm_session=S"},
+		"pairs without a name":                      {[]string{"evil; =x; a=1"}, "", "a=1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -53,7 +53,7 @@ func FuzzForwardCookies(f *testing.F) {
 		ForwardCookies(r, "romm_session", "romm_session=S")
 		got := r.Header["Cookie"]
 		if len(got) != 1 || strings.Count(got[0], "romm_session") != 1 || !strings.HasSuffix(got[0], "romm_session=S") {
-			t.Errorf("%q became %q", line, got)
+			t.Errorf("the Cookie line %q became %q, want one line with the stamp once, at its end", line, got)
 		}
 	})
 }
@@ -70,18 +70,18 @@ func TestTicketCookie(t *testing.T) {
 		}
 		names := CookieNamesFor(origin)
 		if got := names.Set(names.Ticket, "T", time.Hour).String(); got != c.want {
-			t.Errorf("got %s, want %s", got, c.want)
+			t.Errorf("the ticket cookie at %s is %s, want %s", c.origin, got, c.want)
 		}
-		// A browser must accept it, and lose it again.
+		// A browser must accept the cookie, and delete it again.
 		jar, _ := cookiejar.New(nil)
 		u, _ := url.Parse(c.origin)
 		jar.SetCookies(u, []*http.Cookie{names.Set(names.Ticket, "T", time.Hour)})
 		if len(jar.Cookies(u)) != 1 {
-			t.Errorf("%s: the jar refused the cookie", c.origin)
+			t.Errorf("%s: the cookie jar refused the ticket, want it stored", c.origin)
 		}
 		jar.SetCookies(u, []*http.Cookie{names.Unset(names.Ticket)})
 		if len(jar.Cookies(u)) != 0 {
-			t.Errorf("%s: the cookie is still there", c.origin)
+			t.Errorf("%s: the ticket is still in the cookie jar, want it deleted", c.origin)
 		}
 	}
 }
@@ -91,9 +91,9 @@ func TestCookieValue(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header["Cookie"] = []string{"xromm_oidc=0; romm_oidcx=1", "a=2; romm_oidc=3=4; romm_oidc=5"}
 	if got := CookieValue(r, "romm_oidc"); got != "3=4" {
-		t.Errorf("got %q", got)
+		t.Errorf("CookieValue of the first romm_oidc = %q, want 3=4", got)
 	}
 	if got := CookieValue(r, "none"); got != "" {
-		t.Errorf("got %q", got)
+		t.Errorf("CookieValue of an absent cookie = %q, want an empty string", got)
 	}
 }

@@ -1,19 +1,19 @@
+// Requests that pages of other origins cause with the user's cookies.
+
 package request
 
-import (
-	"net/http"
-)
+import "net/http"
 
 // CrossOrigin reports whether r, which carries a ticket, comes from a page of
-// another origin that must not speak with it: the application itself reflects
-// any Origin with credentials, and the browser sends our cookie for a sibling
-// subdomain too.
+// another origin that must not make requests as the user. The gate has to
+// decide that: the application may reflect any Origin with credentials, and the
+// browser sends the gate's cookie with requests from sibling subdomains.
 //
-// Reading, for every method: an Origin that is not ours is refused. Sockets
-// and polling are not covered by CORS at all, so that one without an Origin
-// but from elsewhere is refused too. Unsafe methods follow the algorithm of
-// http.CrossOriginProtection, against the public origin in place of the
-// request's Host.
+// An Origin other than origin counts for every method. CORS does not cover
+// WebSockets and their polling, so these also count if there is no Origin but
+// Sec-Fetch-Site names another site. The same goes for unsafe methods, as in
+// [http.CrossOriginProtection], with the public origin in place of the request's
+// Host.
 func CrossOrigin(r *http.Request, origin string, socket bool) bool {
 	if lines, ok := r.Header["Origin"]; ok {
 		return len(lines) != 1 || lines[0] != origin
@@ -24,27 +24,22 @@ func CrossOrigin(r *http.Request, origin string, socket bool) bool {
 	return fromElsewhere(r)
 }
 
-// Misused reports whether r, which carries a ticket, comes from a page of
-// another origin that must not make anything of its answer.
-func Misused(r *http.Request, origin string, socket, open bool) bool {
-	return CrossOrigin(r, origin, socket) || framedElsewhere(r) || !open && includedElsewhere(r)
-}
-
-// fromElsewhere reports whether a browser says that a page of another origin
-// made it send r.
+// fromElsewhere reports whether the browser says that a page of another origin
+// caused r.
 func fromElsewhere(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none", "":
-		// Neither Origin nor Sec-Fetch-Site: not a browser of this decade,
-		// hence nobody's cookie jar but its own (net/http, CrossOriginProtection).
+		// A client that sends neither Origin nor Sec-Fetch-Site is not a current
+		// browser, so no page can use a user's cookies through it
+		// (http.CrossOriginProtection).
 		return false
 	}
 	return true
 }
 
-// framedElsewhere reports whether a page of another origin shows the answer to
-// r within itself, where it can have the visitor click what they do not see.
-func framedElsewhere(r *http.Request) bool {
+// CrossOriginFrame reports whether a page of another origin frames the response
+// to r, where it could trick the user into clicking what they do not see.
+func CrossOriginFrame(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Dest") {
 	case "iframe", "frame", "fencedframe", "embed", "object":
 		return fromElsewhere(r)
@@ -52,18 +47,22 @@ func framedElsewhere(r *http.Request) bool {
 	return false
 }
 
-// includedElsewhere reports whether a page of another origin takes the answer
-// to r as an image, a script or the like: it reads nothing, but sizes, errors
-// and what a script leaves behind tell of whoever is signed in.
-func includedElsewhere(r *http.Request) bool {
+// CrossOriginEmbed reports whether a page of another origin loads the response
+// to r as an image, a script or the like. It cannot read the response, but
+// sizes, errors and what a script leaves behind give away facts about the
+// signed-in user.
+func CrossOriginEmbed(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Mode") == "no-cors" && fromElsewhere(r)
 }
 
-// FrameAncestors keeps an answer out of other origins' frames where the request
-// did not say that it was for one: a cached page, a browser without Sec-Fetch-Dest.
+// FrameAncestors is a Content-Security-Policy that keeps a response out of other
+// origins' frames where CrossOriginFrame cannot: cached pages, and browsers
+// without Sec-Fetch-Dest.
 const FrameAncestors = "frame-ancestors 'self'"
 
-// IsSafe reports whether method is safe (RFC 9110 section 9.2.1).
+// IsSafe reports whether method is safe ([RFC 9110 section 9.2.1]).
+//
+// [RFC 9110 section 9.2.1]: https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1
 func IsSafe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }

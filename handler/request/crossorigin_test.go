@@ -25,7 +25,7 @@ func TestCrossOrigin(t *testing.T) {
 		"another case is not a browser":   {"GET", "https://ROMM.example.com", "", false, true},
 		"our own POST":                    {"POST", ours, "same-origin", false, false},
 		"foreign POST":                    {"POST", "https://evil.com", "cross-site", false, true},
-		"POST without Origin from beside": {"POST", "", "same-site", false, true},
+		"POST without Origin, sibling":    {"POST", "", "same-site", false, true},
 		"POST without any hint":           {"POST", "", "", false, false},
 		"socket, ours":                    {"GET", ours, "", true, false},
 		"socket, foreign":                 {"GET", "https://evil.com", "", true, true},
@@ -45,7 +45,7 @@ func TestCrossOrigin(t *testing.T) {
 				r.Header.Set("Sec-Fetch-Site", c.site)
 			}
 			if got := CrossOrigin(r, ours, c.socket); got != c.want {
-				t.Errorf("crossOrigin = %v", got)
+				t.Errorf("CrossOrigin = %v, want %v", got, c.want)
 			}
 		})
 	}
@@ -54,7 +54,7 @@ func TestCrossOrigin(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header["Origin"] = []string{ours, "https://evil.com"}
 		if !CrossOrigin(r, ours, false) {
-			t.Error("a second Origin was not looked at")
+			t.Error("CrossOrigin with a second, foreign Origin = false, want true")
 		}
 	})
 }

@@ -1,3 +1,5 @@
+// The public origin of the site.
+
 package request
 
 import (
@@ -7,15 +9,16 @@ import (
 	"strings"
 )
 
-// Origin is the public origin: scheme and host by which browsers reach the
-// application. It is taken from the redirect URI and never read from a
-// request, so that no header and no proxy can change it.
+// Origin is the public origin: the scheme and host by which browsers reach the
+// application. It comes from the redirect URI and never from a request, so that
+// no header field and no proxy can change it.
 type Origin struct {
 	Scheme string // "https" or "http"
 	Host   string // lower case; with the port only if it is not the scheme's own
 }
 
-// OriginOf returns the origin of an absolute http or https URL.
+// OriginOf returns the origin of rawURL, which must be an absolute http or https
+// URL without user information.
 func OriginOf(rawURL string) (Origin, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -29,13 +32,16 @@ func OriginOf(rawURL string) (Origin, error) {
 	return o, nil
 }
 
-// String returns the origin as a browser writes it in the Origin header field (RFC 6454 section 6.2).
+// String returns the origin as browsers write it in the Origin header field
+// ([RFC 6454 section 6.2]).
+//
+// [RFC 6454 section 6.2]: https://www.rfc-editor.org/rfc/rfc6454#section-6.2
 func (o Origin) String() string { return o.Scheme + "://" + o.Host }
 
 // Secure reports whether the origin is https.
 func (o Origin) Secure() bool { return o.Scheme == "https" }
 
-// HasHost reports whether a request's Host names this origin.
+// HasHost reports whether host, the Host of a request, is that of o.
 func (o Origin) HasHost(host string) bool {
 	return host == o.Host || strings.EqualFold(o.withoutDefaultPort(host), o.Host)
 }

@@ -1,3 +1,5 @@
+// The normal path, on which every decision is made.
+
 package request
 
 import (
@@ -6,17 +8,17 @@ import (
 	"strings"
 )
 
-// Base is the path below which the gate's own endpoints lie; Base itself is the callback.
+// Base is the path of the gate's endpoints. Base itself is the callback.
 const Base = "/api/oauth/openid"
 
-// NormalPath is a request's path in the one form on which everything here
-// decides: decoded once, slashes merged, dot segments resolved, backslashes
-// read as slashes, no trailing slash. plain is false where the path was
-// written in any other way; such a request still reaches the application with
-// a session, but never without one, because the two might read it differently
-// (CVE-2026-41059, CVE-2026-40912 and their kin).
-// ok is false for a path that no browser sends: control bytes, a raw "#", not
-// starting with a slash.
+// NormalPath returns the path of r in the one form on which all decisions are
+// made: decoded once, slashes merged, dot segments resolved, backslashes read as
+// slashes, no trailing slash.
+//
+// plain is false if the path was spelled in any other way. The application might
+// read such a path differently (CVE-2026-41059, CVE-2026-40912), so a request
+// for it needs a session. ok is false for a path that no browser sends: one with
+// control bytes or a raw "#", or without a leading slash.
 func NormalPath(r *http.Request) (normal string, plain, ok bool) {
 	p := r.URL.Path
 	if p == "" || p[0] != '/' || strings.IndexByte(r.RequestURI, '#') >= 0 {

@@ -17,7 +17,7 @@ func TestNormalPath(t *testing.T) {
 		"plain":                 {"/api/roms", "/api/roms", true, true},
 		"root":                  {"/", "/", true, true},
 		"trailing slash":        {"/api/roms/", "/api/roms", true, true},
-		"the query is no path":  {"/api/roms?x=/api/heartbeat", "/api/roms", true, true}, // CVE-2025-54576
+		"path in the query":     {"/api/roms?x=/api/heartbeat", "/api/roms", true, true}, // CVE-2025-54576
 		"double slash":          {"/api//heartbeat", "/api/heartbeat", false, true},
 		"leading double slash":  {"//api/heartbeat", "/api/heartbeat", false, true},
 		"dot segment":           {"/api/x/../heartbeat", "/api/heartbeat", false, true},
@@ -41,7 +41,7 @@ func TestNormalPath(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, c.target, nil)
 			normal, plain, ok := NormalPath(r)
 			if normal != c.normal || plain != c.plain || ok != c.ok {
-				t.Errorf("normalPath(%q) = %q, %v, %v, want %q, %v, %v", c.target, normal, plain, ok, c.normal, c.plain, c.ok)
+				t.Errorf("NormalPath(%q) = %q, %v, %v, want %q, %v, %v", c.target, normal, plain, ok, c.normal, c.plain, c.ok)
 			}
 		})
 	}
@@ -50,7 +50,7 @@ func TestNormalPath(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/api/roms", nil)
 		r.RequestURI = "/api/roms#/api/heartbeat"
 		if _, _, ok := NormalPath(r); ok {
-			t.Error("a raw # in the request line was accepted")
+			t.Error("NormalPath accepted a raw # in the request line, want ok = false")
 		}
 	})
 }
@@ -69,10 +69,10 @@ func FuzzNormalPath(f *testing.F) {
 		r.URL.Path = normal
 		again, _, ok := NormalPath(r)
 		if !ok || again != normal {
-			t.Errorf("%q became %q, and that %q", path, normal, again)
+			t.Errorf("NormalPath(%q) = %q, but NormalPath of that is %q, want it unchanged", path, normal, again)
 		}
 		if plain && normal != path && normal+"/" != path {
-			t.Errorf("%q is called plain, but became %q", path, normal)
+			t.Errorf("NormalPath(%q) = %q is plain, want plain = false for a changed path", path, normal)
 		}
 	})
 }

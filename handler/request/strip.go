@@ -1,3 +1,5 @@
+// What is removed from every request before it can speak for a user.
+
 package request
 
 import (
@@ -6,8 +8,8 @@ import (
 )
 
 // identityFields are the request header fields by which proxies tell an
-// application who the user is. Nobody may send one through the gate, in any
-// spelling: "-", "_" and "." are the same to some server downstream
+// application who the user is. No client may send one through the gate, in any
+// spelling: some servers downstream treat "-", "_" and "." as the same
 // (CVE-2025-64484, CVE-2026-39858, CVE-2026-30851).
 var identityFields = fieldSet(
 	"Remote-User", "Remote-Email", "Remote-Name", "Remote-Groups", "Remote-Username",
@@ -35,12 +37,12 @@ const (
 	longestIdentityField  = len("X-Auth-Request-Preferred-Username")
 )
 
-// IsIdentityField reports whether name is an identity field in some spelling.
+// IsIdentityField reports whether name is an identity field in any spelling.
 func IsIdentityField(name string) bool {
 	if len(name) < shortestIdentityField || len(name) > longestIdentityField {
 		return false
 	}
-	switch name[0] | 0x20 { // all of them begin like one of these; most header fields do not
+	switch name[0] | 0x20 { // most other header fields begin with another letter
 	case 'x':
 	case 'r':
 		if name[2]|0x20 != 'm' { // Remote-, not Referer
@@ -71,16 +73,17 @@ func IsIdentityField(name string) bool {
 	return identityFields[string(spelled[:len(name)])]
 }
 
-// Strip takes from r whatever could speak for a user beside our stamp, and
-// whatever could take our stamp away again. It runs first, on every path.
+// Strip removes from r everything that could name a user besides the gate's
+// stamp, and everything that could remove the stamp again. It must run first, on
+// every request.
 func Strip(r *http.Request) {
 	for name := range r.Header {
 		if name == "" || IsIdentityField(name) {
 			delete(r.Header, name)
 		}
 	}
-	// A client that names "Cookie" in Connection would have reverse_proxy
-	// delete our stamp as hop-by-hop (CVE-2024-45410, CVE-2026-29054).
+	// If a client names "Cookie" in Connection, reverse_proxy deletes the stamp
+	// as a hop-by-hop field (CVE-2024-45410, CVE-2026-29054).
 	if connection := r.Header["Connection"]; len(connection) > 0 {
 		if isUpgrade(r) {
 			r.Header["Connection"] = []string{"Upgrade"}
@@ -92,7 +95,9 @@ func Strip(r *http.Request) {
 	r.Trailer = nil
 }
 
-// isUpgrade reports whether r asks for another protocol, as RFC 9110 section 7.8 has it.
+// isUpgrade reports whether r asks for another protocol ([RFC 9110 section 7.8]).
+//
+// [RFC 9110 section 7.8]: https://www.rfc-editor.org/rfc/rfc9110#section-7.8
 func isUpgrade(r *http.Request) bool {
 	if len(r.Header["Upgrade"]) == 0 {
 		return false
@@ -107,9 +112,14 @@ func isUpgrade(r *http.Request) bool {
 	return false
 }
 
-// IsSocket reports whether r opens a WebSocket, over HTTP/1.1 (RFC 6455) or as
-// extended CONNECT (RFC 8441, RFC 9220), whose protocol the servers for HTTP/2
-// and HTTP/3 put in different places.
+// IsSocket reports whether r opens a WebSocket: as an upgrade of HTTP/1.1
+// ([RFC 6455]), or as an extended CONNECT of HTTP/2 ([RFC 8441]) or HTTP/3
+// ([RFC 9220]). The servers of the latter two store the protocol in different
+// places.
+//
+// [RFC 6455]: https://www.rfc-editor.org/rfc/rfc6455
+// [RFC 8441]: https://www.rfc-editor.org/rfc/rfc8441
+// [RFC 9220]: https://www.rfc-editor.org/rfc/rfc9220
 func IsSocket(r *http.Request) bool {
 	return isUpgrade(r) || r.Method == http.MethodConnect &&
 		(r.Header.Get(":protocol") == "websocket" || r.ProtoMajor == 3 && r.Proto == "websocket")

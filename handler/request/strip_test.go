@@ -8,8 +8,7 @@ import (
 )
 
 // CVE-2025-64484, CVE-2026-39858, CVE-2026-30851: a client sends an identity
-// header field in another spelling, which a server downstream reads as the
-// proxy's own word.
+// header field in another spelling, and a server downstream believes it.
 func TestIdentityFieldAliasesAreStripped(t *testing.T) {
 	t.Parallel()
 	spell := func(name string, separator string) []string {
@@ -31,15 +30,15 @@ func TestIdentityFieldAliasesAreStripped(t *testing.T) {
 	r.Trailer = http.Header{"Remote-User": {"admin"}}
 	Strip(r)
 	if len(r.Header) != 4 {
-		t.Errorf("left: %v", r.Header)
+		t.Errorf("the header is %v, want the four harmless fields only", r.Header)
 	}
 	if r.Trailer != nil {
-		t.Errorf("trailer left: %v", r.Trailer)
+		t.Errorf("the trailer is %v, want none", r.Trailer)
 	}
 }
 
-// CVE-2024-45410, CVE-2026-29054: a client names our stamp in Connection, and
-// the proxy deletes it as hop-by-hop.
+// CVE-2024-45410, CVE-2026-29054: a client names the stamp in Connection, and the
+// proxy deletes it as a hop-by-hop field.
 func TestConnectionCannotNameTheStamp(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -67,7 +66,7 @@ func TestConnectionCannotNameTheStamp(t *testing.T) {
 				t.Errorf("Connection is %q, want %q", got, c.want)
 			}
 			if c.want == nil && r.Header.Get("Upgrade") != "" {
-				t.Error("Upgrade is left without its Connection")
+				t.Error("Upgrade is still there without Connection, want both removed")
 			}
 		})
 	}

@@ -1,3 +1,5 @@
+// RomM's accounts and sessions, through its API.
+
 package romm
 
 import (
@@ -9,7 +11,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
-// account is the part of RomM's user that matters here.
+// account is the part of a RomM user that the gate reads.
 type account struct {
 	ID       int      `json:"id"`
 	Username string   `json:"username"`
@@ -20,19 +22,21 @@ type account struct {
 	Created  string   `json:"created_at"`
 }
 
-// What RomM may say of one account, and of all, in bytes. Users fill theirs
-// with settings as they like: nobody may become too large to lose a role.
+// The response about one account, and about all, in bytes. Users choose how much
+// settings they store, so the limits are generous: an account that is too large
+// to read would keep its role.
 const (
 	accountLimit  = 1 << 20
 	accountsLimit = 16 << 20
 )
 
-// whoIs asks RomM whose session it is, or, if it is empty, whose credential call brings.
+// whoIs returns the account of session or, if that is empty, of the credential
+// that call adds.
 func (a *App) whoIs(ctx context.Context, call application.Caller, session string) (*account, error) {
 	return a.account(ctx, call, "/api/users/me", session)
 }
 
-// account asks RomM for the user at path, under session.
+// account returns the account at path, read with session.
 func (a *App) account(ctx context.Context, call application.Caller, path, session string) (*account, error) {
 	asked := application.Call{Method: http.MethodGet, Target: path, Limit: accountLimit}
 	if session != "" {
@@ -52,7 +56,7 @@ func (a *App) account(ctx context.Context, call application.Caller, path, sessio
 	return &user, nil
 }
 
-// otherAdmins reports whether RomM has an enabled administrator beside user.
+// otherAdmins reports whether RomM has an enabled administrator other than user.
 func (a *App) otherAdmins(ctx context.Context, call application.Caller, session string, user *account) (bool, error) {
 	const what = "GET /api/users"
 	answer, err := call(ctx, application.Call{
@@ -76,8 +80,8 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 	return false, nil
 }
 
-// Confirm asks RomM whether session lives. The status does not tell: in kiosk
-// mode a dead session is answered 200 too.
+// Confirm asks RomM whether session is alive. The status does not tell: in kiosk
+// mode RomM answers 200 to a dead session, too.
 func (a *App) Confirm(ctx context.Context, call application.Caller, session string) (bool, error) {
 	answer, err := call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session,
@@ -98,21 +102,21 @@ func (a *App) Confirm(ctx context.Context, call application.Caller, session stri
 	return false, unexpected("GET /api/users/me", answer)
 }
 
-// denies reports whether RomM itself refused. RomM before 4.5 says no word of
-// a session that it signed with another key, as it does after a restart if it
-// was given none.
+// denies reports whether RomM itself refused. RomM before 4.5 sends no cookie for
+// a session that it signed with another key, which happens after a restart if
+// none is configured.
 func denies(answer *application.Answer) bool {
 	return (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden) &&
 		strings.Contains(string(answer.Body), `"detail"`)
 }
 
-// noCredentials makes RomM skip its CSRF check, for which we have no token. It
-// is nobody's user name and password: beside a session that is signed in RomM
-// does not look at it, beside another it makes no difference. (A bearer would
-// not do: RomM answers 500 to one that it cannot read.)
-const noCredentials = "Basic Og==" //nolint:gosec // it is none
+// noCredentials makes RomM skip its CSRF check, for which the gate has no token.
+// It is an empty user name and password: RomM ignores it next to a signed-in
+// session, and refuses it otherwise. A bearer token would not work, because RomM
+// answers 500 to one that it cannot read.
+const noCredentials = "Basic Og==" //nolint:gosec // not a credential
 
-// Unforgeable has RomM skip its CSRF check for r.
+// Unforgeable makes RomM skip its CSRF check for r.
 func (a *App) Unforgeable(r *http.Request) { r.Header["Authorization"] = []string{noCredentials} }
 
 // SignOut ends session in RomM.
@@ -128,7 +132,7 @@ func (a *App) SignOut(ctx context.Context, call application.Caller, session stri
 	if err != nil || answer.Status != http.StatusForbidden {
 		return err
 	}
-	// RomM after 5.2 checks all the same where a session comes along.
+	// RomM after 5.2 checks the CSRF token even so if there is a session.
 	answer, err = call(ctx, application.Call{Method: http.MethodGet, Target: "/api/heartbeat", Cookie: signOut.Cookie})
 	if err != nil {
 		return err
@@ -140,9 +144,9 @@ func (a *App) SignOut(ctx context.Context, call application.Caller, session stri
 	return err
 }
 
-// sessionOf returns the last session that an answer sets, empty if none lives.
-// RomM before 4.5 keeps its state in the cookie itself, so that only the
-// newest is worth anything.
+// sessionOf returns the last session that answer sets, empty if it sets none that
+// is alive. RomM before 4.5 stores the session in the cookie itself, so only the
+// newest cookie is good.
 func sessionOf(answer *application.Answer) string {
 	session := cookieOf(answer, sessionCookie)
 	if session == "null" {
@@ -151,7 +155,8 @@ func sessionOf(answer *application.Answer) string {
 	return session
 }
 
-// cookieOf returns the last value that an answer sets for a cookie.
+// cookieOf returns the last value that answer sets for the cookie name, empty if
+// it sets none.
 func cookieOf(answer *application.Answer, name string) string {
 	value := ""
 	for _, line := range answer.Header["Set-Cookie"] {

@@ -1,3 +1,5 @@
+// Credentials of clients without a browser: which RomM may get, and which it knows.
+
 package romm
 
 import (
@@ -11,21 +13,22 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
-// credential is the kind of what stands in an Authorization header field.
+// credential is the kind of credential in an Authorization header field.
 type credential int
 
 const (
-	noCredential credential = iota // nothing that RomM could read: it answers 500 to some of that
-	clientToken                    // "rmm_" and 64 lower-case hex digits
-	basicAuth                      // a name and a password
-	accessToken                    // anything else that can be a bearer token
-	rommJWT                        // what RomM gave for them at its token endpoint
+	noCredential credential = iota // none, or none that RomM can read; it answers 500 to some of those
+	clientToken                    // a RomM client token
+	basicAuth                      // a user name and a password
+	accessToken                    // any other bearer token
+	rommJWT                        // a JWT that RomM issued for a user name and a password
 )
 
 // tokenPrefix begins a RomM client token; 64 lower-case hex digits follow.
 const tokenPrefix = "rmm_"
 
-// credentialOf tells what r carries; exactly one, well formed.
+// credentialOf returns the kind of r's credential, noCredential unless r has
+// exactly one Authorization field.
 func credentialOf(r *http.Request) credential {
 	if lines := r.Header["Authorization"]; len(lines) == 1 {
 		return credentialIn(lines[0])
@@ -33,6 +36,7 @@ func credentialOf(r *http.Request) credential {
 	return noCredential
 }
 
+// credentialIn returns the kind of the credential in an Authorization field.
 func credentialIn(authorization string) credential {
 	scheme, value, _ := strings.Cut(authorization, " ")
 	switch {
@@ -56,13 +60,19 @@ func isClientToken(s string) bool {
 	return ok && len(digits) == 64 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
-// isPassword reports whether s is the credentials of RFC 7617 section 2.
+// isPassword reports whether s is a user name and a password ([RFC 7617 section
+// 2]).
+//
+// [RFC 7617 section 2]: https://www.rfc-editor.org/rfc/rfc7617#section-2
 func isPassword(s string) bool {
 	pair, err := base64.StdEncoding.DecodeString(s)
 	return err == nil && utf8.Valid(pair) && strings.Contains(string(pair), ":")
 }
 
-// isBearer reports whether s is a b64token of bounded length (RFC 6750 section 2.1).
+// isBearer reports whether s is a b64token of at most 16 KiB ([RFC 6750 section
+// 2.1]).
+//
+// [RFC 6750 section 2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
 func isBearer(s string) bool {
 	token := strings.TrimRight(s, "=")
 	return token != "" && len(s) <= 16<<10 && !strings.HasPrefix(s, tokenPrefix) && !strings.ContainsFunc(token, func(c rune) bool {
@@ -70,7 +80,7 @@ func isBearer(s string) bool {
 	})
 }
 
-// isRommJWT reports whether s looks like a JWT of RomM's own, which signs with
+// isRommJWT reports whether s looks like a JWT that RomM issued; RomM signs with
 // HS256 only.
 func isRommJWT(s string) bool {
 	parts := strings.Split(s, ".")
@@ -92,8 +102,8 @@ func isRommJWT(s string) bool {
 	return json.Unmarshal(header, &h) == nil && h.Algorithm == "HS256"
 }
 
-// accepts reports whether r may pass with its credential, once RomM has
-// recognized it. known is the route of r, nil if it has none.
+// accepts reports whether r may pass with its credential if RomM recognizes it.
+// known is the route of r, nil if it has none.
 func (a *App) accepts(r *http.Request, path string, plain bool, known *route) bool {
 	switch credentialOf(r) {
 	case noCredential, accessToken:
@@ -107,22 +117,23 @@ func (a *App) accepts(r *http.Request, path string, plain bool, known *route) bo
 			return false
 		}
 	case clientToken:
-		if !a.isWithin(v48, version{}) { // it would be a JWT that RomM cannot read
+		if !a.isWithin(v48, version{}) { // earlier releases would take it for a JWT that they cannot read
 			return false
 		}
 	}
 	return known != nil || isAPI(r, path, plain)
 }
 
-// Recognize asks RomM whose authorization is. RomM takes an unknown client
-// token for nobody's, which is 401 from 5.2 on; before, and where the token's
-// owner did not allow it to read the account, it is 403. It answers 500 to a
-// JWT that it did not sign, or no longer accepts, and to a password for an
-// account that has none.
+// Recognize asks RomM for the owner of a credential. RomM handles an unknown
+// client token as an anonymous request: 401 since 5.2, 403 before. It also
+// answers 403 to a token without the permission to read its own account, and 500
+// to a JWT that it did not sign or no longer accepts, and to a password for an
+// account without one.
 //
-// What RomM could tell but does not say now, because it fails or is slow, is an
-// error: guessing must not be free, nor open what RomM leaves open to nobody's
-// token, while RomM is busy. Up to 5.1.0 it could not tell of a token.
+// If RomM could tell but fails to do so now, Recognize returns an error. An
+// attacker must not be able to guess for free, or to reach with an unknown token
+// what RomM leaves open, while RomM is busy. RomM up to 5.1.0 cannot tell for a
+// client token.
 func (a *App) Recognize(ctx context.Context, call application.Caller, authorization string) (application.Recognition, error) {
 	const what = "GET /api/users/me"
 	c := credentialIn(authorization)
@@ -140,7 +151,7 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 		case answer.Status == http.StatusForbidden && c != basicAuth && a.answers401(ctx, call):
 			return application.Recognized, nil
 		case answer.Status == http.StatusUnauthorized,
-			// Whoever has a password may read their own account.
+			// A password always has the permission to read its own account.
 			answer.Status == http.StatusForbidden && c == basicAuth,
 			answer.Status == http.StatusInternalServerError && c != clientToken:
 			return application.Unrecognized, nil
@@ -156,10 +167,10 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 	return application.Undecided, errBusy.Because(err)
 }
 
-// cannotTell reports whether RomM was last seen to be a release that answers
-// nobody's token like one that may do little.
+// cannotTell reports whether RomM's last known release answers an unknown token
+// like one with few permissions.
 func (a *App) cannotTell() bool {
-	beat := a.config.Known.heartbeat.Load()
+	beat := a.config.Release.heartbeat.Load()
 	if beat == nil {
 		return false
 	}
@@ -167,8 +178,8 @@ func (a *App) cannotTell() bool {
 	return ok && !release.answers401()
 }
 
-// answers401 reports whether this RomM answers 401 to nobody, so that 403
-// is for somebody.
+// answers401 reports whether this RomM answers anonymous requests with 401, so
+// that 403 proves that it knows the credential.
 func (a *App) answers401(ctx context.Context, call application.Caller) bool {
 	release, ok := a.release(ctx, call)
 	return ok && release.answers401()

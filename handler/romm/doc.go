@@ -1,9 +1,9 @@
-// Package romm speaks RomM's dialect: its paths, cookies, tokens and versions,
-// how one signs in to it, and what it answers. Everything that knows RomM is
-// here; facts were measured against RomM 3.9 to 5.2.
+// Package romm implements [application.Application] for RomM: its paths, cookies,
+// credentials and releases, and how to sign a user in. Everything that knows
+// RomM is here; it was measured against RomM 3.9 to 5.2.
 //
-// RomM cannot be told who a user is by a header field. But it has an OpenID
-// Connect client of its own, and this package walks that client's sign-in with
-// the gate as the provider (package flow/op): the result is a session that
-// RomM itself made, for REST and sockets alike.
+// RomM does not accept a user's identity in a header field. But it has an OpenID
+// Connect client, and this package drives that client through a sign-in with the
+// gate as the provider (package flow/op). The result is a session that RomM
+// itself made, good for its REST API and its WebSockets.
 package romm

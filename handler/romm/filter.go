@@ -1,3 +1,5 @@
+// RomM's response headers and cookies on their way to the browser.
+
 package romm
 
 import (
@@ -7,30 +9,30 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
+// The cookies that RomM sets.
 const (
 	sessionCookie = "romm_session"
 	csrfCookie    = "romm_csrftoken"
 )
 
-// SessionCookie is the name of RomM's session cookie.
+// SessionCookie returns the name of RomM's session cookie.
 func (a *App) SessionCookie() string { return sessionCookie }
 
-// BrowserCookies are RomM's cookies that a browser must lose at sign-out, and
-// at sign-in: RomM 4.4.1 to 4.8 refuses the first save with a token from before,
-// and gives no other.
+// BrowserCookies returns the name of RomM's CSRF cookie. RomM 4.4.1 to 4.8 refuses
+// the first save after a sign-in with a CSRF token from before it, and does not
+// issue another one.
 func (a *App) BrowserCookies() []string { return []string{csrfCookie} }
 
-// SignOutAnswer is how RomM (4.8 and later) tells its page where to go after a
-// sign-out. Earlier pages ignore it.
+// SignOutAnswer returns what RomM since 4.8 answers to tell its page where to go
+// after a sign-out. Earlier pages ignore it.
 func (a *App) SignOutAnswer(url string) any {
 	return map[string]string{"oidc_logout_url": url}
 }
 
-// Filter takes RomM's session cookie out of an answer and reads from it
-// whether the session lives: RomM sends a live one again with every answer,
-// and "null" for one that it does not know, whatever the status. It
-// makes caching private, and takes away RomM's CORS, which reflects any
-// origin with credentials.
+// Filter removes RomM's session cookie from a response, and reads from it whether
+// the session is alive: with every status, RomM sends an alive session again, and
+// "null" for one that it does not know. Filter also makes caching private, and
+// removes RomM's CORS fields, which allow any origin with credentials.
 func (a *App) Filter(header http.Header, stamped bool) application.Liveness {
 	liveness := application.Unknown
 	if lines := header["Set-Cookie"]; len(lines) > 0 {
@@ -68,10 +70,13 @@ var corsFields = []string{
 	"Access-Control-Allow-Methods", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
 }
 
-// filterCaching keeps shared caches out: every answer passed the gate for one
-// visitor, and what another would be served from a cache did not (RFC 9111
-// section 5.2.2.7). RomM before 5.1 names no caching for its page; a browser
-// that guesses would show it without asking the gate.
+// filterCaching keeps responses out of shared caches ([RFC 9111 section
+// 5.2.2.7]): a cache would serve one user's response to other clients, past the
+// gate. RomM before 5.1 sends no caching directives for its page, and a browser
+// that guesses would show the page without asking the gate, so a page without
+// directives gets no-cache.
+//
+// [RFC 9111 section 5.2.2.7]: https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.7
 func filterCaching(header http.Header) {
 	private := false
 	directives := make([]string, 1, 8)
@@ -83,7 +88,7 @@ func filterCaching(header http.Header) {
 			case "", "public", "s-maxage":
 				continue
 			case "private", "no-store":
-				private = private || argument == "" // else it is of some header fields only
+				private = private || argument == "" // with an argument it covers some header fields only
 			}
 			directives = append(directives, directive)
 		}

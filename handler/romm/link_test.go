@@ -19,10 +19,10 @@ const (
 	testIssuer = "https://auth.example.com"
 )
 
-// memory is a storage in memory that can stop taking writes after some.
+// memory is a storage in memory that can run full.
 type memory struct {
 	values map[string][]byte
-	writes int // that still succeed; below zero: all
+	writes int // how many more writes succeed; negative: all
 }
 
 var errFull = errors.New("no space left on device")
@@ -72,7 +72,7 @@ func (m *memory) List(_ context.Context, path string, _ bool) ([]string, error) 
 	return keys, nil
 }
 
-// linked returns links of Ada and Bob, and their storage.
+// linked returns the links of Ada and Bob, and their storage.
 func linked(t *testing.T) (*Links, *memory) {
 	t.Helper()
 	storage := newMemory()
@@ -92,7 +92,7 @@ func identityOf(subject, email string) *flow.Identity {
 	return &flow.Identity{Issuer: testIssuer, Subject: subject, Email: email}
 }
 
-// isTaken reports whether err is link_taken, whatever its cause.
+// isTaken reports whether err is link_taken, with any cause.
 func isTaken(err error) bool {
 	problem, ok := errors.AsType[*problem.Problem](err)
 	return ok && problem.Code == errLinkTaken.Code
@@ -111,21 +111,21 @@ func TestMoveLink(t *testing.T) {
 			for subject, want := range map[string]int{"ada-1": 0, "ada-2": 7, "bob-1": 8} {
 				link, err := links.of(t.Context(), identityOf(subject, ""))
 				if err != nil || (link == nil) != (want == 0) || link != nil && link.ID != want {
-					t.Errorf("%s has %+v, %v", subject, link, err)
+					t.Errorf("the subject %s has the link %+v, %v, want one to account %d (0: none)", subject, link, err, want)
 				}
 			}
 			byEmail, _ := links.ofEmail(t.Context(), "ada@example.com")
 			byAccount, _ := links.ofAccount(t.Context(), 7)
 			if byEmail == nil || *byEmail != moved || byAccount == nil || *byAccount != moved {
-				t.Errorf("by e-mail address %+v, by account %+v", byEmail, byAccount)
+				t.Errorf("the link is %+v by e-mail address and %+v by account, want %+v for both", byEmail, byAccount, moved)
 			}
-			// Whoever had it is a newcomer whose address is taken.
+			// The former subject is a new user with an address that is taken.
 			if err := links.pin(t.Context(), former[0]); !isTaken(err) {
-				t.Errorf("the former subject got it back: %v", err)
+				t.Errorf("pinning the former subject again = %v, want link_taken", err)
 			}
-			// Moving it where it is changes nothing.
+			// Moving the link to where it is changes nothing.
 			if again, former, err := links.Move(t.Context(), account, "ada-2"); again != moved || len(former) != 0 || err != nil {
-				t.Errorf("Move = %+v, %+v, %v", again, former, err)
+				t.Errorf("Move to the same subject = %+v, %+v, %v, want no change", again, former, err)
 			}
 		})
 	}
@@ -139,9 +139,9 @@ func TestMoveLinkRefused(t *testing.T) {
 		says             string
 	}{
 		"unknown account":        {"carol", "x", ErrLinkUnknown, "e-mail address"},
-		"name in other case":     {"Ada", "x", ErrLinkUnknown, ""},
+		"name in another case":   {"Ada", "x", ErrLinkUnknown, ""},
 		"subject has an account": {"ada", "bob-1", ErrSubjectLinked, "bob@example.com"},
-		"name of two":            {"twin", "x", ErrLinkAmbiguous, "e-mail address"},
+		"name of two accounts":   {"twin", "x", ErrLinkAmbiguous, "e-mail address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -156,53 +156,53 @@ func TestMoveLinkRefused(t *testing.T) {
 			}
 			before := maps.Clone(storage.values)
 			if _, _, err := links.Move(t.Context(), c.account, c.subject); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("Move: %v", err)
+				t.Errorf("Move = %v, want %v with %q", err, c.want, c.says)
 			}
 			if !maps.EqualFunc(before, storage.values, slices.Equal[[]byte]) {
-				t.Error("links changed")
+				t.Error("the refused move changed the stored links, want them untouched")
 			}
 		})
 	}
 }
 
-// A move that a full disk cut short, wherever, loses nobody's account, and is
-// finished by moving again.
+// A move that a full disk interrupts at any point loses no account, and moving
+// again completes it.
 func TestMoveLinkInterrupted(t *testing.T) {
 	t.Parallel()
 	for writes := range 4 {
 		links, storage := linked(t)
 		storage.writes = writes
 		if _, _, err := links.Move(t.Context(), "ada", "ada-2"); !errors.Is(err, errFull) {
-			t.Fatalf("after %d writes: %v", writes, err)
+			t.Fatalf("Move with room for %d writes = %v, want %v", writes, err, errFull)
 		}
 		storage.writes = -1
 		if link, err := links.ofAccount(t.Context(), 7); link == nil || err != nil {
-			t.Errorf("after %d writes the account has no link: %v", writes, err)
+			t.Errorf("after %d writes the account has no link (%v), want one", writes, err)
 		}
 		if moved, _, err := links.Move(t.Context(), "ada@example.com", "ada-2"); moved.Subject != "ada-2" || err != nil {
-			t.Errorf("after %d writes: %+v, %v", writes, moved, err)
+			t.Errorf("moving again after %d writes = %+v, %v, want subject ada-2", writes, moved, err)
 		}
 		all, err := links.List(t.Context())
 		if len(all) != 2 || err != nil || slices.ContainsFunc(all, func(l Link) bool { return l.Subject == "ada-1" }) {
-			t.Errorf("after %d writes: %+v, %v", writes, all, err)
+			t.Errorf("after %d writes and a second move the links are %+v, %v, want two without ada-1", writes, all, err)
 		}
 	}
 }
 
-// A RomM account is one subject's, under whatever address RomM has it now. An
-// account of the same number that RomM made at another time is another one.
+// A RomM account belongs to one subject, whatever its address is now. An account
+// with the same ID that RomM created at another time is another account.
 func TestLinkedAccountIsTaken(t *testing.T) {
 	t.Parallel()
 	const then, later = "2026-01-02T15:04:05", "2026-02-02T15:04:05"
 	for name, c := range map[string]struct {
-		first, second string // when the account of each link was made
+		first, second string // when RomM created the account of each link
 		taken         bool
 	}{
-		"the same":                {then, then, true},
-		"made anew":               {then, later, false},
-		"RomM does not say":       {"", "", true},
-		"it did not say before":   {"", then, true},
-		"it does not say anymore": {then, "", true},
+		"same time":                  {then, then, true},
+		"recreated":                  {then, later, false},
+		"time not reported":          {"", "", true},
+		"time not reported at first": {"", then, true},
+		"time no longer reported":    {then, "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -216,33 +216,33 @@ func TestLinkedAccountIsTaken(t *testing.T) {
 			err := links.pin(t.Context(), carol)
 			if c.taken {
 				if !isTaken(err) || !maps.EqualFunc(before, storage.values, slices.Equal[[]byte]) {
-					t.Errorf("%v, links %v", err, slices.Sorted(maps.Keys(storage.values)))
+					t.Errorf("pinning carol = %v with links %v, want link_taken and the links unchanged", err, slices.Sorted(maps.Keys(storage.values)))
 				}
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Bob gets another account, which takes nothing from Carol's.
+			// Bob gets another account, which leaves Carol's link alone.
 			bob.ID, bob.Created = 9, later
 			if err := links.pin(t.Context(), bob); err != nil {
-				t.Error(err)
+				t.Errorf("pinning bob to another account = %v, want no error", err)
 			}
 			if link, err := links.ofAccount(t.Context(), 8); err != nil || link == nil || *link != carol {
-				t.Errorf("the account has %+v, %v", link, err)
+				t.Errorf("account 8 has the link %+v, %v, want carol's", link, err)
 			}
 		})
 	}
 }
 
-// Whom the operator may have to move the link to stands in the log.
+// The log names both subjects, which the operator needs to move the link.
 func TestLinkTakenNamesBothSubjects(t *testing.T) {
 	t.Parallel()
 	links, _ := linked(t)
 	_, err := New(Config{Links: links}).linkFor(t.Context(), identityOf("ada-2", "ada@example.com"))
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok || problem.Code != "link_taken" || !strings.Contains(problem.Cause.Error(), "ada-1") || !strings.Contains(problem.Cause.Error(), "ada-2") {
-		t.Errorf("%v", err)
+		t.Errorf("linkFor = %v, want link_taken with both subjects in the cause", err)
 	}
 }
 
@@ -250,12 +250,12 @@ func TestForgetLink(t *testing.T) {
 	t.Parallel()
 	links, storage := linked(t)
 	if link, err := links.Forget(t.Context(), "Ada@example.com"); link == nil || link.Subject != "ada-1" || err != nil {
-		t.Errorf("Forget = %+v, %v", link, err)
+		t.Errorf("Forget = %+v, %v, want the link of ada-1", link, err)
 	}
 	if link, err := links.Forget(t.Context(), "ada@example.com"); link != nil || err != nil {
-		t.Errorf("Forget again = %+v, %v", link, err)
+		t.Errorf("Forget of a forgotten link = %+v, %v, want none", link, err)
 	}
-	if len(storage.values) != 3 { // Bob's
-		t.Errorf("left: %v", slices.Sorted(maps.Keys(storage.values)))
+	if len(storage.values) != 3 {
+		t.Errorf("storage has %v, want bob's three keys", slices.Sorted(maps.Keys(storage.values)))
 	}
 }

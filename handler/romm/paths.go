@@ -1,3 +1,5 @@
+// What a request to RomM means, and whether it needs a session, by its path.
+
 package romm
 
 import (
@@ -9,19 +11,25 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// Access says what r may do without a session. Everything that RomM itself
-// leaves open is shut, but for what browsers and handhelds need before anybody
-// can be signed in, and for the clients that the operator lets in.
-func (a *App) Access(r *http.Request, path string, plain bool) application.Access {
+// Intent recognizes RomM's login route, its start of a sign-in at a provider
+// and its logout.
+func (a *App) Intent(r *http.Request, path string) application.Intent {
 	switch path {
 	case "/login", "/api/login/openid":
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			return application.SignIn
 		}
-		return application.Protected
 	case "/api/logout":
 		return application.SignOut
-	case "/api/token":
+	}
+	return application.None
+}
+
+// Access says what r may do without a session. The gate closes everything that
+// RomM leaves open, except what browsers and handhelds need before a user can
+// sign in, and what the operator opens to clients without a browser.
+func (a *App) Access(r *http.Request, path string, plain bool) application.Access {
+	if path == "/api/token" {
 		if plain && r.Method == http.MethodPost && a.config.Clients[ClientsPassword] {
 			return application.Exchange
 		}
@@ -41,32 +49,35 @@ func (a *App) Access(r *http.Request, path string, plain bool) application.Acces
 	return application.Protected
 }
 
-// isAPI reports whether r is for RomM's API, and not for what RomM leaves open.
+// isAPI reports whether r is for RomM's API, except what must stay closed.
 func isAPI(r *http.Request, path string, plain bool) bool {
 	return plain && strings.HasPrefix(path, "/api/") && !shut(r.Method, path)
 }
 
-// isPreflight reports whether r asks for another origin's page what it may do.
-// It has no credentials by definition (Fetch, CORS-preflight request) and does nothing.
+// isPreflight reports whether r is a CORS preflight, which has no credentials
+// and no effect ([Fetch, CORS-preflight request]).
+//
+// [Fetch, CORS-preflight request]: https://fetch.spec.whatwg.org/#cors-preflight-request
 func isPreflight(r *http.Request, path string, plain bool) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" && isAPI(r, path, plain)
 }
 
-// isCover reports whether r fetches an image or a manual that the operator opened.
+// isCover reports whether r fetches an image or a manual, and the operator opens
+// those.
 func (a *App) isCover(r *http.Request, path string) bool {
 	return a.config.Clients[ClientsCovers] && (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		strings.HasPrefix(path, resources)
 }
 
-// shut reports whether path is one that RomM answers for anybody, or opens
-// while it has no administrator. RomM takes a token that it does not know for
-// nobody's and does not refuse it, and not every RomM tells the gate of it, so
-// that these stay shut beside a token too.
+// shut reports whether path is one that RomM opens to anonymous requests, or
+// opens until it has an administrator. RomM handles a request with an unknown
+// token as an anonymous one, and not every release lets the gate find that out.
+// So these paths stay closed to tokens, too.
 func shut(method, path string) bool {
 	switch path {
-	case "/api/users": // to read it takes an administrator
+	case "/api/users": // reading takes an administrator's credential
 		return method != http.MethodGet
-	case "/api/login", "/api/token", "/api/forgot-password", "/api/reset-password",
+	case "/api/login", "/api/logout", "/api/token", "/api/forgot-password", "/api/reset-password",
 		"/api/users/register", "/api/users/invite-link",
 		"/api/stats", "/api/docs", "/api/redoc", "/api/feeds/tinfoil", "/api/tinfoil/feed":
 		return true
@@ -75,7 +86,7 @@ func shut(method, path string) bool {
 		strings.HasPrefix(path, "/api/oauth") || strings.HasPrefix(path, "/api/login/")
 }
 
-// Document reports whether a GET of path may be answered with RomM's page.
+// Document reports whether RomM's page may be the response to a GET of path.
 func (a *App) Document(path string) bool {
 	for _, prefix := range []string{"/api/", "/ws", "/netplay", "/assets/", "/openapi.json"} {
 		if strings.HasPrefix(path, prefix) {
@@ -85,15 +96,15 @@ func (a *App) Document(path string) bool {
 	return true
 }
 
-// Socket reports whether path belongs to RomM's socket.io servers, as the
-// proxy inside RomM's image tells it.
+// Socket reports whether path belongs to RomM's socket.io servers, by the same
+// prefixes as the proxy inside RomM's image.
 func (a *App) Socket(path string) bool {
 	return strings.HasPrefix(path, "/ws") || strings.HasPrefix(path, "/netplay")
 }
 
-// SignInTarget returns what stands in next: in the query of RomM's login
-// route, or, since RomM does not pass it on to /api/login/openid, in that of
-// the route that the browser came from.
+// SignInTarget returns the value of next in the query of RomM's login route.
+// RomM does not pass next on to /api/login/openid, so there it comes from the
+// Referer.
 func (a *App) SignInTarget(r *http.Request, path string, origin request.Origin) string {
 	from := r.URL
 	if path != "/login" {

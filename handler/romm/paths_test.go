@@ -13,7 +13,7 @@ import (
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	token := "Bearer rmm_" + strings.Repeat("0a", 32)
-	app := New(Config{Known: NewKnown()})
+	app := New(Config{Release: NewReleaseCache()})
 	for name, c := range map[string]struct {
 		method, path, authorization string
 		unusual                     bool
@@ -26,20 +26,22 @@ func TestAccess(t *testing.T) {
 		"heartbeat of a metadata source": {"GET", "/api/heartbeat/metadata/igdb", "", false, false, application.Protected},
 		"pairing":                        {"POST", "/api/client-tokens/exchange", "", false, false, application.Open},
 		"pairing status":                 {"GET", "/api/client-tokens/pair/ABC/status", "", false, false, application.Open},
-		"pairing status of nothing":      {"GET", "/api/client-tokens/pair//status", "", false, false, application.Protected},
+		"pairing status without a code":  {"GET", "/api/client-tokens/pair//status", "", false, false, application.Protected},
 		"pairing status, deeper":         {"GET", "/api/client-tokens/pair/a/b/status", "", false, false, application.Protected},
 		"device init":                    {"POST", "/api/auth/device/init", "", false, false, application.Open},
 		"device token":                   {"POST", "/api/auth/device/token", "", false, false, application.Open},
 		"preflight":                      {"OPTIONS", "/api/roms", "", false, true, application.Open},
-		"OPTIONS that is no preflight":   {"OPTIONS", "/api/roms", "", false, false, application.Protected},
-		"login route":                    {"GET", "/login", "", false, false, application.SignIn},
-		"RomM's own start":               {"GET", "/api/login/openid", "", true, false, application.SignIn},
+		"OPTIONS without a preflight":    {"OPTIONS", "/api/roms", "", false, false, application.Protected},
+		"login route":                    {"GET", "/login", "", false, false, application.Protected},
+		"start of RomM's sign-in":        {"GET", "/api/login/openid", "", true, false, application.Protected},
 		"manifest":                       {"GET", "/site.webmanifest", "", false, false, application.Open},
 		"icon":                           {"HEAD", "/favicon.ico", "", false, false, application.Open},
 		"icon, spelled unusually":        {"GET", "/favicon.ico", "", true, false, application.Protected},
-		"what only begins like an icon":  {"GET", "/favicon.ico/x", "", false, false, application.Protected},
+		"path below an icon":             {"GET", "/favicon.ico/x", "", false, false, application.Protected},
 		"manifests are read only":        {"POST", "/site.webmanifest", "", false, false, application.Protected},
-		"sign-out":                       {"POST", "/api/logout", "", false, false, application.SignOut},
+		"sign-out":                       {"POST", "/api/logout", "", false, false, application.Protected},
+		"sign-out with a token":          {"POST", "/api/logout", token, false, false, application.Protected},
+		"sign-out, preflight":            {"OPTIONS", "/api/logout", "", false, true, application.Protected},
 		"page":                           {"GET", "/", "", false, false, application.Protected},
 		"covers":                         {"GET", "/assets/romm/resources/1.png", "", false, false, application.Protected},
 		"sockets":                        {"GET", "/ws/socket.io", "", false, false, application.Protected},
@@ -52,12 +54,12 @@ func TestAccess(t *testing.T) {
 		"token in upper case":            {"GET", "/api/roms", "Bearer rmm_" + strings.Repeat("0A", 32), false, false, application.Protected},
 		"short token":                    {"GET", "/api/roms", "Bearer rmm_x", false, false, application.Protected},
 		"long token":                     {"GET", "/api/roms", token + "0", false, false, application.Protected},
-		"token with more behind it":      {"GET", "/api/roms", token + " x", false, false, application.Protected},
+		"token with trailing characters": {"GET", "/api/roms", token + " x", false, false, application.Protected},
 		"another scheme":                 {"GET", "/api/roms", "Basic rmm_" + strings.Repeat("0a", 32), false, false, application.Protected},
 		"password":                       {"GET", "/api/roms", "Basic YTpi", false, false, application.Protected},
 		"feed with a password":           {"GET", "/api/feeds/tinfoil", "Basic YTpi", false, false, application.Protected},
-		"JWT of RomM's":                  {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.AA", false, false, application.Protected},
-		"JWT":                            {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", false, false, application.Protected},
+		"JWT that RomM issued":           {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.AA", false, false, application.Protected},
+		"JWT with a bad signature":       {"GET", "/api/roms", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", false, false, application.Protected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -75,12 +77,35 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// What RomM leaves open to anybody, or to anybody while it has no
-// administrator, stays shut: without a session, and beside a token that may be
-// any 64 digits.
+func TestIntent(t *testing.T) {
+	t.Parallel()
+	app := New(Config{Release: NewReleaseCache()})
+	for target, want := range map[string]application.Intent{
+		"GET /login":              application.SignIn,
+		"HEAD /login":             application.SignIn,
+		"POST /login":             application.None,
+		"GET /api/login/openid":   application.SignIn,
+		"POST /api/login/openid":  application.None,
+		"GET /api/login/openid/x": application.None,
+		"POST /api/login":         application.None,
+		"POST /api/logout":        application.SignOut,
+		"GET /api/logout":         application.SignOut,
+		"GET /api/roms":           application.None,
+		"GET /":                   application.None,
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		if got := app.Intent(httptest.NewRequest(method, path, nil), path); got != want {
+			t.Errorf("Intent(%s) = %v, want %v", target, got, want)
+		}
+	}
+}
+
+// What RomM leaves open to anonymous requests, always or until it has an
+// administrator, stays closed: without a session, and with a token of any 64
+// digits.
 func TestAnonymousEndpointsStayShut(t *testing.T) {
 	t.Parallel()
-	app := New(Config{Known: NewKnown()})
+	app := New(Config{Release: NewReleaseCache()})
 	for _, authorization := range []string{"", "Bearer rmm_" + strings.Repeat("0", 64)} {
 		for _, target := range []string{
 			"POST /api/users", "POST /api/users/invite-link", "POST /api/users/register",
@@ -96,7 +121,7 @@ func TestAnonymousEndpointsStayShut(t *testing.T) {
 				r.Header.Set("Authorization", authorization)
 			}
 			if got := app.Access(r, path, true); got != application.Protected {
-				t.Errorf("%s with %q: %v", target, authorization, got)
+				t.Errorf("Access(%s) with %q = %v, want Protected", target, authorization, got)
 			}
 		}
 	}
@@ -104,19 +129,19 @@ func TestAnonymousEndpointsStayShut(t *testing.T) {
 
 func TestSignInTarget(t *testing.T) {
 	t.Parallel()
-	app := New(Config{Known: NewKnown()})
+	app := New(Config{Release: NewReleaseCache()})
 	origin, err := request.OriginOf("https://romm.example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ target, referer, want string }{
-		"login route":             {"/login?next=%2From%2F7%3Fa%3D%2520b", "", "/rom/7?a=%20b"},
-		"login route, nothing":    {"/login", "", "/"},
-		"login route to itself":   {"/login?next=%2Flogin%3Fnext%3D%2F", "", "/"},
-		"start from login route":  {"/api/login/openid", "https://romm.example.com/login?next=%2From%2F7%2Fejs", "/rom/7/ejs"},
-		"start from elsewhere":    {"/api/login/openid", "https://romm.example.com/library?next=%2Fx", "/"},
-		"start from another site": {"/api/login/openid", "https://evil.com/login?next=%2Fx", "/"},
-		"start without Referer":   {"/api/login/openid?next=%2Fx", "", "/"},
+		"login route":              {"/login?next=%2From%2F7%3Fa%3D%2520b", "", "/rom/7?a=%20b"},
+		"login route without next": {"/login", "", "/"},
+		"login route to itself":    {"/login?next=%2Flogin%3Fnext%3D%2F", "", "/"},
+		"start from login route":   {"/api/login/openid", "https://romm.example.com/login?next=%2From%2F7%2Fejs", "/rom/7/ejs"},
+		"start from elsewhere":     {"/api/login/openid", "https://romm.example.com/library?next=%2Fx", "/"},
+		"start from another site":  {"/api/login/openid", "https://evil.com/login?next=%2Fx", "/"},
+		"start without Referer":    {"/api/login/openid?next=%2Fx", "", "/"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -125,7 +150,7 @@ func TestSignInTarget(t *testing.T) {
 				r.Header.Set("Referer", c.referer)
 			}
 			if got := app.SignInTarget(r, r.URL.Path, origin); got != c.want {
-				t.Errorf("got %q, want %q", got, c.want)
+				t.Errorf("SignInTarget(%s) with Referer %q = %q, want %q", c.target, c.referer, got, c.want)
 			}
 		})
 	}

@@ -1,15 +1,19 @@
+// The problems that RomM can have with a sign-in or a credential, by their code.
+
 package romm
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
-// What RomM, or something between the gate and RomM, can have against a
-// sign-in. Each says what to do; none is tried again by itself.
+// What RomM, or something between the gate and RomM, can refuse. Each hint says
+// what the operator can do.
 var (
 	errUnreachable = &problem.Problem{
 		Code: "romm_unreachable", Status: http.StatusBadGateway, Title: "RomM does not answer as expected",
@@ -23,81 +27,97 @@ var (
 	}
 	errDisabled = &problem.Problem{
 		Code: "romm_oidc_off", Status: http.StatusBadGateway, Title: "RomM does not accept this sign-in",
-		Text: "RomM's own OpenID Connect sign-in is off. Please tell whoever runs the site.", Way: problem.WayRetry,
+		Text: "RomM's own OpenID Connect sign-in is off. Please tell the site's operator.", Way: problem.WayRetry,
 		Hint: "Set OIDC_ENABLED=true in RomM's environment and restart RomM.",
 	}
 	errElsewhere = &problem.Problem{
-		Code: "romm_points_elsewhere", Status: http.StatusBadGateway, Title: "RomM asks somebody else",
-		Text: "RomM is not set up to take its users from this site. Please tell whoever runs it.", Way: problem.WayRetry,
-		Hint: "In RomM's environment OIDC_SERVER_APPLICATION_URL must be Caddy's own address with /api/oauth/openid behind it, and OIDC_CLIENT_ID and OIDC_REDIRECT_URI those of this site. Restart RomM afterwards.",
+		Code: "romm_points_elsewhere", Status: http.StatusBadGateway, Title: "RomM uses another sign-in provider",
+		Text: "RomM is not set up to sign its users in through this site. Please tell the site's operator.", Way: problem.WayRetry,
+		Hint: "In RomM's environment OIDC_SERVER_APPLICATION_URL must be Caddy's own address followed by /api/oauth/openid, and OIDC_CLIENT_ID and OIDC_REDIRECT_URI must be those of this site. Restart RomM afterwards.",
 	}
 	errNoMetadata = &problem.Problem{
-		Code: "romm_cannot_reach_caddy", Status: http.StatusBadGateway, Title: "RomM cannot ask this site",
-		Text: "RomM could not ask this site about you. Please tell whoever runs it.", Way: problem.WayRetry,
-		Hint: "From RomM's container, OIDC_SERVER_APPLICATION_URL followed by /.well-known/openid-configuration must answer 200 with JSON within 5 seconds, without a redirect. Nothing behind romm_oidc may change the Cookie header field, by which RomM finds the sign-in that it began.",
+		Code: "romm_cannot_reach_caddy", Status: http.StatusBadGateway, Title: "RomM cannot reach this site",
+		Text: "RomM could not ask this site about you. Please tell the site's operator.", Way: problem.WayRetry,
+		Hint: "From RomM's container, OIDC_SERVER_APPLICATION_URL followed by /.well-known/openid-configuration must answer 200 with JSON within 5 seconds, without a redirect. No directive after romm_oidc may change the Cookie header field, because RomM finds its own sign-in by it.",
 	}
 	errSecret = &problem.Problem{
 		Code: "romm_client_secret", Status: http.StatusBadGateway, Title: "RomM and this site do not trust each other",
-		Text: "RomM did not prove that it is RomM. Please tell whoever runs the site.", Way: problem.WayRetry,
+		Text: "RomM did not prove that it is RomM. Please tell the site's operator.", Way: problem.WayRetry,
 		Hint: "OIDC_CLIENT_ID and OIDC_CLIENT_SECRET in RomM's environment must be client_id and romm_client_secret (by default client_secret) of romm_oidc. Use letters and digits only.",
 	}
 	errRefused = &problem.Problem{
-		Code: "romm_refused", Status: http.StatusBadGateway, Title: "RomM did not take you in",
-		Text: "RomM refused the sign-in. Please tell whoever runs the site.", Way: problem.WayRetry,
-		Hint: "RomM's log says why. A likely cause is another RomM account with your user name or with your e-mail address: rename that one in RomM. In RomM's names there are letters, digits, - and _ only, so that a.b and a_b are one.",
+		Code: "romm_refused", Status: http.StatusBadGateway, Title: "RomM refused the sign-in",
+		Text: "RomM did not accept this sign-in. Please tell the site's operator.", Way: problem.WayRetry,
+		Hint: "RomM's log says why. A likely cause is another RomM account with your user name or with your e-mail address: rename that one in RomM. RomM's user names contain only letters, digits, - and _, so a.b and a_b become the same name.",
 	}
 	errRegistration = &problem.Problem{
 		Code: "registration_off", Status: http.StatusForbidden, Title: "You have no account here yet",
-		Text: "RomM does not make accounts for new visitors. Ask whoever runs the site for one with your e-mail address.", Way: problem.WayProvider,
-		Hint: "Add the account in RomM with the visitor's e-mail address, or set OIDC_ALLOW_REGISTRATION=true.",
+		Text: "RomM does not create accounts for new users. Ask the site's operator for an account with your e-mail address.", Way: problem.WayProvider,
+		Hint: "Add the account in RomM with the user's e-mail address, or set OIDC_ALLOW_REGISTRATION=true.",
 	}
 	errAccountDisabled = &problem.Problem{
 		Code: "account_disabled", Status: http.StatusForbidden, Title: "Your account is disabled",
-		Text: "Whoever runs the site has disabled your account in RomM.", Way: problem.WayProvider,
+		Text: "The site's operator has disabled your account in RomM.", Way: problem.WayProvider,
 	}
 	errNoRole = &problem.Problem{
 		Code: "no_role", Status: http.StatusForbidden, Title: "You may not use this site",
-		Text: "{provider} knows you, but your account has no role here. Ask whoever runs the site.", Way: problem.WayProvider,
-		Hint: "None of the entries under roles fits this account.",
+		Text: "{provider} knows you, but your account has no role here. Ask the site's operator.", Way: problem.WayProvider,
+		Hint: "None of the entries under roles matches this account.",
 	}
 	errRolesIgnored = &problem.Problem{
-		Code: "roles_ignored", Status: http.StatusBadGateway, Title: "RomM did not take your role",
-		Text: "RomM is not set up to take roles from this site. Please tell whoever runs it.", Way: problem.WayRetry,
+		Code: "roles_ignored", Status: http.StatusBadGateway, Title: "RomM did not accept your role",
+		Text: "RomM is not set up to accept roles from this site. Please tell the site's operator.", Way: problem.WayRetry,
 		Hint: "Set OIDC_CLAIM_ROLES=romm_roles, OIDC_ROLE_ADMIN=admin and OIDC_ROLE_VIEWER=user in RomM's environment and restart RomM.",
 	}
 	errRolesVersion = &problem.Problem{
 		Code: "roles_version", Status: http.StatusBadGateway, Title: "This RomM is too old for roles",
-		Text: "Please tell whoever runs the site.", Way: problem.WayRetry,
+		Text: "Please tell the site's operator.", Way: problem.WayRetry,
 		Hint: "Before 4.8.0 RomM takes away an administrator's role when a sign-in does not repeat it. Remove roles from romm_oidc and OIDC_CLAIM_ROLES from RomM's environment, or update RomM.",
 	}
 	errNoAdministrator = &problem.Problem{
 		Code: "no_administrator", Status: http.StatusForbidden, Title: "RomM has no administrator yet",
-		Text: "The first to sign in must be somebody whom this site makes an administrator.", Way: problem.WayProvider,
-		Hint: "Name yourself under roles: roles { admin you@example.com }. Whoever signs in so becomes RomM's first administrator.",
+		Text: "The first user to sign in must be an administrator of this site.", Way: problem.WayProvider,
+		Hint: "Name yourself under roles: roles { admin you@example.com }. You become RomM's first administrator when you sign in.",
 	}
 	errLastAdmin = &problem.Problem{
 		Code: "last_admin", Status: http.StatusForbidden, Title: "You are the last administrator",
-		Text: "This site no longer makes you an administrator, but RomM has no other. Make somebody else an administrator first.", Way: problem.WayProvider,
-		Hint: "Without any administrator RomM would let anybody make one.",
+		Text: "This site no longer makes you an administrator, but RomM has no other. Make another user an administrator first.", Way: problem.WayProvider,
+		Hint: "Without an administrator, RomM would let any visitor create one.",
 	}
 	errAccountChanged = &problem.Problem{
 		Code: "account_changed", Status: http.StatusForbidden, Title: "Your account in RomM has changed",
-		Text: "RomM does not find the account that you used until now. Ask whoever runs the site.", Way: problem.WayProvider,
-		Hint: "The account's e-mail address or user name was changed in RomM while its user was away. Give it back its e-mail address.",
+		Text: "RomM does not find the account that you used until now. Ask the site's operator.", Way: problem.WayProvider,
+		Hint: "The account's e-mail address or user name was changed in RomM while its user was signed out. Restore its e-mail address.",
 	}
 	errAccountTooLarge = &problem.Problem{
 		Code: "account_too_large", Status: http.StatusForbidden, Title: "Your account in RomM is too large",
-		Text: "RomM says more about it than this site reads, so that your role cannot be told. Ask whoever runs the site.", Way: problem.WayProvider,
-		Hint: "One account may be 1 MiB, all together 16 MiB. Look for an account with settings (ui_settings) of that size in GET /api/users.",
+		Text: "It holds more data than this site reads, so your role cannot be determined. Ask the site's operator.", Way: problem.WayProvider,
+		Hint: "One account may have up to 1 MiB, all accounts together 16 MiB. Look for an account with settings (ui_settings) of that size in GET /api/users.",
 	}
 	errLinkTaken = &problem.Problem{
-		Code: "link_taken", Status: http.StatusForbidden, Title: "This e-mail address belongs to somebody else here",
+		Code: "link_taken", Status: http.StatusForbidden, Title: "This e-mail address belongs to another user here",
 		Text: "Another account at {provider} already uses the RomM account with your e-mail address.", Way: problem.WayProvider,
-		Hint: "Caddy's log names both, and the RomM account. If they are the same person, for instance because the accounts at {provider} were made anew: caddy romm-oidc links move <e-mail address> <new subject>. If they are not, the account's user took this address in RomM: give the account its own address there, as an administrator.",
+		Hint: "Caddy's log names both, and the RomM account. If they are the same person, for instance because the accounts at {provider} were recreated: caddy romm-oidc links move <e-mail address> <new subject>. If they are not, the account's user chose this address in RomM: as an administrator, give the account its own address there.",
 	}
 )
 
-// unexpected is errUnreachable with what was seen instead of RomM's answer.
+// unexpected returns errUnreachable with what came instead of RomM's answer.
 func unexpected(what string, answer *application.Answer) *problem.Problem {
 	return errUnreachable.Because(seen(what, answer))
+}
+
+// seen describes answer, the response to the request what, for a problem's cause.
+func seen(what string, answer *application.Answer) error {
+	if answer.Status == 0 {
+		return fmt.Errorf("no handler after romm_oidc answered %s: is there a reverse_proxy?", what)
+	}
+	text := strings.ToValidUTF8(string(answer.Body[:min(len(answer.Body), 200)]), "?")
+	return fmt.Errorf("%s answered %d, %s, location %q: %q", what, answer.Status,
+		answer.Header.Get("Content-Type"), withoutQuery(answer.Header.Get("Location")), text)
+}
+
+// withoutQuery removes the query, to keep codes and states out of the log.
+func withoutQuery(location string) string {
+	before, _, _ := strings.Cut(location, "?")
+	return before
 }

@@ -1,3 +1,5 @@
+// The routes of RomM that need no session, and the releases that have them.
+
 package romm
 
 import (
@@ -7,30 +9,32 @@ import (
 	"strings"
 )
 
-// route is one of the requests that RomM answers without a session, and that
-// the gate lets through.
+// route is a request that RomM answers without a session, and that the gate can
+// let through.
 type route struct {
-	clients string // whose it is; empty: everybody's
+	clients string // the clients that need it, by the word of the setting; empty: all
 	methods []string
 	// pattern is a normal path. "*" is any segment, "#" a number, "a|b" either.
 	pattern string
-	// file says that the last segment is the name of a file, which may be
-	// written in any way: RomM finds the file by its number.
+	// file says that the last segment is the name of a file. It may be spelled in
+	// any way, because RomM finds the file by its number.
 	file bool
-	// password says that a name and a password may come along; without the
-	// preset for passwords they may nowhere else.
+	// password says that a user name and a password may be sent. Without the
+	// setting for passwords they may be sent nowhere else.
 	password bool
-	// from and until are the first release that has it and the first that has
-	// it no more; zero: all.
+	// from is the first release that has the route, until the first that no
+	// longer has it; zero: no bound.
 	from, until version
 }
 
-// The releases in which RomM's paths changed.
+// The releases in which RomM changed what this package depends on.
 var (
-	v40 = version{4, 0, 0}
-	v44 = version{4, 4, 0}
-	v48 = version{4, 8, 0}
-	v50 = version{5, 0, 0}
+	v40  = version{4, 0, 0}
+	v431 = version{4, 3, 1}
+	v44  = version{4, 4, 0}
+	v48  = version{4, 8, 0}
+	v50  = version{5, 0, 0}
+	v510 = version{5, 1, 0}
 )
 
 var (
@@ -39,17 +43,17 @@ var (
 	post    = []string{http.MethodPost}
 )
 
-// routes are all of them. A request that fits none needs a session, or a token.
+// routes are all routes. A request that matches none needs a session or a token.
 var routes = []route{
 	{methods: getHead, pattern: "/api/heartbeat"},
-	// Manifests and icons. A browser asks for a manifest, and whatever installs
-	// the site for its icons, without cookies (Web Application Manifest,
-	// "processing the manifest"): refused, RomM could not be put on a home
+	// Manifests and icons. Browsers fetch a manifest, and the installer fetches
+	// its icons, without cookies (Web Application Manifest, "processing the
+	// manifest"). If they were refused, RomM could not be installed on a home
 	// screen. They are the same in every RomM.
 	{methods: getHead, pattern: "/site.webmanifest|manifest.webmanifest"},
 	{methods: getHead, pattern: "/favicon.ico|favicon-16x16.png|favicon-32x32.png|apple-touch-icon.png|safari-pinned-tab.svg"},
 	{methods: getHead, pattern: "/android-chrome-192x192.png|android-chrome-512x512.png"},
-	// What enrols a handheld.
+	// Enrolling a handheld.
 	{methods: post, pattern: "/api/client-tokens/exchange", from: v48},
 	{methods: get, pattern: "/api/client-tokens/pair/*/status", from: v48},
 	{methods: post, pattern: "/api/auth/device/init", from: v50},
@@ -71,16 +75,16 @@ var routes = []route{
 	{clients: ClientsDownloads, methods: getHead, pattern: "/api/firmware/#/content/*", file: true},
 }
 
-// resources is where RomM keeps images and manuals.
+// resources is the path of RomM's images and manuals.
 const resources = "/assets/romm/resources/"
 
-// routesOf returns the routes that are everybody's or of one of clients.
+// routesOf returns the routes that all clients need, and those for clients.
 func routesOf(clients Clients) []route {
 	return slices.DeleteFunc(slices.Clone(routes), func(r route) bool { return r.clients != "" && !clients[r.clients] })
 }
 
-// routeOf returns the route of r, whose normal path is path, nil if there is
-// none. The route of a preflight is that of what is asked for.
+// routeOf returns the route of r, nil if it has none. path is the normal path
+// of r. The route of a preflight is that of the request that it is about.
 func (a *App) routeOf(r *http.Request, path string, plain bool) *route {
 	method := r.Method
 	if method == http.MethodOptions {
@@ -96,25 +100,23 @@ func (a *App) routeOf(r *http.Request, path string, plain bool) *route {
 	return nil
 }
 
-// isWithin reports whether the RomM behind the gate is of the release from or
-// later, and before until; zero is no bound. It may be of any while it is not
-// certain which RomM that is.
+// isWithin reports whether RomM's release is from or later, and before until;
+// zero is no bound. It returns true while the release is not certain.
 func (a *App) isWithin(from, until version) bool {
-	beat := a.config.Known.heartbeat.Load()
+	beat := a.config.Release.heartbeat.Load()
 	if !a.certain(beat) {
 		return true
 	}
 	release, ok := parseVersion(beat.System.Version)
-	return !ok || !release.before(from[0], from[1], from[2]) &&
-		(until == version{} || release.before(until[0], until[1], until[2]))
+	return !ok || !release.before(from) && (until == version{} || release.before(until))
 }
 
-// matches reports whether path fits pattern, segment by segment.
+// matches reports whether path matches pattern, segment by segment.
 func matches(pattern, path string) bool {
 	for {
 		want, morePattern, ok := strings.Cut(pattern, "/")
 		got, morePath, alsoOK := strings.Cut(path, "/")
-		if ok != alsoOK || !fits(want, got) {
+		if ok != alsoOK || !matchesSegment(want, got) {
 			return false
 		}
 		if !ok {
@@ -124,7 +126,7 @@ func matches(pattern, path string) bool {
 	}
 }
 
-func fits(want, got string) bool {
+func matchesSegment(want, got string) bool {
 	switch want {
 	case "*":
 		return got != ""
@@ -139,9 +141,10 @@ func fits(want, got string) bool {
 	return false
 }
 
-// namesFile reports whether u, whose normal path is path, is written plainly
-// but for its last segment, and that is one segment to everybody who reads it.
-// A "%" in the name is another to whoever decodes it twice.
+// namesFile reports whether u is spelled plainly except in its last segment, and
+// that segment cannot be read as several. path is the normal path of u. A "%" in
+// the decoded name does not pass, because a server that decodes twice would read
+// another name.
 func namesFile(u *url.URL, path string) bool {
 	written := strings.TrimSuffix(u.EscapedPath(), "/")
 	i, j := strings.LastIndexByte(written, '/'), strings.LastIndexByte(path, '/')

@@ -1,10 +1,11 @@
+// The first-administrator guard: RomM's setup stays closed to other users.
+
 package romm
 
 import (
 	"context"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
@@ -12,12 +13,12 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
-// Guard keeps shut, to those who are signed in too, what RomM opens to
-// anybody while it has no administrator: making one. RomM decides alone as
-// soon as the visitor may manage users there, or our roles make them an administrator.
-func (a *App) Guard(ctx context.Context, call application.Caller, r *http.Request, path string, identity flow.Identity, session string) error {
-	switch {
-	case path == "/api/users" && r.Method == http.MethodPost:
+// Guard refuses the requests that create an administrator while RomM has none,
+// which RomM leaves open to every client. Signed-in users pass only if the roles
+// make them an administrator, or if RomM lets them manage users.
+func (a *App) Guard(ctx context.Context, forwarded application.Forwarded, identity flow.Identity) error {
+	switch path := forwarded.Path; {
+	case path == "/api/users" && forwarded.Request.Method == http.MethodPost:
 	case path == "/api/users/invite-link", strings.HasPrefix(path, "/api/setup"):
 	default:
 		return nil
@@ -25,7 +26,7 @@ func (a *App) Guard(ctx context.Context, call application.Caller, r *http.Reques
 	if a.config.Roles != nil && a.config.Roles.Of(&identity) == RoleAdmin {
 		return nil
 	}
-	user, err := a.whoIs(ctx, call, session)
+	user, err := a.whoIs(ctx, forwarded.Caller, forwarded.Session)
 	if err != nil {
 		return err
 	}
@@ -33,51 +34,4 @@ func (a *App) Guard(ctx context.Context, call application.Caller, r *http.Reques
 		return nil
 	}
 	return errNoAdministrator.Because(problem.NoEntryFits(&identity))
-}
-
-// Shut shuts out the tokens and passwords of identity's RomM account, until its next sign-in.
-func (a *App) Shut(ctx context.Context, identity flow.Identity) error {
-	return a.config.Links.shut(ctx, &identity)
-}
-
-// isShut reports whether user's owner is let in no more. Where storage does
-// not tell, RomM's word stands.
-func (a *App) isShut(ctx context.Context, user *account) bool {
-	link, err := a.config.Links.ofAccount(ctx, user.ID)
-	if err != nil || link == nil || !link.Shut {
-		return false
-	}
-	now := linkTo(user, link.Issuer, link.Subject)
-	return now.sameAccount(link)
-}
-
-// AfterResponse refreshes the link of a user whose name or address was changed in
-// RomM, by themselves or by an administrator. A link that cannot be refreshed
-// now is refreshed at the next sign-in, if RomM still finds the account by it.
-func (a *App) AfterResponse(ctx context.Context, call application.Caller, r *http.Request, path string, status int, session string) {
-	text, ok := strings.CutPrefix(path, "/api/users/")
-	if !ok || r.Method != http.MethodPut || status != 0 && status/100 != 2 {
-		return
-	}
-	id, err := strconv.Atoi(text)
-	if err != nil {
-		return
-	}
-	ctx = context.WithoutCancel(ctx)
-	link, err := a.config.Links.ofAccount(ctx, id)
-	if err != nil || link == nil {
-		return
-	}
-	user, err := a.whoIs(ctx, call, session)
-	if err == nil && user.ID != id {
-		user, err = a.account(ctx, call, "/api/users/"+text, session)
-	}
-	if err != nil || user.ID != id {
-		return
-	}
-	now := linkTo(user, link.Issuer, link.Subject)
-	now.Shut = link.Shut
-	if now.sameAccount(link) {
-		_ = a.config.Links.pin(ctx, now)
-	}
 }

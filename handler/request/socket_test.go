@@ -1,16 +1,12 @@
-// WebSocket requests over HTTP/1.1, HTTP/2 and HTTP/3.
-
-package handler
+package request
 
 import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-
-	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// IsSocket recognizes a WebSocket request in the form that the server gives it.
+// A WebSocket is recognized over every version of HTTP.
 func TestIsSocket(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -25,13 +21,13 @@ func TestIsSocket(t *testing.T) {
 		"HTTP/2, another protocol":    {"CONNECT", "HTTP/2.0", 2, http.Header{":protocol": {"connect-udp"}}, false},
 		"HTTP/3":                      {"CONNECT", "websocket", 3, nil, true},
 		"HTTP/3, another protocol":    {"CONNECT", "connect-udp", 3, nil, false},
-		"HTTP/3, not CONNECT":         {"GET", "HTTP/3.0", 3, nil, false},
+		"HTTP/3, an ordinary request": {"GET", "HTTP/3.0", 3, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := httptest.NewRequest(c.method, "/ws/socket.io/", nil)
 			r.Proto, r.ProtoMajor, r.Header = c.proto, c.major, c.header
-			if got := request.IsSocket(r); got != c.want {
+			if got := IsSocket(r); got != c.want {
 				t.Errorf("IsSocket = %v, want %v", got, c.want)
 			}
 		})

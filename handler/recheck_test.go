@@ -1,0 +1,38 @@
+// When the provider is asked about a session again.
+
+package handler
+
+import (
+	"testing"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
+)
+
+// A provider that issues access tokens of a few seconds is still asked at most
+// once in ten seconds about a session, and not for every request.
+func TestShortLivedTokensAreCheckedEveryTenSeconds(t *testing.T) {
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		s.op.SetLifespans(authelia.Lifespans{AccessToken: 15 * time.Second})
+		ticket := s.signInAs("alice")
+		s.op.ForgetRequests()
+		request := func() {
+			s.Helper()
+			s.wantUpstream(s.do(s, "/api/x", "Cookie", ticket))
+			s.settle()
+		}
+		for range 20 {
+			request()
+		}
+		s.wantCalls(authelia.EndpointUserinfo, 0)
+		s.wantCalls(authelia.EndpointToken, 0)
+		for range 3 {
+			s.advance(backoffLeast)
+			for range 20 {
+				request()
+			}
+		}
+		s.wantCalls(authelia.EndpointUserinfo, 3)
+		s.wantCalls(authelia.EndpointToken, 3)
+	})
+}

@@ -1,0 +1,99 @@
+package romm
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+)
+
+// RomM's tokens and passwords do not outlive their owner's access: they are not
+// recognized once the provider or the policy no longer lets the owner in, until
+// the owner signs in again.
+func TestShutAccount(t *testing.T) {
+	t.Parallel()
+	const made = `"created_at":"2026-01-02T15:04:05Z"`
+	ada := Link{Issuer: testIssuer, Subject: "ada-1", ID: 7, Username: "ada", Email: "ada@example.com", Created: "2026-01-02T15:04:05"}
+	for name, c := range map[string]struct {
+		then func(ctx context.Context, app *App, call application.Caller)
+		me   string // what RomM says about the token's owner; empty: Ada
+		want application.Recognition
+	}{
+		"shut":                 {want: application.Unrecognized},
+		"another user's token": {me: `{"id":8,"username":"bob"}`, want: application.Recognized},
+		"recreated account":    {me: `{"id":7,"username":"new","created_at":"2026-02-02T15:04:05Z"}`, want: application.Recognized},
+		"signed in again":      {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.config.Links.pin(ctx, ada) }, want: application.Recognized},
+		"profile changed": {then: func(ctx context.Context, app *App, call application.Caller) {
+			app.AfterResponse(ctx, application.Forwarded{Request: httptest.NewRequest(http.MethodPut, "/api/users/7", nil), Path: "/api/users/7", Caller: call}, 200)
+		}, want: application.Unrecognized},
+		"given to another subject": {then: func(ctx context.Context, app *App, _ application.Caller) {
+			_, _, _ = app.config.Links.Move(ctx, "ada", "ada-2")
+		}, want: application.Recognized},
+		"shut twice": {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.Shut(ctx, *identityOf("ada-1", "")) }, want: application.Unrecognized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := appOf(t, "5.2.0")
+			call := func(context.Context, application.Call) (*application.Answer, error) {
+				me := c.me
+				if me == "" {
+					me = `{"id":7,"username":"ada","email":"ada@new.example",` + made + `}`
+				}
+				return &application.Answer{Status: http.StatusOK, Body: []byte(me)}, nil
+			}
+			if err := app.config.Links.pin(t.Context(), ada); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := app.Recognize(t.Context(), call, someToken); c.me == "" && (got != application.Recognized || err != nil) {
+				t.Fatalf("Recognize before Shut = %v, %v, want Recognized", got, err)
+			}
+			if err := app.Shut(t.Context(), *identityOf("ada-1", "ada@example.com")); err != nil {
+				t.Fatal(err)
+			}
+			if c.then != nil {
+				c.then(t.Context(), app, call)
+			}
+			if got, err := app.Recognize(t.Context(), call, someToken); got != c.want || err != nil {
+				t.Errorf("Recognize = %v, %v, want %v", got, err, c.want)
+			}
+		})
+	}
+}
+
+// A user who lost the role loses the tokens, too.
+func TestNoRoleShuts(t *testing.T) {
+	t.Parallel()
+	links, _ := linked(t)
+	app := New(Config{Release: NewReleaseCache(), Links: links, Roles: &Roles{Admin: []string{"bob@example.com"}}})
+	_, err := app.SignIn(t.Context(), func(context.Context, application.Call) (*application.Answer, error) {
+		return &application.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"5.2.0"},"OIDC":{"ENABLED":true}}`)}, nil
+	}, *identityOf("ada-1", "ada@example.com"))
+	link, _ := links.ofAccount(t.Context(), 7)
+	if problem, ok := errors.AsType[*problem.Problem](err); !ok || problem.Code != "no_role" || !link.Shut {
+		t.Errorf("SignIn = %v with link %+v, want no_role and a shut link", err, link)
+	}
+}
+
+// A user with an account of a former RomM database shuts only that account, and
+// not the one that has the same ID now.
+func TestShutSparesTheNewOwner(t *testing.T) {
+	t.Parallel()
+	links, _ := linked(t)
+	carol := Link{Issuer: testIssuer, Subject: "carol-1", ID: 8, Username: "carol", Email: "carol@example.com", Created: "2026-02-02T15:04:05"}
+	bob := Link{Issuer: testIssuer, Subject: "bob-1", ID: 8, Username: "bob", Email: "bob@example.com", Created: "2026-01-02T15:04:05"}
+	for _, link := range []Link{bob, carol} {
+		if err := links.pin(t.Context(), link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := links.shut(t.Context(), identityOf("bob-1", "")); err != nil {
+		t.Fatal(err)
+	}
+	if link, err := links.ofAccount(t.Context(), 8); err != nil || link == nil || *link != carol {
+		t.Errorf("the account has the link %+v, %v, want carol's unchanged", link, err)
+	}
+}

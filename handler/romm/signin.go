@@ -1,0 +1,141 @@
+// Signing a user of the provider in to RomM: role, link and account.
+
+package romm
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+)
+
+// SignIn signs identity in to RomM and returns RomM's session. Its error is a
+// Problem if the user or the operator can act on it.
+func (a *App) SignIn(ctx context.Context, call application.Caller, identity flow.Identity) (string, error) {
+	beat, err := a.askHeartbeat(ctx, call)
+	if err != nil {
+		return "", err
+	}
+	if !beat.OIDC.Enabled {
+		return "", errDisabled
+	}
+	role, err := a.roleFor(beat, &identity)
+	if err != nil {
+		if errors.Is(err, errNoRole) {
+			_ = a.Shut(ctx, identity) // best effort; the sign-in is refused either way
+		}
+		return "", err
+	}
+	link, err := a.linkFor(ctx, &identity)
+	if err != nil {
+		return "", err
+	}
+	client := oidcClient{a, call}
+	at, err := client.signIn(ctx, claimsOf(&identity, link))
+	if err != nil {
+		return "", changed(link, err)
+	}
+	// Users choose their e-mail address in RomM themselves, and an attacker may
+	// have chosen this one. So the account is pinned to the identity before it
+	// gets a role.
+	pinned := linkTo(at.user, identity.Issuer, identity.Subject)
+	if err := a.config.Links.pin(ctx, pinned); err != nil {
+		_ = a.SignOut(ctx, call, at.session)
+		return "", storageProblem(err)
+	}
+	session, err := client.inRole(ctx, claimsOf(&identity, &pinned), role, at)
+	if errors.Is(err, errLastAdmin) {
+		err = errLastAdmin.Because(problem.NoEntryFits(&identity))
+	}
+	return session, err
+}
+
+// roleFor returns the role that identity must have in RomM, empty if RomM's
+// roles are left alone.
+func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) {
+	role := ""
+	if a.config.Roles != nil {
+		if v, ok := parseVersion(beat.System.Version); ok && v.before(v48) {
+			return "", errRolesVersion.Because(errors.New("RomM reports version " + beat.System.Version))
+		}
+		if role = a.config.Roles.Of(identity); role == "" {
+			return "", errNoRole.Because(problem.NoEntryFits(identity))
+		}
+	}
+	if beat.System.ShowSetupWizard && role != RoleAdmin {
+		return "", errNoAdministrator.Because(problem.NoEntryFits(identity))
+	}
+	return role, nil
+}
+
+// linkFor returns the link of identity, nil for a new user. It returns
+// errLinkTaken for a new user with an e-mail address that another user holds.
+func (a *App) linkFor(ctx context.Context, identity *flow.Identity) (*Link, error) {
+	link, err := a.config.Links.of(ctx, identity)
+	if err != nil {
+		return nil, storageProblem(err)
+	}
+	if link != nil {
+		return link, nil
+	}
+	holder, err := a.config.Links.ofEmail(ctx, identity.Email)
+	if err != nil {
+		return nil, storageProblem(err)
+	}
+	if holder != nil && !holder.owns(identity) {
+		return nil, taken(holder, identity.Subject)
+	}
+	return nil, nil // a new user has no link
+}
+
+// claimsOf returns the claims that RomM gets. A linked user gets the user name
+// and the address of the RomM account, so that RomM finds it even if they have
+// changed at the provider.
+func claimsOf(identity *flow.Identity, link *Link) op.Claims {
+	claims := op.Claims{
+		Subject: identity.Subject, Username: usernameFor(identity.Username), Email: identity.Email,
+		Name: identity.Name, AuthTime: identity.AuthTime,
+	}
+	if link != nil {
+		claims.Username, claims.Email = link.Username, link.Email
+	}
+	return claims
+}
+
+// usernameFor rewrites a user name so that RomM's own forms accept it: at least
+// three characters of lower-case letters, digits, "-" and "_". RomM creates an
+// account with any name, but then refuses to save its profile.
+func usernameFor(name string) string {
+	spelled := strings.Map(func(c rune) rune {
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' {
+			return c
+		}
+		return '_'
+	}, strings.ToLower(name))
+	for len(spelled) < 3 {
+		spelled += "_"
+	}
+	return spelled
+}
+
+// changed returns errAccountChanged if RomM refused a linked user: the account
+// was renamed, or got another address in RomM.
+func changed(link *Link, err error) error {
+	refusal, ok := errors.AsType[*problem.Problem](err)
+	if link != nil && ok && (refusal.Code == errRefused.Code || refusal.Code == errRegistration.Code) {
+		return errAccountChanged.Because(err)
+	}
+	return err
+}
+
+// storageProblem returns err if it is a Problem, else StorageUnavailable.
+func storageProblem(err error) error {
+	if _, ok := errors.AsType[*problem.Problem](err); ok {
+		return err
+	}
+	return problem.StorageUnavailable.Because(err)
+}
