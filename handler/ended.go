@@ -38,7 +38,7 @@ func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool
 	}
 	record := ended.Record()
 	last.handler.config.Logger.Info("session ended", zap.String("user", record.Identity.Username),
-		zap.Stringer("session", ended.ID()), zap.String("reason", reason))
+		zap.Stringer("session_id", ended.ID()), zap.String("reason", reason))
 	last.handler.config.Observe("ended", label(reason))
 	if reason == reasonRenewed {
 		return

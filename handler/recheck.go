@@ -61,7 +61,7 @@ func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRu
 	}
 	if err := h.prove(ctx, s, v); err != nil {
 		v.checkAt.Store(h.afterFailure(v))
-		h.config.Logger.Debug("re-checking a session", zap.Stringer("session", s.ID()), zap.Error(err))
+		h.config.Logger.Debug("re-checking a session", zap.Stringer("session_id", s.ID()), zap.Error(err))
 		return
 	}
 	v.checked(h.now(), h.nextCheck(s.Record()))

@@ -46,7 +46,7 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 	})
 	if failed != nil {
 		h.config.Observe("refreshed", problem.Of(failed).Code)
-		h.config.Logger.Warn("refreshing tokens", zap.Stringer("session", s.ID()), zap.Error(failed))
+		h.config.Logger.Warn("refreshing tokens", zap.Stringer("session_id", s.ID()), zap.Error(failed))
 		return failed
 	}
 	if errors.Is(err, session.ErrEnded) && fresh.Access != "" { // whoever ended it revoked those before
@@ -77,5 +77,5 @@ func (h *Handler) noteUnproven(s *session.Session, record *session.Record, cause
 	record.UnprovenSince = h.now().UTC().Truncate(time.Second)
 	h.config.Observe("refreshed", reasonUnproven)
 	h.config.Logger.Info("session is unproven until its user comes by", zap.String("user", record.Identity.Username),
-		zap.Stringer("session", s.ID()), zap.NamedError("cause", cause))
+		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", cause))
 }

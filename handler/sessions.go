@@ -124,7 +124,7 @@ func (h *Handler) endByUser(r *http.Request, chain application.Chain, identity *
 			h.config.Logger.Warn("storing the end of a session", zap.Error(err)) // it has ended here, and is tried again
 		}
 		h.config.Logger.Info("signed out", zap.String("user", identity.Username), zap.String("reason", reason),
-			zap.Stringer("session", id), zap.String("client_ip", chain.ClientIP()))
+			zap.Stringer("session_id", id), zap.String("client_ip", chain.ClientIP()))
 		h.config.Observe("signed_out", reason)
 	}
 }

@@ -91,7 +91,7 @@ func (h *Handler) signIn(r *http.Request, chain application.Chain, login *flow.L
 		h.replace(ctx, old, s)
 	}
 	chain.Identify(identity)
-	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session", s.ID()),
+	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session_id", s.ID()),
 		zap.String("client_ip", chain.ClientIP()))
 	h.config.Observe("signed_in", "ok")
 	return outcome{ticket: ticket.String(), returnTo: login.ReturnTo}
