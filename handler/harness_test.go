@@ -288,7 +288,7 @@ type fixture struct {
 // newFixture returns a fixture; change alters its configuration first.
 func newFixture(tb testing.TB, change func(*Config)) *fixture {
 	tb.Helper()
-	return newSizedFixture(tb, session.DefaultCapacity, change)
+	return newSizedFixture(tb, 0, change)
 }
 
 // newSizedFixture is newFixture with room for so many sessions in memory, which
@@ -345,7 +345,7 @@ func (f *fixture) ticket(tb testing.TB, identity flow.Identity) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return "__Host-romm_oidc=" + ticket.String()
+	return "__Host-romm_oidc=" + ticket
 }
 
 // do sends a request to the gate. target may carry a method before the path.

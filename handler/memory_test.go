@@ -26,7 +26,7 @@ func TestMemoryPerSession(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tickets[i] = "__Host-romm_oidc=" + ticket.String()
+		tickets[i] = "__Host-romm_oidc=" + ticket
 	}
 	before := heap()
 	for _, ticket := range tickets {

@@ -117,7 +117,7 @@ func TestRefreshIsInNobodysWay(t *testing.T) {
 // is asked again when it is back.
 func TestProviderAwayForADay(t *testing.T) {
 	inBubble(t, refreshingClient, func(c *Config) {
-		c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
+		c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{Idle: session.DefaultIdle, Lifetime: session.DefaultLifetime})
 	}, func(s *site) {
 		s.op.SetLifespans(authelia.Lifespans{RefreshToken: 30 * 24 * time.Hour})
 		ticket := s.as("alice")

@@ -27,7 +27,7 @@ func (f *fixture) open(tb testing.TB, identity flow.Identity) (string, *session.
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return "__Host-romm_oidc=" + ticket.String(), s
+	return "__Host-romm_oidc=" + ticket, s
 }
 
 // end sends the form of the page of sessions.

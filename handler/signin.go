@@ -94,7 +94,7 @@ func (h *Handler) signIn(r *http.Request, chain application.Chain, login *flow.L
 	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session_id", s.ID()),
 		zap.String("client_ip", chain.ClientIP()))
 	h.config.Observe("signed_in", "ok")
-	return outcome{ticket: ticket.String(), returnTo: login.ReturnTo}
+	return outcome{ticket: ticket, returnTo: login.ReturnTo}
 }
 
 // redeemCode redeems code, unless too many of the last ones were none.

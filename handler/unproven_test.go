@@ -15,7 +15,7 @@ import (
 
 // longLife lets a session go unused for longer than the fixture's hour.
 func longLife(c *Config) {
-	c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
+	c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{Idle: session.DefaultIdle, Lifetime: session.DefaultLifetime})
 }
 
 // A night without use: in the morning the refresh token is dead. The game that

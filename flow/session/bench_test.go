@@ -11,7 +11,7 @@ import (
 // returns the tickets of some.
 func fill(tb testing.TB, s *Store, sessions int) []string {
 	tb.Helper()
-	ring, err := s.Keyring(tb.Context())
+	keys, err := s.Keyring(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -19,8 +19,8 @@ func fill(tb testing.TB, s *Store, sessions int) []string {
 	record.Record.Created = time.Now()
 	var tickets []string
 	for i := range sessions {
-		ticket := newTicket(ring)
-		head := headOf(&record.Record, time.Now().Add(DefaultLifetime), s.node)
+		ticket := newTicket(keys)
+		head := newHead(&record.Record, time.Now().Add(DefaultLifetime), s.node)
 		s.memory.insert(s.newSession(ticket, &head, record, time.Now().Unix()))
 		if i%(1+sessions/1000) == 0 {
 			tickets = append(tickets, ticket.String())
@@ -59,7 +59,7 @@ func BenchmarkLookup(b *testing.B) {
 func BenchmarkForged(b *testing.B) {
 	s := newTestStore(newFakeStorage())
 	fill(b, s, 1)
-	forged := Ticket{1}.String()
+	forged := ticket{1}.String()
 	b.ReportAllocs()
 	for b.Loop() {
 		if session, err := s.Lookup(b.Context(), forged); session != nil || err != nil {

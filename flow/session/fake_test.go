@@ -184,6 +184,8 @@ func (f *fakeStorage) count(operation string) int {
 
 const testGate = "0123456789abcdef"
 
+var defaultLimits = Limits{Idle: DefaultIdle, Lifetime: DefaultLifetime}
+
 // newTestStore is a node of the test gate over storage.
 func newTestStore(storage keyring.Storage, change ...func(*Options)) *Store {
 	o := Options{Gate: testGate, Node: "a", Logger: zap.NewNop()}
@@ -191,8 +193,27 @@ func newTestStore(storage keyring.Storage, change ...func(*Options)) *Store {
 		c(&o)
 	}
 	s := New(o)
-	s.Configure(storage, Limits{})
+	s.Configure(storage, defaultLimits)
 	return s
+}
+
+func storageKey(folder string, id ID) string { return (&vault{gate: testGate}).key(folder, id) }
+
+// poll runs the tasks of one poll.
+func poll(ctx context.Context, s *Store) error {
+	var err error
+	for _, task := range s.pollTasks() {
+		err = errors.Join(err, task.run(ctx))
+	}
+	return err
+}
+
+// pollOnce polls as Run does, and so survives a storage that panics.
+func pollOnce(t *testing.T, s *Store) {
+	t.Helper()
+	for _, task := range s.pollTasks() {
+		s.attempt(t.Context(), task)
+	}
 }
 
 // start runs a store's workers until the test ends.
@@ -223,7 +244,7 @@ func create(t *testing.T, s *Store, name string) (string, *Session) {
 	if err != nil {
 		t.Fatalf("Create: %v", err)
 	}
-	return ticket.String(), session
+	return ticket, session
 }
 
 // mustOpen looks a ticket up that has a session, mustNot one that has none.

@@ -19,7 +19,7 @@ func TestFileStorage(t *testing.T) {
 	if entries, err := a.List(t.Context()); len(entries) != 0 || err != nil {
 		t.Fatalf("List of nothing = %v, %v", entries, err)
 	}
-	if err := a.poll(t.Context()); err != nil || a.Away() {
+	if err := poll(t.Context(), a); err != nil || a.Away() {
 		t.Fatalf("poll of nothing: %v, away %v", err, a.Away())
 	}
 	ada, session := create(t, a, "ada")
@@ -29,7 +29,7 @@ func TestFileStorage(t *testing.T) {
 	}
 	session.written.Store(0)
 	mustOpen(t, a, ada)
-	if err := a.writeSeen(t.Context()); err != nil {
+	if err := a.writeLastUse(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 
@@ -47,8 +47,8 @@ func TestFileStorage(t *testing.T) {
 	if n, err := a.EndUser(t.Context(), UserKey("https://auth.example.com", "sub-ada"), "sign_out"); n != 1 || err != nil {
 		t.Fatalf("EndUser = %d, %v", n, err)
 	}
-	if err := b.poll(t.Context()); err != nil || !there.Ended() || there.Reason() != "sign_out" {
-		t.Errorf("poll: %v, ended %v, reason %q", err, there.Ended(), there.Reason())
+	if err := poll(t.Context(), b); err != nil || !there.Ended() || there.endReason() != "sign_out" {
+		t.Errorf("poll: %v, ended %v, reason %q", err, there.Ended(), there.endReason())
 	}
 	mustNot(t, b, ada)
 	mustNot(t, node(), ada)

@@ -17,11 +17,11 @@ func (w *watched) Abort() { w.aborted.Store(true) }
 func TestHandOver(t *testing.T) {
 	s := newTestStore(newFakeStorage())
 	_, old := create(t, s, "ada")
-	_, heir := create(t, s, "ada")
+	_, successor := create(t, s, "ada")
 	done, open, late := &watched{}, &watched{}, &watched{}
 	old.Hold(done)
 	old.Hold(open)
-	old.HandOver(heir)
+	old.HandOver(successor)
 	_ = s.End(t.Context(), old.ID(), "renewed")
 	if done.aborted.Load() || open.aborted.Load() {
 		t.Error("the end of the old session aborted what it had handed over")
@@ -31,10 +31,10 @@ func TestHandOver(t *testing.T) {
 		t.Error("an ended session holds")
 	}
 	old.Release(done) // by the request, which knows only the old session
-	if heir.held.Load() != 1 {
-		t.Errorf("%d held", heir.held.Load())
+	if successor.held.Load() != 1 {
+		t.Errorf("%d held", successor.held.Load())
 	}
-	_ = s.End(t.Context(), heir.ID(), "x")
+	_ = s.End(t.Context(), successor.ID(), "x")
 	if done.aborted.Load() || !open.aborted.Load() {
 		t.Error("not the open one was aborted")
 	}
@@ -46,17 +46,17 @@ func TestHandOverAndRelease(t *testing.T) {
 	s := newTestStore(newFakeStorage())
 	for range 500 {
 		_, old := create(t, s, "ada")
-		_, heir := create(t, s, "ada")
+		_, successor := create(t, s, "ada")
 		var wg sync.WaitGroup
 		for range 4 {
 			h := &watched{}
 			old.Hold(h)
 			wg.Go(func() { old.Release(h) })
 		}
-		wg.Go(func() { old.HandOver(heir) })
+		wg.Go(func() { old.HandOver(successor) })
 		wg.Wait()
-		if old.held.Load() != 0 || heir.held.Load() != 0 {
-			t.Fatalf("%d and %d held", old.held.Load(), heir.held.Load())
+		if old.held.Load() != 0 || successor.held.Load() != 0 {
+			t.Fatalf("%d and %d held", old.held.Load(), successor.held.Load())
 		}
 	}
 }
@@ -65,12 +65,12 @@ func TestHandOverAndRelease(t *testing.T) {
 func TestHandOverToAnEndedSession(t *testing.T) {
 	s := newTestStore(newFakeStorage())
 	_, old := create(t, s, "ada")
-	_, heir := create(t, s, "ada")
+	_, successor := create(t, s, "ada")
 	open := &watched{}
 	old.Hold(open)
-	_ = s.End(t.Context(), heir.ID(), "x")
-	old.HandOver(heir)
-	if !open.aborted.Load() || heir.held.Load() != 0 {
+	_ = s.End(t.Context(), successor.ID(), "x")
+	old.HandOver(successor)
+	if !open.aborted.Load() || successor.held.Load() != 0 {
 		t.Error("the stream goes on")
 	}
 }
@@ -81,16 +81,16 @@ func TestOnEnd(t *testing.T) {
 	storage := newFakeStorage()
 	type end struct {
 		user, reason string
-		underWay     bool
+		inProgress   bool
 	}
 	here, there := []end{}, []end{}
 	s, other := newTestStore(storage), newTestStore(storage)
 	collect := func(to *[]end) func(*Session, string, bool) {
-		return func(session *Session, reason string, underWay bool) {
-			if !session.Ended() || session.Reason() != reason {
-				t.Errorf("told of a session that lives, or died of %q", session.Reason())
+		return func(session *Session, reason string, inProgress bool) {
+			if !session.Ended() || session.endReason() != reason {
+				t.Errorf("told of a session that lives, or died of %q", session.endReason())
 			}
-			*to = append(*to, end{session.Record().Identity.Username, reason, underWay})
+			*to = append(*to, end{session.Record().Identity.Username, reason, inProgress})
 		}
 	}
 	s.OnEnd(collect(&here))
@@ -105,7 +105,7 @@ func TestOnEnd(t *testing.T) {
 	if _, err := s.EndUser(t.Context(), UserKey("https://auth.example.com", bob.Record().Identity.Subject), "by_admin"); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.poll(t.Context()); err != nil {
+	if err := poll(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
 	if len(here) != 2 || here[0] != (end{"ada", "signed_out", false}) || here[1] != (end{"bob", "by_admin", false}) {

@@ -43,7 +43,7 @@ func TestStorageHangs(t *testing.T) {
 		}
 		bounded("a lookup", loadLimit, func() error { _, err := other.Lookup(t.Context(), ticket); return err })
 		bounded("a sign-in", 2*storeLimit, func() error { _, _, err := s.Create(t.Context(), recordOf("eve")); return err })
-		bounded("the first keyring", keyringLimit, func() error { _, err := newTestStore(storage).Keyring(t.Context()); return err })
+		bounded("the first keyring", keyringCreateLimit, func() error { _, err := newTestStore(storage).Keyring(t.Context()); return err })
 		bounded("a sign-out", endLimit, func() error { return s.End(t.Context(), session.ID(), "sign_out") })
 		began := time.Now()
 		mustNot(t, s, ticket)
@@ -97,8 +97,8 @@ func TestFullDisk(t *testing.T) {
 		filled.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(storage.under(folderHeads)) != 1 || len(storage.under(folderEnds)) != 1 {
-			t.Errorf("left %v, ends %v", storage.under(folderHeads), storage.under(folderEnds))
+		if len(storage.under(folderHeads)) != 1 || len(storage.under(folderTombstones)) != 1 {
+			t.Errorf("left %v, ends %v", storage.under(folderHeads), storage.under(folderTombstones))
 		}
 	})
 }

@@ -55,7 +55,7 @@ func TestRotationLosesNoSession(t *testing.T) {
 			for range 3 { // the hour in which a new secret waits, at its ends
 				time.Sleep(keyring.Lead / 2)
 				for _, s := range nodes {
-					if err := s.tendKeyring(t.Context()); err != nil {
+					if err := s.maintainKeyring(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -85,7 +85,7 @@ func TestOutdatedNodeDeniesNobody(t *testing.T) {
 		a, b := newTestStore(storage), newTestStore(storage)
 		old, _ := create(t, a, "ada")
 		mustOpen(t, b, old)
-		forged := Ticket{1}.String()
+		forged := ticket{1}.String()
 		mustNot(t, b, forged)
 		for range 2 { // the second finds one waiting
 			if err := a.Rotate(t.Context()); err != nil {
@@ -93,15 +93,15 @@ func TestOutdatedNodeDeniesNobody(t *testing.T) {
 			}
 		}
 		time.Sleep(keyring.Lead)
-		if err := a.tendKeyring(t.Context()); err != nil {
+		if err := a.maintainKeyring(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		late, _ := create(t, a, "bob")
-		if session, err := b.Lookup(t.Context(), late); session != nil || !errors.Is(err, ErrOutdated) {
+		if session, err := b.Lookup(t.Context(), late); session != nil || !errors.Is(err, errOutdated) {
 			t.Errorf("a node with an old keyring: %v, %v", session, err)
 		}
 		mustOpen(t, b, old)
-		if err := b.tendKeyring(t.Context()); err != nil {
+		if err := b.maintainKeyring(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		mustOpen(t, b, late)
@@ -120,10 +120,10 @@ func TestRunReadsTheKeyring(t *testing.T) {
 		if err := a.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(ringEvery + time.Second)
+		time.Sleep(keyringEvery + time.Second)
 		synctest.Wait()
 		time.Sleep(keyring.Lead)
-		if err := a.tendKeyring(t.Context()); err != nil {
+		if err := a.maintainKeyring(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		late, _ := create(t, a, "bob")
@@ -147,10 +147,10 @@ func TestKeyringSpoiledWhileServing(t *testing.T) {
 			} else {
 				storage.put(key, document)
 			}
-			if err := s.tendKeyring(t.Context()); err == nil {
+			if err := s.maintainKeyring(t.Context()); err == nil {
 				t.Error("it is not told")
 			}
-			s.memory.release(session)
+			s.memory.evict(session)
 			mustOpen(t, s, ticket)
 			create(t, s, "bob")
 			if string(storage.get(key)) != string(document) {
@@ -175,7 +175,7 @@ func TestRotationWithStorageAway(t *testing.T) {
 		if err := s.Rotate(t.Context()); !errors.Is(err, errAway) {
 			t.Errorf("%s: %v", failing, err)
 		}
-		s.memory.release(session)
+		s.memory.evict(session)
 		session = mustOpen(t, s, ticket)
 	}
 	storage.before = nil

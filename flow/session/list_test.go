@@ -93,9 +93,9 @@ func TestFind(t *testing.T) {
 		storage.away.Store(false)
 
 		// Its head is back by accident; the tombstone says that it ended.
-		head := storage.get(a.key(folderHeads, ada.ID()))
+		head := storage.get(storageKey(folderHeads, ada.ID()))
 		_ = a.End(t.Context(), ada.ID(), "x")
-		storage.put(a.key(folderHeads, ada.ID()), head)
+		storage.put(storageKey(folderHeads, ada.ID()), head)
 		for _, s := range []*Store{a, b} {
 			if head, err := s.Find(t.Context(), ada.ID()); head != nil || err != nil {
 				t.Errorf("Find of an ended one = %v, %v", head, err)

@@ -72,7 +72,7 @@ func TestHoldOfAnEvictedSession(t *testing.T) {
 		t.Helper()
 		s := newTestStore(newFakeStorage())
 		ticket, session := create(t, s, "ada")
-		s.memory.release(session)
+		s.memory.evict(session)
 		if s.Len() != 0 {
 			t.Fatal("still in memory")
 		}
@@ -158,24 +158,24 @@ func TestHoldRacesWithEverything(t *testing.T) {
 }
 
 func TestGoneIsBounded(t *testing.T) {
-	g := absentIDs{capacity: 100}
+	absent := absentIDs{capacity: 100}
 	for i := range 10_000 {
 		id := ID{byte(i), byte(i >> 8)}
-		g.add(id, forGood)
-		if !g.has(id, 1) {
+		absent.add(id, forGood)
+		if !absent.contains(id, 1) {
 			t.Fatal("forgotten at once")
 		}
 	}
-	if n := len(g.young) + len(g.older); n > 200 {
+	if n := len(absent.younger) + len(absent.older); n > 200 {
 		t.Errorf("%d ids", n)
 	}
-	g.add(ID{255, 255}, 10)
-	if !g.has(ID{255, 255}, 9) || g.has(ID{255, 255}, 10) {
+	absent.add(ID{255, 255}, 10)
+	if !absent.contains(ID{255, 255}, 9) || absent.contains(ID{255, 255}, 10) {
 		t.Error("the time is not kept")
 	}
-	g.add(ID{255, 255}, forGood)
-	g.add(ID{255, 255}, 10)
-	if !g.has(ID{255, 255}, 11) {
+	absent.add(ID{255, 255}, forGood)
+	absent.add(ID{255, 255}, 10)
+	if !absent.contains(ID{255, 255}, 11) {
 		t.Error("an end was forgotten for an absence")
 	}
 }

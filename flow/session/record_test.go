@@ -20,7 +20,7 @@ func TestRecordOpensOnlyWhereItBelongs(t *testing.T) {
 		t.Fatalf("openRecord = %v, %v", s, err)
 	}
 	newer := slices.Clone(sealed)
-	newer[len(mark)] = version + 1
+	newer[len(magic)] = formatVersion + 1
 	for name, c := range map[string]struct {
 		key   [32]byte
 		gate  string
@@ -32,12 +32,12 @@ func TestRecordOpensOnlyWhereItBelongs(t *testing.T) {
 		"another gate":     {key, "other", id, sealed, errUnreadable},
 		"another id":       {key, testGate, ID{9}, sealed, errUnreadable},
 		"truncated":        {key, testGate, id, sealed[:len(sealed)-1], errUnreadable},
-		"only the mark":    {key, testGate, id, sealed[:len(mark)], errUnreadable},
-		"only the header":  {key, testGate, id, sealed[:len(mark)+1], errUnreadable},
+		"only the magic":   {key, testGate, id, sealed[:len(magic)], errUnreadable},
+		"only the header":  {key, testGate, id, sealed[:len(magic)+1], errUnreadable},
 		"empty":            {key, testGate, id, nil, errUnreadable},
 		"foreign":          {key, testGate, id, []byte("{}"), errUnreadable},
 		"a newer version":  {key, testGate, id, newer, errNewer},
-		"a newer, no body": {key, testGate, id, newer[:len(mark)+1], errNewer},
+		"a newer, no body": {key, testGate, id, newer[:len(magic)+1], errNewer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if s, err := openRecord(c.key, c.gate, c.id, c.value); !errors.Is(err, c.want) || s != nil {
@@ -48,25 +48,25 @@ func TestRecordOpensOnlyWhereItBelongs(t *testing.T) {
 }
 
 func TestHeadOpensOnlyWhereItBelongs(t *testing.T) {
-	ring, id := testRing(t, testGate, 1), ID{2}
-	sealed, err := sealHead(ring, id, &Head{User: "ada"})
+	keys, id := testKeyring(t, testGate, 1), ID{2}
+	sealed, err := sealHead(keys, id, &Head{User: "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h, err := openHead(ring, id, sealed); err != nil || h.User != "ada" {
+	if h, err := openHead(keys, id, sealed); err != nil || h.User != "ada" {
 		t.Fatalf("openHead = %v, %v", h, err)
 	}
-	if _, err := openHead(ring, ID{9}, sealed); !errors.Is(err, errUnreadable) {
+	if _, err := openHead(keys, ID{9}, sealed); !errors.Is(err, errUnreadable) {
 		t.Errorf("a head under another id: %v", err)
 	}
-	if _, err := openHead(testRing(t, testGate, 2), id, sealed); !errors.Is(err, errUnreadable) {
+	if _, err := openHead(testKeyring(t, testGate, 2), id, sealed); !errors.Is(err, errUnreadable) {
 		t.Errorf("a head under another keyring: %v", err)
 	}
-	if seen := openSeen(ring, id, sealSeen(ring, ID{9}, 7)); seen != 0 {
+	if seen := openLastUse(keys, id, sealLastUse(keys, ID{9}, 7)); seen != 0 {
 		t.Errorf("a last use of another session counts: %d", seen)
 	}
-	if seen := openSeen(ring, id, sealSeen(ring, id, 7)); seen != 7 {
-		t.Errorf("openSeen = %d", seen)
+	if seen := openLastUse(keys, id, sealLastUse(keys, id, 7)); seen != 7 {
+		t.Errorf("openLastUse = %d", seen)
 	}
 }
 
@@ -75,7 +75,7 @@ func TestUnreadableRecordIsAbsentAndLeftAlone(t *testing.T) {
 		"truncated": func(v []byte) []byte { return v[:len(v)/2] },
 		"empty":     func([]byte) []byte { return nil },
 		"foreign":   func([]byte) []byte { return []byte("\x00\x01 not ours") },
-		"newer":     func(v []byte) []byte { v[len(mark)]++; return v },
+		"newer":     func(v []byte) []byte { v[len(magic)]++; return v },
 	} {
 		for _, folder := range []string{folderRecords, folderHeads} {
 			t.Run(name+" in "+folder, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestUnreadableRecordIsAbsentAndLeftAlone(t *testing.T) {
 				ticket, session := create(t, newTestStore(storage), "ada")
 				core, logs := observer.New(zap.WarnLevel)
 				restarted := newTestStore(storage, func(o *Options) { o.Logger = zap.New(core) })
-				key := restarted.key(folder, session.ID())
+				key := storageKey(folder, session.ID())
 				damaged := damage(slices.Clone(storage.get(key)))
 				storage.put(key, damaged)
 
@@ -107,12 +107,12 @@ func TestUnreadableRecordIsAbsentAndLeftAlone(t *testing.T) {
 
 func FuzzRecord(f *testing.F) {
 	key, id := [32]byte{1}, ID{2}
-	ring := testRing(f, testGate, 1)
+	keys := testKeyring(f, testGate, 1)
 	record, _ := sealRecord(key, testGate, id, &snapshot{Record: Record{Created: time.Unix(1, 0)}})
-	head, _ := sealHead(ring, id, &Head{User: "ada"})
+	head, _ := sealHead(keys, id, &Head{User: "ada"})
 	f.Add(record)
 	f.Add(head)
-	f.Add(sealSeen(ring, id, 1))
+	f.Add(sealLastUse(keys, id, 1))
 	f.Add([]byte{})
 	f.Add([]byte("romm"))
 	f.Add([]byte("romm\x01"))
@@ -122,10 +122,10 @@ func FuzzRecord(f *testing.F) {
 		if s, err := openRecord(key, testGate, id, value); (s == nil) != (err != nil) || (s != nil && s.Record.Created.Unix() != 1) {
 			t.Errorf("openRecord(%x) = %v, %v", value, s, err)
 		}
-		if h, err := openHead(ring, id, value); (h == nil) != (err != nil) || (h != nil && h.User != "ada") {
+		if h, err := openHead(keys, id, value); (h == nil) != (err != nil) || (h != nil && h.User != "ada") {
 			t.Errorf("openHead(%x) = %v, %v", value, h, err)
 		}
-		openSeen(ring, id, value)
+		openLastUse(keys, id, value)
 		if reasonIn(value) == "" {
 			t.Errorf("reasonIn(%x) is empty", value)
 		}

@@ -28,10 +28,10 @@ func TestEndEndsAtOnceEverywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustNot(t, a, ticket)
-		if !here.Ended() || here.Reason() != "sign_out" || cancelled.Load() != 1 {
-			t.Errorf("here: ended %v, reason %q, %d cancelled", here.Ended(), here.Reason(), cancelled.Load())
+		if !here.Ended() || here.endReason() != "sign_out" || cancelled.Load() != 1 {
+			t.Errorf("here: ended %v, reason %q, %d cancelled", here.Ended(), here.endReason(), cancelled.Load())
 		}
-		for _, folder := range []string{folderHeads, folderRecords, folderSeen} {
+		for _, folder := range []string{folderHeads, folderRecords, folderLastUses} {
 			if n := len(storage.under(folder)); n != 0 {
 				t.Errorf("%d values left in %s", n, folder)
 			}
@@ -39,8 +39,8 @@ func TestEndEndsAtOnceEverywhere(t *testing.T) {
 		time.Sleep(pollEvery + time.Millisecond)
 		synctest.Wait()
 		mustNot(t, b, ticket)
-		if !there.Ended() || there.Reason() != "sign_out" || cancelled.Load() != 2 {
-			t.Errorf("there: ended %v, reason %q, %d cancelled", there.Ended(), there.Reason(), cancelled.Load())
+		if !there.Ended() || there.endReason() != "sign_out" || cancelled.Load() != 2 {
+			t.Errorf("there: ended %v, reason %q, %d cancelled", there.Ended(), there.endReason(), cancelled.Load())
 		}
 		release()
 		release()
@@ -101,7 +101,7 @@ func TestEndElsewhereWhileLoading(t *testing.T) {
 	a, b := newTestStore(storage), newTestStore(storage)
 	ticket, session := create(t, a, "ada")
 	storage.before = func(operation, key string) error {
-		if operation == "load" && strings.Contains(key, folderSeen) {
+		if operation == "load" && strings.Contains(key, folderLastUses) {
 			storage.before = nil
 			return a.End(context.Background(), session.ID(), "sign_out")
 		}
@@ -138,7 +138,7 @@ func TestEndWithStorageAwayIsTriedAgain(t *testing.T) {
 		}
 		mustNot(t, newTestStore(storage), ticket)
 		mustOpen(t, newTestStore(storage), other)
-		if n := len(storage.under(folderEnds)); n != 1 {
+		if n := len(storage.under(folderTombstones)); n != 1 {
 			t.Errorf("%d tombstones", n)
 		}
 		if len(s.retries.ends) != 0 {
@@ -173,7 +173,7 @@ func TestInterruptedEnd(t *testing.T) {
 		if err := b.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(storage.under(folderRecords)) + len(storage.under(folderHeads)) + len(storage.under(folderEnds)); n != 0 {
+		if n := len(storage.under(folderRecords)) + len(storage.under(folderHeads)) + len(storage.under(folderTombstones)); n != 0 {
 			t.Errorf("%d values are left", n)
 		}
 	})
@@ -211,7 +211,7 @@ func TestEndsOfAUser(t *testing.T) {
 			if n != c.want || err != nil {
 				t.Errorf("ended %d, %v, want %d", n, err, c.want)
 			}
-			_ = b.poll(t.Context())
+			_ = poll(t.Context(), b)
 			for _, s := range []*Store{a, b, newTestStore(storage)} {
 				for ticket, user := range map[string]string{inA: "ada", inB: "ada", bob: "bob"} {
 					if strings.Contains(c.gone, user) {
@@ -236,7 +236,7 @@ func TestUnnamedProviderSessionIsNotEnded(t *testing.T) {
 	if n, err := s.EndSID(t.Context(), "", "x"); n != 0 || err != nil {
 		t.Errorf("EndSID = %d, %v", n, err)
 	}
-	mustOpen(t, s, ticket.String())
+	mustOpen(t, s, ticket)
 }
 
 func TestEndAllWithStorageAway(t *testing.T) {
@@ -263,7 +263,7 @@ func TestEndAllWithStorageAway(t *testing.T) {
 			mustNot(t, s, inB)
 			mustOpen(t, s, after)
 		}
-		if len(a.retries.scans) != 0 {
+		if len(a.retries.selections) != 0 {
 			t.Error("the end of all is still due")
 		}
 	})
@@ -279,18 +279,18 @@ func TestLongAwayNodeCatchesUp(t *testing.T) {
 		alive, _ := create(t, a, "bob")
 		mustOpen(t, b, ended)
 		mustOpen(t, b, alive)
-		_ = b.poll(t.Context())
+		_ = poll(t.Context(), b)
 		cut.off.Store(true)
 		_ = a.End(t.Context(), session.ID(), "sign_out")
 		time.Sleep(2 * tombstoneLife)
 		_ = a.Sweep(t.Context())
-		if n := len(shared.under(folderEnds)); n != 0 {
+		if n := len(shared.under(folderTombstones)); n != 0 {
 			t.Fatalf("%d tombstones", n)
 		}
-		_ = b.poll(t.Context())
+		_ = poll(t.Context(), b)
 		mustOpen(t, b, ended)
 		cut.off.Store(false)
-		_ = b.poll(t.Context())
+		_ = poll(t.Context(), b)
 		mustNot(t, b, ended)
 		mustOpen(t, b, alive)
 	})
@@ -318,7 +318,7 @@ func TestPollIsOneCallHoweverManySessions(t *testing.T) {
 	_, one := create(t, newTestStore(storage), "ada")
 	_ = newTestStore(storage).End(t.Context(), one.ID(), "x") // one tombstone of a session not here
 	before := storage.calls.Load()
-	if err := s.poll(t.Context()); err != nil {
+	if err := poll(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	if n := storage.calls.Load() - before; n != 1 {
@@ -408,8 +408,8 @@ func TestEndsMeantForWhoSignsIn(t *testing.T) {
 				if meant, err := s.EndIfRevokedSince(t.Context(), made, began); meant != end.meant || err != nil {
 					t.Errorf("meant %v, %v", meant, err)
 				}
-				if made.Ended() != end.meant || end.meant && made.Reason() != "operator" {
-					t.Errorf("ended %v, %s", made.Ended(), made.Reason())
+				if made.Ended() != end.meant || end.meant && made.endReason() != "operator" {
+					t.Errorf("ended %v, %s", made.Ended(), made.endReason())
 				}
 				if end.meant {
 					mustNot(t, s, ticket)
@@ -429,13 +429,13 @@ func TestEndsRememberedAreBounded(t *testing.T) {
 	t.Parallel()
 	var e revocations
 	now := time.Now()
-	for range endsKept + 10 {
+	for range maxRevocations + 10 {
 		e.add(now, &selection{})
 	}
-	if len(e.recent) != endsKept {
+	if len(e.recent) != maxRevocations {
 		t.Errorf("%d are kept", len(e.recent))
 	}
-	if e.add(now.Add(endsRemembered+time.Second), &selection{}); len(e.recent) != 1 {
+	if e.add(now.Add(maxSignIn+time.Second), &selection{}); len(e.recent) != 1 {
 		t.Errorf("%d are kept for too long", len(e.recent))
 	}
 }

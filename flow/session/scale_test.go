@@ -165,9 +165,9 @@ func scale(t *testing.T, storage *simulated, n int) {
 
 	// All expire at once, which is the most that a pass can have to do.
 	time.Sleep(DefaultLifetime + 2*sweepGrace)
-	rounds := make([]time.Duration, 0, sweepPass)
+	rounds := make([]time.Duration, 0, sweepRounds)
 	before := storage.calls.Load()
-	for range sweepPass {
+	for range sweepRounds {
 		took, _ := storage.cost(func() {
 			if err := maker.Sweep(t.Context()); err != nil {
 				t.Error(err)
@@ -176,7 +176,7 @@ func scale(t *testing.T, storage *simulated, n int) {
 		rounds = append(rounds, took)
 		time.Sleep(sweepEvery)
 	}
-	left := len(storage.folders[maker.root()+"/"+folderHeads])
+	left := len(storage.folders[sessionsPath(testGate)+"/"+folderHeads])
 	told(fmt.Sprintf("sweep, the longest of %d rounds", len(rounds)), slices.Max(rounds), storage.calls.Load()-before)
 	if left != 0 || slices.Max(rounds) > sweepLimit {
 		t.Errorf("%d sessions are left after a day, the longest round took %s", left, slices.Max(rounds))

@@ -192,13 +192,13 @@ func TestStorageAwayIsAnErrorNotAnEnd(t *testing.T) {
 	if mustOpen(t, s, ticket) != session {
 		t.Error("memory is not trusted")
 	}
-	s.memory.release(session)
+	s.memory.evict(session)
 	if got, err := s.Lookup(t.Context(), ticket); got != nil || !errors.Is(err, errAway) {
 		t.Fatalf("Lookup = %v, %v", got, err)
 	}
 	storage.away.Store(false)
 	mustOpen(t, s, ticket)
-	for _, operation := range []string{folderHeads, folderRecords, folderSeen, folderEnds} {
+	for _, operation := range []string{folderHeads, folderRecords, folderLastUses, folderTombstones} {
 		storage.before = func(_, key string) error {
 			if strings.Contains(key, "/"+operation+"/") {
 				return errAway
@@ -216,17 +216,17 @@ func TestStorageAwayIsAnErrorNotAnEnd(t *testing.T) {
 
 func TestNotConfigured(t *testing.T) {
 	s := New(Options{Gate: testGate})
-	ticket := newTicket(testRing(t, testGate, 1)).String()
-	if _, err := s.Lookup(t.Context(), ticket); !errors.Is(err, ErrNotConfigured) {
+	forged := newTicket(testKeyring(t, testGate, 1)).String()
+	if _, err := s.Lookup(t.Context(), forged); !errors.Is(err, errNotConfigured) {
 		t.Errorf("Lookup: %v", err)
 	}
-	if _, _, err := s.Create(t.Context(), recordOf("ada")); !errors.Is(err, ErrNotConfigured) {
+	if _, _, err := s.Create(t.Context(), recordOf("ada")); !errors.Is(err, errNotConfigured) {
 		t.Errorf("Create: %v", err)
 	}
-	if _, err := s.EndAll(t.Context(), "x"); !errors.Is(err, ErrNotConfigured) {
+	if _, err := s.EndAll(t.Context(), "x"); !errors.Is(err, errNotConfigured) {
 		t.Errorf("EndAll: %v", err)
 	}
-	if err := s.poll(t.Context()); err != nil {
+	if err := poll(t.Context(), s); err != nil {
 		t.Errorf("poll: %v", err)
 	}
 	s.Close()
@@ -252,14 +252,14 @@ func TestKeyringIsSharedAndFailureIsNot(t *testing.T) {
 		if waited := time.Since(began); waited > 10*time.Millisecond {
 			t.Errorf("it waited %v", waited)
 		}
-		rings := make([]*keyring.Keyring, 50)
+		keyrings := make([]*keyring.Keyring, 50)
 		var wait sync.WaitGroup
-		for i := range rings {
-			wait.Go(func() { rings[i], _ = s.Keyring(t.Context()) })
+		for i := range keyrings {
+			wait.Go(func() { keyrings[i], _ = s.Keyring(t.Context()) })
 		}
 		wait.Wait()
-		for _, ring := range rings {
-			if ring == nil || ring != rings[0] {
+		for _, keys := range keyrings {
+			if keys == nil || keys != keyrings[0] {
 				t.Fatal("several keyrings")
 			}
 		}
@@ -273,8 +273,8 @@ func TestKeyringFollowsAReload(t *testing.T) {
 	s := newTestStore(newFakeStorage())
 	first, _ := s.Keyring(t.Context())
 	other := newFakeStorage()
-	s.Configure(other, Limits{})
-	if err := s.poll(t.Context()); err != nil {
+	s.Configure(other, defaultLimits)
+	if err := poll(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	second, _ := s.Keyring(t.Context())
@@ -291,7 +291,7 @@ func TestConfigureWhileServing(t *testing.T) {
 	for range 4 {
 		wait.Go(func() {
 			for range 500 {
-				s.Configure(storage, Limits{Idle: time.Hour})
+				s.Configure(storage, Limits{Idle: time.Hour, Lifetime: DefaultLifetime})
 				if session, err := s.Lookup(t.Context(), ticket); session == nil || err != nil {
 					t.Errorf("Lookup = %v, %v", session, err)
 				}
@@ -317,8 +317,8 @@ func TestLifetimeAndIdle(t *testing.T) {
 		hold(session, func() { cancelled = true })
 		time.Sleep(30 * time.Minute)
 		mustNot(t, s, used)
-		if !cancelled || !session.Ended() || session.Reason() != ReasonLifetime {
-			t.Errorf("cancelled %v, ended %v, reason %q", cancelled, session.Ended(), session.Reason())
+		if !cancelled || !session.Ended() || session.endReason() != ReasonLifetime {
+			t.Errorf("cancelled %v, ended %v, reason %q", cancelled, session.Ended(), session.endReason())
 		}
 		mustNot(t, newTestStore(storage), used)
 	})
@@ -331,7 +331,7 @@ func TestShorterLifetimeHoldsAtOnce(t *testing.T) {
 		ticket, _ := create(t, s, "ada")
 		time.Sleep(2 * time.Hour)
 		mustOpen(t, s, ticket)
-		s.Configure(storage, Limits{Lifetime: time.Hour})
+		s.Configure(storage, Limits{Idle: DefaultIdle, Lifetime: time.Hour})
 		mustNot(t, s, ticket)
 	})
 }
@@ -342,7 +342,7 @@ func TestIdleHereButUsedElsewhere(t *testing.T) {
 		a, b := newTestStore(storage), newTestStore(storage)
 		start(t, b)
 		for _, s := range []*Store{a, b} {
-			s.Configure(storage, Limits{Idle: time.Hour})
+			s.Configure(storage, Limits{Idle: time.Hour, Lifetime: DefaultLifetime})
 		}
 		ticket, _ := create(t, a, "ada")
 		for range 4 {
@@ -362,7 +362,7 @@ func TestStolenStorageOpensNothing(t *testing.T) {
 	ticket, session := create(t, s, "ada")
 	session.written.Store(0)
 	mustOpen(t, s, ticket)
-	if err := s.storeSeen(t.Context(), <-s.seen); err != nil {
+	if err := s.storeLastUse(t.Context(), <-s.lastUses); err != nil {
 		t.Fatal(err)
 	}
 	raw, _ := parseTicket(ticket)
@@ -373,17 +373,17 @@ func TestStolenStorageOpensNothing(t *testing.T) {
 		"access token":          []byte(record.Tokens.Access), "refresh token": []byte(record.Tokens.Refresh),
 		"ID token": []byte(record.Tokens.ID), "application": []byte(record.UpstreamSession), "subject": []byte(record.Identity.Subject),
 	}
-	ring, _ := keyring.Load(t.Context(), storage, testGate, time.Now())
+	keys, _ := keyring.Load(t.Context(), storage, testGate, time.Now())
 	plain := map[string][]byte{}
 	for key, value := range storage.values {
 		plain[key] = append([]byte(key+" "), value...)
-		sealed, err := unwrap(value)
+		sealed, err := cutHeader(value)
 		if err != nil {
 			sealed = value
 		}
-		for _, purpose := range []string{purposeHead, purposeSeen, purposeTicket, "session record", "record"} {
+		for _, purpose := range []string{purposeHead, purposeLastUse, purposeTicket, "session record", "record"} {
 			for _, bounds := range [][]string{nil, {session.ID().String()}, {session.ID().String(), "1"}} {
-				if opened, ok := ring.Open(purpose, sealed, bounds...); ok {
+				if opened, ok := keys.Open(purpose, sealed, bounds...); ok {
 					if strings.Contains(key, folderRecords) {
 						t.Errorf("the keyring opens a record for %q", purpose)
 					}
@@ -404,15 +404,16 @@ func TestStolenStorageOpensNothing(t *testing.T) {
 	}
 
 	// With the keyring a ticket can be made that looks genuine, and that is all.
-	var forged Ticket
+	forged := raw
+	clear(forged[:])
 	copy(forged[:], session.id[:])
-	copy(forged[randomSize:], ring.MAC(purposeTicket, forged[:randomSize]))
+	copy(forged[randomSize:], keys.MAC(purposeTicket, forged[:randomSize]))
 	mustNot(t, newTestStore(storage), forged.String())
 	// Renaming files to what it would read does not help either.
 	id := idOf(forged.sum())
-	storage.put(s.key(folderRecords, id), storage.get(s.key(folderRecords, session.ID())))
-	head, _ := sealHead(ring, id, session.head.Load())
-	storage.put(s.key(folderHeads, id), head)
+	storage.put(storageKey(folderRecords, id), storage.get(storageKey(folderRecords, session.ID())))
+	head, _ := sealHead(keys, id, session.head.Load())
+	storage.put(storageKey(folderHeads, id), head)
 	mustNot(t, newTestStore(storage), forged.String())
 }
 
@@ -428,9 +429,9 @@ func TestPanicInStorageIsAnError(t *testing.T) {
 	if _, err := s.EndAll(t.Context(), "x"); err == nil {
 		t.Error("EndAll: no error")
 	}
-	s.round(t.Context(), "poll", s.poll)
+	pollOnce(t, s)
 	storage.before = nil
-	s.round(t.Context(), "poll", s.poll)
+	pollOnce(t, s)
 	mustNot(t, s, ticket) // EndAll was due
 }
 
@@ -439,8 +440,8 @@ func TestAbsentIsRememberedForAWhile(t *testing.T) {
 		storage := newFakeStorage()
 		a, b := newTestStore(storage), newTestStore(storage)
 		ticket, session := create(t, a, "ada")
-		head := storage.get(a.key(folderHeads, session.ID()))
-		_ = storage.Delete(t.Context(), a.key(folderHeads, session.ID())) // not there yet, as b sees it
+		head := storage.get(storageKey(folderHeads, session.ID()))
+		_ = storage.Delete(t.Context(), storageKey(folderHeads, session.ID())) // not there yet, as b sees it
 		mustNot(t, b, ticket)
 		before := storage.calls.Load()
 		for range 50 {
@@ -449,8 +450,8 @@ func TestAbsentIsRememberedForAWhile(t *testing.T) {
 		if n := storage.calls.Load() - before; n != 0 {
 			t.Errorf("%d storage calls for a ticket known to open nothing", n)
 		}
-		storage.put(a.key(folderHeads, session.ID()), head)
-		time.Sleep(absentFor * time.Second)
+		storage.put(storageKey(folderHeads, session.ID()), head)
+		time.Sleep(absentSeconds * time.Second)
 		mustOpen(t, b, ticket)
 	})
 }
@@ -459,9 +460,9 @@ func TestLoadErrorsAreTold(t *testing.T) {
 	// fs.ErrNotExist means absent; anything that wraps it too.
 	storage := newFakeStorage()
 	s := newTestStore(storage)
-	cfg, _ := s.configured()
+	v, _ := s.configured()
 	storage.before = func(string, string) error { return fmt.Errorf("wrapped: %w", fs.ErrNotExist) }
-	if v, err := load(t.Context(), cfg, "k"); v != nil || err != nil {
-		t.Errorf("load = %v, %v", v, err)
+	if value, err := v.load(t.Context(), "k"); value != nil || err != nil {
+		t.Errorf("load = %v, %v, want nil, nil", value, err)
 	}
 }

@@ -107,12 +107,12 @@ func TestUpdateWaitsNoLongerThanItsContext(t *testing.T) {
 		_, session := create(t, s, "ada")
 		for name, hold := range map[string]func() func(){
 			"another node": func() func() {
-				key := s.key(folderRecords, session.ID())
+				key := storageKey(folderRecords, session.ID())
 				_ = storage.Lock(t.Context(), key)
 				return func() { _ = storage.Unlock(t.Context(), key) }
 			},
 			"this process": func() func() {
-				free, _ := s.locks.lock(t.Context(), session.ID())
+				free, _ := s.updates.lock(t.Context(), session.ID())
 				return free
 			},
 		} {
@@ -125,7 +125,7 @@ func TestUpdateWaitsNoLongerThanItsContext(t *testing.T) {
 			cancel()
 			free()
 		}
-		if len(s.locks.taken) != 0 {
+		if len(s.updates.locks) != 0 {
 			t.Error("turns are left")
 		}
 	})
@@ -139,7 +139,7 @@ func TestUpdateIsStoredWhenTheRequestIsGone(t *testing.T) {
 	ticket, session := create(t, s, "ada")
 	ctx, cancel := context.WithCancel(t.Context())
 	strict := &strictStorage{storage}
-	s.Configure(strict, Limits{})
+	s.Configure(strict, defaultLimits)
 	if err := s.Update(ctx, session, func(r *Record) { r.Tokens.Refresh = "new"; cancel() }); err != nil {
 		t.Fatal(err)
 	}
@@ -216,8 +216,8 @@ func TestUpdateOfAnEndedSession(t *testing.T) {
 		ticket, session := create(t, a, "ada")
 		there := mustOpen(t, b, ticket)
 		_ = a.End(t.Context(), session.ID(), "sign_out")
-		if err := b.Update(t.Context(), there, unwanted(t)); !errors.Is(err, ErrEnded) || there.Reason() != "sign_out" {
-			t.Errorf("Update: %v, %q", err, there.Reason())
+		if err := b.Update(t.Context(), there, unwanted(t)); !errors.Is(err, ErrEnded) || there.endReason() != "sign_out" {
+			t.Errorf("Update: %v, %q", err, there.endReason())
 		}
 		mustNot(t, b, ticket)
 	})
@@ -225,19 +225,19 @@ func TestUpdateOfAnEndedSession(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
 		_, session := create(t, s, "ada")
-		storage.put(s.key(folderEnds, session.ID()), nil) // unreadable, and still an end
-		if err := s.Update(t.Context(), session, unwanted(t)); !errors.Is(err, ErrEnded) || session.Reason() != ReasonElsewhere {
-			t.Errorf("Update: %v, %q", err, session.Reason())
+		storage.put(storageKey(folderTombstones, session.ID()), nil) // unreadable, and still an end
+		if err := s.Update(t.Context(), session, unwanted(t)); !errors.Is(err, ErrEnded) || session.endReason() != ReasonElsewhere {
+			t.Errorf("Update: %v, %q", err, session.endReason())
 		}
 	})
 	t.Run("removed", func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
 		_, session := create(t, s, "ada")
-		cfg, _ := s.configured()
-		_ = s.remove(t.Context(), cfg, session.ID())
-		if err := s.Update(t.Context(), session, unwanted(t)); !errors.Is(err, ErrEnded) || session.Reason() != ReasonRemoved {
-			t.Errorf("Update: %v, %q", err, session.Reason())
+		v, _ := s.configured()
+		_ = v.remove(t.Context(), session.ID())
+		if err := s.Update(t.Context(), session, unwanted(t)); !errors.Is(err, ErrEnded) || session.endReason() != ReasonRemoved {
+			t.Errorf("Update: %v, %q", err, session.endReason())
 		}
 		if len(storage.under(folderRecords)) != 0 {
 			t.Error("the record came back")
@@ -274,7 +274,7 @@ func TestUpdateHealsABrokenRecordAndSparesANewerOne(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
 	ticket, session := create(t, s, "ada")
-	key := s.key(folderRecords, session.ID())
+	key := storageKey(folderRecords, session.ID())
 	storage.put(key, []byte("romm"))
 	if err := s.Update(t.Context(), session, func(r *Record) { r.UpstreamSession = "healed" }); err != nil {
 		t.Fatal(err)
@@ -283,7 +283,7 @@ func TestUpdateHealsABrokenRecordAndSparesANewerOne(t *testing.T) {
 		t.Errorf("record %+v", r)
 	}
 	newer := slices.Clone(storage.get(key))
-	newer[len(mark)]++
+	newer[len(magic)]++
 	storage.put(key, newer)
 	err := s.Update(t.Context(), session, func(*Record) { t.Error("change was called") })
 	if !errors.Is(err, errNewer) || !slices.Equal(storage.get(key), newer) {
@@ -316,7 +316,7 @@ func TestUpdateAndEndRace(t *testing.T) {
 		wait.Go(func() { _ = a.End(t.Context(), session.ID(), "x") })
 		wait.Go(func() { _, _ = b.Lookup(t.Context(), ticket) })
 		wait.Wait()
-		_ = b.poll(t.Context())
+		_ = poll(t.Context(), b)
 		for _, s := range []*Store{a, b, newTestStore(storage)} {
 			mustNot(t, s, ticket)
 		}

@@ -19,14 +19,14 @@ func TestKilledAndRestarted(t *testing.T) {
 		storage := newFakeStorage()
 		var writes atomic.Int32
 		storage.before = func(operation, key string) error {
-			if operation == "store" && strings.Contains(key, "/"+folderSeen+"/") {
+			if operation == "store" && strings.Contains(key, "/"+folderLastUses+"/") {
 				writes.Add(1)
 			}
 			return nil
 		}
 		s := newTestStore(storage)
 		start(t, s)
-		limits := Limits{Idle: 20 * time.Hour}
+		limits := Limits{Idle: 20 * time.Hour, Lifetime: DefaultLifetime}
 		s.Configure(storage, limits)
 		ticket, session := create(t, s, "ada")
 		var last time.Time
@@ -73,15 +73,15 @@ func TestHeldSessionIsInUse(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustOpen(t, s, ticket)
-		time.Sleep(time.Hour + tendEvery)
+		time.Sleep(time.Hour + memoryEvery)
 		synctest.Wait()
 		select {
 		case <-cancelled:
 		default:
 			t.Error("a stream goes on after the session's lifetime")
 		}
-		if session.Reason() != ReasonLifetime {
-			t.Errorf("reason %q", session.Reason())
+		if session.endReason() != ReasonLifetime {
+			t.Errorf("reason %q", session.endReason())
 		}
 	})
 }
@@ -90,10 +90,10 @@ func TestHeldSessionIsNotIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
-		s.Configure(storage, Limits{Idle: time.Hour})
+		s.Configure(storage, Limits{Idle: time.Hour, Lifetime: DefaultLifetime})
 		ticket, session := create(t, s, "ada")
 		hold(session, func() { t.Error("the stream was cut") })
-		time.Sleep(2 * time.Hour) // without workers that would mark the use
+		time.Sleep(2 * time.Hour) // without workers that would magic the use
 		if entries, err := s.List(t.Context()); len(entries) != 1 || err != nil {
 			t.Errorf("List = %v, %v", entries, err)
 		}
@@ -107,7 +107,7 @@ func TestReleaseIsUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
-		s.Configure(storage, Limits{Idle: time.Hour})
+		s.Configure(storage, Limits{Idle: time.Hour, Lifetime: DefaultLifetime})
 		ticket, session := create(t, s, "ada")
 		release := hold(session, func() {})
 		time.Sleep(50 * time.Minute)
@@ -121,35 +121,35 @@ func TestTendLetsTheUnusedGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
-		s.Configure(storage, Limits{Idle: time.Hour})
+		s.Configure(storage, Limits{Idle: time.Hour, Lifetime: DefaultLifetime})
 		create(t, s, "ada")
 		time.Sleep(2 * time.Hour)
-		if err := s.tend(t.Context()); err != nil || s.Len() != 0 {
+		if err := s.maintainMemory(t.Context()); err != nil || s.Len() != 0 {
 			t.Errorf("tend: %v, %d in memory", err, s.Len())
 		}
 	})
 }
 
-// A slow or absent storage must not slow the requests that mark a session used.
+// A slow or absent storage must not slow the requests that magic a session used.
 func TestLastUseQueueIsBounded(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
 	ticket, session := create(t, s, "ada")
-	for len(s.seen) < cap(s.seen) {
-		s.seen <- session
+	for len(s.lastUses) < cap(s.lastUses) {
+		s.lastUses <- session
 	}
 	session.written.Store(0)
 	mustOpen(t, s, ticket)
 	if session.written.Load() != 0 {
 		t.Error("a last use that found no room counts as written")
 	}
-	<-s.seen
+	<-s.lastUses
 	mustOpen(t, s, ticket)
-	if session.written.Load() == 0 || len(s.seen) != cap(s.seen) {
+	if session.written.Load() == 0 || len(s.lastUses) != cap(s.lastUses) {
 		t.Error("the next use was not queued")
 	}
 	storage.away.Store(true)
-	if err := s.writeSeen(t.Context()); err != nil || session.written.Load() != 0 {
+	if err := s.writeLastUse(t.Context()); err != nil || session.written.Load() != 0 {
 		t.Error("a last use that could not be stored counts as written")
 	}
 }
@@ -159,13 +159,13 @@ func TestLastUseOfAnEndedSessionIsNotLeft(t *testing.T) {
 	s := newTestStore(storage)
 	_, session := create(t, s, "ada")
 	storage.before = func(operation, key string) error {
-		if operation == "store" && strings.Contains(key, folderSeen) {
+		if operation == "store" && strings.Contains(key, folderLastUses) {
 			s.endLocal(session.ID(), "x")
 		}
 		return nil
 	}
-	if err := s.storeSeen(t.Context(), session); err != nil || len(storage.under(folderSeen)) != 0 {
-		t.Errorf("storeSeen: %v, left %v", err, storage.under(folderSeen))
+	if err := s.storeLastUse(t.Context(), session); err != nil || len(storage.under(folderLastUses)) != 0 {
+		t.Errorf("storeLastUse: %v, left %v", err, storage.under(folderLastUses))
 	}
 }
 
@@ -177,8 +177,8 @@ func TestSweepRemovesWhatExpired(t *testing.T) {
 		pass := func(hours int) { // workers would poll 1800 times an hour
 			for range hours {
 				time.Sleep(time.Hour)
-				for len(s.seen) > 0 {
-					_ = s.writeSeen(t.Context())
+				for len(s.lastUses) > 0 {
+					_ = s.writeLastUse(t.Context())
 				}
 				if err := s.Sweep(t.Context()); err != nil {
 					t.Fatal(err)
@@ -196,14 +196,14 @@ func TestSweepRemovesWhatExpired(t *testing.T) {
 		if n := len(storage.under(folderHeads)); n != 1 || len(storage.under(folderRecords)) != 1 {
 			t.Errorf("%d heads after the idle time", n)
 		}
-		if len(storage.under(folderEnds)) != 1 {
+		if len(storage.under(folderTombstones)) != 1 {
 			t.Error("the tombstone was swept within a day")
 		}
 		for range 12 {
 			pass(1)
 			mustOpen(t, s, used)
 		}
-		if len(storage.under(folderEnds)) != 0 {
+		if len(storage.under(folderTombstones)) != 0 {
 			t.Error("the tombstone was not swept after a day")
 		}
 		pass(10)
@@ -211,7 +211,7 @@ func TestSweepRemovesWhatExpired(t *testing.T) {
 			t.Error("an idle session was ended while another node may still have a use to tell")
 		}
 		pass(100)
-		for _, folder := range []string{folderHeads, folderRecords, folderSeen, folderEnds} {
+		for _, folder := range []string{folderHeads, folderRecords, folderLastUses, folderTombstones} {
 			if left := storage.under(folder); len(left) != 0 {
 				t.Errorf("left %v", left)
 			}
@@ -223,12 +223,12 @@ func TestSweepIsByOneNodeAndInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		a, b := newTestStore(storage), newTestStore(storage)
-		const sessions = sweepRound*2 + 500
+		const sessions = sweepMinRound*2 + 500
 		for i := range sessions {
 			create(t, a, fmt.Sprint("user", i))
 		}
 		time.Sleep(DefaultLifetime + 2*sweepGrace)
-		for round, want := range []int{sessions - sweepRound, sessions - 2*sweepRound, 0} {
+		for round, want := range []int{sessions - sweepMinRound, sessions - 2*sweepMinRound, 0} {
 			for _, s := range []*Store{a, b} { // b finds that a just did
 				if err := s.Sweep(t.Context()); err != nil {
 					t.Fatal(err)
@@ -241,7 +241,7 @@ func TestSweepIsByOneNodeAndInParts(t *testing.T) {
 		}
 		create(t, a, "last")
 		time.Sleep(DefaultLifetime + 2*sweepGrace)
-		_ = storage.Lock(t.Context(), a.root()+"/sweep.json") // another node is sweeping
+		_ = storage.Lock(t.Context(), sessionsPath(testGate)+"/sweep.json") // another node is sweeping
 		if err := b.Sweep(t.Context()); err != nil || len(storage.under(folderHeads)) != 1 {
 			t.Errorf("sweep under another's lock: %v", err)
 		}
@@ -254,10 +254,10 @@ func TestSweepPassesInADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
-		const sessions = sweepPass*sweepRound + 2*sweepPass
+		const sessions = sweepRounds*sweepMinRound + 2*sweepRounds
 		seedHeads(t, s, storage.put, sessions, time.Now())
 		time.Sleep(DefaultLifetime + 2*sweepGrace)
-		for range sweepPass {
+		for range sweepRounds {
 			if err := s.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -293,22 +293,22 @@ func TestSweepPassesInADay(t *testing.T) {
 // records nobody needs.
 func seedHeads(t *testing.T, s *Store, put func(string, []byte), n int, created time.Time) {
 	t.Helper()
-	ring, err := s.Keyring(t.Context())
+	keys, err := s.Keyring(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	rec := recordOf("ada")
 	rec.Created = created
-	head := headOf(&rec, created.Add(DefaultLifetime), s.node)
+	head := newHead(&rec, created.Add(DefaultLifetime), s.node)
 	for i := range n {
 		var id ID
 		binary.BigEndian.PutUint64(id[:], uint64(i)*0x9E3779B97F4A7C15) // spread, as hashes are
 		binary.BigEndian.PutUint64(id[8:], uint64(i))
-		value, err := sealHead(ring, id, &head)
+		value, err := sealHead(keys, id, &head)
 		if err != nil {
 			t.Fatal(err)
 		}
-		put(s.key(folderHeads, id), value)
+		put(storageKey(folderHeads, id), value)
 	}
 }
 
@@ -335,7 +335,7 @@ func TestSweepRewritesABrokenTombstone(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
 		ticket, session := create(t, s, "ada")
-		storage.put(s.key(folderEnds, session.ID()), []byte("{"))
+		storage.put(storageKey(folderTombstones, session.ID()), []byte("{"))
 		for range 3 {
 			if err := s.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
@@ -343,7 +343,7 @@ func TestSweepRewritesABrokenTombstone(t *testing.T) {
 			mustNot(t, newTestStore(storage), ticket)
 			time.Sleep(tombstoneLife)
 		}
-		if len(storage.under(folderEnds)) != 0 {
+		if len(storage.under(folderTombstones)) != 0 {
 			t.Error("it stays for ever")
 		}
 	})
@@ -356,17 +356,17 @@ func TestPart(t *testing.T) {
 		}
 		return ids
 	}
-	got, next := part(ids(sweepRound+5), "", sweepRound)
-	if len(got) != sweepRound || next != got[sweepRound-1].String() {
+	got, next := nextPart(ids(sweepMinRound+5), "", sweepMinRound)
+	if len(got) != sweepMinRound || next != got[sweepMinRound-1].String() {
 		t.Errorf("%d ids, next %q", len(got), next)
 	}
-	if got, next = part(ids(sweepRound+5), next, sweepRound); len(got) != 5 || next != "" {
+	if got, next = nextPart(ids(sweepMinRound+5), next, sweepMinRound); len(got) != 5 || next != "" {
 		t.Errorf("%d ids, next %q", len(got), next)
 	}
-	if got, next = part(ids(3), ID{0xff}.String(), sweepRound); len(got) != 0 || next != "" {
+	if got, next = nextPart(ids(3), ID{0xff}.String(), sweepMinRound); len(got) != 0 || next != "" {
 		t.Errorf("%d ids, next %q", len(got), next)
 	}
-	if got, _ = part(ids(3), "not an id", sweepRound); len(got) != 3 {
+	if got, _ = nextPart(ids(3), "not an id", sweepMinRound); len(got) != 3 {
 		t.Errorf("%d ids", len(got))
 	}
 }
@@ -386,7 +386,7 @@ func TestRunEndsAndRecovers(t *testing.T) {
 		go func() { defer close(done); s.Run(context.Background()) }()
 		_, session := create(t, s, "ada")
 		bad.Store(true)
-		s.seen <- session
+		s.lastUses <- session
 		time.Sleep(time.Hour)
 		bad.Store(false)
 		time.Sleep(time.Minute)
