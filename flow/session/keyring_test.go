@@ -1,8 +1,10 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,4 +185,55 @@ func TestRotationWithStorageAway(t *testing.T) {
 		t.Error(err)
 	}
 	mustOpen(t, newTestStore(storage), ticket)
+}
+
+func TestKeyringIsSharedAndFailureIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		storage.latency = time.Second
+		s := newTestStore(storage)
+		storage.away.Store(true)
+		if _, err := s.Keyring(t.Context()); !errors.Is(err, errAway) {
+			t.Fatalf("Keyring: %v", err)
+		}
+		storage.away.Store(false)
+
+		hasty, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		if _, err := s.Keyring(hasty); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Keyring of a hasty caller: %v", err)
+		}
+		if waited := time.Since(began); waited > 10*time.Millisecond {
+			t.Errorf("it waited %v", waited)
+		}
+		keyrings := make([]*keyring.Keyring, 50)
+		var wait sync.WaitGroup
+		for i := range keyrings {
+			wait.Go(func() { keyrings[i], _ = s.Keyring(t.Context()) })
+		}
+		wait.Wait()
+		for _, keys := range keyrings {
+			if keys == nil || keys != keyrings[0] {
+				t.Fatal("several keyrings")
+			}
+		}
+		if n := storage.count("store"); n != 1 {
+			t.Errorf("%d stores of the keyring", n)
+		}
+	})
+}
+
+func TestKeyringFollowsAReload(t *testing.T) {
+	s := newTestStore(newFakeStorage())
+	first, _ := s.Keyring(t.Context())
+	other := newFakeStorage()
+	s.Configure(other, defaultLimits)
+	if err := poll(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	second, _ := s.Keyring(t.Context())
+	if first == second || other.get(keyring.StoragePrefix(testGate)+"/keyring.json") == nil {
+		t.Error("the keyring is still that of the storage before")
+	}
 }

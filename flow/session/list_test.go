@@ -2,6 +2,8 @@ package session
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +114,45 @@ func TestFind(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		if head, err := b.Find(t.Context(), bob.ID()); head != nil || err != nil {
 			t.Errorf("Find of an expired one = %v, %v", head, err)
+		}
+	})
+}
+
+func TestListShowsTheLiving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		a, b := newTestStore(storage), newTestStore(storage, func(o *Options) { o.Node = "b" })
+		for _, s := range []*Store{a, b} {
+			s.Configure(storage, Limits{Idle: time.Hour, Lifetime: 10 * time.Hour})
+		}
+		create(t, a, "idle")
+		time.Sleep(50 * time.Minute)
+		create(t, a, "ada")
+		_, ended := create(t, a, "ended")
+		_ = a.End(t.Context(), ended.ID(), "x")
+		time.Sleep(20 * time.Minute)
+		ticket, bob := create(t, b, "bob")
+		time.Sleep(20 * time.Minute)
+		mustOpen(t, b, ticket)
+		entries, err := b.List(t.Context())
+		if err != nil || len(entries) != 2 {
+			t.Fatalf("List = %+v, %v", entries, err)
+		}
+		if e := entries[0]; e.User != "bob" || e.ID != bob.ID() || e.Node != "b" || time.Since(e.LastSeen) > time.Second ||
+			e.Expires.Sub(e.Created) != 10*time.Hour {
+			t.Errorf("first entry %+v", e)
+		}
+		if entries[1].User != "ada" {
+			t.Errorf("second entry %+v", entries[1])
+		}
+		for _, s := range []string{fmt.Sprintf("%+v", entries), fmt.Sprintf("%#v", entries)} {
+			if strings.Contains(s, "authelia") || strings.Contains(s, ticket) {
+				t.Error("a list holds a secret")
+			}
+		}
+		storage.away.Store(true)
+		if _, err := b.List(t.Context()); !errors.Is(err, errAway) {
+			t.Errorf("List: %v", err)
 		}
 	})
 }
