@@ -1,3 +1,5 @@
+// The keyring: sharing, reload, rotation across nodes, damage while serving.
+
 package session
 
 import (
@@ -30,8 +32,8 @@ func watchKeyring(storage *fakeStorage) (writes func() int) {
 	}
 }
 
-// Two nodes over a year: the keyring rotates by itself, once each time, and no
-// session is lost before its lifetime, whichever node it is used at.
+// Two nodes run for 120 days. The keyring rotates on schedule, once each time,
+// and every session opens on both nodes until its lifetime ends.
 func TestRotationLosesNoSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
@@ -74,14 +76,15 @@ func TestRotationLosesNoSession(t *testing.T) {
 		}
 		// 120 days: one at the start, one every ten days and what was dropped.
 		if n := writes(); n < 12 || n > 24 {
-			t.Errorf("the keyring was written %d times", n)
+			t.Errorf("the keyring was written %d times, want 12 to 24", n)
 		}
 	})
 }
 
-// The operator's command: every node knows the new secret before it seals, and
-// a node that has not read the keyring for so long says so, and denies nobody.
-func TestOutdatedNodeDeniesNobody(t *testing.T) {
+// After the operator's command, every node knows the new secret before it seals.
+// A node that did not read the keyring in that time answers with an error: it
+// must not treat a valid ticket as forged.
+func TestOutdatedNodeDeniesNoSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		a, b := newTestStore(storage), newTestStore(storage)
@@ -89,7 +92,7 @@ func TestOutdatedNodeDeniesNobody(t *testing.T) {
 		mustOpen(t, b, old)
 		forged := ticket{1}.String()
 		mustNot(t, b, forged)
-		for range 2 { // the second finds one waiting
+		for range 2 { // the second call finds a secret that is not in use yet
 			if err := a.Rotate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +103,7 @@ func TestOutdatedNodeDeniesNobody(t *testing.T) {
 		}
 		late, _ := create(t, a, "bob")
 		if session, err := b.Lookup(t.Context(), late); session != nil || !errors.Is(err, errOutdated) {
-			t.Errorf("a node with an old keyring: %v, %v", session, err)
+			t.Errorf("Lookup on a node with an outdated keyring = %v, %v, want %v", session, err, errOutdated)
 		}
 		mustOpen(t, b, old)
 		if err := b.maintainKeyring(t.Context()); err != nil {
@@ -111,7 +114,7 @@ func TestOutdatedNodeDeniesNobody(t *testing.T) {
 	})
 }
 
-// Nodes learn of a new secret by themselves.
+// Run reads new secrets without help.
 func TestRunReadsTheKeyring(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
@@ -133,11 +136,11 @@ func TestRunReadsTheKeyring(t *testing.T) {
 	})
 }
 
-// A keyring that is gone, broken, or of a later version while Caddy runs ends
-// nothing that lives, and is not written over.
+// If the keyring in storage is deleted, damaged or replaced by a later version
+// while Caddy runs, sessions go on and the stored value is not overwritten.
 func TestKeyringSpoiledWhileServing(t *testing.T) {
 	for name, document := range map[string][]byte{
-		"gone": nil, "broken": []byte("{"), "of a later version": []byte(`{"version":9,"secrets":[]}`),
+		"deleted": nil, "damaged": []byte("{"), "later version": []byte(`{"version":9,"secrets":[]}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			storage := newFakeStorage()
@@ -150,19 +153,19 @@ func TestKeyringSpoiledWhileServing(t *testing.T) {
 				storage.put(key, document)
 			}
 			if err := s.maintainKeyring(t.Context()); err == nil {
-				t.Error("it is not told")
+				t.Error("maintainKeyring = nil, want an error")
 			}
 			s.memory.evict(session)
 			mustOpen(t, s, ticket)
 			create(t, s, "bob")
 			if string(storage.get(key)) != string(document) {
-				t.Error("it was written over")
+				t.Errorf("the stored keyring is %q, want it unchanged", storage.get(key))
 			}
 		})
 	}
 }
 
-// A rotation that storage does not take is tried again, and nothing changes meanwhile.
+// A rotation that storage refuses changes nothing and can be repeated.
 func TestRotationWithStorageAway(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
@@ -175,7 +178,7 @@ func TestRotationWithStorageAway(t *testing.T) {
 			return nil
 		}
 		if err := s.Rotate(t.Context()); !errors.Is(err, errAway) {
-			t.Errorf("%s: %v", failing, err)
+			t.Errorf("Rotate without %s: %v, want %v", failing, err, errAway)
 		}
 		s.memory.evict(session)
 		session = mustOpen(t, s, ticket)
@@ -194,7 +197,7 @@ func TestKeyringIsSharedAndFailureIsNot(t *testing.T) {
 		s := newTestStore(storage)
 		storage.away.Store(true)
 		if _, err := s.Keyring(t.Context()); !errors.Is(err, errAway) {
-			t.Fatalf("Keyring: %v", err)
+			t.Fatalf("Keyring without storage: %v, want %v", err, errAway)
 		}
 		storage.away.Store(false)
 
@@ -202,10 +205,10 @@ func TestKeyringIsSharedAndFailureIsNot(t *testing.T) {
 		defer cancel()
 		began := time.Now()
 		if _, err := s.Keyring(hasty); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Keyring of a hasty caller: %v", err)
+			t.Errorf("Keyring with a context of 10 ms: %v, want a deadline error", err)
 		}
 		if waited := time.Since(began); waited > 10*time.Millisecond {
-			t.Errorf("it waited %v", waited)
+			t.Errorf("Keyring waited %v, want 10 ms", waited)
 		}
 		keyrings := make([]*keyring.Keyring, 50)
 		var wait sync.WaitGroup
@@ -215,11 +218,11 @@ func TestKeyringIsSharedAndFailureIsNot(t *testing.T) {
 		wait.Wait()
 		for _, keys := range keyrings {
 			if keys == nil || keys != keyrings[0] {
-				t.Fatal("several keyrings")
+				t.Fatal("concurrent callers got different keyrings")
 			}
 		}
 		if n := storage.count("store"); n != 1 {
-			t.Errorf("%d stores of the keyring", n)
+			t.Errorf("the keyring was stored %d times, want once", n)
 		}
 	})
 }
@@ -234,6 +237,6 @@ func TestKeyringFollowsAReload(t *testing.T) {
 	}
 	second, _ := s.Keyring(t.Context())
 	if first == second || other.get(keyring.StoragePrefix(testGate)+"/keyring.json") == nil {
-		t.Error("the keyring is still that of the storage before")
+		t.Error("after Configure, the keyring is still that of the previous storage")
 	}
 }

@@ -1,3 +1,5 @@
+// Last uses: what counts as use, and what survives a crash.
+
 package session
 
 import (
@@ -8,8 +10,8 @@ import (
 	"time"
 )
 
-// After kill -9 every session opens with its ticket, last used at most Idle/20
-// before it was.
+// After kill -9, every session opens with its ticket, and its last use is at
+// most Idle/20 too old.
 func TestKilledAndRestarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
@@ -33,7 +35,7 @@ func TestKilledAndRestarted(t *testing.T) {
 			synctest.Wait()
 		}
 		if n := writes.Load(); n < 4 || n > 5 {
-			t.Errorf("%d writes in five hours at one an hour", n)
+			t.Errorf("%d writes of the last use in five hours, want 4 or 5", n)
 		}
 		restarted := newTestStore(storage)
 		restarted.Configure(storage, limits)
@@ -42,11 +44,11 @@ func TestKilledAndRestarted(t *testing.T) {
 			t.Fatalf("List = %v, %v", entries, err)
 		}
 		if stale := last.Sub(entries[0].LastSeen); stale < 0 || stale > limits.Idle/20 {
-			t.Errorf("the last use is %v behind", stale)
+			t.Errorf("the last use is %v too old, want at most %v", stale, limits.Idle/20)
 		}
 		time.Sleep(limits.Idle - limits.Idle/20 - time.Second)
 		if got := mustOpen(t, restarted, ticket); got.ID() != session.ID() {
-			t.Error("another id after the restart")
+			t.Errorf("session ID %s after the restart, want %s", got.ID(), session.ID())
 		}
 	})
 }
@@ -64,7 +66,7 @@ func TestHeldSessionIsInUse(t *testing.T) {
 		hold(session, func() { close(cancelled) })
 		time.Sleep(9 * time.Hour)
 		synctest.Wait()
-		mustOpen(t, other, ticket) // another node knows it is in use
+		mustOpen(t, other, ticket) // the other node read the last use
 		if err := other.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -74,10 +76,10 @@ func TestHeldSessionIsInUse(t *testing.T) {
 		select {
 		case <-cancelled:
 		default:
-			t.Error("a stream goes on after the session's lifetime")
+			t.Error("the stream was not aborted at the end of the session's lifetime")
 		}
 		if session.endReason() != ReasonLifetime {
-			t.Errorf("reason %q", session.endReason())
+			t.Errorf("reason %q, want %q", session.endReason(), ReasonLifetime)
 		}
 	})
 }
@@ -88,13 +90,13 @@ func TestHeldSessionIsNotIdle(t *testing.T) {
 		s := newTestStore(storage)
 		s.Configure(storage, Limits{Idle: time.Hour, Lifetime: DefaultLifetime})
 		ticket, session := create(t, s, "ada")
-		hold(session, func() { t.Error("the stream was cut") })
-		time.Sleep(2 * time.Hour) // without workers that would magic the use
+		hold(session, func() { t.Error("the stream was aborted") })
+		time.Sleep(2 * time.Hour) // without Run, which would mark the use
 		if entries, err := s.List(t.Context()); len(entries) != 1 || err != nil {
-			t.Errorf("List = %v, %v", entries, err)
+			t.Errorf("List = %v, %v, want one entry", entries, err)
 		}
 		if mustOpen(t, s, ticket) != session {
-			t.Error("the held session was replaced")
+			t.Error("the held session was evicted and loaded again")
 		}
 	})
 }
@@ -113,7 +115,7 @@ func TestReleaseIsUse(t *testing.T) {
 	})
 }
 
-func TestTendLetsTheUnusedGo(t *testing.T) {
+func TestIdleSessionsAreEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
@@ -121,12 +123,13 @@ func TestTendLetsTheUnusedGo(t *testing.T) {
 		create(t, s, "ada")
 		time.Sleep(2 * time.Hour)
 		if err := s.maintainMemory(t.Context()); err != nil || s.Len() != 0 {
-			t.Errorf("tend: %v, %d in memory", err, s.Len())
+			t.Errorf("maintainMemory: %v, %d sessions in memory, want nil, 0", err, s.Len())
 		}
 	})
 }
 
-// A slow or absent storage must not slow the requests that magic a session used.
+// A slow or unreachable storage must not slow down requests, which queue last
+// uses.
 func TestLastUseQueueIsBounded(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
@@ -137,16 +140,16 @@ func TestLastUseQueueIsBounded(t *testing.T) {
 	session.written.Store(0)
 	mustOpen(t, s, ticket)
 	if session.written.Load() != 0 {
-		t.Error("a last use that found no room counts as written")
+		t.Error("the queue was full, but the last use counts as written")
 	}
 	<-s.lastUses
 	mustOpen(t, s, ticket)
 	if session.written.Load() == 0 || len(s.lastUses) != cap(s.lastUses) {
-		t.Error("the next use was not queued")
+		t.Error("the next use was not queued after room was made")
 	}
 	storage.away.Store(true)
 	if err := s.writeLastUse(t.Context()); err != nil || session.written.Load() != 0 {
-		t.Error("a last use that could not be stored counts as written")
+		t.Error("storage failed, but the last use counts as written")
 	}
 }
 
@@ -161,6 +164,6 @@ func TestLastUseOfAnEndedSessionIsNotLeft(t *testing.T) {
 		return nil
 	}
 	if err := s.storeLastUse(t.Context(), session); err != nil || len(storage.under(folderLastUses)) != 0 {
-		t.Errorf("storeLastUse: %v, left %v", err, storage.under(folderLastUses))
+		t.Errorf("storeLastUse: %v, stored last uses %v, want nil and none", err, storage.under(folderLastUses))
 	}
 }

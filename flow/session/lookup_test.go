@@ -1,3 +1,5 @@
+// Lookup: forged tickets, memory hits, concurrent loads, expiry.
+
 package session
 
 import (
@@ -10,7 +12,7 @@ import (
 	"time"
 )
 
-// A stranger sends tickets at random: none of them may cost a storage call.
+// An attacker sends made-up tickets: none of them may cause a storage call.
 func TestForgedTicketCostsNoIO(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
@@ -23,12 +25,12 @@ func TestForgedTicketCostsNoIO(t *testing.T) {
 		mustNot(t, s, ticket[:i%43])
 	}
 	if n := storage.calls.Load() - before; n != 0 {
-		t.Errorf("%d storage calls", n)
+		t.Errorf("forged tickets caused %d storage calls, want 0", n)
 	}
 }
 
-// A ticket whose id another session has, but with another sum, opens nothing:
-// memory compares the whole sum, not only the part that names the session.
+// A ticket opens nothing if only its ID matches: memory compares the whole hash
+// of the ticket, not only the part that is the ID.
 func TestWrongTicketWithRightIDOpensNothing(t *testing.T) {
 	s := newTestStore(newFakeStorage())
 	ticket, session := create(t, s, "ada")
@@ -43,11 +45,11 @@ func TestHitCostsNoIO(t *testing.T) {
 	before := storage.calls.Load()
 	for range 100 {
 		if mustOpen(t, s, ticket) != session {
-			t.Fatal("another session")
+			t.Fatal("Lookup returned a second Session for one ticket")
 		}
 	}
 	if n := storage.calls.Load() - before; n != 0 {
-		t.Errorf("%d storage calls", n)
+		t.Errorf("%d storage calls, want 0", n)
 	}
 }
 
@@ -69,7 +71,7 @@ func TestOneSessionForManyRequests(t *testing.T) {
 		wait.Wait()
 		for _, session := range sessions {
 			if session == nil || session != sessions[0] {
-				t.Fatalf("%p and %p for one ticket", session, sessions[0])
+				t.Fatalf("concurrent lookups of one ticket returned %p and %p", session, sessions[0])
 			}
 		}
 		if n := storage.count("load") - before; n != 4 {
@@ -80,18 +82,18 @@ func TestOneSessionForManyRequests(t *testing.T) {
 			attachments[session.Attachment(func() any { return new(int) })] = true
 		}
 		if len(attachments) != 1 {
-			t.Errorf("%d attachments of one session", len(attachments))
+			t.Errorf("concurrent requests see %d attachments, want 1", len(attachments))
 		}
 	})
 }
 
-// Two users sign in and load pages at once; neither may ever see the other's
-// session (CVE-2026-71326 was a single-flight key that did not tell them apart).
+// Two users load pages at the same time; neither may ever get the other's
+// session. CVE-2026-71326 was a single-flight key that two users shared.
 func TestTwoUsersRacingAreNeverCrossed(t *testing.T) {
 	storage := newFakeStorage()
-	s := newTestStore(storage, func(o *Options) { o.Capacity = 1 }) // every lookup evicts the other
+	s := newTestStore(storage, func(o *Options) { o.Capacity = 1 }) // each lookup evicts the other session
 	names := []string{"ada", "bob"}
-	rounds := 125_000 // of eight workers: a million
+	rounds := 125_000 // times eight workers: a million
 	if testing.Short() {
 		rounds = 2_000
 	}
@@ -107,7 +109,7 @@ func TestTwoUsersRacingAreNeverCrossed(t *testing.T) {
 			for i := range rounds {
 				session, err := s.Lookup(t.Context(), tickets[worker%2])
 				if err != nil || session == nil {
-					t.Errorf("Lookup = %v, %v", session, err)
+					t.Errorf("Lookup = %v, %v, want a session", session, err)
 					return
 				}
 				if got := session.Record().Identity.Username; got != name {
@@ -116,12 +118,12 @@ func TestTwoUsersRacingAreNeverCrossed(t *testing.T) {
 				}
 				if i%200 == 0 {
 					if err := s.Update(t.Context(), session, func(r *Record) { r.UpstreamSession = name + fmt.Sprint(i) }); err != nil {
-						t.Errorf("Update: %v", err)
+						t.Errorf("Update: %v, want %v", err, ErrEnded)
 						return
 					}
 				}
 				if !strings.HasPrefix(session.Record().UpstreamSession, name) && !strings.HasSuffix(session.Record().UpstreamSession, name) {
-					t.Errorf("%s got %s", name, session.Record().UpstreamSession)
+					t.Errorf("%s got the upstream session %s", name, session.Record().UpstreamSession)
 				}
 			}
 		})
@@ -135,17 +137,17 @@ func TestStorageAwayIsAnErrorNotAnEnd(t *testing.T) {
 	s := newTestStore(storage)
 	storage.away.Store(true)
 	if _, err := s.Lookup(t.Context(), ticket); !errors.Is(err, errAway) {
-		t.Fatalf("Lookup while the keyring cannot be read: %v", err)
+		t.Fatalf("Lookup while the keyring cannot be read: %v, want %v", err, errAway)
 	}
 	storage.away.Store(false)
 	session := mustOpen(t, s, ticket)
 	storage.away.Store(true)
 	if mustOpen(t, s, ticket) != session {
-		t.Error("memory is not trusted")
+		t.Error("Lookup loaded the session again while storage is away")
 	}
 	s.memory.evict(session)
 	if got, err := s.Lookup(t.Context(), ticket); got != nil || !errors.Is(err, errAway) {
-		t.Fatalf("Lookup = %v, %v", got, err)
+		t.Fatalf("Lookup while storage is away = %v, %v, want %v", got, err, errAway)
 	}
 	storage.away.Store(false)
 	mustOpen(t, s, ticket)
@@ -158,7 +160,7 @@ func TestStorageAwayIsAnErrorNotAnEnd(t *testing.T) {
 		}
 		s := newTestStore(storage)
 		if got, err := s.Lookup(t.Context(), ticket); got != nil || !errors.Is(err, errAway) {
-			t.Errorf("Lookup without %s = %v, %v", operation, got, err)
+			t.Errorf("Lookup without %s = %v, %v, want %v", operation, got, err, errAway)
 		}
 		storage.before = nil
 		mustOpen(t, s, ticket)
@@ -182,7 +184,7 @@ func TestLifetimeAndIdle(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		mustNot(t, s, used)
 		if !cancelled || !session.Ended() || session.endReason() != ReasonLifetime {
-			t.Errorf("cancelled %v, ended %v, reason %q", cancelled, session.Ended(), session.endReason())
+			t.Errorf("session ended %v, stream aborted %v, reason %q, want %q after both", session.Ended(), cancelled, session.endReason(), ReasonLifetime)
 		}
 		mustNot(t, newTestStore(storage), used)
 	})
@@ -224,14 +226,14 @@ func TestAbsentIsRememberedForAWhile(t *testing.T) {
 		a, b := newTestStore(storage), newTestStore(storage)
 		ticket, session := create(t, a, "ada")
 		head := storage.get(storageKey(folderHeads, session.ID()))
-		_ = storage.Delete(t.Context(), storageKey(folderHeads, session.ID())) // not there yet, as b sees it
+		_ = storage.Delete(t.Context(), storageKey(folderHeads, session.ID())) // not visible to b yet
 		mustNot(t, b, ticket)
 		before := storage.calls.Load()
 		for range 50 {
 			mustNot(t, b, ticket)
 		}
 		if n := storage.calls.Load() - before; n != 0 {
-			t.Errorf("%d storage calls for a ticket known to open nothing", n)
+			t.Errorf("a ticket known to open nothing caused %d storage calls, want 0", n)
 		}
 		storage.put(storageKey(folderHeads, session.ID()), head)
 		time.Sleep(absentSeconds * time.Second)

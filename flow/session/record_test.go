@@ -1,3 +1,5 @@
+// Sealed values: where they open, and what becomes of unreadable ones.
+
 package session
 
 import (
@@ -17,7 +19,7 @@ func TestRecordOpensOnlyWhereItBelongs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s, err := openRecord(key, testGate, id, sealed); err != nil || s.Revision != 3 || s.Record.Tokens.Access != "authelia_at_ada" {
-		t.Fatalf("openRecord = %v, %v", s, err)
+		t.Fatalf("openRecord = %v, %v, want revision 3 of ada's record", s, err)
 	}
 	newer := slices.Clone(sealed)
 	newer[len(magic)] = formatVersion + 1
@@ -28,16 +30,16 @@ func TestRecordOpensOnlyWhereItBelongs(t *testing.T) {
 		value []byte
 		want  error
 	}{
-		"another ticket":   {[32]byte{9}, testGate, id, sealed, errUnreadable},
-		"another gate":     {key, "other", id, sealed, errUnreadable},
-		"another id":       {key, testGate, ID{9}, sealed, errUnreadable},
-		"truncated":        {key, testGate, id, sealed[:len(sealed)-1], errUnreadable},
-		"only the magic":   {key, testGate, id, sealed[:len(magic)], errUnreadable},
-		"only the header":  {key, testGate, id, sealed[:len(magic)+1], errUnreadable},
-		"empty":            {key, testGate, id, nil, errUnreadable},
-		"foreign":          {key, testGate, id, []byte("{}"), errUnreadable},
-		"a newer version":  {key, testGate, id, newer, errNewer},
-		"a newer, no body": {key, testGate, id, newer[:len(magic)+1], errNewer},
+		"another ticket": {[32]byte{9}, testGate, id, sealed, errUnreadable},
+		"another gate":   {key, "other", id, sealed, errUnreadable},
+		"another id":     {key, testGate, ID{9}, sealed, errUnreadable},
+		"truncated":      {key, testGate, id, sealed[:len(sealed)-1], errUnreadable},
+		"only the magic": {key, testGate, id, sealed[:len(magic)], errUnreadable},
+		"header only":    {key, testGate, id, sealed[:len(magic)+1], errUnreadable},
+		"empty":          {key, testGate, id, nil, errUnreadable},
+		"not ours":       {key, testGate, id, []byte("{}"), errUnreadable},
+		"newer version":  {key, testGate, id, newer, errNewer},
+		"newer, no body": {key, testGate, id, newer[:len(magic)+1], errNewer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if s, err := openRecord(c.key, c.gate, c.id, c.value); !errors.Is(err, c.want) || s != nil {
@@ -54,19 +56,19 @@ func TestHeadOpensOnlyWhereItBelongs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if h, err := openHead(keys, id, sealed); err != nil || h.User != "ada" {
-		t.Fatalf("openHead = %v, %v", h, err)
+		t.Fatalf("openHead = %v, %v, want ada's head", h, err)
 	}
 	if _, err := openHead(keys, ID{9}, sealed); !errors.Is(err, errUnreadable) {
-		t.Errorf("a head under another id: %v", err)
+		t.Errorf("a head under another ID: %v, want %v", err, errUnreadable)
 	}
 	if _, err := openHead(testKeyring(t, testGate, 2), id, sealed); !errors.Is(err, errUnreadable) {
-		t.Errorf("a head under another keyring: %v", err)
+		t.Errorf("a head under another keyring: %v, want %v", err, errUnreadable)
 	}
 	if seen := openLastUse(keys, id, sealLastUse(keys, ID{9}, 7)); seen != 0 {
-		t.Errorf("a last use of another session counts: %d", seen)
+		t.Errorf("openLastUse of another session's value = %d, want 0", seen)
 	}
 	if seen := openLastUse(keys, id, sealLastUse(keys, id, 7)); seen != 7 {
-		t.Errorf("openLastUse = %d", seen)
+		t.Errorf("openLastUse = %d, want 7", seen)
 	}
 }
 
@@ -74,7 +76,7 @@ func TestUnreadableRecordIsAbsentAndLeftAlone(t *testing.T) {
 	for name, damage := range map[string]func([]byte) []byte{
 		"truncated": func(v []byte) []byte { return v[:len(v)/2] },
 		"empty":     func([]byte) []byte { return nil },
-		"foreign":   func([]byte) []byte { return []byte("\x00\x01 not ours") },
+		"not ours":  func([]byte) []byte { return []byte("\x00\x01 not ours") },
 		"newer":     func(v []byte) []byte { v[len(magic)]++; return v },
 	} {
 		for _, folder := range []string{folderRecords, folderHeads} {
@@ -89,16 +91,16 @@ func TestUnreadableRecordIsAbsentAndLeftAlone(t *testing.T) {
 
 				mustNot(t, restarted, ticket)
 				if logs.Len() != 1 {
-					t.Errorf("%d log lines, want one", logs.Len())
+					t.Errorf("%d log lines, want 1", logs.Len())
 				}
 				if _, err := restarted.List(t.Context()); err != nil {
 					t.Errorf("List: %v", err)
 				}
 				if err := restarted.Sweep(t.Context()); err != nil {
-					t.Errorf("sweep: %v", err)
+					t.Errorf("Sweep: %v, want nil", err)
 				}
 				if !slices.Equal(storage.get(key), damaged) {
-					t.Error("the value was touched")
+					t.Error("the unreadable value was changed or deleted")
 				}
 			})
 		}

@@ -1,3 +1,5 @@
+// Revocation, on this node and others, during loads and sign-ins.
+
 package session
 
 import (
@@ -27,34 +29,34 @@ func TestEndEndsAtOnceEverywhere(t *testing.T) {
 		}
 		mustNot(t, a, ticket)
 		if !here.Ended() || here.endReason() != "sign_out" || cancelled.Load() != 1 {
-			t.Errorf("here: ended %v, reason %q, %d cancelled", here.Ended(), here.endReason(), cancelled.Load())
+			t.Errorf("on this node: ended %v, reason %q, %d streams aborted, want true, %q, 1", here.Ended(), here.endReason(), cancelled.Load(), "sign_out")
 		}
 		for _, folder := range []string{folderHeads, folderRecords, folderLastUses} {
 			if n := len(storage.under(folder)); n != 0 {
-				t.Errorf("%d values left in %s", n, folder)
+				t.Errorf("%d values left in %s, want 0", n, folder)
 			}
 		}
 		time.Sleep(pollEvery + time.Millisecond)
 		synctest.Wait()
 		mustNot(t, b, ticket)
 		if !there.Ended() || there.endReason() != "sign_out" || cancelled.Load() != 2 {
-			t.Errorf("there: ended %v, reason %q, %d cancelled", there.Ended(), there.endReason(), cancelled.Load())
+			t.Errorf("on the other node: ended %v, reason %q, %d streams aborted, want true, %q, 2", there.Ended(), there.endReason(), cancelled.Load(), "sign_out")
 		}
 		release()
 		release()
 		hold(there, func() { cancelled.Add(1) })
 		if cancelled.Load() != 3 {
-			t.Error("holding an ended session did not cancel at once")
+			t.Error("Hold on an ended session did not abort the stream")
 		}
 		if err := a.End(t.Context(), here.ID(), "again"); err != nil {
-			t.Errorf("End again: %v", err)
+			t.Errorf("second End: %v, want nil", err)
 		}
 		mustNot(t, newTestStore(storage), ticket)
 	})
 }
 
-// A cookie is replayed after sign-out (CVE-2024-21492): no session, and after
-// the first time no storage call.
+// An attacker replays a cookie after sign-out (CVE-2024-21492): it opens
+// nothing, and causes no storage call.
 func TestOldTicketAfterSignOut(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
@@ -65,7 +67,7 @@ func TestOldTicketAfterSignOut(t *testing.T) {
 		mustNot(t, s, ticket)
 	}
 	if n := storage.calls.Load() - before; n != 0 {
-		t.Errorf("%d storage calls", n)
+		t.Errorf("%d storage calls, want 0", n)
 	}
 }
 
@@ -81,10 +83,10 @@ func TestEndWhileLoadingNeverRevives(t *testing.T) {
 			var wait sync.WaitGroup
 			wait.Go(func() { got, _ = s.Lookup(t.Context(), ticket) })
 			time.Sleep(time.Duration(at) * time.Millisecond)
-			s.endLocal(first.ID(), "x") // what End does first; storage still has all of it
+			s.endLocal(first.ID(), "x") // the first step of End; storage still has the session
 			wait.Wait()
 			if got != nil || s.Len() != 0 {
-				t.Errorf("ended after %d ms of loading: %v", at, got)
+				t.Errorf("ended after %d ms of loading: Lookup = %v, %d in memory, want nil, 0", at, got, s.Len())
 			}
 			mustNot(t, s, ticket)
 			storage.latency = 0
@@ -94,9 +96,9 @@ func TestEndWhileLoadingNeverRevives(t *testing.T) {
 
 func TestEndsOfAUser(t *testing.T) {
 	for name, c := range map[string]struct {
-		end  func(*Store) (int, error)
-		gone string
-		want int
+		end   func(*Store) (int, error)
+		ended string
+		want  int
 	}{
 		"user": {func(s *Store) (int, error) {
 			return s.EndUser(context.Background(), UserKey("https://auth.example.com", "sub-ada"), "x")
@@ -104,14 +106,14 @@ func TestEndsOfAUser(t *testing.T) {
 		"sid": {func(s *Store) (int, error) {
 			return s.EndSID(context.Background(), SIDKey("https://auth.example.com", "sid-ada"), "x")
 		}, "ada", 2},
-		"nobody": {func(s *Store) (int, error) {
+		"concatenation of issuer and subject": {func(s *Store) (int, error) {
 			return s.EndUser(context.Background(), UserKey("https://auth.example.co", "msub-ada"), "x")
 		}, "", 0},
-		"no user": {func(s *Store) (int, error) { return s.EndUser(context.Background(), "", "x") }, "", 0},
-		"no sid": {func(s *Store) (int, error) {
+		"empty user key": {func(s *Store) (int, error) { return s.EndUser(context.Background(), "", "x") }, "", 0},
+		"empty sid": {func(s *Store) (int, error) {
 			return s.EndSID(context.Background(), SIDKey("https://auth.example.com", ""), "x")
 		}, "", 0},
-		"everyone": {func(s *Store) (int, error) { return s.EndAll(context.Background(), "x") }, "ada bob", 3},
+		"all": {func(s *Store) (int, error) { return s.EndAll(context.Background(), "x") }, "ada bob", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storage := newFakeStorage()
@@ -119,7 +121,7 @@ func TestEndsOfAUser(t *testing.T) {
 			inA, _ := create(t, a, "ada")
 			inB, _ := create(t, b, "ada")
 			bob, _ := create(t, b, "bob")
-			storage.vanish.Store(2) // two listings fail on the way
+			storage.vanish.Store(2) // the next two listings fail
 			n, err := c.end(a)
 			if n != c.want || err != nil {
 				t.Errorf("ended %d, %v, want %d", n, err, c.want)
@@ -127,7 +129,7 @@ func TestEndsOfAUser(t *testing.T) {
 			_ = poll(t.Context(), b)
 			for _, s := range []*Store{a, b, newTestStore(storage)} {
 				for ticket, user := range map[string]string{inA: "ada", inB: "ada", bob: "bob"} {
-					if strings.Contains(c.gone, user) {
+					if strings.Contains(c.ended, user) {
 						mustNot(t, s, ticket)
 					} else {
 						mustOpen(t, s, ticket)
@@ -147,25 +149,25 @@ func TestUnnamedProviderSessionIsNotEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := s.EndSID(t.Context(), "", "x"); n != 0 || err != nil {
-		t.Errorf("EndSID = %d, %v", n, err)
+		t.Errorf("EndSID without a sid = %d, %v, want 0", n, err)
 	}
 	mustOpen(t, s, ticket)
 }
 
-// Somebody is signed out everywhere while they sign in: their new session is in
-// no list yet, and ends all the same. One that began later does not.
-func TestEndsMeantForWhoSignsIn(t *testing.T) {
-	for name, end := range map[string]struct {
-		ask   func(context.Context, *Store) (int, error)
-		meant bool
+// An operator signs a user out everywhere while that user signs in. The new
+// session is in no list yet and must end too. A later sign-in must succeed.
+func TestRevocationDuringSignIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		revoke func(context.Context, *Store) (int, error)
+		ends   bool
 	}{
-		"the user": {func(ctx context.Context, s *Store) (int, error) {
+		"that user": {func(ctx context.Context, s *Store) (int, error) {
 			return s.EndUser(ctx, UserKey("https://auth.example.com", "sub-ada"), "operator")
 		}, true},
 		"the provider's session": {func(ctx context.Context, s *Store) (int, error) {
 			return s.EndSID(ctx, SIDKey("https://auth.example.com", "sid-ada"), "operator")
 		}, true},
-		"everybody":    {func(ctx context.Context, s *Store) (int, error) { return s.EndAll(ctx, "operator") }, true},
+		"all":          {func(ctx context.Context, s *Store) (int, error) { return s.EndAll(ctx, "operator") }, true},
 		"another user": {func(ctx context.Context, s *Store) (int, error) { return s.EndUser(ctx, "x", "operator") }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,23 +175,23 @@ func TestEndsMeantForWhoSignsIn(t *testing.T) {
 				s := newTestStore(newFakeStorage())
 				began := time.Now()
 				time.Sleep(time.Second)
-				if n, err := end.ask(t.Context(), s); n != 0 || err != nil {
+				if n, err := c.revoke(t.Context(), s); n != 0 || err != nil {
 					t.Fatal(n, err)
 				}
 				time.Sleep(time.Second)
 				ticket, made := create(t, s, "ada")
-				if meant, err := s.EndIfRevokedSince(t.Context(), made, began); meant != end.meant || err != nil {
-					t.Errorf("meant %v, %v", meant, err)
+				if ended, err := s.EndIfRevokedSince(t.Context(), made, began); ended != c.ends || err != nil {
+					t.Errorf("EndIfRevokedSince = %v, %v, want %v", ended, err, c.ends)
 				}
-				if made.Ended() != end.meant || end.meant && made.endReason() != "operator" {
-					t.Errorf("ended %v, %s", made.Ended(), made.endReason())
+				if made.Ended() != c.ends || c.ends && made.endReason() != "operator" {
+					t.Errorf("ended %v with reason %q, want %v", made.Ended(), made.endReason(), c.ends)
 				}
-				if end.meant {
+				if c.ends {
 					mustNot(t, s, ticket)
 				}
-				later, lives := create(t, s, "ada")
-				if meant, err := s.EndIfRevokedSince(t.Context(), lives, time.Now()); meant || err != nil || lives.Ended() {
-					t.Errorf("a later sign-in: %v, %v", meant, err)
+				later, second := create(t, s, "ada")
+				if ended, err := s.EndIfRevokedSince(t.Context(), second, time.Now()); ended || err != nil || second.Ended() {
+					t.Errorf("EndIfRevokedSince of a later sign-in = %v, %v, want false", ended, err)
 				}
 				mustOpen(t, s, later)
 			})
@@ -197,8 +199,8 @@ func TestEndsMeantForWhoSignsIn(t *testing.T) {
 	}
 }
 
-// Ends that are asked for without end do not fill the memory.
-func TestEndsRememberedAreBounded(t *testing.T) {
+// Revocations without limit do not fill the memory.
+func TestRevocationsAreBounded(t *testing.T) {
 	t.Parallel()
 	var e revocations
 	now := time.Now()
@@ -206,9 +208,9 @@ func TestEndsRememberedAreBounded(t *testing.T) {
 		e.add(now, &selection{})
 	}
 	if len(e.recent) != maxRevocations {
-		t.Errorf("%d are kept", len(e.recent))
+		t.Errorf("%d revocations remembered, want %d", len(e.recent), maxRevocations)
 	}
 	if e.add(now.Add(maxSignIn+time.Second), &selection{}); len(e.recent) != 1 {
-		t.Errorf("%d are kept for too long", len(e.recent))
+		t.Errorf("%d revocations remembered after %s, want 1", len(e.recent), maxSignIn)
 	}
 }

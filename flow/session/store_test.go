@@ -1,3 +1,5 @@
+// Create, Configure, and a storage that panics.
+
 package session
 
 import (
@@ -14,23 +16,23 @@ func TestCreateIsDurableAndAlwaysNew(t *testing.T) {
 	first, one := create(t, s, "ada")
 	second, two := create(t, s, "ada")
 	if first == second || one.ID() == two.ID() {
-		t.Error("two sign-ins have one ticket")
+		t.Error("two sign-ins got the same ticket")
 	}
 	if n := len(storage.under(folderRecords)); n != 2 {
-		t.Errorf("%d records stored", n)
+		t.Errorf("%d records stored, want 2", n)
 	}
 	if n := len(storage.under(folderHeads)); n != 2 {
-		t.Errorf("%d heads stored", n)
+		t.Errorf("%d heads stored, want 2", n)
 	}
 	restarted := newTestStore(storage)
 	for _, ticket := range []string{first, second} {
 		if r := mustOpen(t, restarted, ticket).Record(); r.Tokens.Refresh != "authelia_rt_ada" || r.UpstreamSession != "romm-ada" || r.Created.IsZero() {
-			t.Errorf("after a restart the record is %+v", r)
+			t.Errorf("record %+v after a restart, want the one that was created", r)
 		}
 	}
 }
 
-func TestCreateFailsWhole(t *testing.T) {
+func TestFailedCreateLeavesNothing(t *testing.T) {
 	for _, folder := range []string{folderHeads, folderRecords} {
 		t.Run(folder, func(t *testing.T) {
 			storage := newFakeStorage()
@@ -42,10 +44,10 @@ func TestCreateFailsWhole(t *testing.T) {
 			}
 			s := newTestStore(storage)
 			if _, session, err := s.Create(t.Context(), recordOf("ada")); !errors.Is(err, errAway) || session != nil {
-				t.Fatalf("Create = %v, %v", session, err)
+				t.Fatalf("Create = %v, %v, want %v", session, err, errAway)
 			}
 			if n := len(storage.under(folderHeads)) + len(storage.under(folderRecords)); n != 0 || s.Len() != 0 {
-				t.Errorf("%d values are left", n)
+				t.Errorf("%d values in storage, %d sessions in memory after a failed Create, want 0, 0", n, s.Len())
 			}
 		})
 	}
@@ -55,18 +57,26 @@ func TestNotConfigured(t *testing.T) {
 	s := New(Options{Gate: testGate})
 	forged := newTicket(testKeyring(t, testGate, 1)).String()
 	if _, err := s.Lookup(t.Context(), forged); !errors.Is(err, errNotConfigured) {
-		t.Errorf("Lookup: %v", err)
+		t.Errorf("Lookup: %v, want %v", err, errNotConfigured)
 	}
 	if _, _, err := s.Create(t.Context(), recordOf("ada")); !errors.Is(err, errNotConfigured) {
-		t.Errorf("Create: %v", err)
+		t.Errorf("Create: %v, want %v", err, errNotConfigured)
 	}
 	if _, err := s.EndAll(t.Context(), "x"); !errors.Is(err, errNotConfigured) {
-		t.Errorf("EndAll: %v", err)
+		t.Errorf("EndAll: %v, want %v", err, errNotConfigured)
 	}
 	if err := poll(t.Context(), s); err != nil {
-		t.Errorf("poll: %v", err)
+		t.Errorf("poll: %v, want nil", err)
 	}
 	s.Close()
+}
+
+// Limits without values are safe: they end sessions, and never keep one for ever.
+func TestZeroLimitsEndSessions(t *testing.T) {
+	s := newTestStore(newFakeStorage())
+	ticket, _ := create(t, s, "ada")
+	s.Configure(newFakeStorage(), Limits{})
+	mustNot(t, s, ticket)
 }
 
 func TestConfigureWhileServing(t *testing.T) {
@@ -79,7 +89,7 @@ func TestConfigureWhileServing(t *testing.T) {
 			for range 500 {
 				s.Configure(storage, Limits{Idle: time.Hour, Lifetime: DefaultLifetime})
 				if session, err := s.Lookup(t.Context(), ticket); session == nil || err != nil {
-					t.Errorf("Lookup = %v, %v", session, err)
+					t.Errorf("Lookup during Configure = %v, %v, want a session", session, err)
 				}
 			}
 		})
@@ -94,13 +104,13 @@ func TestPanicInStorageIsAnError(t *testing.T) {
 	_, _ = s.Keyring(t.Context())
 	storage.before = func(string, string) error { panic("bad module") }
 	if session, err := s.Lookup(t.Context(), ticket); session != nil || err == nil {
-		t.Errorf("Lookup = %v, %v", session, err)
+		t.Errorf("Lookup = %v, %v, want an error", session, err)
 	}
 	if _, err := s.EndAll(t.Context(), "x"); err == nil {
-		t.Error("EndAll: no error")
+		t.Error("EndAll = nil, want an error")
 	}
 	pollOnce(t, s)
 	storage.before = nil
 	pollOnce(t, s)
-	mustNot(t, s, ticket) // EndAll was due
+	mustNot(t, s, ticket) // the queued EndAll
 }

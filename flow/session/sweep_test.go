@@ -1,3 +1,5 @@
+// The sweep: what it deletes, in parts, on one node at a time.
+
 package session
 
 import (
@@ -10,12 +12,12 @@ import (
 	"time"
 )
 
-func TestSweepRemovesWhatExpired(t *testing.T) {
+func TestSweepRemovesExpiredSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
 		s.Configure(storage, Limits{Idle: 10 * time.Hour, Lifetime: 100 * time.Hour})
-		pass := func(hours int) { // workers would poll 1800 times an hour
+		pass := func(hours int) { // Run would poll 1800 times an hour
 			for range hours {
 				time.Sleep(time.Hour)
 				for len(s.lastUses) > 0 {
@@ -35,32 +37,32 @@ func TestSweepRemovesWhatExpired(t *testing.T) {
 			mustOpen(t, s, used)
 		}
 		if n := len(storage.under(folderHeads)); n != 1 || len(storage.under(folderRecords)) != 1 {
-			t.Errorf("%d heads after the idle time", n)
+			t.Errorf("after the idle timeout: %d heads, %d records, want 1, 1", n, len(storage.under(folderRecords)))
 		}
 		if len(storage.under(folderTombstones)) != 1 {
-			t.Error("the tombstone was swept within a day")
+			t.Errorf("%d tombstones within a day, want 1", len(storage.under(folderTombstones)))
 		}
 		for range 12 {
 			pass(1)
 			mustOpen(t, s, used)
 		}
 		if len(storage.under(folderTombstones)) != 0 {
-			t.Error("the tombstone was not swept after a day")
+			t.Errorf("%d tombstones after a day, want 0", len(storage.under(folderTombstones)))
 		}
 		pass(10)
 		if session.Ended() || len(storage.under(folderHeads)) != 1 {
-			t.Error("an idle session was ended while another node may still have a use to tell")
+			t.Error("an idle session was swept while another node may have yet to write a later use")
 		}
 		pass(100)
 		for _, folder := range []string{folderHeads, folderRecords, folderLastUses, folderTombstones} {
 			if left := storage.under(folder); len(left) != 0 {
-				t.Errorf("left %v", left)
+				t.Errorf("left in %s: %v, want nothing", folder, left)
 			}
 		}
 	})
 }
 
-func TestSweepIsByOneNodeAndInParts(t *testing.T) {
+func TestSweepRunsOnOneNodeInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		a, b := newTestStore(storage), newTestStore(storage)
@@ -70,7 +72,7 @@ func TestSweepIsByOneNodeAndInParts(t *testing.T) {
 		}
 		time.Sleep(DefaultLifetime + 2*sweepGrace)
 		for round, want := range []int{sessions - sweepMinRound, sessions - 2*sweepMinRound, 0} {
-			for _, s := range []*Store{a, b} { // b finds that a just did
+			for _, s := range []*Store{a, b} { // b finds that a has just done it
 				if err := s.Sweep(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -84,13 +86,13 @@ func TestSweepIsByOneNodeAndInParts(t *testing.T) {
 		time.Sleep(DefaultLifetime + 2*sweepGrace)
 		_ = storage.Lock(t.Context(), sessionsPath(testGate)+"/sweep.json") // another node is sweeping
 		if err := b.Sweep(t.Context()); err != nil || len(storage.under(folderHeads)) != 1 {
-			t.Errorf("sweep under another's lock: %v", err)
+			t.Errorf("Sweep while another node has the lock: %v, %d heads, want nil, 1", err, len(storage.under(folderHeads)))
 		}
 	})
 }
 
-// However many sessions there are, all are read within a day, and each round
-// ends in time on a slow storage and is followed by the next part.
+// All sessions are read within a day, however many there are. On a slow storage
+// each round ends in time, and the next one continues where it stopped.
 func TestSweepPassesInADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
@@ -105,12 +107,12 @@ func TestSweepPassesInADay(t *testing.T) {
 			time.Sleep(sweepEvery)
 		}
 		if left := len(storage.under(folderHeads)); left != 0 {
-			t.Errorf("%d of %d are left after a day", left, sessions)
+			t.Errorf("%d of %d sessions left after a day, want 0", left, sessions)
 		}
 
 		const slow = 4000
 		seedHeads(t, s, storage.put, slow, time.Now().Add(-DefaultLifetime-2*sweepGrace))
-		storage.latency = time.Second // and it ignores its context
+		storage.latency = time.Second // and ignores its context
 		rounds := 0
 		for left := slow; left > slow/2; rounds++ {
 			began := time.Now()
@@ -118,11 +120,11 @@ func TestSweepPassesInADay(t *testing.T) {
 				t.Fatal(err)
 			}
 			if took := time.Since(began); took > sweepLimit+time.Minute {
-				t.Fatalf("a round took %s", took)
+				t.Fatalf("a round took %s, want at most %s", took, sweepLimit+time.Minute)
 			}
 			after := len(storage.under(folderHeads))
 			if after >= left {
-				t.Fatalf("round %d removed nothing, %d are left", rounds, after)
+				t.Fatalf("round %d removed nothing, %d sessions left", rounds, after)
 			}
 			left = after
 			time.Sleep(sweepEvery)
@@ -130,8 +132,7 @@ func TestSweepPassesInADay(t *testing.T) {
 	})
 }
 
-// seedHeads stores heads of sessions that were made at a time, and whose
-// records nobody needs.
+// seedHeads stores n heads without records, created at the given time.
 func seedHeads(t *testing.T, s *Store, put func(string, []byte), n int, created time.Time) {
 	t.Helper()
 	keys, err := s.Keyring(t.Context())
@@ -153,25 +154,25 @@ func seedHeads(t *testing.T, s *Store, put func(string, []byte), n int, created 
 	}
 }
 
-// A node that cannot list must not keep the others from sweeping.
-func TestSweepOfABlindNodeDoesNotCount(t *testing.T) {
+// A node that cannot list storage must not keep other nodes from sweeping.
+func TestSweepWithoutListingDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
-		blind := &cutStorage{fakeStorage: storage}
-		blind.off.Store(true)
-		a, b := newTestStore(storage), newTestStore(blind)
+		unlisted := &cutStorage{fakeStorage: storage}
+		unlisted.off.Store(true)
+		a, b := newTestStore(storage), newTestStore(unlisted)
 		create(t, a, "ada")
 		time.Sleep(DefaultLifetime + 2*sweepGrace)
 		if err := b.Sweep(t.Context()); !errors.Is(err, errAway) {
-			t.Errorf("sweep: %v", err)
+			t.Errorf("Sweep without listing: %v, want %v", err, errAway)
 		}
 		if err := a.Sweep(t.Context()); err != nil || len(storage.under(folderHeads)) != 0 {
-			t.Errorf("sweep: %v, left %v", err, storage.under(folderHeads))
+			t.Errorf("Sweep on the other node: %v, heads %v, want nil and none", err, storage.under(folderHeads))
 		}
 	})
 }
 
-func TestSweepRewritesABrokenTombstone(t *testing.T) {
+func TestSweepRewritesUnreadableTombstones(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
@@ -185,12 +186,12 @@ func TestSweepRewritesABrokenTombstone(t *testing.T) {
 			time.Sleep(tombstoneLife)
 		}
 		if len(storage.under(folderTombstones)) != 0 {
-			t.Error("it stays for ever")
+			t.Error("the unreadable tombstone was never removed")
 		}
 	})
 }
 
-func TestPart(t *testing.T) {
+func TestNextPart(t *testing.T) {
 	ids := func(n int) (ids []ID) {
 		for i := range n {
 			ids = append(ids, ID{byte(i >> 8), byte(i)})
@@ -199,15 +200,15 @@ func TestPart(t *testing.T) {
 	}
 	got, next := nextPart(ids(sweepMinRound+5), "", sweepMinRound)
 	if len(got) != sweepMinRound || next != got[sweepMinRound-1].String() {
-		t.Errorf("%d ids, next %q", len(got), next)
+		t.Errorf("nextPart = %d IDs, next %q", len(got), next)
 	}
 	if got, next = nextPart(ids(sweepMinRound+5), next, sweepMinRound); len(got) != 5 || next != "" {
-		t.Errorf("%d ids, next %q", len(got), next)
+		t.Errorf("nextPart = %d IDs, next %q", len(got), next)
 	}
 	if got, next = nextPart(ids(3), ID{0xff}.String(), sweepMinRound); len(got) != 0 || next != "" {
-		t.Errorf("%d ids, next %q", len(got), next)
+		t.Errorf("nextPart = %d IDs, next %q", len(got), next)
 	}
 	if got, _ = nextPart(ids(3), "not an id", sweepMinRound); len(got) != 3 {
-		t.Errorf("%d ids", len(got))
+		t.Errorf("nextPart after text that is no ID = %d IDs, want 3", len(got))
 	}
 }

@@ -1,3 +1,5 @@
+// Tickets and session IDs.
+
 package session
 
 import (
@@ -25,7 +27,7 @@ func TestTicketText(t *testing.T) {
 		t.Fatalf("the ticket has %d characters, want 43", len(text))
 	}
 	if parsed, ok := parseTicket(text); !ok || parsed != made {
-		t.Fatalf("parseTicket(%q) = %v, %v", text, parsed, ok)
+		t.Fatalf("parseTicket(%q) = %v, %v, want the same ticket", text, parsed, ok)
 	}
 	zero := ticket{}.String()
 	for name, malformed := range map[string]string{
@@ -38,12 +40,12 @@ func TestTicketText(t *testing.T) {
 		"line break inside":  text[:20] + "\n" + text[21:],
 		"line break at end":  zero[:42] + "\n",
 		"carriage returns":   text[:20] + "\r\r" + text[22:],
-		"loose trailing bit": zero[:42] + "B",
+		"stray trailing bit": zero[:42] + "B",
 		"not ASCII":          text[:41] + "é",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, ok := parseTicket(malformed); ok {
-				t.Errorf("parseTicket(%q) took it", malformed)
+				t.Errorf("parseTicket(%q) succeeded, want false", malformed)
 			}
 		})
 	}
@@ -82,11 +84,11 @@ func TestParseID(t *testing.T) {
 	_, session := create(t, newTestStore(newFakeStorage()), "ada")
 	text := session.ID().String()
 	if id, err := ParseID(text); err != nil || id != session.ID() {
-		t.Errorf("ParseID(%q) = %v, %v", text, id, err)
+		t.Errorf("ParseID(%q) = %v, %v, want %v", text, id, err, session.ID())
 	}
 	for _, malformed := range []string{"", "..", text[:31], text + "0", strings.Repeat("A", 32), strings.Repeat("g", 32), "../" + text[3:]} {
 		if _, err := ParseID(malformed); err == nil {
-			t.Errorf("ParseID(%q) took it", malformed)
+			t.Errorf("ParseID(%q) succeeded, want an error", malformed)
 		}
 	}
 }

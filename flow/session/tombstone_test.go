@@ -1,3 +1,5 @@
+// How a node learns of ends on other nodes.
+
 package session
 
 import (
@@ -10,8 +12,8 @@ import (
 	"time"
 )
 
-// A node ends a session in storage while another one loads it: the tombstone
-// is read last.
+// One node ends a session while another one loads it: the load reads the
+// tombstone last, so it notices.
 func TestEndElsewhereWhileLoading(t *testing.T) {
 	storage := newFakeStorage()
 	a, b := newTestStore(storage), newTestStore(storage)
@@ -26,7 +28,8 @@ func TestEndElsewhereWhileLoading(t *testing.T) {
 	mustNot(t, b, ticket)
 }
 
-// A node that was cut off for longer than tombstones live must still learn of ends.
+// A node that was cut off for longer than the life of tombstones must still learn
+// of the ends in that time.
 func TestLongAwayNodeCatchesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := newFakeStorage()
@@ -42,7 +45,7 @@ func TestLongAwayNodeCatchesUp(t *testing.T) {
 		time.Sleep(2 * tombstoneLife)
 		_ = a.Sweep(t.Context())
 		if n := len(shared.under(folderTombstones)); n != 0 {
-			t.Fatalf("%d tombstones", n)
+			t.Fatalf("%d tombstones after two days, want 0", n)
 		}
 		_ = poll(t.Context(), b)
 		mustOpen(t, b, ended)
@@ -53,7 +56,7 @@ func TestLongAwayNodeCatchesUp(t *testing.T) {
 	})
 }
 
-// cutStorage is one node's way to a storage that others still reach.
+// cutStorage is a storage that one node cannot list and others can.
 type cutStorage struct {
 	*fakeStorage
 	off atomic.Bool
@@ -66,19 +69,19 @@ func (c *cutStorage) List(ctx context.Context, path string, recursive bool) ([]s
 	return c.fakeStorage.List(ctx, path, recursive)
 }
 
-func TestPollIsOneCallHoweverManySessions(t *testing.T) {
+func TestPollIsOneStorageCall(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
 	for i := range 200 {
 		create(t, s, fmt.Sprint("user", i))
 	}
 	_, one := create(t, newTestStore(storage), "ada")
-	_ = newTestStore(storage).End(t.Context(), one.ID(), "x") // one tombstone of a session not here
+	_ = newTestStore(storage).End(t.Context(), one.ID(), "x") // the tombstone of a session that is not in memory
 	before := storage.calls.Load()
 	if err := poll(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	if n := storage.calls.Load() - before; n != 1 {
-		t.Errorf("%d storage calls", n)
+		t.Errorf("%d storage calls, want 1", n)
 	}
 }

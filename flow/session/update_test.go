@@ -1,3 +1,5 @@
+// Update: snapshots, locks across nodes, storage that is away.
+
 package session
 
 import (
@@ -25,16 +27,16 @@ func TestUpdateIsASnapshotAndDurable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if before.Identity.Groups[0] != "users" || before.UpstreamSession != "romm-ada" {
-		t.Errorf("the snapshot of another request changed: %+v", before)
+		t.Errorf("Update changed another request's snapshot: %+v", before)
 	}
 	for _, r := range []*Record{session.Record(), mustOpen(t, newTestStore(storage), ticket).Record()} {
 		if r.UpstreamSession != "romm-2" || r.Identity.Groups[0] != "changed" || !r.Created.Equal(before.Created) {
-			t.Errorf("record %+v", r)
+			t.Errorf("record %+v, want the changed one with its creation time", r)
 		}
 	}
 	stores := storage.count("store")
 	if err := s.Update(t.Context(), session, func(*Record) {}); err != nil || storage.count("store") != stores {
-		t.Errorf("an update that changes nothing: %v, %d stores", err, storage.count("store")-stores)
+		t.Errorf("an update that changes nothing: %v, %d writes, want nil, 0", err, storage.count("store")-stores)
 	}
 }
 
@@ -47,15 +49,16 @@ func TestUpdateRewritesTheHead(t *testing.T) {
 	}
 	other := newTestStore(storage)
 	if entries, err := other.List(t.Context()); err != nil || entries[0].User != "ada2" {
-		t.Errorf("List = %+v, %v", entries, err)
+		t.Errorf("List = %+v, %v, want ada2", entries, err)
 	}
 	if n, _ := other.EndSID(t.Context(), SIDKey("https://auth.example.com", "sid-2"), "x"); n != 1 {
-		t.Errorf("EndSID ended %d", n)
+		t.Errorf("EndSID ended %d sessions, want 1", n)
 	}
 }
 
-// Refresh tokens rotate without grace: of two nodes that refresh at once, the
-// second must see what the first got, and not send the old token.
+// Authelia rotates refresh tokens without a grace period. If two nodes refresh at
+// the same time, the second one must see the new token and not send the old one,
+// which would revoke all tokens of the session.
 func TestUpdateSeesWhatAnotherNodeWrote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
@@ -68,11 +71,11 @@ func TestUpdateSeesWhatAnotherNodeWrote(t *testing.T) {
 			old := session.Record().Tokens.Refresh
 			return s.Update(t.Context(), session, func(r *Record) {
 				if r.Tokens.Refresh != old {
-					return // another one did
+					return // another request has refreshed
 				}
 				time.Sleep(2 * time.Second)
 				if r.Tokens.Refresh != valid {
-					t.Errorf("%s was sent, %s is valid: the family dies", r.Tokens.Refresh, valid)
+					t.Errorf("refresh with %s, but %s is the valid token", r.Tokens.Refresh, valid)
 				}
 				refreshes++
 				valid = fmt.Sprint("authelia_rt_", refreshes)
@@ -94,7 +97,7 @@ func TestUpdateSeesWhatAnotherNodeWrote(t *testing.T) {
 		}
 		wait.Wait()
 		if refreshes != 1 || inA.Record().Tokens.Refresh != valid || inB.Record().Tokens.Refresh != valid {
-			t.Errorf("%d refreshes, a has %s, b has %s", refreshes, inA.Record().Tokens.Refresh, inB.Record().Tokens.Refresh)
+			t.Errorf("%d refreshes, node a has %s, node b has %s, want 1 and %s on both", refreshes, inA.Record().Tokens.Refresh, inB.Record().Tokens.Refresh, valid)
 		}
 	})
 }
@@ -117,21 +120,21 @@ func TestUpdateWaitsNoLongerThanItsContext(t *testing.T) {
 		} {
 			free := hold()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			err := s.Update(ctx, session, func(*Record) { t.Errorf("%s has the lock, and change was called", name) })
+			err := s.Update(ctx, session, func(*Record) { t.Errorf("change was called while %s has the lock", name) })
 			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("Update while %s has the lock: %v, want a deadline error", name, err)
 			}
 			cancel()
 			free()
 		}
 		if len(s.updates.locks) != 0 {
-			t.Error("turns are left")
+			t.Errorf("%d locks left, want 0", len(s.updates.locks))
 		}
 	})
 }
 
-// The request that refreshed is gone before its tokens are stored: they are
-// stored all the same, the old ones are dead.
+// The client disconnects after the refresh and before the new tokens are stored.
+// They must be stored, because the old ones are no longer valid.
 func TestUpdateIsStoredWhenTheRequestIsGone(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
@@ -143,11 +146,11 @@ func TestUpdateIsStoredWhenTheRequestIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.Tokens.Refresh != "new" {
-		t.Errorf("stored %q", r.Tokens.Refresh)
+		t.Errorf("stored refresh token %q, want %q", r.Tokens.Refresh, "new")
 	}
 }
 
-// strictStorage refuses a context that has ended, as a network client does.
+// strictStorage refuses a context that has ended, as network clients do.
 type strictStorage struct{ *fakeStorage }
 
 func (s *strictStorage) Store(ctx context.Context, key string, value []byte) error {
@@ -166,10 +169,10 @@ func TestUpdateWithStorageAway(t *testing.T) {
 		storage.away.Store(true)
 		err := s.Update(t.Context(), session, func(r *Record) { r.Tokens.Refresh = "new" })
 		if !errors.Is(err, errAway) || session.Record().Tokens.Refresh != "new" {
-			t.Fatalf("Update: %v, memory has %q", err, session.Record().Tokens.Refresh)
+			t.Fatalf("Update: %v, memory has %q, want %v, %q", err, session.Record().Tokens.Refresh, errAway, "new")
 		}
 		storage.away.Store(false)
-		// memory must not lose the only copy, however full it is
+		// memory must keep the only copy, even beyond its capacity
 		create(t, s, "bob")
 		create(t, s, "eve")
 		if mustOpen(t, s, ticket) != session {
@@ -177,7 +180,7 @@ func TestUpdateWithStorageAway(t *testing.T) {
 		}
 		if err := s.Update(t.Context(), session, func(r *Record) {
 			if r.Tokens.Refresh != "new" {
-				t.Errorf("change sees the older %q of storage", r.Tokens.Refresh)
+				t.Errorf("change sees refresh token %q from storage, want the newer one of memory", r.Tokens.Refresh)
 			}
 		}); err != nil {
 			t.Error(err)
@@ -188,31 +191,31 @@ func TestUpdateWithStorageAway(t *testing.T) {
 		time.Sleep(2 * pollEvery)
 		synctest.Wait()
 		if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.Tokens.Refresh != "newer" {
-			t.Errorf("storage has %q after it came back", r.Tokens.Refresh)
+			t.Errorf("storage has %q after it came back, want %q", r.Tokens.Refresh, "newer")
 		}
 		if len(s.retries.records) != 0 || session.pinned() {
-			t.Error("the record is still due")
+			t.Error("the record is still queued or pinned after it was stored")
 		}
 	})
 }
 
-func TestUpdateHealsABrokenRecordAndSparesANewerOne(t *testing.T) {
+func TestUpdateReplacesBrokenRecordsButNotNewerOnes(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
 	ticket, session := create(t, s, "ada")
 	key := storageKey(folderRecords, session.ID())
 	storage.put(key, []byte("romm"))
-	if err := s.Update(t.Context(), session, func(r *Record) { r.UpstreamSession = "healed" }); err != nil {
+	if err := s.Update(t.Context(), session, func(r *Record) { r.UpstreamSession = "repaired" }); err != nil {
 		t.Fatal(err)
 	}
-	if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.UpstreamSession != "healed" {
-		t.Errorf("record %+v", r)
+	if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.UpstreamSession != "repaired" {
+		t.Errorf("record %+v, want the repaired one", r)
 	}
 	newer := slices.Clone(storage.get(key))
 	newer[len(magic)]++
 	storage.put(key, newer)
 	err := s.Update(t.Context(), session, func(*Record) { t.Error("change was called") })
 	if !errors.Is(err, errNewer) || !slices.Equal(storage.get(key), newer) {
-		t.Errorf("Update over a newer record: %v", err)
+		t.Errorf("Update over a record of a newer version: %v, want %v and the record unchanged", err, errNewer)
 	}
 }

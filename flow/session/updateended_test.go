@@ -1,3 +1,5 @@
+// Update of sessions that have ended or are ending.
+
 package session
 
 import (
@@ -13,45 +15,45 @@ func TestUpdateOfAnEndedSession(t *testing.T) {
 		t.Helper()
 		return func(*Record) { t.Error("change was called") }
 	}
-	t.Run("here", func(t *testing.T) {
+	t.Run("on this node", func(t *testing.T) {
 		s := newTestStore(newFakeStorage())
 		_, session := create(t, s, "ada")
 		_ = s.End(t.Context(), session.ID(), "x")
 		if err := s.Update(t.Context(), session, unwanted(t)); !errors.Is(err, ErrEnded) {
-			t.Errorf("Update: %v", err)
+			t.Errorf("Update: %v, want %v", err, ErrEnded)
 		}
 	})
-	t.Run("elsewhere", func(t *testing.T) {
+	t.Run("on another node", func(t *testing.T) {
 		storage := newFakeStorage()
 		a, b := newTestStore(storage), newTestStore(storage)
 		ticket, session := create(t, a, "ada")
 		there := mustOpen(t, b, ticket)
 		_ = a.End(t.Context(), session.ID(), "sign_out")
 		if err := b.Update(t.Context(), there, unwanted(t)); !errors.Is(err, ErrEnded) || there.endReason() != "sign_out" {
-			t.Errorf("Update: %v, %q", err, there.endReason())
+			t.Errorf("Update: %v, reason %q, want %v, %q", err, there.endReason(), ErrEnded, "sign_out")
 		}
 		mustNot(t, b, ticket)
 	})
-	t.Run("tombstone over a record", func(t *testing.T) {
+	t.Run("unreadable tombstone", func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
 		_, session := create(t, s, "ada")
-		storage.put(storageKey(folderTombstones, session.ID()), nil) // unreadable, and still an end
+		storage.put(storageKey(folderTombstones, session.ID()), nil) // empty
 		if err := s.Update(t.Context(), session, unwanted(t)); !errors.Is(err, ErrEnded) || session.endReason() != ReasonElsewhere {
-			t.Errorf("Update: %v, %q", err, session.endReason())
+			t.Errorf("Update: %v, reason %q, want %v, %q", err, session.endReason(), ErrEnded, ReasonElsewhere)
 		}
 	})
-	t.Run("removed", func(t *testing.T) {
+	t.Run("removed from storage", func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
 		_, session := create(t, s, "ada")
 		v, _ := s.configured()
 		_ = v.remove(t.Context(), session.ID())
 		if err := s.Update(t.Context(), session, unwanted(t)); !errors.Is(err, ErrEnded) || session.endReason() != ReasonRemoved {
-			t.Errorf("Update: %v, %q", err, session.endReason())
+			t.Errorf("Update: %v, reason %q, want %v, %q", err, session.endReason(), ErrEnded, ReasonRemoved)
 		}
 		if len(storage.under(folderRecords)) != 0 {
-			t.Error("the record came back")
+			t.Error("Update stored the removed record again")
 		}
 	})
 	t.Run("during change", func(t *testing.T) {
@@ -63,10 +65,10 @@ func TestUpdateOfAnEndedSession(t *testing.T) {
 			_ = s.End(t.Context(), session.ID(), "x")
 		})
 		if !errors.Is(err, ErrEnded) || len(storage.under(folderRecords)) != 0 {
-			t.Errorf("Update: %v, records %v", err, storage.under(folderRecords))
+			t.Errorf("Update: %v, records %v, want %v and none", err, storage.under(folderRecords), ErrEnded)
 		}
 	})
-	t.Run("elsewhere during change", func(t *testing.T) {
+	t.Run("on another node during change", func(t *testing.T) {
 		storage := newFakeStorage()
 		a, b := newTestStore(storage), newTestStore(storage)
 		ticket, session := create(t, a, "ada")
@@ -76,12 +78,13 @@ func TestUpdateOfAnEndedSession(t *testing.T) {
 			_ = a.End(t.Context(), session.ID(), "sign_out")
 		})
 		if !errors.Is(err, ErrEnded) || len(storage.under(folderRecords)) != 0 || !there.Ended() {
-			t.Errorf("Update: %v, records %v", err, storage.under(folderRecords))
+			t.Errorf("Update: %v, records %v, want %v and none", err, storage.under(folderRecords), ErrEnded)
 		}
 	})
 }
 
-// Whatever the order, after an End no node opens the session and no record stays.
+// In whatever order updates and an end run, afterwards no node opens the session
+// and no record is left.
 func TestUpdateAndEndRace(t *testing.T) {
 	storage := newFakeStorage()
 	a, b := newTestStore(storage), newTestStore(storage)
@@ -111,7 +114,7 @@ func TestUpdateAndEndRace(t *testing.T) {
 			mustNot(t, s, ticket)
 		}
 		if left := storage.under(folderRecords); len(left) != 0 {
-			t.Fatalf("round %d: %s", i, strings.Join(left, " "))
+			t.Fatalf("round %d left records: %s", i, strings.Join(left, " "))
 		}
 	}
 }

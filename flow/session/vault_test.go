@@ -1,3 +1,5 @@
+// What is in storage, for an attacker who reads all of it, and how it is listed.
+
 package session
 
 import (
@@ -12,8 +14,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
-// Whoever reads every byte in storage, the gate's keyring included, has no
-// ticket, no token and no way to open a record.
+// An attacker who reads every byte in storage, the gate's keyring included, gets
+// no ticket and no token, and cannot open a record.
 func TestStolenStorageOpensNothing(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
@@ -51,23 +53,24 @@ func TestStolenStorageOpensNothing(t *testing.T) {
 		}
 	}
 	if len(plain) < len(storage.values)+2 {
-		t.Fatal("heads and last uses were not opened: this test looks at the wrong thing")
+		t.Fatal("no head or last use was opened: the test checks nothing")
 	}
 	for name, secret := range secrets {
 		for key, value := range plain {
 			if bytes.Contains(value, secret) {
-				t.Errorf("%s holds the %s", key, name)
+				t.Errorf("%s contains the %s", key, name)
 			}
 		}
 	}
 
-	// With the keyring a ticket can be made that looks genuine, and that is all.
+	// With the keyring, an attacker can make a ticket with a valid MAC, but it has
+	// no session.
 	forged := raw
 	clear(forged[:])
 	copy(forged[:], session.id[:])
 	copy(forged[randomSize:], keys.MAC(purposeTicket, forged[:randomSize]))
 	mustNot(t, newTestStore(storage), forged.String())
-	// Renaming files to what it would read does not help either.
+	// Renaming the stored values to that ticket's ID does not help either.
 	id := idOf(forged.sum())
 	storage.put(storageKey(folderRecords, id), storage.get(storageKey(folderRecords, session.ID())))
 	head, _ := sealHead(keys, id, session.head.Load())
@@ -75,8 +78,8 @@ func TestStolenStorageOpensNothing(t *testing.T) {
 	mustNot(t, newTestStore(storage), forged.String())
 }
 
-func TestLoadErrorsAreTold(t *testing.T) {
-	// fs.ErrNotExist means absent; anything that wraps it too.
+func TestLoadOfAnAbsentKey(t *testing.T) {
+	// An error that wraps fs.ErrNotExist means absent too.
 	storage := newFakeStorage()
 	s := newTestStore(storage)
 	v, _ := s.configured()
@@ -86,16 +89,16 @@ func TestLoadErrorsAreTold(t *testing.T) {
 	}
 }
 
-func TestListWhileFilesVanish(t *testing.T) {
+func TestListWhileFilesAreDeleted(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
 	create(t, s, "ada")
 	storage.vanish.Store(listTries - 1)
 	if entries, err := s.List(t.Context()); len(entries) != 1 || err != nil {
-		t.Errorf("List = %v, %v", entries, err)
+		t.Errorf("List = %v, %v, want one entry", entries, err)
 	}
 	storage.vanish.Store(1000)
 	if _, err := s.List(t.Context()); err == nil {
-		t.Error("a folder that could not be read counts as empty")
+		t.Error("List = nil error for a folder that could not be listed")
 	}
 }

@@ -1,3 +1,5 @@
+// Run and Close.
+
 package session
 
 import (
@@ -8,7 +10,7 @@ import (
 	"time"
 )
 
-func TestRunEndsAndRecovers(t *testing.T) {
+func TestRunStopsAndSurvivesPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		var bad atomic.Bool
@@ -28,17 +30,17 @@ func TestRunEndsAndRecovers(t *testing.T) {
 		bad.Store(false)
 		time.Sleep(time.Minute)
 		if s.Away() {
-			t.Error("the poll did not go on after a panic")
+			t.Error("Away = true: polling stopped after a panic")
 		}
-		s.Run(context.Background()) // a second one returns at once
+		s.Run(context.Background()) // a second Run returns at once
 		s.Close()
 		<-done
 		s.Close()
-		s.Run(context.Background()) // after Close too
+		s.Run(context.Background()) // and so does one after Close
 	})
 }
 
-func TestRunEndsWithItsContext(t *testing.T) {
+func TestRunStopsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStore(newFakeStorage())
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -48,7 +50,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestCloseBringsStorageWhatIsDue(t *testing.T) {
+func TestCloseRetriesOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
@@ -63,17 +65,17 @@ func TestCloseBringsStorageWhatIsDue(t *testing.T) {
 	})
 }
 
-func TestCloseDoesNotWaitForEver(t *testing.T) {
+func TestCloseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
-		storage.latency = time.Hour // and it ignores its context
+		storage.latency = time.Hour // and ignores its context
 		s := newTestStore(storage)
 		go s.Run(t.Context())
 		time.Sleep(pollEvery + time.Second)
 		began := time.Now()
 		s.Close()
 		if waited := time.Since(began); waited > closeLimit {
-			t.Errorf("Close took %v", waited)
+			t.Errorf("Close took %v, want at most %v", waited, closeLimit)
 		}
 		time.Sleep(10 * time.Hour)
 	})
