@@ -1,4 +1,4 @@
-// Errors that callers and this package's own tests decide on.
+// Errors that callers, or this package itself, decide on.
 
 package session
 

@@ -13,11 +13,11 @@ import (
 const lastUseQueue = 1024
 
 // markUsed marks a session as used now, and queues the last use for storage if
-// the one there is older than v.grain. It never blocks.
+// the one there is older than v.lastUseEvery. It never blocks.
 func (s *Store) markUsed(session *Session, now int64, v *vault) {
 	session.touch(now)
 	written := session.written.Load()
-	if now-written < v.grain || !session.written.CompareAndSwap(written, now) {
+	if now-written < v.lastUseEvery || !session.written.CompareAndSwap(written, now) {
 		return
 	}
 	select {

@@ -64,11 +64,11 @@ func TestHeadOpensOnlyWhereItBelongs(t *testing.T) {
 	if _, err := openHead(testKeyring(t, testGate, 2), id, sealed); !errors.Is(err, errUnreadable) {
 		t.Errorf("a head under another keyring: %v, want %v", err, errUnreadable)
 	}
-	if seen := openLastUse(keys, id, sealLastUse(keys, ID{9}, 7)); seen != 0 {
-		t.Errorf("openLastUse of another session's value = %d, want 0", seen)
+	if used := openLastUse(keys, id, sealLastUse(keys, ID{9}, 7)); used != 0 {
+		t.Errorf("openLastUse of another session's value = %d, want 0", used)
 	}
-	if seen := openLastUse(keys, id, sealLastUse(keys, id, 7)); seen != 7 {
-		t.Errorf("openLastUse = %d, want 7", seen)
+	if used := openLastUse(keys, id, sealLastUse(keys, id, 7)); used != 7 {
+		t.Errorf("openLastUse = %d, want 7", used)
 	}
 }
 

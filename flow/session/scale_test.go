@@ -123,7 +123,7 @@ func TestScale(t *testing.T) {
 
 func scale(t *testing.T, storage *simulated, n int) {
 	t.Helper()
-	told := func(what string, took time.Duration, calls int64) { t.Logf("%-34s %14s %9d calls", what, took, calls) }
+	report := func(what string, took time.Duration, calls int64) { t.Logf("%-34s %14s %9d calls", what, took, calls) }
 	maker := newTestStore(storage)
 	seedHeads(t, maker, storage.put, n, time.Now())
 	ticket, _ := create(t, maker, "ada")
@@ -135,9 +135,9 @@ func scale(t *testing.T, storage *simulated, n int) {
 	heap := heapInUse()
 	s := newTestStore(storage)
 	took, calls := storage.cost(func() { start(t, s); synctest.Wait() })
-	told("restart", took, calls)
+	report("restart", took, calls)
 	took, calls = storage.cost(func() { mustOpen(t, s, ticket) })
-	told("first request of a session", took, calls)
+	report("first request of a session", took, calls)
 	if calls > 6 {
 		t.Errorf("the first request caused %d storage calls, want at most 6", calls)
 	}
@@ -146,8 +146,8 @@ func scale(t *testing.T, storage *simulated, n int) {
 	if rest := float64(calls) / took.Seconds(); rest > 0.6 {
 		t.Errorf("%.2f storage calls per second at rest, want at most 0.6", rest)
 	}
-	grain := DefaultIdle / 20
-	t.Logf("%-34s %14s %9.2f calls a second, on all nodes", "last uses, if all are in use", "", float64(n)/grain.Seconds())
+	lastUseEvery := DefaultIdle / 20
+	t.Logf("%-34s %14s %9.2f calls a second, on all nodes", "last uses, if all are in use", "", float64(n)/lastUseEvery.Seconds())
 	t.Logf("%-34s %14d KiB", "memory of a node at rest", (heapInUse()-heap)/1024)
 
 	took, calls = storage.cost(func() {
@@ -156,13 +156,13 @@ func scale(t *testing.T, storage *simulated, n int) {
 			t.Errorf("List returned %d sessions, %v, want %d", len(entries), err, n+4)
 		}
 	})
-	told("list of all", took, calls)
+	report("list of all", took, calls)
 	took, calls = storage.cost(func() {
 		if ended, err := s.EndUser(t.Context(), UserKey("https://auth.example.com", "sub-bob"), "revoked"); ended != 3 || err != nil {
 			t.Errorf("EndUser = %d, %v, want 3", ended, err)
 		}
 	})
-	told("end of all sessions of a user", took, calls)
+	report("end of all sessions of a user", took, calls)
 	s.Close()
 
 	// The worst case for a pass: all sessions expire at once.
@@ -179,7 +179,7 @@ func scale(t *testing.T, storage *simulated, n int) {
 		time.Sleep(sweepEvery)
 	}
 	left := len(storage.folders[sessionsPath(testGate)+"/"+folderHeads])
-	told(fmt.Sprintf("sweep, the longest of %d rounds", len(rounds)), slices.Max(rounds), storage.calls.Load()-before)
+	report(fmt.Sprintf("sweep, the longest of %d rounds", len(rounds)), slices.Max(rounds), storage.calls.Load()-before)
 	if left != 0 || slices.Max(rounds) > sweepLimit {
 		t.Errorf("%d sessions left after a day, longest round %s, want 0 and at most %s", left, slices.Max(rounds), sweepLimit)
 	}

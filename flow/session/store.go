@@ -100,7 +100,7 @@ func New(o Options) *Store {
 func (s *Store) Configure(storage keyring.Storage, limits Limits) {
 	s.vault.Store(&vault{
 		gate: s.gate, storage: storage, limits: limits, logger: s.logger,
-		grain: max(1, int64(limits.Idle/20/time.Second)),
+		lastUseEvery: max(1, int64(limits.Idle/20/time.Second)),
 	})
 }
 

@@ -71,7 +71,7 @@ func TestNotConfigured(t *testing.T) {
 	s.Close()
 }
 
-// Limits without values are safe: they end sessions, and never keep one for ever.
+// Limits without values are safe: they end sessions, and never keep one forever.
 func TestZeroLimitsEndSessions(t *testing.T) {
 	s := newTestStore(newFakeStorage())
 	ticket, _ := create(t, s, "ada")

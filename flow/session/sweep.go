@@ -155,7 +155,7 @@ func (s *Store) expiryReason(ctx context.Context, v openVault, id ID) (string, e
 		return "", nil
 	}
 	used, held, err := s.lastUse(ctx, v, id, head)
-	if err == nil && !held && now-used >= idle+2*v.grain {
+	if err == nil && !held && now-used >= idle+2*v.lastUseEvery {
 		return ReasonIdle, nil
 	}
 	return "", err

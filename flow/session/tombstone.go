@@ -67,10 +67,11 @@ func (s *Store) followEnd(ctx context.Context, v *vault, id ID) {
 
 // setAway records whether storage answered, and logs a change.
 func (s *Store) setAway(err error) {
-	switch away := s.away.Swap(err != nil); {
-	case err != nil && !away:
+	wasAway := s.away.Swap(err != nil)
+	switch {
+	case err != nil && !wasAway:
 		s.logger.Warn("session storage unreachable, sessions in memory go on, will retry", zap.Error(err))
-	case err == nil && away:
+	case err == nil && wasAway:
 		s.logger.Warn("session storage reachable again")
 	}
 }

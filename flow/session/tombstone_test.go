@@ -36,9 +36,9 @@ func TestLongAwayNodeCatchesUp(t *testing.T) {
 		cut := &cutStorage{fakeStorage: shared}
 		a, b := newTestStore(shared), newTestStore(cut)
 		ended, session := create(t, a, "ada")
-		alive, _ := create(t, a, "bob")
+		other, _ := create(t, a, "bob")
 		mustOpen(t, b, ended)
-		mustOpen(t, b, alive)
+		mustOpen(t, b, other)
 		_ = poll(t.Context(), b)
 		cut.off.Store(true)
 		_ = a.End(t.Context(), session.ID(), "sign_out")
@@ -52,7 +52,7 @@ func TestLongAwayNodeCatchesUp(t *testing.T) {
 		cut.off.Store(false)
 		_ = poll(t.Context(), b)
 		mustNot(t, b, ended)
-		mustOpen(t, b, alive)
+		mustOpen(t, b, other)
 	})
 }
 

@@ -33,8 +33,9 @@ type vault struct {
 	gate    string
 	storage keyring.Storage
 	limits  Limits
-	grain   int64 // seconds between two writes of one session's last use
 	logger  *zap.Logger
+
+	lastUseEvery int64 // seconds between two writes of one session's last use
 }
 
 // openVault is a vault with the keyring that opens heads and last uses.
