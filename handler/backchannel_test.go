@@ -58,7 +58,7 @@ func (s *siteWithBackchannel) signInWithSID(tb testing.TB, identity flow.Identit
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return "__Host-romm_oidc=" + ticket.String()
+	return "__Host-romm_oidc=" + ticket
 }
 
 func (s *siteWithBackchannel) lives(tb testing.TB, cookie string) bool {

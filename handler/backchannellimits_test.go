@@ -88,7 +88,7 @@ func TestBackchannelLogoutWithoutStorage(t *testing.T) {
 		s := newSiteWithBackchannel(t, nil)
 		cookie, token := s.signInWithSID(t, alice, "s1"), form(s.token("sub", "1"))
 		hung := &hangingStorage{memory: s.storage, released: make(chan struct{})}
-		s.handler.config.Gate.Sessions.Configure(hung, session.Limits{})
+		s.handler.config.Gate.Sessions.Configure(hung, session.Limits{Idle: session.DefaultIdle, Lifetime: session.DefaultLifetime})
 		began := time.Now()
 		w := s.postLogout(t, token)
 		if took := time.Since(began); w.Code != http.StatusOK || took != logoutAnswer {

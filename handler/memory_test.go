@@ -30,7 +30,7 @@ func TestMemoryPerSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		runtimeOf(opened).checked(time.Now(), time.Now().Add(time.Hour)) // as a sign-in does
-		tickets[i] = "__Host-romm_oidc=" + ticket.String()
+		tickets[i] = "__Host-romm_oidc=" + ticket
 	}
 	before := heap()
 	for _, ticket := range tickets {

@@ -119,7 +119,7 @@ func TestRequestsDoNotWaitForARefresh(t *testing.T) {
 // often, and refreshes when it is back.
 func TestProviderAwayForADay(t *testing.T) {
 	inBubble(t, refreshingClient, func(c *Config) {
-		c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
+		c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{Idle: session.DefaultIdle, Lifetime: session.DefaultLifetime})
 	}, func(s *siteWithProvider) {
 		s.op.SetLifespans(authelia.Lifespans{RefreshToken: 30 * 24 * time.Hour})
 		ticket := s.signInAs("alice")

@@ -27,7 +27,7 @@ func (s *site) signIn(tb testing.TB, identity flow.Identity) (string, *session.S
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return "__Host-romm_oidc=" + ticket.String(), opened
+	return "__Host-romm_oidc=" + ticket, opened
 }
 
 // postEnd sends the form of the session page.

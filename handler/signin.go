@@ -103,7 +103,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session_id", s.ID()),
 		zap.String("client_ip", in.chain.ClientIP()))
 	h.config.Observe("signed_in", "ok")
-	return outcome{ticket: ticket.String(), returnTo: login.ReturnTo}
+	return outcome{ticket: ticket, returnTo: login.ReturnTo}
 }
 
 // redeemCode redeems code at the provider, unless too many recent codes were invalid.

@@ -67,7 +67,7 @@ type site struct {
 // newSite returns a site. change may alter its configuration first.
 func newSite(tb testing.TB, change func(*Config)) *site {
 	tb.Helper()
-	return newSiteWithCapacity(tb, session.DefaultCapacity, change)
+	return newSiteWithCapacity(tb, 0, change)
 }
 
 // newSiteWithCapacity is newSite with room for that many sessions in memory. The
@@ -124,7 +124,7 @@ func (s *site) ticket(tb testing.TB, identity flow.Identity) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return "__Host-romm_oidc=" + ticket.String()
+	return "__Host-romm_oidc=" + ticket
 }
 
 // do sends a request to the gate. The target may start with a method, as in

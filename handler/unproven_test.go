@@ -17,7 +17,7 @@ import (
 
 // longLife lets a session stay idle for longer than the hour of newSite.
 func longLife(c *Config) {
-	c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{})
+	c.Gate.Sessions.Configure(&memory{values: map[string][]byte{}}, session.Limits{Idle: session.DefaultIdle, Lifetime: session.DefaultLifetime})
 }
 
 // The user is away for a night, and the refresh token expires. In the morning the

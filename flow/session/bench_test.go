@@ -1,3 +1,5 @@
+// Benchmarks, and bounds on the allocations of a lookup and the memory of a session.
+
 package session
 
 import (
@@ -7,11 +9,11 @@ import (
 	"time"
 )
 
-// fill puts sessions in memory without storage, all with one record, and
-// returns the tickets of some.
+// fill puts n sessions with the same record in memory, without storage, and
+// returns the tickets of about a thousand of them.
 func fill(tb testing.TB, s *Store, sessions int) []string {
 	tb.Helper()
-	ring, err := s.Keyring(tb.Context())
+	keys, err := s.Keyring(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -19,8 +21,8 @@ func fill(tb testing.TB, s *Store, sessions int) []string {
 	record.Record.Created = time.Now()
 	var tickets []string
 	for i := range sessions {
-		ticket := newTicket(ring)
-		head := headOf(&record.Record, time.Now().Add(DefaultLifetime), s.node)
+		ticket := newTicket(keys)
+		head := newHead(&record.Record, time.Now().Add(DefaultLifetime), s.node)
 		s.memory.insert(s.newSession(ticket, &head, record, time.Now().Unix()))
 		if i%(1+sessions/1000) == 0 {
 			tickets = append(tickets, ticket.String())
@@ -36,7 +38,7 @@ func BenchmarkLookup(b *testing.B) {
 		ctx := b.Context()
 		lookup := func(i int) { // b.Helper would cost as much as a lookup
 			if session, err := s.Lookup(ctx, tickets[i%len(tickets)]); session == nil || err != nil {
-				b.Errorf("Lookup = %v, %v", session, err)
+				b.Errorf("Lookup = %v, %v, want a session", session, err)
 			}
 		}
 		b.Run(fmt.Sprint(sessions), func(b *testing.B) {
@@ -59,11 +61,11 @@ func BenchmarkLookup(b *testing.B) {
 func BenchmarkForged(b *testing.B) {
 	s := newTestStore(newFakeStorage())
 	fill(b, s, 1)
-	forged := Ticket{1}.String()
+	forged := ticket{1}.String()
 	b.ReportAllocs()
 	for b.Loop() {
 		if session, err := s.Lookup(b.Context(), forged); session != nil || err != nil {
-			b.Fatalf("Lookup = %v, %v", session, err)
+			b.Fatalf("Lookup of a forged ticket = %v, %v, want no session", session, err)
 		}
 	}
 }
@@ -84,7 +86,7 @@ func TestLookupAllocates(t *testing.T) {
 	ticket := fill(t, s, 1)[0]
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(1000, func() { _, _ = s.Lookup(ctx, ticket) }); n > 1 {
-		t.Errorf("%v allocations per lookup", n)
+		t.Errorf("a lookup allocates %v times, want at most 1", n)
 	}
 }
 
@@ -104,7 +106,7 @@ func TestMemoryPerSession(t *testing.T) {
 	each := (after.HeapAlloc - before.HeapAlloc) / sessions
 	t.Logf("%d bytes per session", each)
 	if s.Len() != sessions || each > 1024 {
-		t.Errorf("%d bytes for each of %d sessions", each, s.Len())
+		t.Errorf("%d sessions in memory at %d bytes each, want %d at up to 1024", s.Len(), each, sessions)
 	}
 	runtime.KeepAlive(s)
 }

@@ -1,18 +1,23 @@
+// Errors that callers, or this package itself, decide on.
+
 package session
 
 import "errors"
 
+// ErrEnded means that a session has already ended, on this node or another one.
+// The caller treats the request as signed out.
+var ErrEnded = errors.New("the session has ended")
+
 var (
-	// ErrEnded says that a session had already ended, here or on another node:
-	// the caller treats the request as signed out.
-	ErrEnded = errors.New("the session has ended")
+	// errNotConfigured means that Configure has not been called.
+	errNotConfigured = errors.New("the session store has no storage")
 
-	// ErrNotConfigured says that the store has no storage yet: the caller
-	// answers as if storage were away.
-	ErrNotConfigured = errors.New("the session store has no storage")
+	// errOutdated means that this node has not read the keyring for so long
+	// that another node may have made the ticket with a newer secret. The
+	// ticket cannot be called forged: storage is unreachable.
+	errOutdated = errors.New("the keyring is too old to tell whether the ticket is genuine")
 
-	// ErrOutdated says that the keyring was not read for so long that another
-	// node may have made the ticket with a newer one: the caller answers as if
-	// storage were away, which it is.
-	ErrOutdated = errors.New("the keyring is too old to tell whether the ticket is genuine")
+	// errNewer and errUnreadable are why a stored value does not open.
+	errNewer      = errors.New("a newer version of this module wrote it")
+	errUnreadable = errors.New("it is truncated or belongs to another gate")
 )

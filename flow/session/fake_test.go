@@ -1,3 +1,5 @@
+// The fake storage and the helpers of all tests.
+
 package session
 
 import (
@@ -22,12 +24,12 @@ import (
 
 var errAway = errors.New("storage is away")
 
-// fakeStorage is a flow.Storage in memory that can be slow, fail, lose files
-// while it lists, and be watched.
+// fakeStorage is a keyring.Storage in memory that can be slow, fail, lose files
+// during a listing, count its calls and call a hook before each.
 type fakeStorage struct {
 	latency time.Duration
 	away    atomic.Bool
-	vanish  atomic.Int32 // so many Lists fail as if a file vanished meanwhile
+	vanish  atomic.Int32 // the next n Lists fail as if a file were deleted during them
 	strict  bool         // List of an absent path fails, as on a file system
 	calls   atomic.Int64
 	before  func(operation, key string) error // may be nil
@@ -118,7 +120,7 @@ func (f *fakeStorage) Delete(_ context.Context, key string) error {
 	defer f.mu.Unlock()
 	delete(f.values, key)
 	if _, err := ParseID(path.Base(key)); err == nil {
-		return nil // there is nothing below it
+		return nil // a session's value, which is no folder
 	}
 	maps.DeleteFunc(f.values, func(k string, _ []byte) bool { return k == key || strings.HasPrefix(k, key+"/") })
 	return nil
@@ -151,7 +153,7 @@ func (f *fakeStorage) List(_ context.Context, folder string, recursive bool) ([]
 	return keys, nil
 }
 
-// under returns the stored keys of a folder.
+// under returns the keys of the stored values in a folder.
 func (f *fakeStorage) under(folder string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -184,15 +186,36 @@ func (f *fakeStorage) count(operation string) int {
 
 const testGate = "0123456789abcdef"
 
-// newTestStore is a node of the test gate over storage.
+var defaultLimits = Limits{Idle: DefaultIdle, Lifetime: DefaultLifetime}
+
+// newTestStore returns a node of the test gate that uses storage.
 func newTestStore(storage keyring.Storage, change ...func(*Options)) *Store {
 	o := Options{Gate: testGate, Node: "a", Logger: zap.NewNop()}
 	for _, c := range change {
 		c(&o)
 	}
 	s := New(o)
-	s.Configure(storage, Limits{})
+	s.Configure(storage, defaultLimits)
 	return s
+}
+
+func storageKey(folder string, id ID) string { return (&vault{gate: testGate}).key(folder, id) }
+
+// poll runs the tasks of one poll.
+func poll(ctx context.Context, s *Store) error {
+	var err error
+	for _, task := range s.pollTasks() {
+		err = errors.Join(err, task.run(ctx))
+	}
+	return err
+}
+
+// pollOnce polls as Run does, and so survives a storage that panics.
+func pollOnce(t *testing.T, s *Store) {
+	t.Helper()
+	for _, task := range s.pollTasks() {
+		s.attempt(t.Context(), task)
+	}
 }
 
 // start runs a store's workers until the test ends.
@@ -223,10 +246,10 @@ func create(t *testing.T, s *Store, name string) (string, *Session) {
 	if err != nil {
 		t.Fatalf("Create: %v", err)
 	}
-	return ticket.String(), session
+	return ticket, session
 }
 
-// mustOpen looks a ticket up that has a session, mustNot one that has none.
+// mustOpen looks up a ticket and expects a session; mustNot expects no session.
 func mustOpen(t *testing.T, s *Store, ticket string) *Session {
 	t.Helper()
 	session, err := s.Lookup(t.Context(), ticket)
@@ -243,7 +266,7 @@ func mustNot(t *testing.T, s *Store, ticket string) {
 	}
 }
 
-// stream is a holder that calls a function.
+// stream is a Holder that calls cancel when it is aborted.
 type stream struct{ cancel func() }
 
 func (s *stream) Abort() { s.cancel() }

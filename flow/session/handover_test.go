@@ -1,3 +1,5 @@
+// Streams: hand-over to a newer session, the OnEnd callback, Held, UpdateLocked.
+
 package session
 
 import (
@@ -7,90 +9,90 @@ import (
 	"time"
 )
 
-// watched is a stream that remembers being aborted.
+// watched is a Holder that records whether it was aborted.
 type watched struct{ aborted atomic.Bool }
 
 func (w *watched) Abort() { w.aborted.Store(true) }
 
-// A renewed session goes on with the streams of the one before it: they end
-// with the new one, or by themselves.
+// A session that replaces another takes over its streams: they end with the
+// new session, or on their own.
 func TestHandOver(t *testing.T) {
 	s := newTestStore(newFakeStorage())
 	_, old := create(t, s, "ada")
-	_, heir := create(t, s, "ada")
+	_, successor := create(t, s, "ada")
 	done, open, late := &watched{}, &watched{}, &watched{}
 	old.Hold(done)
 	old.Hold(open)
-	old.HandOver(heir)
+	old.HandOver(successor)
 	_ = s.End(t.Context(), old.ID(), "renewed")
 	if done.aborted.Load() || open.aborted.Load() {
-		t.Error("the end of the old session aborted what it had handed over")
+		t.Error("the end of the old session aborted streams that it had handed over")
 	}
 	old.Hold(late)
 	if !late.aborted.Load() {
-		t.Error("an ended session holds")
+		t.Error("Hold on an ended session did not abort the stream")
 	}
-	old.Release(done) // by the request, which knows only the old session
-	if heir.held.Load() != 1 {
-		t.Errorf("%d held", heir.held.Load())
+	old.Release(done) // by a request that knows only the old session
+	if successor.held.Load() != 1 {
+		t.Errorf("the new session holds %d streams after a release, want 1", successor.held.Load())
 	}
-	_ = s.End(t.Context(), heir.ID(), "x")
+	_ = s.End(t.Context(), successor.ID(), "x")
 	if done.aborted.Load() || !open.aborted.Load() {
-		t.Error("not the open one was aborted")
+		t.Errorf("the end aborted released: %v, open: %v, want only the open stream", done.aborted.Load(), open.aborted.Load())
 	}
 }
 
-// A release that comes while the streams are handed over is not lost: the new
-// session would count as in use for ever.
+// A release during the hand-over must not be lost: the new session would count
+// as in use until its lifetime ends.
 func TestHandOverAndRelease(t *testing.T) {
 	s := newTestStore(newFakeStorage())
 	for range 500 {
 		_, old := create(t, s, "ada")
-		_, heir := create(t, s, "ada")
+		_, successor := create(t, s, "ada")
 		var wg sync.WaitGroup
 		for range 4 {
 			h := &watched{}
 			old.Hold(h)
 			wg.Go(func() { old.Release(h) })
 		}
-		wg.Go(func() { old.HandOver(heir) })
+		wg.Go(func() { old.HandOver(successor) })
 		wg.Wait()
-		if old.held.Load() != 0 || heir.held.Load() != 0 {
-			t.Fatalf("%d and %d held", old.held.Load(), heir.held.Load())
+		if old.held.Load() != 0 || successor.held.Load() != 0 {
+			t.Fatalf("the old session holds %d streams, the new one %d, want 0 and 0", old.held.Load(), successor.held.Load())
 		}
 	}
 }
 
-// To a session that ended meanwhile nothing is handed over.
+// If the new session has already ended, the streams end instead.
 func TestHandOverToAnEndedSession(t *testing.T) {
 	s := newTestStore(newFakeStorage())
 	_, old := create(t, s, "ada")
-	_, heir := create(t, s, "ada")
+	_, successor := create(t, s, "ada")
 	open := &watched{}
 	old.Hold(open)
-	_ = s.End(t.Context(), heir.ID(), "x")
-	old.HandOver(heir)
-	if !open.aborted.Load() || heir.held.Load() != 0 {
-		t.Error("the stream goes on")
+	_ = s.End(t.Context(), successor.ID(), "x")
+	old.HandOver(successor)
+	if !open.aborted.Load() || successor.held.Load() != 0 {
+		t.Error("the stream was not aborted")
 	}
 }
 
-// Whoever is told of ends hears of each once, by whatever way it came, with
-// what the session held.
+// OnEnd is called once per session and node, whichever node ended it, and is
+// told whether the session had a stream.
 func TestOnEnd(t *testing.T) {
 	storage := newFakeStorage()
 	type end struct {
 		user, reason string
-		underWay     bool
+		inProgress   bool
 	}
 	here, there := []end{}, []end{}
 	s, other := newTestStore(storage), newTestStore(storage)
 	collect := func(to *[]end) func(*Session, string, bool) {
-		return func(session *Session, reason string, underWay bool) {
-			if !session.Ended() || session.Reason() != reason {
-				t.Errorf("told of a session that lives, or died of %q", session.Reason())
+		return func(session *Session, reason string, inProgress bool) {
+			if !session.Ended() || session.endReason() != reason {
+				t.Errorf("OnEnd called with reason %q; session ended %v with reason %q", reason, session.Ended(), session.endReason())
 			}
-			*to = append(*to, end{session.Record().Identity.Username, reason, underWay})
+			*to = append(*to, end{session.Record().Identity.Username, reason, inProgress})
 		}
 	}
 	s.OnEnd(collect(&here))
@@ -105,14 +107,14 @@ func TestOnEnd(t *testing.T) {
 	if _, err := s.EndUser(t.Context(), UserKey("https://auth.example.com", bob.Record().Identity.Subject), "by_admin"); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.poll(t.Context()); err != nil {
+	if err := poll(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
 	if len(here) != 2 || here[0] != (end{"ada", "signed_out", false}) || here[1] != (end{"bob", "by_admin", false}) {
-		t.Errorf("here %+v", here)
+		t.Errorf("OnEnd calls on the node of both ends: %+v, want ada signed_out, bob by_admin", here)
 	}
 	if len(there) != 1 || there[0] != (end{"ada", "signed_out", true}) {
-		t.Errorf("there %+v", there)
+		t.Errorf("OnEnd calls on the other node: %+v, want ada signed_out with a stream in progress", there)
 	}
 }
 
@@ -125,21 +127,21 @@ func TestHeld(t *testing.T) {
 	var held []string
 	s.Held(func(session *Session) { held = append(held, session.Record().Identity.Username) })
 	bob.Release(h)
-	s.Held(func(*Session) { t.Error("released and held") })
+	s.Held(func(*Session) { t.Error("Held visited a session after its release") })
 	if len(held) != 1 || held[0] != "bob" {
-		t.Errorf("held %v", held)
+		t.Errorf("Held visited %v, want bob", held)
 	}
 }
 
-// Without its lock a session's tokens are not touched: another node may.
+// Without the lock, tokens are not touched: another node may be refreshing them.
 func TestUpdateLockedWithoutStorage(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
 	ticket, session := create(t, s, "ada")
 	storage.away.Store(true)
-	err := s.UpdateLocked(t.Context(), session, func(*Record) { t.Error("changed without a lock") })
+	err := s.UpdateLocked(t.Context(), session, func(*Record) { t.Error("change was called without the lock") })
 	if err == nil || session.Ended() {
-		t.Errorf("got %v", err)
+		t.Errorf("UpdateLocked = %v, session ended %v, want an error and a session that goes on", err, session.Ended())
 	}
 	storage.away.Store(false)
 	at := time.Date(2026, 11, 25, 6, 0, 0, 0, time.UTC)
@@ -147,6 +149,6 @@ func TestUpdateLockedWithoutStorage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := mustOpen(t, newTestStore(storage), ticket).Record().UnprovenSince; !got.Equal(at) {
-		t.Errorf("stored %s", got)
+		t.Errorf("stored UnprovenSince %s, want %s", got, at)
 	}
 }

@@ -1,3 +1,5 @@
+// Storage that hangs, and a disk that is full.
+
 package session
 
 import (
@@ -9,16 +11,16 @@ import (
 	"time"
 )
 
-// hung is a storage that answers nothing and does not care for contexts, as a
-// network file system whose server is gone, until it is released.
+// hung makes storage answer nothing and ignore contexts, as a network file
+// system does when its server is gone, until release is called.
 func hung(storage *fakeStorage) (release func()) {
 	gate := make(chan struct{})
 	storage.before = func(string, string) error { <-gate; return nil }
 	return func() { close(gate) }
 }
 
-// Storage hangs: what is in memory goes on, everybody else gets an error in
-// time, and when it answers again nothing is lost.
+// While storage hangs, sessions in memory go on and all other requests get an
+// error in bounded time. When storage answers again, no end is lost.
 func TestStorageHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
@@ -35,15 +37,15 @@ func TestStorageHangs(t *testing.T) {
 			t.Helper()
 			began := time.Now()
 			if err := work(); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: %v", what, err)
+				t.Errorf("%s: %v, want a deadline error", what, err)
 			}
 			if took := time.Since(began); took > limit {
-				t.Errorf("%s took %s", what, took)
+				t.Errorf("%s took %s, want at most %s", what, took, limit)
 			}
 		}
 		bounded("a lookup", loadLimit, func() error { _, err := other.Lookup(t.Context(), ticket); return err })
 		bounded("a sign-in", 2*storeLimit, func() error { _, _, err := s.Create(t.Context(), recordOf("eve")); return err })
-		bounded("the first keyring", keyringLimit, func() error { _, err := newTestStore(storage).Keyring(t.Context()); return err })
+		bounded("the first keyring", keyringCreateLimit, func() error { _, err := newTestStore(storage).Keyring(t.Context()); return err })
 		bounded("a sign-out", endLimit, func() error { return s.End(t.Context(), session.ID(), "sign_out") })
 		began := time.Now()
 		mustNot(t, s, ticket)
@@ -53,20 +55,21 @@ func TestStorageHangs(t *testing.T) {
 		}
 		time.Sleep(endLimit + 2*pollEvery)
 		if !s.Away() {
-			t.Error("nobody is told that storage is away")
+			t.Error("Away = false while storage hangs")
 		}
 		release()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if s.Away() {
-			t.Error("still away")
+			t.Error("Away = true after storage answered again")
 		}
 		mustOpen(t, other, left)
 		mustNot(t, newTestStore(storage), ticket) // the end came through
 	})
 }
 
-// A disk that is full takes no new session and no end, and loses none.
+// A full disk takes neither new sessions nor ends. Existing sessions go on, and
+// the ends are retried.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := errors.New("no space left on device")
@@ -84,21 +87,21 @@ func TestFullDisk(t *testing.T) {
 		start(t, s)
 		filled.Store(true)
 		if _, _, err := s.Create(t.Context(), recordOf("eve")); !errors.Is(err, full) {
-			t.Errorf("Create: %v", err)
+			t.Errorf("Create on a full disk: %v, want %v", err, full)
 		}
 		if err := s.End(t.Context(), ending.ID(), "sign_out"); !errors.Is(err, full) || !ending.Ended() {
-			t.Errorf("End: %v", err)
+			t.Errorf("End on a full disk: %v, ended %v, want %v, true", err, ending.Ended(), full)
 		}
 		if err := s.Rotate(t.Context()); !errors.Is(err, full) {
-			t.Errorf("Rotate: %v", err)
+			t.Errorf("Rotate on a full disk: %v, want %v", err, full)
 		}
 		time.Sleep(time.Hour)
 		mustOpen(t, newTestStore(storage), ticket)
 		filled.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(storage.under(folderHeads)) != 1 || len(storage.under(folderEnds)) != 1 {
-			t.Errorf("left %v, ends %v", storage.under(folderHeads), storage.under(folderEnds))
+		if len(storage.under(folderHeads)) != 1 || len(storage.under(folderTombstones)) != 1 {
+			t.Errorf("heads %v, tombstones %v, want one each", storage.under(folderHeads), storage.under(folderTombstones))
 		}
 	})
 }

@@ -1,3 +1,5 @@
+// Heads and last uses: what can be read of a session without its ticket.
+
 package session
 
 import (
@@ -11,35 +13,36 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
+// Part of the stored format: these strings are mixed into what is sealed.
 const (
-	purposeHead = "session head"
-	purposeSeen = "session seen"
+	purposeHead    = "session head"
+	purposeLastUse = "session seen"
 )
 
-// Head says whose a session is, without anything that opens it. At rest it is
-// sealed under the gate's keyring.
+// Head names the user of a session and contains nothing that opens it. In
+// storage it is sealed under the gate's keyring.
 type Head struct {
 	User    string    `json:"user"`          // the username, for lists
 	UserKey string    `json:"user_key"`      // UserKey of the identity
 	SID     string    `json:"sid,omitempty"` // SIDKey of the provider's session, or ""
 	Created time.Time `json:"created"`
-	Expires time.Time `json:"expires"` // Created plus the lifetime at sign-in
+	Expires time.Time `json:"expires"` // Created plus the lifetime that applied at sign-in
 	Node    string    `json:"node,omitempty"`
 }
 
-// Entry is one session in a list. It holds neither ticket nor token.
+// Entry is one session in a list. It contains neither ticket nor tokens.
 type Entry struct {
 	Head
 	ID       ID
-	LastSeen time.Time
+	LastSeen time.Time // last use, exact to Idle/20 if another node serves the session
 }
 
-// UserKey returns the key of the user that issuer calls subject: what EndUser
-// takes and Head.UserKey holds.
+// UserKey returns the key of the user with this issuer and subject, as EndUser
+// takes it and Head.UserKey holds it.
 func UserKey(issuer, subject string) string { return keyOf("user", issuer, subject) }
 
-// SIDKey returns the key of issuer's session sid, what EndSID takes and
-// Head.SID holds; "" for no sid.
+// SIDKey returns the key of the provider's session sid, as EndSID takes it and
+// Head.SID holds it. It returns "" if sid is empty.
 func SIDKey(issuer, sid string) string {
 	if sid == "" {
 		return ""
@@ -47,8 +50,8 @@ func SIDKey(issuer, sid string) string {
 	return keyOf("sid", issuer, sid)
 }
 
-// keyOf hashes its parts, each with its length before it, so that no two lists
-// of parts read the same.
+// keyOf hashes its parts, each prefixed with its length, so that two different
+// lists of parts never hash the same text.
 func keyOf(parts ...string) string {
 	hash := sha256.New()
 	for _, part := range parts {
@@ -57,8 +60,8 @@ func keyOf(parts ...string) string {
 	return hex.EncodeToString(hash.Sum(nil)[:16])
 }
 
-// headOf returns the head of a record that was made on node and ends at expires.
-func headOf(r *Record, expires time.Time, node string) Head {
+// newHead returns the head for a record.
+func newHead(r *Record, expires time.Time, node string) Head {
 	return Head{
 		User:    r.Identity.Username,
 		UserKey: UserKey(r.Identity.Issuer, r.Identity.Subject),
@@ -69,37 +72,37 @@ func headOf(r *Record, expires time.Time, node string) Head {
 	}
 }
 
-// same reports whether two heads of one session say the same.
-func (h *Head) same(other *Head) bool {
+// sameOwner reports whether two heads name the same user and provider session.
+func (h *Head) sameOwner(other *Head) bool {
 	return h.User == other.User && h.UserKey == other.UserKey && h.SID == other.SID
 }
 
-// until returns when the session ends whatever its use, in Unix seconds: a
-// lifetime that was shortened holds at once, a longer one only for new sessions.
-func (h *Head) until(limits Limits) int64 {
-	return until(h.Created.Unix(), h.Expires.Unix(), limits)
+// endsAt returns when the session ends even if it is in use, in Unix seconds. A
+// shortened lifetime applies at once, a longer one only to new sessions.
+func (h *Head) endsAt(limits Limits) int64 {
+	return endsAt(h.Created.Unix(), h.Expires.Unix(), limits)
 }
 
-func until(created, expires int64, limits Limits) int64 {
+func endsAt(created, expires int64, limits Limits) int64 {
 	return min(expires, created+int64(limits.Lifetime/time.Second))
 }
 
-func sealHead(ring *keyring.Keyring, id ID, h *Head) ([]byte, error) {
+func sealHead(keys *keyring.Keyring, id ID, h *Head) ([]byte, error) {
 	plain, err := json.Marshal(h)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a head: %w", err)
 	}
-	return wrap(ring.Seal(purposeHead, plain, id.String(), strconv.Itoa(version))), nil
+	return addHeader(keys.Seal(purposeHead, plain, id.String(), strconv.Itoa(formatVersion))), nil
 }
 
-// openHead returns errNewer or errUnreadable for what sealHead did not make
-// for this gate and id.
-func openHead(ring *keyring.Keyring, id ID, value []byte) (*Head, error) {
-	sealed, err := unwrap(value)
+// openHead returns errNewer or errUnreadable for a value that sealHead did not
+// make for this gate and id.
+func openHead(keys *keyring.Keyring, id ID, value []byte) (*Head, error) {
+	sealed, err := cutHeader(value)
 	if err != nil {
 		return nil, err
 	}
-	plain, ok := ring.Open(purposeHead, sealed, id.String(), strconv.Itoa(version))
+	plain, ok := keys.Open(purposeHead, sealed, id.String(), strconv.Itoa(formatVersion))
 	if !ok {
 		return nil, errUnreadable
 	}
@@ -110,18 +113,19 @@ func openHead(ring *keyring.Keyring, id ID, value []byte) (*Head, error) {
 	return &h, nil
 }
 
-func sealSeen(ring *keyring.Keyring, id ID, used int64) []byte {
-	return wrap(ring.Seal(purposeSeen, strconv.AppendInt(nil, used, 10), id.String()))
+func sealLastUse(keys *keyring.Keyring, id ID, used int64) []byte {
+	return addHeader(keys.Seal(purposeLastUse, strconv.AppendInt(nil, used, 10), id.String()))
 }
 
-// openSeen returns the last use in Unix seconds, and 0 for what sealSeen did
-// not make: then the session counts as unused since sign-in, which can only end it.
-func openSeen(ring *keyring.Keyring, id ID, value []byte) int64 {
-	sealed, err := unwrap(value)
+// openLastUse returns the last use in Unix seconds, and 0 for a value that
+// sealLastUse did not make. The session then counts as unused since sign-in,
+// so that a damaged value can end a session early but never prolong it.
+func openLastUse(keys *keyring.Keyring, id ID, value []byte) int64 {
+	sealed, err := cutHeader(value)
 	if err != nil {
 		return 0
 	}
-	plain, ok := ring.Open(purposeSeen, sealed, id.String())
+	plain, ok := keys.Open(purposeLastUse, sealed, id.String())
 	if !ok {
 		return 0
 	}

@@ -1,3 +1,5 @@
+// A mutex per session ID that can be waited for with a context.
+
 package session
 
 import (
@@ -5,42 +7,42 @@ import (
 	"sync"
 )
 
-// keyLock gives one caller at a time the turn for an id, without a mutex that is
-// held while storage is asked.
+// keyLock lets one caller per ID proceed at a time. Its own mutex is never held
+// during a call to storage.
 type keyLock struct {
 	mu    sync.Mutex
-	taken map[ID]*keyHolder
+	locks map[ID]*idLock // those that are held or waited for
 }
 
-type keyHolder struct {
-	busy    chan struct{}
-	waiting int
+type idLock struct {
+	busy  chan struct{} // full while the lock is held
+	users int           // its holder and those that wait; guarded by keyLock.mu
 }
 
-// lock waits for the turn until ctx ends.
-func (t *keyLock) lock(ctx context.Context, id ID) (free func(), err error) {
-	t.mu.Lock()
-	if t.taken == nil {
-		t.taken = make(map[ID]*keyHolder)
+// lock waits for the lock of id, or returns the cause of ctx's end.
+func (l *keyLock) lock(ctx context.Context, id ID) (unlock func(), err error) {
+	l.mu.Lock()
+	if l.locks == nil {
+		l.locks = make(map[ID]*idLock)
 	}
-	mine := t.taken[id]
-	if mine == nil {
-		mine = &keyHolder{busy: make(chan struct{}, 1)}
-		t.taken[id] = mine
+	lock := l.locks[id]
+	if lock == nil {
+		lock = &idLock{busy: make(chan struct{}, 1)}
+		l.locks[id] = lock
 	}
-	mine.waiting++
-	t.mu.Unlock()
+	lock.users++
+	l.mu.Unlock()
 
 	leave := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if mine.waiting--; mine.waiting == 0 {
-			delete(t.taken, id)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if lock.users--; lock.users == 0 {
+			delete(l.locks, id)
 		}
 	}
 	select {
-	case mine.busy <- struct{}{}:
-		return func() { <-mine.busy; leave() }, nil
+	case lock.busy <- struct{}{}:
+		return func() { <-lock.busy; leave() }, nil
 	case <-ctx.Done():
 		leave()
 		return nil, context.Cause(ctx)

@@ -1,3 +1,5 @@
+// The gate's keyring as this node has it: loaded once, read again every minute.
+
 package session
 
 import (
@@ -8,97 +10,102 @@ import (
 )
 
 const (
-	ringEvery    = time.Minute      // between two readings of the keyring
-	ringLimit    = 20 * time.Second // of one, another node's lock included
-	keyringLimit = 30 * time.Second // of the first, at which it may have to be made
+	keyringEvery       = time.Minute      // between two readings of the keyring
+	keyringReadLimit   = 20 * time.Second // for one reading, the wait for another node's lock included
+	keyringCreateLimit = 30 * time.Second // for the first reading, which may have to create the keyring
 )
 
-// loadedKeyring is the keyring in memory, where it came from, and when.
+// loadedKeyring is the keyring in memory.
 type loadedKeyring struct {
 	*keyring.Keyring
-	from *settings
-	read time.Time
+	from *vault    // where it was read
+	read time.Time // when
 }
 
-// Keyring returns the gate's keyring, read from storage at first need. A
-// failure is not remembered, and no caller waits longer than its ctx.
+// Keyring returns the gate's keyring and reads it from storage on first use. A
+// failure is not cached. No caller waits longer than its ctx.
 func (s *Store) Keyring(ctx context.Context) (*keyring.Keyring, error) {
-	if ring := s.ring.Load(); ring != nil {
-		return ring.Keyring, nil
+	if loaded := s.keyring.Load(); loaded != nil {
+		return loaded.Keyring, nil
 	}
 	return s.loadKeyring(ctx)
 }
 
 func (s *Store) loadKeyring(ctx context.Context) (*keyring.Keyring, error) {
-	return shared(ctx, &s.rings, "", keyringLimit, func(ctx context.Context) (*keyring.Keyring, error) {
-		cfg, err := s.configured()
+	return s.keyringReads.do(ctx, "load", keyringCreateLimit, func(ctx context.Context) (*keyring.Keyring, error) {
+		v, err := s.configured()
 		if err != nil {
 			return nil, err
 		}
 		read := s.now()
-		ring, err := keyring.Load(ctx, cfg.storage, s.gate, read)
+		keys, err := keyring.Load(ctx, v.storage, s.gate, read)
 		if err != nil {
 			return nil, err
 		}
-		s.ring.Store(&loadedKeyring{ring, cfg, read})
-		return ring, nil
+		s.keyring.Store(&loadedKeyring{keys, v, read})
+		return keys, nil
 	})
 }
 
-// refreshKeyring reads the keyring anew if Configure was called since.
-func (s *Store) refreshKeyring(ctx context.Context) error {
-	if ring := s.ring.Load(); ring == nil || ring.from == s.settings.Load() {
+// reloadKeyring reads the keyring again if Configure was called since the last
+// reading: the storage may be another one.
+func (s *Store) reloadKeyring(ctx context.Context) error {
+	if loaded := s.keyring.Load(); loaded == nil || loaded.from == s.vault.Load() {
 		return nil
 	}
 	_, err := s.loadKeyring(ctx)
 	return err
 }
 
-// tendKeyring learns of secrets that other nodes made, and makes and drops
-// them when it is time.
-func (s *Store) tendKeyring(ctx context.Context) error {
-	if s.ring.Load() == nil {
-		return nil // nobody has needed it
+// maintainKeyring reads the secrets that other nodes made, and adds and drops
+// secrets when they are due.
+func (s *Store) maintainKeyring(ctx context.Context) error {
+	if s.keyring.Load() == nil {
+		return nil // not needed yet
 	}
 	return s.rotate(ctx, false)
 }
 
-// Rotate gives the gate a new secret. It seals from an hour on, when every node
-// knows it; until then a second call makes no other. No session is lost: the
-// old secrets open what they sealed for as long as a session may live.
+// Rotate adds a new secret to the keyring. The secret seals after an hour, when
+// every node knows it; a second call within that hour adds no other. No session
+// is lost: old secrets open what they sealed for the lifetime of a session.
 func (s *Store) Rotate(ctx context.Context) error {
-	if _, err := s.loadKeyring(ctx); err != nil { // makes the first one
+	if _, err := s.loadKeyring(ctx); err != nil { // creates the keyring if it does not exist
 		return err
 	}
 	return s.rotate(ctx, true)
 }
 
-// rotate leaves the keyring in memory alone if the one in storage is gone or
-// cannot be read: with it what lives goes on.
+// rotate reads the keyring and changes it if a change is due or now is true.
+// Memory keeps its keyring if the one in storage is missing or unreadable, so
+// that sessions go on.
 func (s *Store) rotate(ctx context.Context, now bool) error {
-	_, err := shared(ctx, &s.rings, map[bool]string{false: "tend", true: "rotate"}[now], ringLimit,
-		func(ctx context.Context) (*keyring.Keyring, error) {
-			cfg, err := s.configured()
-			if err != nil {
-				return nil, err
-			}
-			read := s.now()
-			ring, err := keyring.Rotate(ctx, cfg.storage, s.gate, keyring.Rotation{
-				Every: cfg.limits.Rotate, Keep: cfg.limits.Lifetime + sweepGrace, Now: now,
-			}, read)
-			if ring != nil {
-				s.ring.Store(&loadedKeyring{ring, cfg, read})
-			}
-			return ring, err
-		})
+	key := "maintain"
+	if now {
+		key = "rotate"
+	}
+	_, err := s.keyringReads.do(ctx, key, keyringReadLimit, func(ctx context.Context) (*keyring.Keyring, error) {
+		v, err := s.configured()
+		if err != nil {
+			return nil, err
+		}
+		read := s.now()
+		keys, err := keyring.Rotate(ctx, v.storage, s.gate, keyring.Rotation{
+			Every: v.limits.Rotate, Keep: v.limits.Lifetime + sweepGrace, Now: now,
+		}, read)
+		if keys != nil {
+			s.keyring.Store(&loadedKeyring{keys, v, read})
+		}
+		return keys, err
+	})
 	return err
 }
 
-// outdated returns ErrOutdated when another node may seal with a secret that
-// this one has not read.
+// outdated returns errOutdated if another node may already seal with a secret
+// that this node has not read.
 func (s *Store) outdated() error {
-	if ring := s.ring.Load(); ring != nil && s.now().Sub(ring.read) >= keyring.Lead {
-		return ErrOutdated
+	if loaded := s.keyring.Load(); loaded != nil && s.now().Sub(loaded.read) >= keyring.Lead {
+		return errOutdated
 	}
 	return nil
 }

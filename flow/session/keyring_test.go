@@ -1,8 +1,12 @@
+// The keyring: sharing, reload, rotation across nodes, damage while serving.
+
 package session
 
 import (
+	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,8 +32,8 @@ func watchKeyring(storage *fakeStorage) (writes func() int) {
 	}
 }
 
-// Two nodes over a year: the keyring rotates by itself, once each time, and no
-// session is lost before its lifetime, whichever node it is used at.
+// Two nodes run for 120 days. The keyring rotates on schedule, once each time,
+// and every session opens on both nodes until its lifetime ends.
 func TestRotationLosesNoSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
@@ -55,7 +59,7 @@ func TestRotationLosesNoSession(t *testing.T) {
 			for range 3 { // the hour in which a new secret waits, at its ends
 				time.Sleep(keyring.Lead / 2)
 				for _, s := range nodes {
-					if err := s.tendKeyring(t.Context()); err != nil {
+					if err := s.maintainKeyring(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -72,36 +76,37 @@ func TestRotationLosesNoSession(t *testing.T) {
 		}
 		// 120 days: one at the start, one every ten days and what was dropped.
 		if n := writes(); n < 12 || n > 24 {
-			t.Errorf("the keyring was written %d times", n)
+			t.Errorf("the keyring was written %d times, want 12 to 24", n)
 		}
 	})
 }
 
-// The operator's command: every node knows the new secret before it seals, and
-// a node that has not read the keyring for so long says so, and denies nobody.
-func TestOutdatedNodeDeniesNobody(t *testing.T) {
+// After the operator's command, every node knows the new secret before it seals.
+// A node that did not read the keyring in that time answers with an error: it
+// must not treat a valid ticket as forged.
+func TestOutdatedNodeDeniesNoSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		a, b := newTestStore(storage), newTestStore(storage)
 		old, _ := create(t, a, "ada")
 		mustOpen(t, b, old)
-		forged := Ticket{1}.String()
+		forged := ticket{1}.String()
 		mustNot(t, b, forged)
-		for range 2 { // the second finds one waiting
+		for range 2 { // the second call finds a secret that is not in use yet
 			if err := a.Rotate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		time.Sleep(keyring.Lead)
-		if err := a.tendKeyring(t.Context()); err != nil {
+		if err := a.maintainKeyring(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		late, _ := create(t, a, "bob")
-		if session, err := b.Lookup(t.Context(), late); session != nil || !errors.Is(err, ErrOutdated) {
-			t.Errorf("a node with an old keyring: %v, %v", session, err)
+		if session, err := b.Lookup(t.Context(), late); session != nil || !errors.Is(err, errOutdated) {
+			t.Errorf("Lookup on a node with an outdated keyring = %v, %v, want %v", session, err, errOutdated)
 		}
 		mustOpen(t, b, old)
-		if err := b.tendKeyring(t.Context()); err != nil {
+		if err := b.maintainKeyring(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		mustOpen(t, b, late)
@@ -109,7 +114,7 @@ func TestOutdatedNodeDeniesNobody(t *testing.T) {
 	})
 }
 
-// Nodes learn of a new secret by themselves.
+// Run reads new secrets without help.
 func TestRunReadsTheKeyring(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
@@ -120,10 +125,10 @@ func TestRunReadsTheKeyring(t *testing.T) {
 		if err := a.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(ringEvery + time.Second)
+		time.Sleep(keyringEvery + time.Second)
 		synctest.Wait()
 		time.Sleep(keyring.Lead)
-		if err := a.tendKeyring(t.Context()); err != nil {
+		if err := a.maintainKeyring(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		late, _ := create(t, a, "bob")
@@ -131,11 +136,11 @@ func TestRunReadsTheKeyring(t *testing.T) {
 	})
 }
 
-// A keyring that is gone, broken, or of a later version while Caddy runs ends
-// nothing that lives, and is not written over.
+// If the keyring in storage is deleted, damaged or replaced by a later version
+// while Caddy runs, sessions go on and the stored value is not overwritten.
 func TestKeyringSpoiledWhileServing(t *testing.T) {
 	for name, document := range map[string][]byte{
-		"gone": nil, "broken": []byte("{"), "of a later version": []byte(`{"version":9,"secrets":[]}`),
+		"deleted": nil, "damaged": []byte("{"), "later version": []byte(`{"version":9,"secrets":[]}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			storage := newFakeStorage()
@@ -147,20 +152,20 @@ func TestKeyringSpoiledWhileServing(t *testing.T) {
 			} else {
 				storage.put(key, document)
 			}
-			if err := s.tendKeyring(t.Context()); err == nil {
-				t.Error("it is not told")
+			if err := s.maintainKeyring(t.Context()); err == nil {
+				t.Error("maintainKeyring = nil, want an error")
 			}
-			s.memory.release(session)
+			s.memory.evict(session)
 			mustOpen(t, s, ticket)
 			create(t, s, "bob")
 			if string(storage.get(key)) != string(document) {
-				t.Error("it was written over")
+				t.Errorf("the stored keyring is %q, want it unchanged", storage.get(key))
 			}
 		})
 	}
 }
 
-// A rotation that storage does not take is tried again, and nothing changes meanwhile.
+// A rotation that storage refuses changes nothing and can be repeated.
 func TestRotationWithStorageAway(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
@@ -173,9 +178,9 @@ func TestRotationWithStorageAway(t *testing.T) {
 			return nil
 		}
 		if err := s.Rotate(t.Context()); !errors.Is(err, errAway) {
-			t.Errorf("%s: %v", failing, err)
+			t.Errorf("Rotate without %s: %v, want %v", failing, err, errAway)
 		}
-		s.memory.release(session)
+		s.memory.evict(session)
 		session = mustOpen(t, s, ticket)
 	}
 	storage.before = nil
@@ -183,4 +188,55 @@ func TestRotationWithStorageAway(t *testing.T) {
 		t.Error(err)
 	}
 	mustOpen(t, newTestStore(storage), ticket)
+}
+
+func TestKeyringIsSharedAndFailureIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		storage.latency = time.Second
+		s := newTestStore(storage)
+		storage.away.Store(true)
+		if _, err := s.Keyring(t.Context()); !errors.Is(err, errAway) {
+			t.Fatalf("Keyring without storage: %v, want %v", err, errAway)
+		}
+		storage.away.Store(false)
+
+		hasty, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		if _, err := s.Keyring(hasty); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Keyring with a context of 10 ms: %v, want a deadline error", err)
+		}
+		if waited := time.Since(began); waited > 10*time.Millisecond {
+			t.Errorf("Keyring waited %v, want 10 ms", waited)
+		}
+		keyrings := make([]*keyring.Keyring, 50)
+		var wait sync.WaitGroup
+		for i := range keyrings {
+			wait.Go(func() { keyrings[i], _ = s.Keyring(t.Context()) })
+		}
+		wait.Wait()
+		for _, keys := range keyrings {
+			if keys == nil || keys != keyrings[0] {
+				t.Fatal("concurrent callers got different keyrings")
+			}
+		}
+		if n := storage.count("store"); n != 1 {
+			t.Errorf("the keyring was stored %d times, want once", n)
+		}
+	})
+}
+
+func TestKeyringFollowsAReload(t *testing.T) {
+	s := newTestStore(newFakeStorage())
+	first, _ := s.Keyring(t.Context())
+	other := newFakeStorage()
+	s.Configure(other, defaultLimits)
+	if err := poll(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	second, _ := s.Keyring(t.Context())
+	if first == second || other.get(keyring.StoragePrefix(testGate)+"/keyring.json") == nil {
+		t.Error("after Configure, the keyring is still that of the previous storage")
+	}
 }

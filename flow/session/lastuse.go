@@ -1,87 +1,97 @@
+// Last uses: kept in memory at each request, written to storage once in a while.
+
 package session
 
 import (
 	"context"
-	"fmt"
 
 	"go.uber.org/zap"
 )
 
-// seenQueue is how many last uses may wait to be written. One that finds no
-// room is written at a later use.
-const seenQueue = 1024
+// lastUseQueue bounds how many sessions wait for their last use to be written.
+// If the queue is full, a later use tries again.
+const lastUseQueue = 1024
 
-// use marks a session used, and has storage told once in a while, off the
-// request's way.
-func (s *Store) use(session *Session, now int64, cfg *settings) {
+// markUsed marks a session as used now, and queues the last use for storage if
+// the one there is older than v.lastUseEvery. It never blocks.
+func (s *Store) markUsed(session *Session, now int64, v *vault) {
 	session.touch(now)
 	written := session.written.Load()
-	if now-written < cfg.grain || !session.written.CompareAndSwap(written, now) {
+	if now-written < v.lastUseEvery || !session.written.CompareAndSwap(written, now) {
 		return
 	}
 	select {
-	case s.seen <- session:
+	case s.lastUses <- session:
 	default:
 		session.written.Store(written)
 	}
 }
 
-// writeSeen writes the next last use that waits, one at a time.
-func (s *Store) writeSeen(ctx context.Context) error {
+// writeLastUse waits for the next queued last use and writes it.
+func (s *Store) writeLastUse(ctx context.Context) error {
 	var session *Session
 	select {
 	case <-ctx.Done():
 		return nil
-	case session = <-s.seen:
+	case session = <-s.lastUses:
 	}
-	if err := s.storeSeen(ctx, session); err != nil {
-		session.written.Store(0) // the next use tries again
-		s.logger.Debug("last use was not stored", zap.Stringer("session_id", session.id), zap.Error(err))
+	if err := s.storeLastUse(ctx, session); err != nil {
+		session.written.Store(0) // the next use queues it again
+		s.logger.Debug("last use not persisted, will retry at next use", zap.Stringer("session_id", session.id), zap.Error(err))
 	}
 	return nil
 }
 
-func (s *Store) storeSeen(ctx context.Context, session *Session) (err error) {
+func (s *Store) storeLastUse(ctx context.Context, session *Session) (err error) {
 	defer recovered(&err)
 	if session.Ended() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
-	cfg, err := s.configured()
+	v, err := s.openVault(ctx)
 	if err != nil {
 		return err
 	}
-	ring, err := s.Keyring(ctx)
-	if err != nil {
+	if err := v.storeLastUse(ctx, session.id, session.used.Load()); err != nil {
 		return err
 	}
-	key := s.key(folderSeen, session.id)
-	if err := cfg.storage.Store(ctx, key, sealSeen(ring, session.id, session.used.Load())); err != nil {
-		return fmt.Errorf("storing a last use: %w", err)
-	}
-	if session.Ended() { // meanwhile; what End removed came back
-		return cfg.storage.Delete(ctx, key)
+	if session.Ended() { // during the write, which brought back a value that End had deleted
+		return v.storage.Delete(ctx, v.key(folderLastUses, session.id))
 	}
 	return nil
 }
 
-// tend goes over the sessions in memory: what holds a stream is in use until
-// its lifetime is over, and what nobody used for long need not be kept.
-func (s *Store) tend(context.Context) error {
-	cfg, err := s.configured()
+// lastUse returns the latest use of a session that this node knows of, in Unix
+// seconds, and whether a stream holds it right now.
+func (s *Store) lastUse(ctx context.Context, v openVault, id ID, head *Head) (used int64, held bool, err error) {
+	used, err = v.readLastUse(ctx, id)
 	if err != nil {
-		return nil //nolint:nilerr // there is no session yet
+		return 0, false, err
+	}
+	used = max(used, head.Created.Unix())
+	if session := s.memory.get(id); session != nil {
+		used, held = max(used, session.used.Load()), session.held.Load() > 0
+	}
+	return used, held, nil
+}
+
+// maintainMemory visits the sessions in memory: it ends those that have reached
+// their lifetime, marks those with an open stream as used, and evicts idle ones.
+func (s *Store) maintainMemory(context.Context) error {
+	v := s.vault.Load()
+	if v == nil {
+		return nil // not configured, so there are no sessions
 	}
 	now := s.unix()
 	s.memory.each(func(session *Session) {
 		switch {
-		case session.expired(now, cfg.limits):
+		case session.expired(now, v.limits):
 			s.endLocal(session.id, ReasonLifetime)
 		case session.held.Load() > 0:
-			s.use(session, now, cfg)
-		case session.idle(now, cfg.limits):
-			s.memory.release(session)
+			s.markUsed(session, now, v)
+		case session.idle(now, v.limits):
+			s.memory.evict(session)
 		}
 	})
 	return nil

@@ -1,3 +1,5 @@
+// The sessions in memory, and a negative cache of IDs that open nothing.
+
 package session
 
 import (
@@ -10,41 +12,41 @@ import (
 )
 
 const (
-	// evictionSample is how many sessions are compared to find one that was
-	// not used for long. Looking at a few in turn comes close to the least
+	// evictionSample is how many sessions are compared to find one to evict.
+	// The least recently used of a small sample comes close to the least
 	// recently used of all, at a cost that does not grow with memory.
 	evictionSample = 16
 
-	// goneCapacity is the least number of ids in a generation of gone; about
-	// 1 MiB. It is twice memory's capacity if that is more, so that the end of
-	// all sessions is remembered.
-	goneCapacity = 1 << 15
+	// minAbsentCapacity is the least number of IDs in a generation of
+	// absentIDs, about 1 MiB. The capacity is twice that of memory if that is
+	// more, so that an end of all sessions fits.
+	minAbsentCapacity = 1 << 15
 )
 
-// memory keeps sessions at hand. It is a hash table of a fixed size whose
-// chains readers follow without a lock, as an id is a hash already; mu guards
-// what changes, and is taken only when a session comes or goes.
+// memory holds sessions. It is a hash table of fixed size with chains that
+// readers follow without a lock; IDs are hashes already. mu guards changes and
+// is taken only when a session is inserted or removed.
 type memory struct {
 	capacity int
-	table    []atomic.Pointer[Session] // a power of two, no fewer than capacity
+	table    []atomic.Pointer[Session] // its length is a power of two above capacity
 	absent   absentIDs
 
-	mu   sync.Mutex
-	ring []*Session // every session of the table, in no order
-	hand int        // where the next search for one to evict begins
+	mu       sync.Mutex
+	sessions []*Session // every session of the table, in no order
+	hand     int        // index in sessions at which the next search for one to evict begins
 }
 
 func newMemory(capacity int) memory {
 	return memory{
 		capacity: capacity,
 		table:    make([]atomic.Pointer[Session], 1<<bits.Len(uint(capacity))),
-		absent:   absentIDs{capacity: max(goneCapacity, 2*capacity)},
+		absent:   absentIDs{capacity: max(minAbsentCapacity, 2*capacity)},
 	}
 }
 
-// find returns the session of a ticket with this sum, and whether the id is
-// taken at all.
-func (m *memory) find(id ID, sum *[32]byte) (session *Session, taken bool) {
+// find returns the session with this ID and ticket hash. known reports whether
+// there is a session with this ID, even if the hash differs.
+func (m *memory) find(id ID, sum *[32]byte) (session *Session, known bool) {
 	session = m.get(id)
 	if session == nil {
 		return nil, false
@@ -69,77 +71,77 @@ func (m *memory) bucket(id ID) *atomic.Pointer[Session] {
 }
 
 // insert puts a session in memory and returns the one that is there now: this
-// one, one that came before it, or nil if the session has ended, because then
-// a load that was under way would revive it.
+// one or one that was inserted before. It returns nil if the session has ended:
+// a load in progress must not revive it.
 func (m *memory) insert(s *Session) *Session {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if there := m.get(s.id); there != nil {
-		return there
+	if existing := m.get(s.id); existing != nil {
+		return existing
 	}
-	if s.ended.Load() || m.absent.has(s.id, s.store.unix()) {
+	if s.ended.Load() || m.absent.contains(s.id, s.store.unix()) {
 		return nil
 	}
-	s.slot = len(m.ring)
-	m.ring = append(m.ring, s)
+	s.slot = len(m.sessions)
+	m.sessions = append(m.sessions, s)
 	bucket := m.bucket(s.id)
 	s.next.Store(bucket.Load())
 	bucket.Store(s)
 	s.evicted.Store(false)
-	for range 2 { // two, so that memory shrinks again after many were held
-		if len(m.ring) > m.capacity {
+	for range 2 { // two, so that memory shrinks again after many sessions were held
+		if len(m.sessions) > m.capacity {
 			m.evictOne(s)
 		}
 	}
 	return s
 }
 
-// remove takes the session of an id out of memory.
+// remove takes the session with this ID, which has ended, out of memory.
 func (m *memory) remove(id ID) *Session {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.get(id)
 	if s != nil {
-		m.drop(s)
+		m.unlink(s)
 	}
 	return s
 }
 
-// release takes a session out of memory, if it may leave.
-func (m *memory) release(s *Session) {
+// evict takes a session out of memory unless it is pinned.
+func (m *memory) evict(s *Session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.get(s.id) == s && s.evict() {
-		m.drop(s)
+	if m.get(s.id) == s && s.markEvicted() {
+		m.unlink(s)
 	}
 }
 
-// evictOne lets the least recently used of a few sessions go, never keep. It
-// looks further while all of them are held.
+// evictOne evicts the least recently used session of a sample, except keep. It
+// tries more samples while all sessions in them are pinned.
 func (m *memory) evictOne(keep *Session) {
 	for range 4 {
 		var oldest *Session
-		for range min(evictionSample, len(m.ring)) {
-			m.hand = (m.hand + 1) % len(m.ring)
-			s := m.ring[m.hand]
+		for range min(evictionSample, len(m.sessions)) {
+			m.hand = (m.hand + 1) % len(m.sessions)
+			s := m.sessions[m.hand]
 			if s != keep && !s.pinned() && (oldest == nil || s.used.Load() < oldest.used.Load()) {
 				oldest = s
 			}
 		}
-		if oldest != nil && oldest.evict() {
-			m.drop(oldest)
+		if oldest != nil && oldest.markEvicted() {
+			m.unlink(oldest)
 			return
 		}
 	}
 }
 
-func (m *memory) drop(s *Session) {
-	last := m.ring[len(m.ring)-1]
-	m.ring[s.slot] = last
+func (m *memory) unlink(s *Session) {
+	last := m.sessions[len(m.sessions)-1]
+	m.sessions[s.slot] = last
 	last.slot = s.slot
-	m.ring[len(m.ring)-1] = nil
-	m.ring = m.ring[:len(m.ring)-1]
-	// A reader that stands on s finds its way on: s keeps its next.
+	m.sessions[len(m.sessions)-1] = nil
+	m.sessions = m.sessions[:len(m.sessions)-1]
+	// A reader that is at s right now can go on, because s keeps its next.
 	link := m.bucket(s.id)
 	for link.Load() != s {
 		link = &link.Load().next
@@ -147,8 +149,8 @@ func (m *memory) drop(s *Session) {
 	link.Store(s.next.Load())
 }
 
-// each calls visit for the sessions in memory; what comes or goes meanwhile
-// may be missed.
+// each calls visit for the sessions in memory. It may miss sessions that are
+// inserted or removed during the call.
 func (m *memory) each(visit func(*Session)) {
 	for i := range m.table {
 		for s := m.table[i].Load(); s != nil; s = s.next.Load() {
@@ -160,32 +162,33 @@ func (m *memory) each(visit func(*Session)) {
 func (m *memory) size() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.ring)
+	return len(m.sessions)
 }
 
-// absentIDs remembers ids that open nothing, so that a browser with an old ticket
-// costs no storage call each time. Ids are never used again, so forgetting
-// one costs a call, and remembering one can hide no other session. It holds
-// two generations and drops the older one when the younger is full.
+// absentIDs is a negative cache of IDs that open nothing, so that a browser
+// with an old ticket does not cause storage calls at each request. IDs are
+// never reused: a forgotten entry costs one load, and an entry can hide no
+// other session. There are two generations; the older one is dropped when the
+// younger one is full.
 type absentIDs struct {
-	capacity     int // per generation
-	mu           sync.Mutex
-	young, older map[ID]int64 // until when, Unix seconds
+	capacity       int // per generation
+	mu             sync.Mutex
+	younger, older map[ID]int64 // when the entry expires, Unix seconds
 }
 
 const forGood = math.MaxInt64
 
-func (g *absentIDs) add(id ID, until int64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.young) >= g.capacity || g.young == nil {
-		g.older, g.young = g.young, make(map[ID]int64)
+func (a *absentIDs) add(id ID, expires int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.younger) >= a.capacity || a.younger == nil {
+		a.older, a.younger = a.younger, make(map[ID]int64)
 	}
-	g.young[id] = max(until, g.young[id], g.older[id])
+	a.younger[id] = max(expires, a.younger[id], a.older[id])
 }
 
-func (g *absentIDs) has(id ID, now int64) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return now < max(g.young[id], g.older[id])
+func (a *absentIDs) contains(id ID, now int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return now < max(a.younger[id], a.older[id])
 }

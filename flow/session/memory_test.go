@@ -1,3 +1,5 @@
+// Eviction, holds of evicted sessions, and the negative cache.
+
 package session
 
 import (
@@ -18,7 +20,7 @@ func TestEvictionTakesTheLeastRecentlyUsed(t *testing.T) {
 		for _, name := range []string{"held", "ada", "bob", "eve"} {
 			ticket, session := create(t, s, name)
 			tickets[name] = ticket
-			if name == "held" { // the one that was used least recently
+			if name == "held" { // the least recently used session
 				release = hold(session, func() {})
 			}
 			time.Sleep(time.Minute)
@@ -27,7 +29,7 @@ func TestEvictionTakesTheLeastRecentlyUsed(t *testing.T) {
 		time.Sleep(time.Minute)
 		create(t, s, "new")
 		if s.Len() != 4 {
-			t.Fatalf("%d sessions in memory", s.Len())
+			t.Fatalf("%d sessions in memory, want 4", s.Len())
 		}
 		for name, want := range map[string]bool{"held": true, "ada": true, "bob": false, "eve": true} {
 			ticket, _ := parseTicket(tickets[name])
@@ -35,7 +37,7 @@ func TestEvictionTakesTheLeastRecentlyUsed(t *testing.T) {
 				t.Errorf("%s in memory: %v, want %v", name, got, want)
 			}
 		}
-		mustOpen(t, s, tickets["bob"]) // from storage again
+		mustOpen(t, s, tickets["bob"]) // loaded from storage
 		release()
 	})
 }
@@ -49,7 +51,7 @@ func TestMemoryOfHeldSessionsGrowsAndShrinks(t *testing.T) {
 		releases = append(releases, hold(session, func() { ended.Add(1) }))
 	}
 	if s.Len() != 40 {
-		t.Errorf("%d of 40 held sessions in memory", s.Len())
+		t.Errorf("%d held sessions in memory, want 40", s.Len())
 	}
 	for _, release := range releases {
 		release()
@@ -58,43 +60,43 @@ func TestMemoryOfHeldSessionsGrowsAndShrinks(t *testing.T) {
 		create(t, s, fmt.Sprint("other", i))
 	}
 	if s.Len() != 10 {
-		t.Errorf("%d sessions in memory of 10", s.Len())
+		t.Errorf("%d sessions in memory after the streams ended, want 10", s.Len())
 	}
 	if ended.Load() != 0 {
-		t.Error("memory ended a session")
+		t.Errorf("eviction aborted %d streams, want 0", ended.Load())
 	}
 }
 
-// A request has a session that memory let go, and then opens a stream: the
-// stream must end with the session.
+// A request looked up a session, memory evicted it, and then the request opens a
+// stream: the stream must still end with the session.
 func TestHoldOfAnEvictedSession(t *testing.T) {
 	evicted := func(t *testing.T) (*Store, string, *Session) {
 		t.Helper()
 		s := newTestStore(newFakeStorage())
 		ticket, session := create(t, s, "ada")
-		s.memory.release(session)
+		s.memory.evict(session)
 		if s.Len() != 0 {
-			t.Fatal("still in memory")
+			t.Fatal("the session was not evicted")
 		}
 		return s, ticket, session
 	}
-	t.Run("alone", func(t *testing.T) {
+	t.Run("inserted again by Hold", func(t *testing.T) {
 		s, ticket, session := evicted(t)
 		cancelled := false
 		hold(session, func() { cancelled = true })
 		if mustOpen(t, s, ticket) != session {
-			t.Error("there are two of one session")
+			t.Error("Lookup returned a second Session for one ticket")
 		}
 		_ = s.End(t.Context(), session.ID(), "x")
 		if !cancelled {
-			t.Error("the stream goes on")
+			t.Error("the stream was not aborted")
 		}
 	})
-	t.Run("replaced", func(t *testing.T) {
+	t.Run("loaded again by a lookup", func(t *testing.T) {
 		s, ticket, session := evicted(t)
 		current := mustOpen(t, s, ticket)
 		if current == session {
-			t.Fatal("not replaced")
+			t.Fatal("Lookup returned the evicted Session, want a new one")
 		}
 		cancelled := false
 		hold(session, func() { cancelled = true })
@@ -102,20 +104,20 @@ func TestHoldOfAnEvictedSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		if current.Record().UpstreamSession != "x" || session.Record().UpstreamSession != "x" {
-			t.Error("the update reached one of two only")
+			t.Error("the update reached only one of the two Session values")
 		}
 		_ = s.End(t.Context(), session.ID(), "x")
 		if !cancelled || !session.Ended() {
-			t.Error("the stream goes on")
+			t.Error("the stream was not aborted")
 		}
 	})
-	t.Run("ended", func(t *testing.T) {
+	t.Run("ended after the eviction", func(t *testing.T) {
 		s, _, session := evicted(t)
 		_ = s.End(t.Context(), session.ID(), "x")
 		cancelled := false
 		hold(session, func() { cancelled = true })
 		if !cancelled || !session.Ended() {
-			t.Error("the stream goes on")
+			t.Error("the stream was not aborted")
 		}
 	})
 }
@@ -150,32 +152,32 @@ func TestHoldRacesWithEverything(t *testing.T) {
 	}
 	wait.Wait()
 	if n := open.Load(); n != 0 {
-		t.Errorf("%d streams of ended sessions go on", n)
+		t.Errorf("%d streams of ended sessions were not aborted", n)
 	}
 	if s.Len() != 0 {
-		t.Errorf("%d sessions in memory", s.Len())
+		t.Errorf("%d sessions in memory, want 0", s.Len())
 	}
 }
 
-func TestGoneIsBounded(t *testing.T) {
-	g := absentIDs{capacity: 100}
+func TestAbsentIDsAreBounded(t *testing.T) {
+	absent := absentIDs{capacity: 100}
 	for i := range 10_000 {
 		id := ID{byte(i), byte(i >> 8)}
-		g.add(id, forGood)
-		if !g.has(id, 1) {
-			t.Fatal("forgotten at once")
+		absent.add(id, forGood)
+		if !absent.contains(id, 1) {
+			t.Fatal("contains = false right after add")
 		}
 	}
-	if n := len(g.young) + len(g.older); n > 200 {
-		t.Errorf("%d ids", n)
+	if n := len(absent.younger) + len(absent.older); n > 200 {
+		t.Errorf("%d IDs remembered, want at most 200", n)
 	}
-	g.add(ID{255, 255}, 10)
-	if !g.has(ID{255, 255}, 9) || g.has(ID{255, 255}, 10) {
-		t.Error("the time is not kept")
+	absent.add(ID{255, 255}, 10)
+	if !absent.contains(ID{255, 255}, 9) || absent.contains(ID{255, 255}, 10) {
+		t.Error("the entry did not expire at its time")
 	}
-	g.add(ID{255, 255}, forGood)
-	g.add(ID{255, 255}, 10)
-	if !g.has(ID{255, 255}, 11) {
-		t.Error("an end was forgotten for an absence")
+	absent.add(ID{255, 255}, forGood)
+	absent.add(ID{255, 255}, 10)
+	if !absent.contains(ID{255, 255}, 11) {
+		t.Error("a permanent entry was shortened by a later one")
 	}
 }

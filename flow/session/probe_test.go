@@ -1,3 +1,5 @@
+// The write probe.
+
 package session
 
 import (
@@ -8,34 +10,34 @@ import (
 	"time"
 )
 
-// Try finds out what a sign-in would, leaves nothing behind, and waits for no
-// storage that hangs.
-func TestTry(t *testing.T) {
+// Probe fails where a sign-in would, leaves no value or lock behind, and does
+// not wait for a storage that hangs.
+func TestProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
-		for range 2 { // the lock is given back
+		for range 2 { // the second call needs the lock
 			if err := s.Probe(t.Context()); err != nil || len(storage.values) != 0 {
-				t.Fatalf("%v, %v", err, storage.values)
+				t.Fatalf("Probe = %v, stored values %v, want nil and none", err, storage.values)
 			}
 		}
 		for _, operation := range []string{"lock", "store", "delete"} {
-			storage.before = func(asked, _ string) error {
-				if asked == operation {
+			storage.before = func(called, _ string) error {
+				if called == operation {
 					return errAway
 				}
 				return nil
 			}
 			if err := s.Probe(t.Context()); !errors.Is(err, errAway) {
-				t.Errorf("%s: %v", operation, err)
+				t.Errorf("Probe without %s: %v, want %v", operation, err, errAway)
 			}
 		}
 		storage.before, storage.latency = nil, time.Minute
 		began := time.Now()
 		if err := s.Probe(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > probeLimit {
-			t.Errorf("%v after %s", err, time.Since(began))
+			t.Errorf("Probe = %v after %s, want a deadline error within %s", err, time.Since(began), probeLimit)
 		}
 		synctest.Wait()
-		time.Sleep(time.Hour) // until storage has answered all the same
+		time.Sleep(time.Hour) // until the calls in progress return
 	})
 }

@@ -1,10 +1,12 @@
+// Records: what a ticket opens, and how it is sealed in storage.
+
 package session
 
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -12,90 +14,92 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
-// Record is what a ticket opens. At rest it is sealed under a key that only
-// the ticket gives.
+// Record is the content of a session. In storage it is sealed under a key that
+// only the ticket yields.
 type Record struct {
-	Identity        flow.Identity `json:"identity"`              // who signed in
-	Tokens          flow.Tokens   `json:"tokens"`                // what the provider gave for them
-	UpstreamSession string        `json:"application,omitempty"` // the application's own session id, opaque here
+	Identity        flow.Identity `json:"identity"`              // the user
+	Tokens          flow.Tokens   `json:"tokens"`                // what the provider issued for the user
+	UpstreamSession string        `json:"application,omitempty"` // the application's own session ID, opaque here
 	Created         time.Time     `json:"created"`               // set by Create, kept by Update
 
-	// UnprovenSince is when the tokens ended, so that they no longer speak for
-	// the session; zero while they do.
+	// UnprovenSince is when the tokens expired and stopped vouching for the
+	// session. It is zero while they do vouch for it.
 	UnprovenSince time.Time `json:"unproven_since,omitzero"`
 }
 
-// clone returns a copy that shares nothing a caller could write to.
+// clone returns a copy that shares no memory a caller could write to.
 func (r Record) clone() Record {
 	r.Identity.Groups = slices.Clone(r.Identity.Groups)
 	return r
 }
 
-// sameStored reports whether two records are stored alike.
-func sameStored(a, b *Record) bool {
-	left, leftErr := json.Marshal(a)
-	right, rightErr := json.Marshal(b)
-	return leftErr == nil && rightErr == nil && bytes.Equal(left, right)
-}
-
-// snapshot is a Record as it was at one revision; it never changes. Revisions
-// count up with every Update on any node, so that of two copies the newer wins.
+// snapshot is a Record at one revision; it never changes. Each Update on any
+// node increments the revision, so that the newer of two copies wins.
 type snapshot struct {
 	Revision uint64 `json:"revision"`
 	Record   Record `json:"record"`
-	unsaved  bool   // storage was away when it was made: memory has the only copy
+	unsaved  bool   // storage was unreachable when it was made: memory has the only copy
 }
 
-// A stored value begins with a mark and a version, so that a value of a later
-// version of this module is told from a broken one and left alone.
-const version = 1
-
-var mark = []byte("romm")
-
-var (
-	errNewer      = errors.New("a newer version of this module wrote it")
-	errUnreadable = errors.New("it is truncated or of another gate")
-)
-
-func wrap(sealed []byte) []byte {
-	return append(append(slices.Clone(mark), version), sealed...)
+// revise returns the next snapshot with what change makes of the record, or nil
+// if there is nothing to store.
+func (s *snapshot) revise(change func(*Record)) *snapshot {
+	next := &snapshot{Revision: s.Revision + 1, Record: s.Record.clone()}
+	change(&next.Record)
+	next.Record.Created = s.Record.Created
+	next.Record = next.Record.clone() // change may have kept a reference to a slice
+	if !s.unsaved && reflect.DeepEqual(&s.Record, &next.Record) {
+		return nil
+	}
+	return next
 }
 
-func unwrap(value []byte) ([]byte, error) {
-	sealed, marked := bytes.CutPrefix(value, mark)
-	if !marked || len(sealed) == 0 || sealed[0] == 0 {
+// Each sealed value in storage begins with magic and the format version, so
+// that a value of a later version is not mistaken for a broken one and deleted.
+const formatVersion = 1
+
+var magic = []byte("romm")
+
+func addHeader(sealed []byte) []byte {
+	return append(append(slices.Clone(magic), formatVersion), sealed...)
+}
+
+// cutHeader returns what addHeader was given, or errNewer or errUnreadable.
+func cutHeader(value []byte) ([]byte, error) {
+	sealed, found := bytes.CutPrefix(value, magic)
+	if !found || len(sealed) == 0 || sealed[0] == 0 {
 		return nil, errUnreadable
 	}
-	if sealed[0] > version {
+	if sealed[0] > formatVersion {
 		return nil, errNewer
 	}
 	return sealed[1:], nil
 }
 
-// bound is the additional data that ties a record to its gate, its name and
-// its version: copied elsewhere it does not open.
-func bound(gate string, id ID) []byte {
-	return fmt.Appendf(nil, "session record %d %s %s", version, id, gate)
+// additionalData ties a sealed record to its gate, ID and format version: a
+// copy under another name does not open.
+func additionalData(gate string, id ID) []byte {
+	return fmt.Appendf(nil, "session record %d %s %s", formatVersion, id, gate)
 }
 
-// sealRecord encodes and seals a snapshot under the key of its ticket.
+// sealRecord encodes a snapshot and seals it under the key of its ticket.
 func sealRecord(key [32]byte, gate string, id ID, s *snapshot) ([]byte, error) {
 	plain, err := json.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a record: %w", err)
 	}
-	sealed := keyring.NewAEAD(key[:]).Seal(nil, nil, plain, bound(gate, id)) //nolint:gosec // G407: this AEAD makes its own nonce
-	return wrap(sealed), nil
+	sealed := keyring.NewAEAD(key[:]).Seal(nil, nil, plain, additionalData(gate, id)) //nolint:gosec // G407: this AEAD makes its own nonce
+	return addHeader(sealed), nil
 }
 
-// openRecord returns errNewer or errUnreadable for what sealRecord did not
-// make for this key, gate and id.
+// openRecord returns errNewer or errUnreadable for a value that sealRecord did
+// not make for this key, gate and id.
 func openRecord(key [32]byte, gate string, id ID, value []byte) (*snapshot, error) {
-	sealed, err := unwrap(value)
+	sealed, err := cutHeader(value)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := keyring.NewAEAD(key[:]).Open(nil, nil, sealed, bound(gate, id))
+	plain, err := keyring.NewAEAD(key[:]).Open(nil, nil, sealed, additionalData(gate, id))
 	if err != nil {
 		return nil, errUnreadable
 	}

@@ -1,3 +1,5 @@
+// Sealed values: where they open, and what becomes of unreadable ones.
+
 package session
 
 import (
@@ -17,10 +19,10 @@ func TestRecordOpensOnlyWhereItBelongs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s, err := openRecord(key, testGate, id, sealed); err != nil || s.Revision != 3 || s.Record.Tokens.Access != "authelia_at_ada" {
-		t.Fatalf("openRecord = %v, %v", s, err)
+		t.Fatalf("openRecord = %v, %v, want revision 3 of ada's record", s, err)
 	}
 	newer := slices.Clone(sealed)
-	newer[len(mark)] = version + 1
+	newer[len(magic)] = formatVersion + 1
 	for name, c := range map[string]struct {
 		key   [32]byte
 		gate  string
@@ -28,16 +30,16 @@ func TestRecordOpensOnlyWhereItBelongs(t *testing.T) {
 		value []byte
 		want  error
 	}{
-		"another ticket":   {[32]byte{9}, testGate, id, sealed, errUnreadable},
-		"another gate":     {key, "other", id, sealed, errUnreadable},
-		"another id":       {key, testGate, ID{9}, sealed, errUnreadable},
-		"truncated":        {key, testGate, id, sealed[:len(sealed)-1], errUnreadable},
-		"only the mark":    {key, testGate, id, sealed[:len(mark)], errUnreadable},
-		"only the header":  {key, testGate, id, sealed[:len(mark)+1], errUnreadable},
-		"empty":            {key, testGate, id, nil, errUnreadable},
-		"foreign":          {key, testGate, id, []byte("{}"), errUnreadable},
-		"a newer version":  {key, testGate, id, newer, errNewer},
-		"a newer, no body": {key, testGate, id, newer[:len(mark)+1], errNewer},
+		"another ticket": {[32]byte{9}, testGate, id, sealed, errUnreadable},
+		"another gate":   {key, "other", id, sealed, errUnreadable},
+		"another id":     {key, testGate, ID{9}, sealed, errUnreadable},
+		"truncated":      {key, testGate, id, sealed[:len(sealed)-1], errUnreadable},
+		"only the magic": {key, testGate, id, sealed[:len(magic)], errUnreadable},
+		"header only":    {key, testGate, id, sealed[:len(magic)+1], errUnreadable},
+		"empty":          {key, testGate, id, nil, errUnreadable},
+		"not ours":       {key, testGate, id, []byte("{}"), errUnreadable},
+		"newer version":  {key, testGate, id, newer, errNewer},
+		"newer, no body": {key, testGate, id, newer[:len(magic)+1], errNewer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if s, err := openRecord(c.key, c.gate, c.id, c.value); !errors.Is(err, c.want) || s != nil {
@@ -48,25 +50,25 @@ func TestRecordOpensOnlyWhereItBelongs(t *testing.T) {
 }
 
 func TestHeadOpensOnlyWhereItBelongs(t *testing.T) {
-	ring, id := testRing(t, testGate, 1), ID{2}
-	sealed, err := sealHead(ring, id, &Head{User: "ada"})
+	keys, id := testKeyring(t, testGate, 1), ID{2}
+	sealed, err := sealHead(keys, id, &Head{User: "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h, err := openHead(ring, id, sealed); err != nil || h.User != "ada" {
-		t.Fatalf("openHead = %v, %v", h, err)
+	if h, err := openHead(keys, id, sealed); err != nil || h.User != "ada" {
+		t.Fatalf("openHead = %v, %v, want ada's head", h, err)
 	}
-	if _, err := openHead(ring, ID{9}, sealed); !errors.Is(err, errUnreadable) {
-		t.Errorf("a head under another id: %v", err)
+	if _, err := openHead(keys, ID{9}, sealed); !errors.Is(err, errUnreadable) {
+		t.Errorf("a head under another ID: %v, want %v", err, errUnreadable)
 	}
-	if _, err := openHead(testRing(t, testGate, 2), id, sealed); !errors.Is(err, errUnreadable) {
-		t.Errorf("a head under another keyring: %v", err)
+	if _, err := openHead(testKeyring(t, testGate, 2), id, sealed); !errors.Is(err, errUnreadable) {
+		t.Errorf("a head under another keyring: %v, want %v", err, errUnreadable)
 	}
-	if seen := openSeen(ring, id, sealSeen(ring, ID{9}, 7)); seen != 0 {
-		t.Errorf("a last use of another session counts: %d", seen)
+	if used := openLastUse(keys, id, sealLastUse(keys, ID{9}, 7)); used != 0 {
+		t.Errorf("openLastUse of another session's value = %d, want 0", used)
 	}
-	if seen := openSeen(ring, id, sealSeen(ring, id, 7)); seen != 7 {
-		t.Errorf("openSeen = %d", seen)
+	if used := openLastUse(keys, id, sealLastUse(keys, id, 7)); used != 7 {
+		t.Errorf("openLastUse = %d, want 7", used)
 	}
 }
 
@@ -74,8 +76,8 @@ func TestUnreadableRecordIsAbsentAndLeftAlone(t *testing.T) {
 	for name, damage := range map[string]func([]byte) []byte{
 		"truncated": func(v []byte) []byte { return v[:len(v)/2] },
 		"empty":     func([]byte) []byte { return nil },
-		"foreign":   func([]byte) []byte { return []byte("\x00\x01 not ours") },
-		"newer":     func(v []byte) []byte { v[len(mark)]++; return v },
+		"not ours":  func([]byte) []byte { return []byte("\x00\x01 not ours") },
+		"newer":     func(v []byte) []byte { v[len(magic)]++; return v },
 	} {
 		for _, folder := range []string{folderRecords, folderHeads} {
 			t.Run(name+" in "+folder, func(t *testing.T) {
@@ -83,22 +85,22 @@ func TestUnreadableRecordIsAbsentAndLeftAlone(t *testing.T) {
 				ticket, session := create(t, newTestStore(storage), "ada")
 				core, logs := observer.New(zap.WarnLevel)
 				restarted := newTestStore(storage, func(o *Options) { o.Logger = zap.New(core) })
-				key := restarted.key(folder, session.ID())
+				key := storageKey(folder, session.ID())
 				damaged := damage(slices.Clone(storage.get(key)))
 				storage.put(key, damaged)
 
 				mustNot(t, restarted, ticket)
 				if logs.Len() != 1 {
-					t.Errorf("%d log lines, want one", logs.Len())
+					t.Errorf("%d log lines, want 1", logs.Len())
 				}
 				if _, err := restarted.List(t.Context()); err != nil {
 					t.Errorf("List: %v", err)
 				}
 				if err := restarted.Sweep(t.Context()); err != nil {
-					t.Errorf("sweep: %v", err)
+					t.Errorf("Sweep: %v, want nil", err)
 				}
 				if !slices.Equal(storage.get(key), damaged) {
-					t.Error("the value was touched")
+					t.Error("the unreadable value was changed or deleted")
 				}
 			})
 		}
@@ -107,12 +109,12 @@ func TestUnreadableRecordIsAbsentAndLeftAlone(t *testing.T) {
 
 func FuzzRecord(f *testing.F) {
 	key, id := [32]byte{1}, ID{2}
-	ring := testRing(f, testGate, 1)
+	keys := testKeyring(f, testGate, 1)
 	record, _ := sealRecord(key, testGate, id, &snapshot{Record: Record{Created: time.Unix(1, 0)}})
-	head, _ := sealHead(ring, id, &Head{User: "ada"})
+	head, _ := sealHead(keys, id, &Head{User: "ada"})
 	f.Add(record)
 	f.Add(head)
-	f.Add(sealSeen(ring, id, 1))
+	f.Add(sealLastUse(keys, id, 1))
 	f.Add([]byte{})
 	f.Add([]byte("romm"))
 	f.Add([]byte("romm\x01"))
@@ -122,10 +124,10 @@ func FuzzRecord(f *testing.F) {
 		if s, err := openRecord(key, testGate, id, value); (s == nil) != (err != nil) || (s != nil && s.Record.Created.Unix() != 1) {
 			t.Errorf("openRecord(%x) = %v, %v", value, s, err)
 		}
-		if h, err := openHead(ring, id, value); (h == nil) != (err != nil) || (h != nil && h.User != "ada") {
+		if h, err := openHead(keys, id, value); (h == nil) != (err != nil) || (h != nil && h.User != "ada") {
 			t.Errorf("openHead(%x) = %v, %v", value, h, err)
 		}
-		openSeen(ring, id, value)
+		openLastUse(keys, id, value)
 		if reasonIn(value) == "" {
 			t.Errorf("reasonIn(%x) is empty", value)
 		}

@@ -1,3 +1,5 @@
+// Retries of what storage could not take while it was unreachable.
+
 package session
 
 import (
@@ -8,111 +10,114 @@ import (
 )
 
 const (
-	dueEnds    = 10_000 // ends that may wait for storage
-	dueScans   = 100    // ends of many sessions that may
-	dueInRound = 100    // how many of a kind one round tries
+	maxRetryEnds       = 10_000 // ends in the queue
+	maxRetrySelections = 100    // selections in the queue
+	retryBatch         = 100    // ends and records tried per round
 )
 
-// retryQueue is what storage could not take yet. What waits here has happened in this
-// process already.
+// retryQueue holds the changes that have happened on this node but are not in
+// storage yet.
 type retryQueue struct {
-	mu      sync.Mutex
-	ends    map[ID]tombstone
-	scans   []*selection
-	records map[ID]*Session // memory keeps them: unsaved ones are not evicted
+	mu         sync.Mutex
+	ends       map[ID]tombstone
+	selections []*selection
+	records    map[ID]*Session // bounded by memory, which never evicts an unsaved session
 }
 
-func (d *retryQueue) end(id ID, t tombstone) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.ends == nil {
-		d.ends = make(map[ID]tombstone)
+// addEnd returns false if the queue is full.
+func (q *retryQueue) addEnd(id ID, t tombstone) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ends == nil {
+		q.ends = make(map[ID]tombstone)
 	}
-	if _, known := d.ends[id]; !known && len(d.ends) >= dueEnds {
+	if _, queued := q.ends[id]; !queued && len(q.ends) >= maxRetryEnds {
 		return false
 	}
-	d.ends[id] = t
+	q.ends[id] = t
 	return true
 }
 
-func (d *retryQueue) scan(sel *selection) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if slices.Contains(d.scans, sel) {
+// addSelection returns false if the queue is full.
+func (q *retryQueue) addSelection(sel *selection) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if slices.Contains(q.selections, sel) {
 		return true
 	}
-	if len(d.scans) >= dueScans {
+	if len(q.selections) >= maxRetrySelections {
 		return false
 	}
-	d.scans = append(d.scans, sel)
+	q.selections = append(q.selections, sel)
 	return true
 }
 
-func (d *retryQueue) record(session *Session) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.records == nil {
-		d.records = make(map[ID]*Session)
+func (q *retryQueue) addRecord(session *Session) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.records == nil {
+		q.records = make(map[ID]*Session)
 	}
-	d.records[session.id] = session
+	q.records[session.id] = session
 }
 
-// covers reports whether a session that storage still has was ended here.
-func (d *retryQueue) covers(id ID, head *Head) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if _, ended := d.ends[id]; ended {
+// hasEnded reports whether a session that is still in storage has ended here.
+func (q *retryQueue) hasEnded(id ID, head *Head) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, ended := q.ends[id]; ended {
 		return true
 	}
-	return slices.ContainsFunc(d.scans, func(sel *selection) bool { return sel.has(head) })
+	return slices.ContainsFunc(q.selections, func(sel *selection) bool { return sel.includes(head) })
 }
 
-// some returns a copy of what one round tries.
-func (d *retryQueue) some() (ends map[ID]tombstone, scans []*selection, records []*Session) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// batch returns a copy of what one round tries.
+func (q *retryQueue) batch() (ends map[ID]tombstone, selections []*selection, records []*Session) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	ends = make(map[ID]tombstone)
-	for id, t := range d.ends {
-		if len(ends) == dueInRound {
+	for id, t := range q.ends {
+		if len(ends) == retryBatch {
 			break
 		}
 		ends[id] = t
 	}
-	for _, session := range d.records {
-		if len(records) == dueInRound {
+	for _, session := range q.records {
+		if len(records) == retryBatch {
 			break
 		}
 		records = append(records, session)
 	}
-	return ends, slices.Clone(d.scans), records
+	return ends, slices.Clone(q.selections), records
 }
 
-func (d *retryQueue) ended(id ID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.ends, id)
+func (q *retryQueue) removeEnd(id ID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.ends, id)
 }
 
-func (d *retryQueue) scanned(sel *selection) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.scans = slices.DeleteFunc(d.scans, func(other *selection) bool { return other == sel })
+func (q *retryQueue) removeSelection(sel *selection) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.selections = slices.DeleteFunc(q.selections, func(other *selection) bool { return other == sel })
 }
 
-func (d *retryQueue) saved(id ID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.records, id)
+func (q *retryQueue) removeRecord(id ID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.records, id)
 }
 
-// settle tries again what storage could not take. Of each kind the first
-// failure ends the round: storage is away again.
-func (s *Store) settle(ctx context.Context) error {
-	ends, scans, records := s.retries.some()
-	return errors.Join(s.settleEnds(ctx, ends), s.settleScans(ctx, scans), s.settleRecords(ctx, records))
+// retry tries a batch of the queue. Ends, selections and records are tried
+// independently; the first failure of each ends its part of the round, because
+// storage is unreachable again.
+func (s *Store) retry(ctx context.Context) error {
+	ends, selections, records := s.retries.batch()
+	return errors.Join(s.retryEnds(ctx, ends), s.retrySelections(ctx, selections), s.retryRecords(ctx, records))
 }
 
-func (s *Store) settleEnds(ctx context.Context, ends map[ID]tombstone) error {
+func (s *Store) retryEnds(ctx context.Context, ends map[ID]tombstone) error {
 	for id, t := range ends {
 		limited, cancel := context.WithTimeout(ctx, endLimit)
 		err := s.persistEnd(limited, id, t)
@@ -120,22 +125,22 @@ func (s *Store) settleEnds(ctx context.Context, ends map[ID]tombstone) error {
 		if err != nil {
 			return err
 		}
-		s.retries.ended(id)
+		s.retries.removeEnd(id)
 	}
 	return nil
 }
 
-func (s *Store) settleScans(ctx context.Context, scans []*selection) error {
-	for _, sel := range scans {
+func (s *Store) retrySelections(ctx context.Context, selections []*selection) error {
+	for _, sel := range selections {
 		if _, err := s.endSelected(ctx, sel); err != nil {
 			return err
 		}
-		s.retries.scanned(sel)
+		s.retries.removeSelection(sel)
 	}
 	return nil
 }
 
-func (s *Store) settleRecords(ctx context.Context, records []*Session) error {
+func (s *Store) retryRecords(ctx context.Context, records []*Session) error {
 	for _, session := range records {
 		limited, cancel := context.WithTimeout(ctx, storeLimit)
 		err := s.Update(limited, session, func(*Record) {})
@@ -144,7 +149,7 @@ func (s *Store) settleRecords(ctx context.Context, records []*Session) error {
 			return err
 		}
 		if !session.record.Load().unsaved || session.Ended() {
-			s.retries.saved(session.id)
+			s.retries.removeRecord(session.id)
 		}
 	}
 	return nil

@@ -1,96 +1,158 @@
+// Revocation: ending one session or many, on this node and in storage, those
+// with a sign-in still in progress included.
+
 package session
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
-// Reasons that the store itself gives; Session.Reason returns them beside those
-// that callers of End chose.
+// The reasons that the store itself gives to OnEnd, beside those that callers
+// pass to End.
 const (
-	ReasonIdle      = "idle"      // nobody used it for too long
+	ReasonIdle      = "idle"      // unused for the idle timeout
 	ReasonLifetime  = "lifetime"  // the session reached its lifetime
-	ReasonElsewhere = "elsewhere" // another node ended it and did not say why
-	ReasonRemoved   = "removed"   // storage has it no more
+	ReasonElsewhere = "elsewhere" // ended on another node, for an unknown reason
+	ReasonRemoved   = "removed"   // no longer in storage
 )
 
-const (
-	// tombstoneLife is how long the end of a session can be read in storage.
-	tombstoneLife = 24 * time.Hour
+// endLimit bounds the calls to storage for one end.
+const endLimit = 10 * time.Second
 
-	endLimit = 10 * time.Second
-)
-
-// tombstone says that a session ended. That one is there is what counts: one
-// that cannot be read ends the session too.
-type tombstone struct {
-	Reason string    `json:"reason"`
-	Ended  time.Time `json:"ended"`
-}
-
-func reasonIn(value []byte) string {
-	var t tombstone
-	if json.Unmarshal(value, &t) != nil || t.Reason == "" {
-		return ReasonElsewhere
-	}
-	return t.Reason
-}
-
-// End ends the session of an id: in this process at once, including all that
-// it holds, then in storage, so that the other nodes follow within seconds. An
-// error says that storage could not take it; then the store goes on trying.
+// End ends the session with this ID: on this node at once, with all its
+// streams, then in storage, so that other nodes follow within seconds. An error
+// means that storage did not take the end; the store retries.
 func (s *Store) End(ctx context.Context, id ID, reason string) error {
 	s.endLocal(id, reason)
 	t := tombstone{reason, s.now().UTC()}
 	err := s.persistEnd(ctx, id, t)
-	if err != nil && !s.retries.end(id, t) {
-		s.logger.Error("end of a session is lost to storage, too many wait", zap.Stringer("session_id", id))
+	if err != nil && !s.retries.addEnd(id, t) {
+		s.logger.Error("cannot persist session end: retry queue full", zap.Stringer("session_id", id), zap.Error(err))
 	}
 	return err
 }
 
-// endLocal ends a session in this process, so that a load under way cannot
-// revive it: first the id is gone, then what memory has.
+// EndUser ends all sessions of a user (see UserKey) and returns how many it
+// ended. With an error it may have missed some; the store retries.
+func (s *Store) EndUser(ctx context.Context, userKey, reason string) (int, error) {
+	return s.endAll(ctx, reason, func(head *Head) bool { return head != nil && head.UserKey == userKey })
+}
+
+// EndSID ends the sessions that came from one session at the provider (see
+// SIDKey). It returns what EndUser does.
+func (s *Store) EndSID(ctx context.Context, sidKey, reason string) (int, error) {
+	if sidKey == "" { // the key of all sessions without a sid
+		return 0, nil
+	}
+	return s.endAll(ctx, reason, func(head *Head) bool { return head != nil && head.SID == sidKey })
+}
+
+// EndNamed ends the sessions with this username, and those that belong to one
+// of these users (see UserKey). It returns what EndUser does.
+func (s *Store) EndNamed(ctx context.Context, username string, userKeys []string, reason string) (int, error) {
+	return s.endAll(ctx, reason, func(head *Head) bool {
+		return head != nil && (head.User == username || slices.Contains(userKeys, head.UserKey))
+	})
+}
+
+// EndAll ends every session of the gate. It returns what EndUser does.
+func (s *Store) EndAll(ctx context.Context, reason string) (int, error) {
+	return s.endAll(ctx, reason, func(*Head) bool { return true })
+}
+
+func (s *Store) endAll(ctx context.Context, reason string, match func(*Head) bool) (int, error) {
+	return s.endSelected(ctx, &selection{match: match, reason: reason})
+}
+
+// selection chooses sessions to end by their heads.
+type selection struct {
+	match  func(*Head) bool // called with nil for an unreadable head
+	reason string
+	until  time.Time // sessions created later are excluded; zero for no limit
+}
+
+func (sel *selection) includes(head *Head) bool {
+	if head != nil && !sel.until.IsZero() && head.Created.After(sel.until) {
+		return false
+	}
+	return sel.match(head)
+}
+
+// endSelected ends the selected sessions in memory at once, then those that are
+// only in storage. It queues what storage did not take.
+func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
+	requested := s.now().UTC()
+	// Before the visit to memory: Create writes to memory, then
+	// EndIfRevokedSince reads this list.
+	s.revocations.add(requested, sel)
+	var mu sync.Mutex
+	selected := make(map[ID]struct{})
+	endIfSelected := func(id ID, head *Head) {
+		if sel.includes(head) {
+			mu.Lock()
+			selected[id] = struct{}{}
+			mu.Unlock()
+			s.endLocal(id, sel.reason)
+		}
+	}
+	s.memory.each(func(session *Session) { endIfSelected(session.id, session.head.Load()) })
+	err := s.scan(ctx, func(_ context.Context, id ID, head *Head) error {
+		endIfSelected(id, head)
+		return nil
+	})
+	if err == nil {
+		err = s.persistEnds(ctx, selected, tombstone{sel.reason, requested})
+	}
+	if err != nil {
+		if sel.until.IsZero() { // spare users who sign in again before storage is back
+			sel.until = requested
+		}
+		if !s.retries.addSelection(sel) {
+			s.logger.Error("cannot persist end of many sessions: retry queue full", zap.Error(err))
+		}
+	}
+	return len(selected), err
+}
+
+// endLocal ends a session on this node. The ID is marked absent first, so that
+// a load in progress cannot revive the session.
 func (s *Store) endLocal(id ID, reason string) {
 	s.memory.absent.add(id, forGood)
 	session := s.memory.remove(id)
 	if session == nil {
 		return
 	}
-	underWay := session.end(reason)
-	if s.ended != nil {
-		s.ended(session, reason, underWay)
+	inProgress := session.end(reason)
+	if s.onEnd != nil {
+		s.onEnd(session, reason, inProgress)
 	}
 }
 
-// OnEnd has ended called for every session that ends while memory has it, for
-// whatever reason and whoever ends it, here or on another node. underWay says
-// that it held a stream or transfer, which may end a moment later. ended must
-// not block. OnEnd is called before the store is used.
-func (s *Store) OnEnd(ended func(session *Session, reason string, underWay bool)) { s.ended = ended }
+// OnEnd sets a callback for every session that ends while this node has it in
+// memory, whatever the reason and whichever node ended it. inProgress says that
+// the session had a stream or transfer, which may last a moment longer. ended
+// must not block. Call OnEnd before the store is used.
+func (s *Store) OnEnd(ended func(session *Session, reason string, inProgress bool)) { s.onEnd = ended }
 
-// persistEnd ends a session in storage. It may be called again at any time.
+// persistEnd ends a session in storage. It may be repeated at any time.
 func (s *Store) persistEnd(ctx context.Context, id ID, t tombstone) error {
-	cfg, err := s.configured()
+	v, err := s.configured()
 	if err != nil {
 		return err
 	}
-	value, err := json.Marshal(t)
-	if err != nil {
-		return fmt.Errorf("encoding a tombstone: %w", err)
-	}
 	err = within(ctx, endLimit, func(ctx context.Context) error {
-		// First the tombstone: whoever still writes the record looks for it after.
-		if err := cfg.storage.Store(ctx, s.key(folderEnds, id), value); err != nil {
+		// The tombstone first: an Update in progress looks for it after its write.
+		if err := v.storeTombstone(ctx, id, t); err != nil {
 			return err
 		}
-		return s.remove(ctx, cfg, id)
+		return v.remove(ctx, id)
 	})
 	if err != nil {
 		return fmt.Errorf("ending session %s: %w", id, err)
@@ -98,90 +160,29 @@ func (s *Store) persistEnd(ctx context.Context, id ID, t tombstone) error {
 	return nil
 }
 
-// poll reads which sessions ended on other nodes: one listing, however many
-// sessions live. Then it brings storage what it could not take before.
-func (s *Store) poll(ctx context.Context) error {
-	cfg, err := s.configured()
-	if err != nil {
-		return nil //nolint:nilerr // nothing to read yet
+func (s *Store) persistEnds(ctx context.Context, ids map[ID]struct{}, t tombstone) error {
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(scanWorkers)
+	for id := range ids {
+		workers.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return s.persistEnd(ctx, id, t)
+		})
 	}
-	ended, err := s.readEnds(ctx, cfg)
-	for _, id := range ended { // those seen before an error too
-		if s.memory.get(id) != nil {
-			s.endFromTombstone(ctx, cfg, id)
-		}
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if was := s.away.Swap(err != nil); was != (err != nil) {
-		s.logger.Warn("session storage changed state", zap.Bool("away", err != nil), zap.Error(err))
-	}
-	if err != nil {
-		return nil //nolint:nilerr // logged above, once
-	}
-	return errors.Join(s.catchUp(ctx, cfg), s.refreshKeyring(ctx), s.settle(ctx))
-}
-
-// readEnds lists the tombstones. A listing that hangs is not begun again.
-func (s *Store) readEnds(ctx context.Context, cfg *settings) ([]ID, error) {
-	type listing struct {
-		ids []ID
-		err error
-	}
-	read, err := shared(ctx, &s.loads, folderEnds, endLimit, func(ctx context.Context) (listing, error) {
-		ids, err := s.list(ctx, cfg, folderEnds)
-		return listing{ids, err}, nil
-	})
-	return read.ids, errors.Join(err, read.err)
-}
-
-// endFromTombstone ends a session here whose tombstone another node wrote.
-func (s *Store) endFromTombstone(ctx context.Context, cfg *settings, id ID) {
-	ctx, cancel := context.WithTimeout(ctx, endLimit)
-	defer cancel()
-	value, _ := load(ctx, cfg, s.key(folderEnds, id)) // without it the reason is unknown
-	reason := reasonIn(value)
-	s.endLocal(id, reason)
-	s.logger.Debug("session ended on another node", zap.Stringer("session_id", id), zap.String("reason", reason))
-}
-
-// catchUp ends what storage has no more after it was away for so long that
-// tombstones may have expired unread.
-func (s *Store) catchUp(ctx context.Context, cfg *settings) error {
-	now := s.unix()
-	if s.polled == 0 || now-s.polled < int64(tombstoneLife/2/time.Second) {
-		s.polled = now
-		return nil
-	}
-	var here []ID // before the listing: a session is stored before memory has it
-	s.memory.each(func(session *Session) { here = append(here, session.id) })
-	heads, err := s.list(ctx, cfg, folderHeads)
-	if err != nil {
-		return err
-	}
-	stored := make(map[ID]struct{}, len(heads))
-	for _, id := range heads {
-		stored[id] = struct{}{}
-	}
-	for _, id := range here {
-		if _, ok := stored[id]; !ok {
-			s.endLocal(id, ReasonRemoved)
-		}
-	}
-	s.polled = now
-	return nil
+	return workers.Wait()
 }
 
 const (
-	// endsRemembered is for how long a sign-in can ask EndIfRevokedSince; it takes no longer.
-	endsRemembered = 2 * time.Minute
-	// endsKept bounds how many ends are remembered.
-	endsKept = 10_000
+	// maxSignIn is how far back EndIfRevokedSince looks. No sign-in takes longer.
+	maxSignIn = 2 * time.Minute
+	// maxRevocations bounds how many revocations are remembered.
+	maxRevocations = 10_000
 )
 
-// revocations are the ends of many sessions that were asked for lately, in their
-// order: one that is being made meanwhile is in no list yet.
+// revocations are the recent calls of endSelected, in order. They did not find
+// a session that was being created at the time.
 type revocations struct {
 	mu     sync.Mutex
 	recent []revocation
@@ -192,33 +193,34 @@ type revocation struct {
 	selection *selection
 }
 
-func (e *revocations) add(now time.Time, sel *selection) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for len(e.recent) > 0 && (len(e.recent) >= endsKept || now.Sub(e.recent[0].at) > endsRemembered) {
-		e.recent = e.recent[1:]
+func (r *revocations) add(now time.Time, sel *selection) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.recent) > 0 && (len(r.recent) >= maxRevocations || now.Sub(r.recent[0].at) > maxSignIn) {
+		r.recent = r.recent[1:]
 	}
-	e.recent = append(e.recent, revocation{now, sel})
+	r.recent = append(r.recent, revocation{now, sel})
 }
 
-// since returns the first selection since began that covers head, nil if none.
-func (e *revocations) since(began time.Time, head *Head) *selection {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, end := range e.recent {
-		if !end.at.Before(began) && end.selection.covers(head) {
-			return end.selection
+// since returns the first selection that matches head and was added at or after
+// began, or nil.
+func (r *revocations) since(began time.Time, head *Head) *selection {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, revoked := range r.recent {
+		if !revoked.at.Before(began) && revoked.selection.match(head) {
+			return revoked.selection
 		}
 	}
 	return nil
 }
 
-// EndIfRevokedSince ends a session that Create just made, and returns true, if since
-// the sign-in began (at most two minutes ago) this node was asked to end all
-// sessions of its user, of its session at the provider, or of the gate: whoever
-// asked could not know of it yet. An error is End's.
+// EndIfRevokedSince ends a session that Create just made, and returns true, if
+// EndUser, EndSID, EndNamed or EndAll was called for it on this node since its
+// sign-in began, at most two minutes ago. Those calls could not find the
+// session yet. An error is that of End.
 func (s *Store) EndIfRevokedSince(ctx context.Context, session *Session, began time.Time) (bool, error) {
-	sel := s.revoked.since(began, session.head.Load())
+	sel := s.revocations.since(began, session.head.Load())
 	if sel == nil {
 		return false, nil
 	}

@@ -1,3 +1,5 @@
+// A simulation of many sessions on a network storage; run it with make scale.
+
 package session
 
 import (
@@ -17,8 +19,8 @@ import (
 
 var scaleSessions = flag.Int("sessions", 2_000, "how many sessions TestScale simulates")
 
-// simulated is a storage with the latency of a network. A listing takes one
-// round trip for each 1000 keys, as from Redis or S3.
+// simulated is a storage with network latency. A listing takes one round trip
+// per 1000 keys, as with Redis or S3.
 type simulated struct {
 	latency time.Duration
 	calls   atomic.Int64
@@ -97,15 +99,15 @@ func (f *simulated) List(_ context.Context, folder string, _ bool) ([]string, er
 	return keys, nil
 }
 
-// cost measures work in time on the network and in storage calls.
+// cost returns the network time and the number of storage calls of work.
 func (f *simulated) cost(work func()) (time.Duration, int64) {
 	began, before := time.Now(), f.calls.Load()
 	work()
 	return time.Since(began), f.calls.Load() - before
 }
 
-// What a million sessions cost, or -sessions of them: `make scale`. Time is
-// virtual, so it counts round trips to storage and no computing.
+// The cost of -sessions sessions; `make scale` runs it with a million. Time is
+// virtual: it counts round trips to storage, not computing.
 func TestScale(t *testing.T) {
 	for _, backend := range []struct {
 		name    string
@@ -121,7 +123,7 @@ func TestScale(t *testing.T) {
 
 func scale(t *testing.T, storage *simulated, n int) {
 	t.Helper()
-	told := func(what string, took time.Duration, calls int64) { t.Logf("%-34s %14s %9d calls", what, took, calls) }
+	report := func(what string, took time.Duration, calls int64) { t.Logf("%-34s %14s %9d calls", what, took, calls) }
 	maker := newTestStore(storage)
 	seedHeads(t, maker, storage.put, n, time.Now())
 	ticket, _ := create(t, maker, "ada")
@@ -129,45 +131,45 @@ func scale(t *testing.T, storage *simulated, n int) {
 		create(t, maker, "bob")
 	}
 
-	// A restart reads nothing until somebody comes.
+	// A restart reads nothing until the first request.
 	heap := heapInUse()
 	s := newTestStore(storage)
 	took, calls := storage.cost(func() { start(t, s); synctest.Wait() })
-	told("restart", took, calls)
+	report("restart", took, calls)
 	took, calls = storage.cost(func() { mustOpen(t, s, ticket) })
-	told("first request of a session", took, calls)
+	report("first request of a session", took, calls)
 	if calls > 6 {
-		t.Errorf("%d calls for the first request", calls)
+		t.Errorf("the first request caused %d storage calls, want at most 6", calls)
 	}
 	took, calls = storage.cost(func() { time.Sleep(10 * time.Minute); synctest.Wait() })
 	t.Logf("%-34s %14s %9.2f calls a second", "a node at rest", took, float64(calls)/took.Seconds())
 	if rest := float64(calls) / took.Seconds(); rest > 0.6 {
-		t.Errorf("%.2f calls a second at rest", rest)
+		t.Errorf("%.2f storage calls per second at rest, want at most 0.6", rest)
 	}
-	grain := DefaultIdle / 20
-	t.Logf("%-34s %14s %9.2f calls a second, on all nodes", "last uses, if all are in use", "", float64(n)/grain.Seconds())
+	lastUseEvery := DefaultIdle / 20
+	t.Logf("%-34s %14s %9.2f calls a second, on all nodes", "last uses, if all are in use", "", float64(n)/lastUseEvery.Seconds())
 	t.Logf("%-34s %14d KiB", "memory of a node at rest", (heapInUse()-heap)/1024)
 
 	took, calls = storage.cost(func() {
 		entries, err := s.List(t.Context())
 		if err != nil || len(entries) != n+4 {
-			t.Errorf("%d sessions, %v", len(entries), err)
+			t.Errorf("List returned %d sessions, %v, want %d", len(entries), err, n+4)
 		}
 	})
-	told("list of all", took, calls)
+	report("list of all", took, calls)
 	took, calls = storage.cost(func() {
 		if ended, err := s.EndUser(t.Context(), UserKey("https://auth.example.com", "sub-bob"), "revoked"); ended != 3 || err != nil {
-			t.Errorf("%d ended, %v", ended, err)
+			t.Errorf("EndUser = %d, %v, want 3", ended, err)
 		}
 	})
-	told("end of all sessions of a user", took, calls)
+	report("end of all sessions of a user", took, calls)
 	s.Close()
 
-	// All expire at once, which is the most that a pass can have to do.
+	// The worst case for a pass: all sessions expire at once.
 	time.Sleep(DefaultLifetime + 2*sweepGrace)
-	rounds := make([]time.Duration, 0, sweepPass)
+	rounds := make([]time.Duration, 0, sweepRounds)
 	before := storage.calls.Load()
-	for range sweepPass {
+	for range sweepRounds {
 		took, _ := storage.cost(func() {
 			if err := maker.Sweep(t.Context()); err != nil {
 				t.Error(err)
@@ -176,10 +178,10 @@ func scale(t *testing.T, storage *simulated, n int) {
 		rounds = append(rounds, took)
 		time.Sleep(sweepEvery)
 	}
-	left := len(storage.folders[maker.root()+"/"+folderHeads])
-	told(fmt.Sprintf("sweep, the longest of %d rounds", len(rounds)), slices.Max(rounds), storage.calls.Load()-before)
+	left := len(storage.folders[sessionsPath(testGate)+"/"+folderHeads])
+	report(fmt.Sprintf("sweep, the longest of %d rounds", len(rounds)), slices.Max(rounds), storage.calls.Load()-before)
 	if left != 0 || slices.Max(rounds) > sweepLimit {
-		t.Errorf("%d sessions are left after a day, the longest round took %s", left, slices.Max(rounds))
+		t.Errorf("%d sessions left after a day, longest round %s, want 0 and at most %s", left, slices.Max(rounds), sweepLimit)
 	}
 }
 

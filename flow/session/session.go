@@ -1,3 +1,5 @@
+// Session: one signed-in browser, its streams and transfers, and its end.
+
 package session
 
 import (
@@ -7,20 +9,20 @@ import (
 	"time"
 )
 
-// Session is one signed-in browser. There is one value per session in memory,
-// shared by all requests that carry its ticket; all methods may be called at once.
+// Session is one signed-in browser. Memory holds one value per session, which
+// all requests with its ticket share. All methods may be called concurrently.
 type Session struct {
-	// What a lookup reads stands together.
+	// The fields that a lookup reads come first, close together.
 	id      ID
-	next    atomic.Pointer[Session] // in memory's table
+	next    atomic.Pointer[Session] // in its chain of memory's table
 	sum     [32]byte                // SHA-256 of the whole ticket
-	created int64                   // Unix seconds, as is expires: Head.Created and Head.Expires never change
-	expires int64
-	used    atomic.Int64 // Unix seconds of the last use
-	written atomic.Int64 // Unix seconds of the last use that storage has or is about to have
+	created int64                   // Head.Created in Unix seconds, which never changes
+	expires int64                   // Head.Expires in Unix seconds, which never changes
+	used    atomic.Int64            // last use, Unix seconds
+	written atomic.Int64            // last use that is in storage or queued for it, Unix seconds
 	ended   atomic.Bool
 	evicted atomic.Bool
-	held    atomic.Int32 // len(holders), to be read without mu
+	held    atomic.Int32 // len(holders), readable without mu
 
 	store  *Store
 	key    [32]byte // seals the record; derived from the ticket
@@ -29,25 +31,26 @@ type Session struct {
 
 	attachment atomic.Pointer[any]
 
-	slot int // place in memory's ring; guarded by memory.mu
+	slot int // index in memory.sessions; guarded by memory.mu
 
-	mu      sync.Mutex // guards what follows, and the writes of evicted, ended and held
-	reason  string
-	holders []Holder
-	heir    *Session // whom they were handed over to; nil: nobody
+	mu        sync.Mutex // guards the fields below, and writes of evicted, ended and held
+	reason    string
+	holders   []Holder
+	successor *Session // the session that HandOver moved the holders to, or nil
 }
 
-// Holder is a stream or transfer in progress. It is a pointer: holders are compared.
+// Holder is a stream or transfer in progress. Its type must be a pointer:
+// holders are compared.
 type Holder interface {
-	// Abort ends it at once. It must not block.
+	// Abort ends the stream at once. It must not block.
 	Abort()
 }
 
 // ID names the session in lists and logs.
 func (s *Session) ID() ID { return s.id }
 
-// Record returns what the session holds now. It is a snapshot that other
-// requests share: the caller never modifies it, Store.Update does.
+// Record returns the session's current content. The snapshot is shared with
+// other requests: callers must not modify it, and use Store.Update instead.
 func (s *Session) Record() *Record { return &s.record.Load().Record }
 
 // Ended reports whether the session has ended, as far as this node knows.
@@ -55,33 +58,35 @@ func (s *Session) Ended() bool {
 	if s.ended.Load() {
 		return true
 	}
-	// What memory let go is not told when its session ends.
-	return s.evicted.Load() && s.store.memory.absent.has(s.id, s.store.unix())
+	// endLocal does not reach an evicted session.
+	return s.evicted.Load() && s.store.memory.absent.contains(s.id, s.store.unix())
 }
 
-// Reason returns why the session ended, and "" while it has not or nobody said.
-func (s *Session) Reason() string {
+// endReason returns why the session ended, "" if it has not or if no reason is
+// known.
+func (s *Session) endReason() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reason
 }
 
-// Attachment returns what the caller keeps with the session in this process.
-// create makes it at first need; if two requests call it at once one result is
-// dropped. It is not stored, and begins anew when memory had let the session go.
+// Attachment returns the value that the caller keeps with the session on this
+// node, and calls create to make it on first use. If two requests call create
+// at the same time, one result is discarded. The value is never stored, and is
+// lost if memory evicts the session.
 func (s *Session) Attachment(create func() any) any {
-	if kept := s.attachment.Load(); kept != nil {
-		return *kept
+	if existing := s.attachment.Load(); existing != nil {
+		return *existing
 	}
-	made := create()
-	s.attachment.CompareAndSwap(nil, &made)
+	created := create()
+	s.attachment.CompareAndSwap(nil, &created)
 	return *s.attachment.Load()
 }
 
-// Hold tells that h, a stream or transfer of the session, is in progress: it is
-// aborted when the session ends, at once if it has. Until it is released the
-// session counts as in use and stays in memory. The returned session is the
-// one to release it at: memory may have let this one go and loaded it anew.
+// Hold registers h, a stream or transfer of the session: it is aborted when the
+// session ends, or at once if it already has. Until Release, the session counts
+// as in use and stays in memory. The caller must call Release on the returned
+// session: memory may have evicted this one and loaded it again.
 func (s *Session) Hold(h Holder) *Session {
 	for session := s; session != nil; session = s.store.memory.insert(s) {
 		if session.hold(h) {
@@ -95,7 +100,7 @@ func (s *Session) Hold(h Holder) *Session {
 	return s
 }
 
-// hold returns false when the session has ended or is no longer the one in memory.
+// hold returns false if the session has ended or was evicted.
 func (s *Session) hold(h Holder) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,54 +108,54 @@ func (s *Session) hold(h Holder) bool {
 		return false
 	}
 	s.holders = append(s.holders, h)
-	s.held.Store(int32(len(s.holders))) //nolint:gosec // as many as there are open streams
+	s.held.Add(1)
 	return true
 }
 
-// Release tells that h is done. It may be called more than once, and after the end.
+// Release unregisters h. It may be called more than once, and after the end.
 func (s *Session) Release(h Holder) {
-	if heir := s.release(h); heir != nil {
-		heir.Release(h)
+	if successor := s.release(h); successor != nil {
+		successor.Release(h)
 	}
 }
 
-// release returns who may have h in its place.
-func (s *Session) release(h Holder) (heir *Session) {
+// release returns the session that may hold h instead, or nil.
+func (s *Session) release(h Holder) (successor *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.Index(s.holders, h)
 	if i < 0 {
-		return s.heir
+		return s.successor
 	}
 	last := len(s.holders) - 1
 	s.holders[i], s.holders[last] = s.holders[last], nil
-	s.holders = s.holders[:last] // the room is kept: a session has many short requests
-	s.held.Store(int32(last))    //nolint:gosec // as many as there are open streams
+	s.holders = s.holders[:last] // keeps its capacity: a session has many short requests
+	s.held.Add(-1)
 	s.touch(s.store.unix())
 	return nil
 }
 
-// HandOver gives what s holds to heir, a newer session of the same user: what
-// is in progress goes on, and ends with heir. It reports whether there was
-// anything. The caller then ends s.
-func (s *Session) HandOver(heir *Session) (underWay bool) {
+// HandOver moves the streams and transfers of s to successor, a newer session
+// of the same user, so that they go on and end with it. It reports whether
+// there were any. The caller then ends s.
+func (s *Session) HandOver(successor *Session) (inProgress bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock() // a Release meanwhile finds its holder here or there
-	s.heir = heir
+	defer s.mu.Unlock() // a concurrent Release finds its holder in s or in successor
+	s.successor = successor
 	for _, h := range s.holders {
-		if !heir.hold(h) { // it ended already
+		if !successor.hold(h) { // successor has already ended
 			h.Abort()
 		}
 	}
-	underWay = len(s.holders) > 0
+	inProgress = len(s.holders) > 0
 	s.holders = nil
 	s.held.Store(0)
-	return underWay
+	return inProgress
 }
 
-// end ends the session in this process, aborts its holders, and reports
-// whether there were any.
-func (s *Session) end(reason string) (underWay bool) {
+// end ends the session on this node, aborts its holders, and reports whether
+// there were any.
+func (s *Session) end(reason string) (inProgress bool) {
 	s.mu.Lock()
 	if s.ended.Load() {
 		s.mu.Unlock()
@@ -168,12 +173,13 @@ func (s *Session) end(reason string) (underWay bool) {
 	return len(holders) > 0
 }
 
-// pinned reports whether the session may not leave memory: a held one has a
-// stream that must end with it, and of an unsaved record there is no other copy.
+// pinned reports whether the session must stay in memory: because it has a
+// stream that must end with it, or because its record is not in storage yet.
 func (s *Session) pinned() bool { return s.held.Load() > 0 || s.record.Load().unsaved }
 
-// evict marks the session as no longer in memory, unless it is pinned.
-func (s *Session) evict() bool {
+// markEvicted marks the session as evicted from memory. It returns false if the
+// session is pinned.
+func (s *Session) markEvicted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pinned() {
@@ -183,31 +189,31 @@ func (s *Session) evict() bool {
 	return true
 }
 
-// follow takes over what changed in the session that replaced this one in
-// memory while a request still had it.
-func (s *Session) follow(current *Session) {
+// copyFrom takes over the state of current, which replaced this session in
+// memory while a request still used this one.
+func (s *Session) copyFrom(current *Session) {
 	if s == current {
 		return
 	}
 	s.record.Store(current.record.Load())
 	if current.Ended() {
-		s.end(current.Reason())
+		s.end(current.endReason())
 	}
 }
 
-// touch remembers a use.
+// touch sets the last use.
 func (s *Session) touch(now int64) {
-	if s.used.Load() < now { // one write a second, however many requests share it
+	if s.used.Load() < now { // at most one write a second, however many requests share the session
 		s.used.Store(now)
 	}
 }
 
-// idle reports whether the session went unused for too long.
+// idle reports whether the session was unused for the idle timeout.
 func (s *Session) idle(now int64, limits Limits) bool {
 	return s.held.Load() == 0 && now-s.used.Load() >= int64(limits.Idle/time.Second)
 }
 
 // expired reports whether the session has reached its lifetime.
 func (s *Session) expired(now int64, limits Limits) bool {
-	return now >= until(s.created, s.expires, limits)
+	return now >= endsAt(s.created, s.expires, limits)
 }

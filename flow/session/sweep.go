@@ -1,3 +1,5 @@
+// The sweep deletes expired sessions and old tombstones from storage.
+
 package session
 
 import (
@@ -13,61 +15,67 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const (
-	sweepEvery  = time.Hour
-	sweepLimit  = 2 * time.Minute
-	sweepLock   = 5 * time.Second // longer than a storage takes to give a free lock
-	sweepPass   = 24              // rounds in which all is read, however much there is
-	sweepRound  = 1000            // heads and tombstones read per round at least
-	sweepErrors = 5               // told of a round
-	sweepChunk  = 256             // of them, after which the marker moves on
+	sweepEvery     = time.Hour
+	sweepLimit     = 2 * time.Minute // for one round
+	sweepLockLimit = 5 * time.Second // longer than a storage takes to grant a free lock
+	sweepRounds    = 24              // rounds in which everything is read once, however much there is
+	sweepMinRound  = 1000            // heads and tombstones read per round, at least
+	sweepMaxErrors = 5               // errors reported per round
+	sweepChunk     = 256             // heads or tombstones after which the cursor advances
 
 	// sweepGrace is added to every limit, for clocks that differ and for last
 	// uses that another node has yet to write. Expired sessions open nothing
-	// meanwhile.
+	// during that time.
 	sweepGrace = time.Hour
 )
 
-// sweepMarker is where the last round stood, whichever node did it.
+// sweepMarker is how far the last round got, on whichever node it ran.
 type sweepMarker struct {
 	Swept time.Time `json:"swept"`
-	Heads string    `json:"heads,omitempty"` // the last one read, "" to begin anew
+	Heads string    `json:"heads,omitempty"` // the last ID that was read, "" to start a new pass
 	Ends  string    `json:"ends,omitempty"`
 
-	// How many are read a round, as it was when the pass began.
+	// How many are read per round. This is set when a pass starts.
 	HeadsRound int `json:"heads_round,omitempty"`
 	EndsRound  int `json:"ends_round,omitempty"`
 }
 
-// Sweep removes what has expired from storage: a part of it per round, and one
-// node at a time. Run calls it every hour; it does nothing if another
-// node did less than half of that ago.
+// sweepCursor points at the position in one folder, which is part of a marker.
+type sweepCursor struct {
+	last  *string
+	round *int
+}
+
+func (m *sweepMarker) heads() sweepCursor { return sweepCursor{&m.Heads, &m.HeadsRound} }
+func (m *sweepMarker) ends() sweepCursor  { return sweepCursor{&m.Ends, &m.EndsRound} }
+
+// Sweep deletes a part of what has expired, on one node at a time. Run calls it
+// every hour; it does nothing if any node did it less than half an hour ago. It
+// is exported for the end-to-end tests, which run it on other storages.
 func (s *Store) Sweep(ctx context.Context) error {
-	cfg, err := s.configured()
-	if err != nil {
+	if _, err := s.configured(); err != nil {
 		return nil // nothing to sweep yet
 	}
-	ring, err := s.Keyring(ctx)
+	v, err := s.openVault(ctx)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
 	defer cancel()
-	key := s.root() + "/sweep.json"
-	if !s.lockSweep(ctx, cfg, key) {
+	key := sessionsPath(s.gate) + "/sweep.json"
+	if !s.lockSweep(ctx, v.vault, key) {
 		return nil
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
 		defer cancel()
-		_ = cfg.storage.Unlock(ctx, key) // else it goes stale
+		_ = v.storage.Unlock(ctx, key) // if this fails, the lock expires
 	}()
 
-	value, err := load(ctx, cfg, key)
+	value, err := v.load(ctx, key)
 	if err != nil {
 		return fmt.Errorf("reading the sweep's marker: %w", err)
 	}
@@ -77,52 +85,52 @@ func (s *Store) Sweep(ctx context.Context) error {
 	}
 	now := s.now().UTC()
 	if since := now.Sub(marker.Swept); since >= 0 && since < sweepEvery/2 {
-		return nil // another node just did
+		return nil // another node has just done it
 	}
 	marker.Swept = now
-	listed, swept := s.sweepHeads(ctx, cfg, ring, &marker)
+	listed, swept := s.sweepHeads(ctx, v, &marker)
 	if listed {
 		var err error
-		listed, err = s.sweepEnds(ctx, cfg, &marker)
+		listed, err = s.sweepTombstones(ctx, v.vault, &marker)
 		swept = errors.Join(swept, err)
 	}
-	if !listed { // leave the round to a node that sees storage
+	if !listed { // leave the round to a node that can list storage
 		return swept
 	}
 	value, err = json.Marshal(marker)
 	if err == nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit) // a round may have used its time up
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit) // the round may have used up its time
 		defer cancel()
-		err = cfg.storage.Store(ctx, key, value)
+		err = v.storage.Store(ctx, key, value)
 	}
 	return errors.Join(swept, err)
 }
 
-// lockSweep returns false when another node sweeps, or storage is away.
-func (s *Store) lockSweep(ctx context.Context, cfg *settings, key string) bool {
-	ctx, cancel := context.WithTimeout(ctx, sweepLock)
+// lockSweep returns false if another node is sweeping or storage is unreachable.
+func (s *Store) lockSweep(ctx context.Context, v *vault, key string) bool {
+	ctx, cancel := context.WithTimeout(ctx, sweepLockLimit)
 	defer cancel()
-	err := cfg.storage.Lock(ctx, key)
+	err := v.storage.Lock(ctx, key)
 	if err != nil {
-		s.logger.Debug("sweep is left to another node or a later round", zap.Error(err))
+		s.logger.Debug("sweep lock not acquired, leaving the sweep to another node or a later round", zap.Error(err))
 	}
 	return err == nil
 }
 
 // sweepHeads removes expired sessions. It reports whether it could list them,
-// and the errors of those that it could not remove; the others it did.
-func (s *Store) sweepHeads(ctx context.Context, cfg *settings, ring *keyring.Keyring, marker *sweepMarker) (bool, error) {
-	ids, err := s.list(ctx, cfg, folderHeads)
+// and errors for those that it could not remove.
+func (s *Store) sweepHeads(ctx context.Context, v openVault, marker *sweepMarker) (listed bool, err error) {
+	ids, err := v.list(ctx, folderHeads)
 	if err != nil {
 		return false, err
 	}
 	var removed atomic.Int64
-	read, err := s.sweepPart(ctx, ids, &marker.Heads, &marker.HeadsRound, func(ctx context.Context, id ID) error {
-		reason, err := s.over(ctx, cfg, ring, id)
+	read, err := marker.heads().sweep(ctx, ids, func(ctx context.Context, id ID) error {
+		reason, err := s.expiryReason(ctx, v, id)
 		if err == nil && reason != "" {
 			removed.Add(1)
 			s.endLocal(id, reason)
-			err = s.remove(ctx, cfg, id)
+			err = v.remove(ctx, id)
 		}
 		return err
 	})
@@ -130,16 +138,75 @@ func (s *Store) sweepHeads(ctx context.Context, cfg *settings, ring *keyring.Key
 	return true, err
 }
 
-// sweepPart does work for those of ids whose turn it is, several at a time, and
-// moves the cursor past them. What there was no time for is left to the next
-// round. It returns for how many it did it, and some of their errors.
-func (s *Store) sweepPart(ctx context.Context, ids []ID, cursor *string, round *int,
-	work func(context.Context, ID) error,
-) (int, error) {
-	if *cursor == "" {
-		*round = (len(ids) + sweepPass - 1) / sweepPass
+// expiryReason returns why a session expired, if that is so long ago that every
+// node agrees, else "". A head that it cannot read does not expire: it may be
+// of a newer version.
+func (s *Store) expiryReason(ctx context.Context, v openVault, id ID) (string, error) {
+	head, _, err := v.readHead(ctx, id)
+	if head == nil {
+		return "", err
 	}
-	ids, next := part(ids, *cursor, max(sweepRound, *round))
+	now := s.now().Add(-sweepGrace).Unix()
+	idle := int64(v.limits.Idle / time.Second)
+	if now >= head.endsAt(v.limits) {
+		return ReasonLifetime, nil
+	}
+	if now-head.Created.Unix() < idle { // too young to be idle
+		return "", nil
+	}
+	used, held, err := s.lastUse(ctx, v, id, head)
+	if err == nil && !held && now-used >= idle+2*v.lastUseEvery {
+		return ReasonIdle, nil
+	}
+	return "", err
+}
+
+// sweepTombstones removes tombstones that every node has read. It returns what
+// sweepHeads does.
+func (s *Store) sweepTombstones(ctx context.Context, v *vault, marker *sweepMarker) (listed bool, err error) {
+	ids, err := v.list(ctx, folderTombstones)
+	if err != nil {
+		return false, err
+	}
+	_, err = marker.ends().sweep(ctx, ids, func(ctx context.Context, id ID) error {
+		if err := s.sweepTombstone(ctx, v, id); err != nil {
+			return fmt.Errorf("sweeping a tombstone: %w", err)
+		}
+		return nil
+	})
+	return true, err
+}
+
+// sweepTombstone removes a tombstone that is old enough, and before it what an
+// interrupted end left of its session.
+func (s *Store) sweepTombstone(ctx context.Context, v *vault, id ID) error {
+	key := v.key(folderTombstones, id)
+	value, err := v.load(ctx, key)
+	if err != nil || value == nil {
+		return err
+	}
+	now := s.now().UTC()
+	var t tombstone
+	if json.Unmarshal(value, &t) != nil { // unreadable: its day starts now
+		return v.storeTombstone(ctx, id, tombstone{ReasonElsewhere, now})
+	}
+	if now.Sub(t.Ended) < tombstoneLife {
+		return nil
+	}
+	if err := v.remove(ctx, id); err != nil {
+		return err
+	}
+	return v.storage.Delete(ctx, key)
+}
+
+// sweep calls work for the next part of ids, several at a time, and advances
+// the cursor. If ctx ends early, the rest is left to the next round. It returns
+// how many were done, and up to sweepMaxErrors of their errors.
+func (c sweepCursor) sweep(ctx context.Context, ids []ID, work func(context.Context, ID) error) (int, error) {
+	if *c.last == "" {
+		*c.round = (len(ids) + sweepRounds - 1) / sweepRounds
+	}
+	ids, next := nextPart(ids, *c.last, max(sweepMinRound, *c.round))
 	done := 0
 	var mu sync.Mutex
 	var errs []error
@@ -151,106 +218,45 @@ func (s *Store) sweepPart(ctx context.Context, ids []ID, cursor *string, round *
 				if err := guarded(ctx, id, work); err != nil {
 					mu.Lock()
 					defer mu.Unlock()
-					if len(errs) < sweepErrors {
+					if len(errs) < sweepMaxErrors {
 						errs = append(errs, err)
 					}
 				}
 				return nil
 			})
 		}
-		_ = workers.Wait() // none returns an error
+		_ = workers.Wait() // always nil
 		done += len(chunk)
-		*cursor = chunk[len(chunk)-1].String()
+		*c.last = chunk[len(chunk)-1].String()
 		if ctx.Err() != nil {
 			return done, errors.Join(errs...)
 		}
 	}
-	*cursor = next
+	*c.last = next
 	return done, errors.Join(errs...)
 }
 
-// guarded does work though a storage module may panic.
+// guarded calls work and turns a panic of a storage module into an error.
 func guarded(ctx context.Context, id ID, work func(context.Context, ID) error) (err error) {
 	defer recovered(&err)
 	return work(ctx, id)
 }
 
-// over returns why a session expired, if it did so long ago that every node
-// agrees, else "". What it cannot read it leaves alone: a newer version may
-// need it.
-func (s *Store) over(ctx context.Context, cfg *settings, ring *keyring.Keyring, id ID) (string, error) {
-	head, _, err := s.readHead(ctx, cfg, ring, id)
-	if head == nil {
-		return "", err
-	}
-	now := s.now().Add(-sweepGrace).Unix()
-	if now >= head.until(cfg.limits) {
-		return ReasonLifetime, nil
-	}
-	if now-head.Created.Unix() < int64(cfg.limits.Idle/time.Second) { // too young to be idle
-		return "", nil
-	}
-	used, held, err := s.lastUse(ctx, cfg, ring, id, head)
-	if err == nil && !held && now-used >= int64(cfg.limits.Idle/time.Second)+2*cfg.grain {
-		return ReasonIdle, nil
-	}
-	return "", err
-}
-
-// sweepEnds removes tombstones that every node has read; it returns what
-// sweepHeads does.
-func (s *Store) sweepEnds(ctx context.Context, cfg *settings, marker *sweepMarker) (bool, error) {
-	ids, err := s.list(ctx, cfg, folderEnds)
-	if err != nil {
-		return false, err
-	}
-	_, err = s.sweepPart(ctx, ids, &marker.Ends, &marker.EndsRound, func(ctx context.Context, id ID) error {
-		if err := s.sweepEnd(ctx, cfg, id); err != nil {
-			return fmt.Errorf("sweeping a tombstone: %w", err)
-		}
-		return nil
-	})
-	return true, err
-}
-
-// sweepEnd removes a tombstone that is old enough, and before it what an
-// interrupted end left of its session.
-func (s *Store) sweepEnd(ctx context.Context, cfg *settings, id ID) error {
-	key := s.key(folderEnds, id)
-	value, err := load(ctx, cfg, key)
-	if err != nil || value == nil {
-		return err
-	}
-	now := s.now().UTC()
-	var t tombstone
-	if json.Unmarshal(value, &t) != nil { // broken: its time begins now
-		if value, err = json.Marshal(tombstone{ReasonElsewhere, now}); err != nil {
-			return fmt.Errorf("encoding a tombstone: %w", err)
-		}
-		return cfg.storage.Store(ctx, key, value)
-	}
-	if now.Sub(t.Ended) < tombstoneLife {
-		return nil
-	}
-	if err := s.remove(ctx, cfg, id); err != nil {
-		return err
-	}
-	return cfg.storage.Delete(ctx, key)
-}
-
-// part returns the ids of one round, those that follow the cursor in order,
-// and the cursor for the next round.
-func part(ids []ID, cursor string, round int) ([]ID, string) {
-	slices.SortFunc(ids, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
-	if after, err := ParseID(cursor); err == nil {
-		at, found := slices.BinarySearchFunc(ids, after, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
+// nextPart returns the next n IDs after last, in order, and the value of last
+// for the round after this one: "" if this one reaches the end.
+func nextPart(ids []ID, last string, n int) (part []ID, next string) {
+	slices.SortFunc(ids, compareIDs)
+	if after, err := ParseID(last); err == nil {
+		i, found := slices.BinarySearchFunc(ids, after, compareIDs)
 		if found {
-			at++
+			i++
 		}
-		ids = ids[at:]
+		ids = ids[i:]
 	}
-	if len(ids) <= round {
+	if len(ids) <= n {
 		return ids, ""
 	}
-	return ids[:round], ids[round-1].String()
+	return ids[:n], ids[n-1].String()
 }
+
+func compareIDs(a, b ID) int { return bytes.Compare(a[:], b[:]) }

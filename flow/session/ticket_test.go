@@ -1,3 +1,5 @@
+// Tickets and session IDs.
+
 package session
 
 import (
@@ -9,25 +11,25 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
-func testRing(tb testing.TB, gate string, seed byte) *keyring.Keyring {
+func testKeyring(tb testing.TB, gate string, seed byte) *keyring.Keyring {
 	tb.Helper()
-	ring, err := keyring.New(gate, bytes.Repeat([]byte{seed}, 32))
+	keys, err := keyring.New(gate, bytes.Repeat([]byte{seed}, 32))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return ring
+	return keys
 }
 
 func TestTicketText(t *testing.T) {
-	ticket := newTicket(testRing(t, testGate, 1))
-	text := ticket.String()
+	made := newTicket(testKeyring(t, testGate, 1))
+	text := made.String()
 	if len(text) != 43 {
-		t.Fatalf("a ticket has %d characters", len(text))
+		t.Fatalf("the ticket has %d characters, want 43", len(text))
 	}
-	if parsed, ok := parseTicket(text); !ok || parsed != ticket {
-		t.Fatalf("parseTicket(%q) = %v, %v", text, parsed, ok)
+	if parsed, ok := parseTicket(text); !ok || parsed != made {
+		t.Fatalf("parseTicket(%q) = %v, %v, want the same ticket", text, parsed, ok)
 	}
-	zero := Ticket{}.String()
+	zero := ticket{}.String()
 	for name, malformed := range map[string]string{
 		"empty":              "",
 		"short":              text[:42],
@@ -38,32 +40,32 @@ func TestTicketText(t *testing.T) {
 		"line break inside":  text[:20] + "\n" + text[21:],
 		"line break at end":  zero[:42] + "\n",
 		"carriage returns":   text[:20] + "\r\r" + text[22:],
-		"loose trailing bit": zero[:42] + "B",
+		"stray trailing bit": zero[:42] + "B",
 		"not ASCII":          text[:41] + "é",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, ok := parseTicket(malformed); ok {
-				t.Errorf("parseTicket(%q) took it", malformed)
+				t.Errorf("parseTicket(%q) succeeded, want false", malformed)
 			}
 		})
 	}
 }
 
 func TestTicketOfAnotherGateIsForged(t *testing.T) {
-	ticket := newTicket(testRing(t, testGate, 1))
-	if !ticket.genuine(testRing(t, testGate, 1)) {
+	ticket := newTicket(testKeyring(t, testGate, 1))
+	if !ticket.genuine(testKeyring(t, testGate, 1)) {
 		t.Error("the gate's own ticket is not genuine")
 	}
-	if ticket.genuine(testRing(t, "another gate", 1)) {
+	if ticket.genuine(testKeyring(t, "another gate", 1)) {
 		t.Error("the ticket is genuine at another gate with the same secret")
 	}
-	if ticket.genuine(testRing(t, testGate, 2)) {
+	if ticket.genuine(testKeyring(t, testGate, 2)) {
 		t.Error("the ticket is genuine under another secret")
 	}
 	for i := range ticket {
 		forged := ticket
 		forged[i] ^= 1
-		if forged.genuine(testRing(t, testGate, 1)) {
+		if forged.genuine(testKeyring(t, testGate, 1)) {
 			t.Errorf("a ticket with byte %d changed is genuine", i)
 		}
 	}
@@ -82,18 +84,18 @@ func TestParseID(t *testing.T) {
 	_, session := create(t, newTestStore(newFakeStorage()), "ada")
 	text := session.ID().String()
 	if id, err := ParseID(text); err != nil || id != session.ID() {
-		t.Errorf("ParseID(%q) = %v, %v", text, id, err)
+		t.Errorf("ParseID(%q) = %v, %v, want %v", text, id, err, session.ID())
 	}
 	for _, malformed := range []string{"", "..", text[:31], text + "0", strings.Repeat("A", 32), strings.Repeat("g", 32), "../" + text[3:]} {
 		if _, err := ParseID(malformed); err == nil {
-			t.Errorf("ParseID(%q) took it", malformed)
+			t.Errorf("ParseID(%q) succeeded, want an error", malformed)
 		}
 	}
 }
 
 func FuzzTicket(f *testing.F) {
-	ring := testRing(f, testGate, 1)
-	f.Add(newTicket(ring).String())
+	keys := testKeyring(f, testGate, 1)
+	f.Add(newTicket(keys).String())
 	f.Add("")
 	f.Add(strings.Repeat("A", 43))
 	f.Add(strings.Repeat("-_", 21) + "\n")

@@ -1,3 +1,5 @@
+// Update: changing a session's record, one writer at a time across all nodes.
+
 package session
 
 import (
@@ -8,80 +10,92 @@ import (
 	"go.uber.org/zap"
 )
 
-// Update changes what a session holds, here and in storage. It takes the
-// session's storage lock and reads the record again, so change sees what
-// another node may have written; it is called once, under the lock, and may
-// use the network there for as long as the caller's contract allows (a refresh
-// of tokens). If it changes nothing, nothing is written.
+// Update changes the record of a session, in memory and in storage. It takes
+// the session's lock in storage and reads the record again, so that change sees
+// what another node has written. change is called at most once, under the lock,
+// and may use the network, for example to refresh tokens, for as long as ctx
+// allows. If it changes nothing, nothing is written.
 //
-// Update returns ErrEnded, without calling change where it can know before,
-// when the session has ended. When ctx ends while it waits for the lock,
-// change is not called. When storage is away, memory keeps the changed record,
-// the error is returned, and the record is written when storage is back.
+// Update returns ErrEnded if the session has ended, without calling change if
+// it knows before. If ctx ends while Update waits for the lock, change is not
+// called. If storage is unreachable, Update still calls change, memory keeps
+// the changed record, Update returns the error, and the store retries the write.
 func (s *Store) Update(ctx context.Context, session *Session, change func(*Record)) error {
 	return s.update(ctx, session, change, false)
 }
 
-// UpdateLocked is Update for what two nodes must never do at once: while
-// storage is away, and with it the lock, change is not called.
+// UpdateLocked is Update for changes that two nodes must never make at the same
+// time: if storage, and with it the lock, is unreachable, change is not called.
 func (s *Store) UpdateLocked(ctx context.Context, session *Session, change func(*Record)) error {
 	return s.update(ctx, session, change, true)
 }
 
-func (s *Store) update(ctx context.Context, session *Session, change func(*Record), locked bool) error {
-	free, err := s.locks.lock(ctx, session.id)
+func (s *Store) update(ctx context.Context, session *Session, change func(*Record), needsLock bool) error {
+	unlock, err := s.updates.lock(ctx, session.id)
 	if err != nil {
 		return fmt.Errorf("updating a session: %w", err)
 	}
-	defer free()
+	defer unlock()
 	current := s.memory.insert(session)
 	if current == nil || current.Ended() {
 		session.end("")
 		return ErrEnded
 	}
-	defer session.follow(current)
-	cfg, err := s.configured()
+	defer session.copyFrom(current)
+	v, err := s.configured()
 	if err != nil {
 		return err
 	}
 
-	lock := s.key(folderRecords, session.id)
-	unreachable := cfg.storage.Lock(ctx, lock)
+	lock := v.key(folderRecords, session.id)
+	unreachable := v.storage.Lock(ctx, lock)
 	if unreachable == nil {
-		defer func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
-			defer cancel()
-			if err := cfg.storage.Unlock(ctx, lock); err != nil {
-				s.logger.Warn("session lock was not released", zap.Stringer("session_id", session.id), zap.Error(err))
-			}
-		}()
-		unreachable = s.reread(ctx, cfg, current)
+		defer s.unlockRecord(ctx, v, session.id)
+		unreachable = s.reload(ctx, v, current)
 	}
 	if current.Ended() {
 		return ErrEnded
 	}
-	if unreachable != nil && (locked || errors.Is(unreachable, errNewer)) {
+	if unreachable != nil && (needsLock || errors.Is(unreachable, errNewer)) {
 		return fmt.Errorf("updating a session: %w", unreachable)
 	}
 	if ctx.Err() != nil {
-		// Another node may hold the lock and be changing the same tokens.
+		// Another node may have the lock and be refreshing the same tokens.
 		return fmt.Errorf("updating a session: %w", context.Cause(ctx))
 	}
-	return s.apply(ctx, cfg, current, change, unreachable)
+
+	next := current.record.Load().revise(change)
+	switch {
+	case next == nil:
+		return unreachable
+	case current.Ended():
+		return ErrEnded
+	case unreachable != nil:
+		return s.keepUnsaved(current, next, unreachable)
+	}
+	return s.commit(ctx, v, current, next)
 }
 
-// reread brings memory up to what storage has, and ends the session here if
-// storage has it no more.
-func (s *Store) reread(ctx context.Context, cfg *settings, session *Session) error {
-	tombstone, err := load(ctx, cfg, s.key(folderEnds, session.id))
-	if err != nil {
-		return fmt.Errorf("reading the end of session %s: %w", session.id, err)
+func (s *Store) unlockRecord(ctx context.Context, v *vault, id ID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
+	defer cancel()
+	if err := v.storage.Unlock(ctx, v.key(folderRecords, id)); err != nil {
+		s.logger.Warn("session lock not released, updates wait until it expires", zap.Stringer("session_id", id), zap.Error(err))
 	}
-	if tombstone != nil {
-		s.endLocal(session.id, reasonIn(tombstone))
+}
+
+// reload updates memory from storage, and ends the session on this node if it
+// has a tombstone or no record there.
+func (s *Store) reload(ctx context.Context, v *vault, session *Session) error {
+	reason, err := v.readEndReason(ctx, session.id)
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		s.endLocal(session.id, reason)
 		return nil
 	}
-	value, err := load(ctx, cfg, s.key(folderRecords, session.id))
+	value, err := v.load(ctx, v.key(folderRecords, session.id))
 	if err != nil {
 		return fmt.Errorf("reading the record of session %s: %w", session.id, err)
 	}
@@ -91,11 +105,11 @@ func (s *Store) reread(ctx context.Context, cfg *settings, session *Session) err
 	}
 	stored, err := openRecord(session.key, s.gate, session.id, value)
 	if err != nil {
-		s.unreadable(folderRecords, session.id, err)
+		v.logUnreadable(folderRecords, session.id, err)
 		if errors.Is(err, errNewer) {
 			return fmt.Errorf("reading the record of session %s: %w", session.id, err)
 		}
-		return nil // broken: memory has a good one, and writes it again
+		return nil // broken: memory has a good copy and writes it again
 	}
 	if stored.Revision > session.record.Load().Revision {
 		session.record.Store(stored)
@@ -103,63 +117,53 @@ func (s *Store) reread(ctx context.Context, cfg *settings, session *Session) err
 	return nil
 }
 
-// apply calls change and stores what it made, unless unreachable says that
-// there is no use in trying.
-func (s *Store) apply(ctx context.Context, cfg *settings, session *Session, change func(*Record), unreachable error) error {
-	before := session.record.Load()
-	after := &snapshot{Revision: before.Revision + 1, Record: before.Record.clone()}
-	change(&after.Record)
-	after.Record.Created = before.Record.Created
-	after.Record = after.Record.clone() // change may have kept a slice
-	if !before.unsaved && sameStored(&before.Record, &after.Record) {
-		return unreachable
-	}
-	if session.Ended() {
-		return ErrEnded
-	}
-	// What change did at the provider cannot be done again: write it even if
-	// the request is gone.
+// commit writes a changed record to storage and puts it in memory, even if the
+// request ends: what change did at the provider cannot be repeated.
+func (s *Store) commit(ctx context.Context, v *vault, session *Session, next *snapshot) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
 	defer cancel()
-	if unreachable == nil {
-		unreachable = s.save(ctx, cfg, session, after)
+	if err := s.save(ctx, v, session, next); err != nil {
+		return s.keepUnsaved(session, next, err)
 	}
-	after.unsaved = unreachable != nil
-	session.record.Store(after)
-	if after.unsaved {
-		s.retries.record(session)
-		return fmt.Errorf("storing session %s, memory has it: %w", session.id, unreachable)
-	}
-	return s.recheck(ctx, cfg, session)
+	session.record.Store(next)
+	return s.removeIfEnded(ctx, v, session)
 }
 
-// save writes a record, and the head before it if the record changes it.
-func (s *Store) save(ctx context.Context, cfg *settings, session *Session, record *snapshot) error {
+// keepUnsaved keeps in memory a record that storage could not take, and queues
+// it for a retry.
+func (s *Store) keepUnsaved(session *Session, next *snapshot, cause error) error {
+	next.unsaved = true
+	session.record.Store(next)
+	s.retries.addRecord(session)
+	return fmt.Errorf("storing session %s, memory has it: %w", session.id, cause)
+}
+
+// save writes a record, and before it the head if the record changes that.
+func (s *Store) save(ctx context.Context, v *vault, session *Session, next *snapshot) error {
 	head := session.head.Load()
-	if next := headOf(&record.Record, head.Expires, head.Node); !next.same(head) {
-		ring, err := s.Keyring(ctx)
+	if newer := newHead(&next.Record, head.Expires, head.Node); !newer.sameOwner(head) {
+		keys, err := s.Keyring(ctx)
 		if err != nil {
 			return err
 		}
-		if err := s.storeHead(ctx, cfg, ring, session.id, &next); err != nil {
+		if err := (openVault{v, keys}).storeHead(ctx, session.id, &newer); err != nil {
 			return err
 		}
-		session.head.Store(&next)
+		session.head.Store(&newer)
 	}
-	return s.storeRecord(ctx, cfg, session, record)
+	return v.storeRecord(ctx, session, next)
 }
 
-// recheck takes a record back that was written while its session ended.
-func (s *Store) recheck(ctx context.Context, cfg *settings, session *Session) error {
-	tombstone, err := load(ctx, cfg, s.key(folderEnds, session.id))
-	if err == nil && tombstone != nil {
-		s.endLocal(session.id, reasonIn(tombstone))
+// removeIfEnded removes a record that was written while its session ended.
+func (s *Store) removeIfEnded(ctx context.Context, v *vault, session *Session) error {
+	if reason, err := v.readEndReason(ctx, session.id); err == nil && reason != "" {
+		s.endLocal(session.id, reason)
 	}
 	if !session.Ended() {
 		return nil
 	}
-	if err := s.remove(ctx, cfg, session.id); err != nil {
-		s.logger.Warn("record of an ended session was not removed, the sweep will",
+	if err := v.remove(ctx, session.id); err != nil {
+		s.logger.Warn("record of an ended session not removed, the sweep will retry",
 			zap.Stringer("session_id", session.id), zap.Error(err))
 	}
 	return ErrEnded

@@ -1,3 +1,5 @@
+// Background tasks: what a store does beside the requests, and when.
+
 package session
 
 import (
@@ -9,46 +11,77 @@ import (
 )
 
 const (
-	pollEvery  = 2 * time.Second
-	tendEvery  = 15 * time.Second
-	closeLimit = 10 * time.Second
+	pollEvery   = 2 * time.Second
+	memoryEvery = 15 * time.Second
+	closeLimit  = 10 * time.Second
 )
 
-// Run does the store's work beside the requests until ctx ends or Close is
-// called, and returns when all of it has stopped. It is called once.
+// task is a named piece of background work.
+type task struct {
+	name string
+	run  func(context.Context) error
+}
+
+// pollTasks run every two seconds, in this order. The first one finds out
+// whether storage answers; the others wait until it does.
+func (s *Store) pollTasks() []task {
+	return []task{
+		{"follow ends", s.followEnds},
+		{"catch up", s.whenReachable(s.catchUp)},
+		{"reload keyring", s.whenReachable(s.reloadKeyring)},
+		{"retry", s.whenReachable(s.retry)},
+	}
+}
+
+// whenReachable skips run while there is no storage or it does not answer.
+func (s *Store) whenReachable(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if s.vault.Load() == nil || s.Away() {
+			return nil
+		}
+		return run(ctx)
+	}
+}
+
+// Run runs the store's background tasks until ctx ends or Close is called, and
+// returns when all of them have stopped. Call it once.
 func (s *Store) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.life.Lock()
+	s.lifecycle.Lock()
 	if s.closed || s.done != nil {
-		s.life.Unlock()
+		s.lifecycle.Unlock()
 		return
 	}
 	s.stop, s.done = cancel, make(chan struct{})
-	s.life.Unlock()
+	s.lifecycle.Unlock()
 	defer close(s.done)
 
-	var work sync.WaitGroup
-	work.Go(func() { s.repeat(ctx, "poll", pollEvery, s.poll) })
-	work.Go(func() { s.repeat(ctx, "tend", tendEvery, s.tend) })
-	work.Go(func() { s.repeat(ctx, "keyring", ringEvery, s.tendKeyring) })
-	work.Go(func() { s.repeat(ctx, "sweep", sweepEvery, s.Sweep) })
-	work.Go(func() { s.repeat(ctx, "seen", 0, s.writeSeen) })
-	work.Wait()
+	var workers sync.WaitGroup
+	workers.Go(func() { s.repeat(ctx, pollEvery, s.pollTasks()...) })
+	workers.Go(func() { s.repeat(ctx, memoryEvery, task{"maintain memory", s.maintainMemory}) })
+	workers.Go(func() { s.repeat(ctx, keyringEvery, task{"maintain keyring", s.maintainKeyring}) })
+	workers.Go(func() { s.repeat(ctx, sweepEvery, task{"sweep", s.Sweep}) })
+	workers.Go(func() {
+		for ctx.Err() == nil {
+			s.attempt(ctx, task{"write last use", s.writeLastUse}) // waits for one
+		}
+	})
+	workers.Wait()
 
 	// The last chance for ends that storage could not take before.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeLimit/2)
 	defer cancel()
-	s.round(ctx, "settle", s.settle)
+	s.attempt(ctx, task{"retry", s.retry})
 }
 
-// Close stops Run and waits for it, for at most 10 seconds should storage not
-// answer. It may be called more than once, and without Run.
+// Close stops Run and waits until it returns, at most 10 seconds if storage
+// does not answer. It may be called more than once, and without Run.
 func (s *Store) Close() {
-	s.life.Lock()
+	s.lifecycle.Lock()
 	s.closed = true
 	stop, done := s.stop, s.done
-	s.life.Unlock()
+	s.lifecycle.Unlock()
 	if stop == nil {
 		return
 	}
@@ -56,19 +89,12 @@ func (s *Store) Close() {
 	select {
 	case <-done:
 	case <-time.After(closeLimit):
-		s.logger.Warn("session workers are still waiting for storage")
+		s.logger.Warn("session background tasks did not stop: storage does not answer")
 	}
 }
 
-// repeat calls work at intervals, or again and again if every is 0 and work
-// waits by itself.
-func (s *Store) repeat(ctx context.Context, name string, every time.Duration, work func(context.Context) error) {
-	if every == 0 {
-		for ctx.Err() == nil {
-			s.round(ctx, name, work)
-		}
-		return
-	}
+// repeat runs tasks in order at each interval until ctx ends.
+func (s *Store) repeat(ctx context.Context, every time.Duration, tasks ...task) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -76,19 +102,24 @@ func (s *Store) repeat(ctx context.Context, name string, every time.Duration, wo
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			s.round(ctx, name, work)
+		}
+		for _, t := range tasks {
+			if ctx.Err() == nil {
+				s.attempt(ctx, t)
+			}
 		}
 	}
 }
 
-// round does one piece of work; a panic in a storage module ends that piece only.
-func (s *Store) round(ctx context.Context, name string, work func(context.Context) error) {
+// attempt runs a task once and logs its failure. A panic in a storage module
+// ends that attempt only.
+func (s *Store) attempt(ctx context.Context, t task) {
 	var err error
 	func() {
 		defer recovered(&err)
-		err = work(ctx)
+		err = t.run(ctx)
 	}()
 	if err != nil && ctx.Err() == nil {
-		s.logger.Warn("session work was not done, it is tried again", zap.String("work", name), zap.Error(err))
+		s.logger.Warn("session background task failed, will retry", zap.String("task", t.name), zap.Error(err))
 	}
 }

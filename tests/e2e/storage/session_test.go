@@ -34,7 +34,7 @@ func (c *cluster) node(name string, work bool) *session.Store {
 	s := session.New(session.Options{Gate: gate, Node: name, Now: func() time.Time {
 		return time.Now().Add(time.Duration(c.ahead.Load()))
 	}})
-	s.Configure(c.connect(), session.Limits{})
+	s.Configure(c.connect(), session.Limits{Idle: session.DefaultIdle, Lifetime: session.DefaultLifetime})
 	if work {
 		go s.Run(context.Background())
 		c.Cleanup(s.Close)
@@ -55,7 +55,7 @@ func (c *cluster) create(s *session.Store, name string) (string, *session.Sessio
 	if err != nil {
 		c.Fatal(err)
 	}
-	return ticket.String(), made
+	return ticket, made
 }
 
 // opens reports whether a ticket opens a session at a node.

@@ -1,0 +1,109 @@
+// Ends that storage could not take at first.
+
+package session
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestEndWithStorageAwayIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		s := newTestStore(storage)
+		start(t, s)
+		ticket, session := create(t, s, "ada")
+		other, _ := create(t, s, "bob")
+		storage.away.Store(true)
+		if err := s.End(t.Context(), session.ID(), "sign_out"); !errors.Is(err, errAway) {
+			t.Fatalf("End while storage is away: %v, want %v", err, errAway)
+		}
+		mustNot(t, s, ticket)
+		time.Sleep(time.Minute)
+		if !s.Away() {
+			t.Error("Away = false while storage is away")
+		}
+		mustNot(t, s, ticket)
+		mustOpen(t, s, other)
+		storage.away.Store(false)
+		s.memory.absent = absentIDs{capacity: 1} // forget the negative cache; the queue still has the end
+		mustNot(t, s, ticket)
+		time.Sleep(pollEvery)
+		synctest.Wait()
+		if s.Away() {
+			t.Error("Away = true after storage came back")
+		}
+		mustNot(t, newTestStore(storage), ticket)
+		mustOpen(t, newTestStore(storage), other)
+		if n := len(storage.under(folderTombstones)); n != 1 {
+			t.Errorf("%d tombstones stored, want 1", n)
+		}
+		if len(s.retries.ends) != 0 {
+			t.Error("the end is still queued after it was stored")
+		}
+	})
+}
+
+func TestEndAllWithStorageAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		a, b := newTestStore(storage), newTestStore(storage)
+		start(t, a)
+		start(t, b)
+		inA, _ := create(t, a, "ada")
+		inB, _ := create(t, b, "bob")
+		storage.away.Store(true)
+		if n, err := a.EndAll(t.Context(), "x"); n != 1 || !errors.Is(err, errAway) {
+			t.Fatalf("EndAll while storage is away = %d, %v, want 1, %v", n, err, errAway)
+		}
+		mustNot(t, a, inA)
+		mustOpen(t, b, inB) // which cannot learn of it
+		time.Sleep(time.Minute)
+		storage.away.Store(false)
+		after, _ := create(t, b, "ada") // signs in before node a has stored the end
+		time.Sleep(2*pollEvery + time.Millisecond)
+		synctest.Wait()
+		for _, s := range []*Store{a, b, newTestStore(storage)} {
+			mustNot(t, s, inA)
+			mustNot(t, s, inB)
+			mustOpen(t, s, after)
+		}
+		if len(a.retries.selections) != 0 {
+			t.Error("EndAll is still queued after it was stored")
+		}
+	})
+}
+
+// The tombstone is stored but the record cannot be deleted: the ticket opens
+// nothing on any node, and the sweep deletes the rest later.
+func TestInterruptedEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		a, b := newTestStore(storage), newTestStore(storage)
+		ticket, session := create(t, a, "ada")
+		storage.before = func(operation, _ string) error {
+			if operation == "delete" {
+				return errAway
+			}
+			return nil
+		}
+		if err := a.End(t.Context(), session.ID(), "sign_out"); !errors.Is(err, errAway) {
+			t.Fatal(err)
+		}
+		mustNot(t, b, ticket)
+		if entries, err := b.List(t.Context()); len(entries) != 0 || err != nil {
+			t.Errorf("List = %v, %v, want no entries", entries, err)
+		}
+		storage.before = nil
+		// node a stops here; a day later node b sweeps
+		time.Sleep(tombstoneLife + time.Minute)
+		if err := b.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(storage.under(folderRecords)) + len(storage.under(folderHeads)) + len(storage.under(folderTombstones)); n != 0 {
+			t.Errorf("%d values left in storage, want 0", n)
+		}
+	})
+}

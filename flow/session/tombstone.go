@@ -1,0 +1,108 @@
+// Tombstones: how a node learns which sessions ended on other nodes.
+
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// tombstoneLife is how long a tombstone stays in storage.
+const tombstoneLife = 24 * time.Hour
+
+// tombstone marks a session as ended. Its existence is what counts: an
+// unreadable one ends the session too.
+type tombstone struct {
+	Reason string    `json:"reason"`
+	Ended  time.Time `json:"ended"`
+}
+
+// reasonIn returns the reason in a stored tombstone, never "".
+func reasonIn(value []byte) string {
+	var t tombstone
+	if json.Unmarshal(value, &t) != nil || t.Reason == "" {
+		return ReasonElsewhere
+	}
+	return t.Reason
+}
+
+// followEnds ends the sessions in memory that ended on another node. It costs
+// one listing, however many sessions there are, and finds out whether storage
+// is away.
+func (s *Store) followEnds(ctx context.Context) error {
+	v, err := s.configured()
+	if err != nil {
+		return nil //nolint:nilerr // not configured, so there are no sessions
+	}
+	// A listing that hangs is not started a second time.
+	ended, err := s.listings.do(ctx, folderTombstones, endLimit, func(ctx context.Context) ([]ID, error) {
+		return v.list(ctx, folderTombstones)
+	})
+	for _, id := range ended { // with an error, those that were listed before it
+		if s.memory.get(id) != nil {
+			s.followEnd(ctx, v, id)
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.setAway(err)
+	return nil
+}
+
+// followEnd ends a session on this node that has a tombstone of another one.
+func (s *Store) followEnd(ctx context.Context, v *vault, id ID) {
+	ctx, cancel := context.WithTimeout(ctx, endLimit)
+	defer cancel()
+	reason, _ := v.readEndReason(ctx, id)
+	if reason == "" { // unreadable right now, but it was listed
+		reason = ReasonElsewhere
+	}
+	s.endLocal(id, reason)
+	s.logger.Debug("session ended on another node", zap.Stringer("session_id", id), zap.String("reason", reason))
+}
+
+// setAway records whether storage answered, and logs a change.
+func (s *Store) setAway(err error) {
+	wasAway := s.away.Swap(err != nil)
+	switch {
+	case err != nil && !wasAway:
+		s.logger.Warn("session storage unreachable, sessions in memory go on, will retry", zap.Error(err))
+	case err == nil && wasAway:
+		s.logger.Warn("session storage reachable again")
+	}
+}
+
+// catchUp ends the sessions in memory that storage no longer has, if storage
+// was away for so long that tombstones may have been swept before this node
+// read them.
+func (s *Store) catchUp(ctx context.Context) error {
+	v, err := s.configured()
+	if err != nil {
+		return err
+	}
+	now := s.unix()
+	if s.lastPoll == 0 || now-s.lastPoll < int64(tombstoneLife/2/time.Second) {
+		s.lastPoll = now
+		return nil
+	}
+	// Memory is visited before the listing, because a new session is in storage
+	// before it is in memory.
+	var inMemory []ID
+	s.memory.each(func(session *Session) { inMemory = append(inMemory, session.id) })
+	heads, err := v.list(ctx, folderHeads)
+	if err != nil {
+		return err
+	}
+	stored := setOf(heads)
+	for _, id := range inMemory {
+		if !stored.has(id) {
+			s.endLocal(id, ReasonRemoved)
+		}
+	}
+	s.lastPoll = now
+	return nil
+}
