@@ -84,7 +84,7 @@ func (h *Handler) endSession(w http.ResponseWriter, r *http.Request, s *session.
 // which are bound to who was signed in, or to nobody.
 func (h *Handler) dropBrowserCookies(w http.ResponseWriter) {
 	for _, name := range h.config.Application.BrowserCookies() {
-		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: h.cookies.Secure}) //nolint:gosec // a script may read it as long as it lives: it is RomM's CSRF token
+		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: h.cookies.Secure}) //nolint:gosec // the application's scripts read it: it is a CSRF token
 	}
 }
 
@@ -111,8 +111,9 @@ func (h *Handler) leaveURL(r *http.Request, idToken string) string {
 	return here
 }
 
-// autheliaAuthorization is the path by which an Authelia is told from other
-// providers: it has no end-session endpoint, but a portal with a logout page.
+// autheliaAuthorization is the path of Authelia's authorization endpoint. The
+// gate recognizes Authelia by it, because Authelia has no end-session endpoint:
+// its users sign out on a page of its portal.
 const autheliaAuthorization = "/api/oidc/authorization"
 
 // SignedOut is the page after a sign-out. It starts nothing by itself, and

@@ -32,7 +32,7 @@ func fieldValue(s string) []string {
 // put writes the identity onto r. It runs last, right before the request is
 // passed on. What a browser may have sent in its place was stripped before.
 func (s *stamp) put(r *http.Request, private string, identityHeaders bool) {
-	delete(r.Header, "Authorization") // beside a session it would switch off RomM's CSRF check
+	delete(r.Header, "Authorization") // next to a session it would switch off the application's CSRF check
 	delete(r.Header, "Proxy-Authorization")
 	request.ForwardCookies(r, private, s.cookie)
 	if identityHeaders {
