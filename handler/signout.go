@@ -86,7 +86,7 @@ func (h *Handler) forget(in *incoming, s *session.Session) (idToken string) {
 // which are bound to the user who was signed in.
 func (h *Handler) dropBrowserCookies(w http.ResponseWriter) {
 	for _, name := range h.config.Application.BrowserCookies() {
-		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: h.cookies.Secure}) //nolint:gosec // a script reads it while it lives: it is the CSRF token
+		http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, SameSite: http.SameSiteLaxMode, Secure: h.cookies.Secure}) //nolint:gosec // the application's scripts read it: it is a CSRF token
 	}
 }
 
@@ -116,8 +116,9 @@ func (h *Handler) leaveURL(r *http.Request, idToken string) string {
 	return here
 }
 
-// autheliaAuthorization is the path that tells Authelia from other providers:
-// it has no end-session endpoint, but a portal with a logout page.
+// autheliaAuthorization is the path of Authelia's authorization endpoint. The
+// gate recognizes Authelia by it, because Authelia has no end-session endpoint:
+// its users sign out on a page of its portal.
 const autheliaAuthorization = "/api/oidc/authorization"
 
 // signedOut is the page after a sign-out. It starts nothing by itself, and

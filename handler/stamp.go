@@ -36,7 +36,7 @@ func fieldValue(s string) []string {
 // put writes the identity onto r. It runs last, right before the request is
 // passed on, after request.Strip removed whatever the client sent in its place.
 func (s *stamp) put(r *http.Request, private string, identityHeaders bool) {
-	delete(r.Header, "Authorization") // beside a session it would switch off the application's CSRF check
+	delete(r.Header, "Authorization") // next to a session it would switch off the application's CSRF check
 	delete(r.Header, "Proxy-Authorization")
 	request.ForwardCookies(r, private, s.cookie)
 	if identityHeaders {

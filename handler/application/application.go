@@ -14,13 +14,11 @@ import (
 // application, with or without a session.
 type Intent int
 
+// The intents.
 const (
-	// None: the request is for the application.
-	None Intent = iota
-	// SignIn starts a sign-in.
-	SignIn
-	// SignOut signs out.
-	SignOut
+	None    Intent = iota // the request is for the application
+	SignIn                // the request starts a sign-in
+	SignOut               // the request signs the user out
 )
 
 // Access is what an anonymous request may do.

@@ -1,3 +1,5 @@
+// The gate's own calls: what they carry, and what they survive.
+
 package application
 
 import (

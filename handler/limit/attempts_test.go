@@ -1,3 +1,5 @@
+// Invalid credentials per client address.
+
 package limit
 
 import (

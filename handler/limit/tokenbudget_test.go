@@ -1,3 +1,5 @@
+// Failed token requests stay below the provider's limits.
+
 package limit
 
 import (

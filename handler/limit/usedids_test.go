@@ -1,3 +1,5 @@
+// Identifiers that may be used only once.
+
 package limit
 
 import (

@@ -8,7 +8,9 @@ import (
 )
 
 // The gate's problems. The application's package has its own.
-var ( //nolint:errname // a problem is named by its code
+//
+//nolint:errname // a problem is named by its code
+var (
 	BadRequest = &Problem{
 		Code: "bad_request", Status: http.StatusBadRequest, Title: "This address cannot be understood",
 		Text: "The address contains characters that do not belong there.",

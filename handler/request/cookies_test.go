@@ -1,3 +1,5 @@
+// The gate's cookies, and the Cookie header field for the application.
+
 package request
 
 import (

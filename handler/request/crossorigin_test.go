@@ -1,3 +1,5 @@
+// Requests that pages of other origins cause.
+
 package request
 
 import (

@@ -1,3 +1,5 @@
+// The normal path.
+
 package request
 
 import (

@@ -1,3 +1,5 @@
+// WebSockets over every version of HTTP.
+
 package request
 
 import (

@@ -1,3 +1,5 @@
+// Identity header fields and Connection.
+
 package request
 
 import (

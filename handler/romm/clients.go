@@ -1,5 +1,3 @@
-// The clients without a browser that the operator lets in.
-
 package romm
 
 import (
@@ -7,27 +5,26 @@ import (
 	"slices"
 )
 
-// The clients without a browser that an operator can let in, by the word of the
-// setting. Clients with a client token need no setting.
+// The clients without a browser that an operator may let in, beside those with
+// a client token, by the words of the setting.
 const (
-	// ClientsPassword send the user name and password of a RomM account, without
-	// a second factor and without the provider.
+	// ClientsPassword have a name and a password of RomM's own, and with it no
+	// second factor and no provider.
 	ClientsPassword = "password"
-	// ClientsBearer send an access token that the provider issued.
+	// ClientsBearer have an access token of the provider's.
 	ClientsBearer = "bearer"
-	// ClientsFeeds are consoles and web pages that read lists of games.
+	// ClientsFeeds are consoles and pages that read lists of games.
 	ClientsFeeds = "feeds"
-	// ClientsDownloads fetch files without a credential.
+	// ClientsDownloads fetch files and have no credential.
 	ClientsDownloads = "downloads"
-	// ClientsCovers fetch images and manuals without a credential.
+	// ClientsCovers fetch images and manuals and have no credential.
 	ClientsCovers = "covers"
 )
 
-// Clients is the set of clients that are let in.
+// Clients is the set of those that are let in.
 type Clients map[string]bool
 
-// ParseClients returns the set of words. It returns an error for an unknown or
-// repeated word.
+// ParseClients returns the set of words.
 func ParseClients(words []string) (Clients, error) {
 	all := []string{ClientsPassword, ClientsBearer, ClientsFeeds, ClientsDownloads, ClientsCovers}
 	clients := make(Clients)

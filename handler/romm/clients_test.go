@@ -1,3 +1,5 @@
+// The setting for clients without a browser, and the App that the tests share.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Which credential passes where, and what RomM says about it.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// RomM's response headers.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Links between users and RomM accounts.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// Intent and access by path.
+
 package romm
 
 import (

@@ -1,3 +1,5 @@
+// RomM's release, and what depends on it.
+
 package romm
 
 import (

@@ -1,5 +1,3 @@
-// Which role a user of the provider has in RomM.
-
 package romm
 
 import (
@@ -9,30 +7,28 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
-// The roles in the claims for RomM. They are the gate's own words and never the
-// provider's groups: RomM looks for the role in parts of a string, and an
-// attacker may be able to choose the name of a group.
+// The roles that RomM is told of. They are our own words, never the provider's
+// groups: RomM compares a string by its parts, and a group's name is anybody's choice.
 const (
 	RoleAdmin = "admin"
 	RoleUser  = "user"
 )
 
-// Roles lists the users with each role in RomM. An entry with an "@" is an e-mail
-// address, "*" matches every user, and anything else is a group. A user who
-// matches both lists is an administrator.
+// Roles says who is what in RomM. An entry with an "@" is an e-mail address,
+// "*" is everybody, anything else is a group. The higher role wins.
 type Roles struct {
 	Admin []string
 	User  []string
 }
 
-// Of returns the role of identity, empty if no entry matches.
+// Of returns the role of identity, empty if no entry fits.
 func (r *Roles) Of(identity *flow.Identity) string {
 	fits := func(entry string) bool {
 		if entry == "*" {
 			return true
 		}
 		if strings.Contains(entry, "@") {
-			// The length rules out letters outside ASCII that fold to one of it.
+			// Of the same length: letters outside ASCII that fold into one are longer.
 			return len(entry) == len(identity.Email) && strings.EqualFold(entry, identity.Email)
 		}
 		return slices.Contains(identity.Groups, entry)

@@ -1,3 +1,5 @@
+// The routes that need no session.
+
 package romm
 
 import (

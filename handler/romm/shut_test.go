@@ -1,3 +1,5 @@
+// Tokens and passwords of users who lost their access.
+
 package romm
 
 import (

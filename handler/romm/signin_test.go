@@ -1,3 +1,5 @@
+// Signing a user in to RomM.
+
 package romm
 
 import "testing"
