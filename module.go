@@ -8,33 +8,23 @@
 package rommoidc
 
 import (
-	"cmp"
-	"context"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	_ "github.com/romm-oidc/caddy-romm-oidc/handler/command" // caddy romm-oidc
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -42,18 +32,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
 
-func init() {
-	caddy.RegisterModule(Middleware{})
-	admin.Gates = func() (all []admin.Gate) {
-		gates.Range(func(_, value any) bool {
-			if gate, ok := value.(*pooledGate); ok && gate.relyingParty.Load() != nil { // else it is only being provisioned
-				all = append(all, gate)
-			}
-			return true
-		})
-		return all
-	}
-}
+func init() { caddy.RegisterModule(Middleware{}) }
 
 // Middleware puts RomM behind an OpenID Connect provider. It signs visitors in
 // with the authorization code flow, keeps their sessions in Caddy's storage,
@@ -172,73 +151,6 @@ func (Middleware) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// gates holds the state of every gate, across reloads.
-var gates = caddy.NewUsagePool()
-
-// pooledGate is what one gate keeps beside its configuration.
-type pooledGate struct {
-	id, issuer, clientID, origin string
-
-	relyingParty atomic.Pointer[flow.RelyingParty]   // the last instance's
-	warned       atomic.Pointer[prometheus.Registry] // of the configuration whose warnings were given
-
-	storage  atomic.Pointer[keyring.Storage]
-	links    *romm.Links
-	sessions *session.Store
-	gate     *handler.Gate
-	romm     *romm.Known
-	provider *op.Keys
-	stop     context.CancelFunc // ends the work beside the requests
-}
-
-// store returns the storage that the last instance brought.
-func (s *pooledGate) store() keyring.Storage { return *s.storage.Load() }
-
-// ID implements admin.Gate.
-func (s *pooledGate) ID() string { return s.id }
-
-// Links implements admin.Gate.
-func (s *pooledGate) Links() *romm.Links { return s.links }
-
-// Rotate implements admin.Gate.
-func (s *pooledGate) Rotate(ctx context.Context) error {
-	return errors.Join(s.sessions.Rotate(ctx), s.provider.Rotate(ctx))
-}
-
-// Issuer implements admin.Gate.
-func (s *pooledGate) Issuer() string { return s.issuer }
-
-// Sessions implements admin.Gate.
-func (s *pooledGate) Sessions() *session.Store { return s.sessions }
-
-// Status implements admin.Gate. It asks the provider and uses storage as a
-// sign-in would, so that who looks after a failure sees whether it is over.
-func (s *pooledGate) Status(ctx context.Context) admin.Status {
-	status := admin.Status{
-		Gate: s.id, Issuer: s.issuer, ClientID: s.clientID, Origin: s.origin,
-		StorageAway: s.sessions.Away(), SessionsInMemory: s.sessions.Len(),
-	}
-	rp := s.relyingParty.Load()
-	if err := s.sessions.Probe(ctx); err != nil {
-		status.StorageError = err.Error()
-	}
-	_, err := rp.Provider(ctx)
-	read, failed := rp.Loaded()
-	status.Provider.MetadataRead = read
-	if err = cmp.Or(err, failed); err != nil {
-		status.Provider.Error = err.Error()
-	}
-	status.RomM.Version, status.RomM.Seen = s.romm.Version()
-	return status
-}
-
-// Destruct ends the workers of a gate that no configuration uses any more.
-func (s *pooledGate) Destruct() error {
-	s.stop()
-	s.sessions.Close()
-	return nil
-}
-
 // Provision fills in the placeholders and defaults and builds the gate. It
 // neither asks the provider nor waits for RomM: both usually start later.
 func (m *Middleware) Provision(ctx caddy.Context) error {
@@ -249,7 +161,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	}
 	origin, err := resolved.Check()
 	if err != nil {
-		return err //nolint:wrapcheck // it names the word
+		return err
 	}
 	client, err := newClient(resolved)
 	if err != nil {
@@ -259,33 +171,30 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		return err
 	}
 
-	id := gateID(resolved.Issuer, resolved.ClientID, origin)
-	state, err := m.load(id, resolved, origin)
+	gate, err := loadGate(resolved.Issuer, resolved.ClientID, origin)
 	if err != nil {
 		return err
 	}
+	m.poolKey = gate.id
 	// A configuration has one registry, however many addresses its sites have.
-	if registry := ctx.GetMetricsRegistry(); state.warned.Swap(registry) != registry {
+	if registry := ctx.GetMetricsRegistry(); gate.warned.Swap(registry) != registry {
 		warn(m.logger, resolved, origin)
 	}
-	storage := keyring.Storage(ctx.Storage())
-	state.storage.Store(&storage)
 	limits := session.Limits{Idle: resolved.Idle, Lifetime: resolved.Lifetime, Rotate: resolved.Rotate}
-	state.sessions.Configure(storage, limits)
-	state.provider.Configure(limits.Rotate)
+	gate.configure(ctx.Storage(), limits)
 
 	relyingParty := flow.New(flow.Config{
 		Issuer: resolved.Issuer, ClientID: resolved.ClientID, ClientSecret: resolved.ClientSecret,
 		ClientAuth: settings.ClientAuths[resolved.ClientAuth], RedirectURI: resolved.RedirectURI, Scopes: resolved.Scopes,
 		UsernameClaim: resolved.UsernameClaim, GroupsClaim: resolved.GroupsClaim,
-		Client: client, Keyring: state.sessions.Keyring,
+		Client: client, Keyring: gate.sessions.Keyring,
 	})
 	m.gate = handler.New(handler.Config{
 		Origin:          origin,
 		ProviderLabel:   resolved.Provider,
 		RelyingParty:    relyingParty,
-		Application:     newApplication(resolved, state, m.logger),
-		Gate:            state.gate,
+		Application:     newApplication(resolved, gate, m.logger),
+		Gate:            gate.gate,
 		Policy:          resolved.Policy(),
 		Lifetime:        limits.Lifetime,
 		Recheck:         resolved.Recheck,
@@ -295,7 +204,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		Logger:          m.logger,
 		Observe:         observe,
 	})
-	state.relyingParty.Store(relyingParty)
+	gate.relyingParty.Store(relyingParty)
 	return nil
 }
 
@@ -309,35 +218,6 @@ func warn(logger *zap.Logger, s *settings.Settings, origin request.Origin) {
 	}
 }
 
-// load takes this instance's share of the gate's state.
-func (m *Middleware) load(id string, resolved *settings.Settings, origin request.Origin) (*pooledGate, error) {
-	value, _, err := gates.LoadOrNew(id, func() (caddy.Destructor, error) {
-		node, _ := os.Hostname() // only for lists; may be empty
-		state := &pooledGate{id: id, issuer: resolved.Issuer, clientID: resolved.ClientID, origin: origin.String(), romm: romm.NewKnown()}
-		state.links = romm.NewLinks(id, state.store)
-		state.sessions = session.New(session.Options{Gate: id, Node: node, Logger: caddy.Log().Named(handlerID)})
-		go state.sessions.Run(context.Background()) // until Destruct: a configuration's context ends at every reload
-		state.gate = handler.NewGate(state.sessions)
-		state.provider = op.NewKeys(id, state.sessions.Keyring, state.store, time.Now)
-		var ctx context.Context
-		ctx, state.stop = context.WithCancel(context.Background())
-		go state.gate.Run(ctx)
-		go state.provider.Run(ctx, func(event string, err error) {
-			caddy.Log().Named(handlerID).Warn("keeping the signing keys", zap.String("event", event), zap.Error(err))
-		})
-		return state, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("loading the state of the gate: %w", err)
-	}
-	m.poolKey = id
-	state, ok := value.(*pooledGate)
-	if !ok {
-		return nil, errors.New("the state of the gate has another type")
-	}
-	return state, nil
-}
-
 const handlerID = "http.handlers.romm_oidc"
 
 // Cleanup gives back this instance's share of the gate's state. Caddy calls it
@@ -346,12 +226,9 @@ func (m *Middleware) Cleanup() error {
 	if m.poolKey == "" {
 		return nil
 	}
-	_, err := gates.Delete(m.poolKey)
+	err := releaseGate(m.poolKey)
 	m.poolKey = ""
-	if err != nil {
-		return fmt.Errorf("releasing the state of the gate: %w", err)
-	}
-	return nil
+	return err
 }
 
 // mark says, among a request's variables, that a gate has had it.
@@ -376,157 +253,7 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		}
 		return caddyhttp.HandlerError{Err: problem, StatusCode: problem.Status, ID: problem.Reference, Trace: handlerID}
 	}
-	return err //nolint:wrapcheck // the chain's own error
-}
-
-// chain is the rest of Caddy's handler chain as one request sees it.
-type chain struct {
-	next caddyhttp.Handler
-	r    *http.Request // whose context Fresh falls back to
-}
-
-// Serve implements handler.Chain.
-func (c *chain) Serve(w http.ResponseWriter, r *http.Request) error {
-	return c.next.ServeHTTP(w, r) //nolint:wrapcheck // the chain's own error
-}
-
-// Fresh implements handler.Chain. The request gets a replacer of its own,
-// which knows what the visitor's knows beside what it says of the request, and
-// a copy of the visitor's variables: the matchers behind us may ask for either.
-func (c *chain) Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request {
-	if visitor.Context().Value(caddyhttp.ServerCtxKey) == nil { // of our own making
-		visitor = c.r
-	}
-	server, _ := visitor.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	repl := caddy.NewReplacer()
-	r = caddyhttp.PrepareRequest(r, repl, w, server)
-	if known, ok := visitor.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Map(known.Get)
-	}
-	known, _ := visitor.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	for name, value := range known {
-		if _, ok := vars[name]; !ok {
-			vars[name] = value
-		}
-	}
-	return r
-}
-
-// Keep implements handler.Chain. What is kept of the request is its server,
-// and its variables and the placeholders of handlers before us as they are now:
-// the request goes on and adds others, of its user too.
-func (c *chain) Keep() application.Chain {
-	ctx := c.r.Context()
-	known, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
-	kept := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, maps.Clone(known))
-	kept = context.WithValue(kept, caddyhttp.ServerCtxKey, ctx.Value(caddyhttp.ServerCtxKey))
-	if known, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		asNow := *known // its list of providers is a copy; the rest has a lock
-		kept = context.WithValue(kept, caddy.ReplacerCtxKey, &asNow)
-	}
-	return &chain{next: c.next, r: (&http.Request{}).WithContext(kept)}
-}
-
-// Identify implements handler.Chain.
-func (c *chain) Identify(identity *flow.Identity) {
-	repl, ok := c.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return
-	}
-	repl.Map(func(key string) (any, bool) {
-		name, ok := strings.CutPrefix(key, "http.auth.user.")
-		if !ok {
-			return nil, false
-		}
-		switch name {
-		case "id":
-			return identity.Username, true
-		case "email":
-			return identity.Email, true
-		case "name":
-			return identity.Name, true
-		case "groups":
-			return strings.Join(identity.Groups, ","), true
-		case "sub":
-			return identity.Subject, true
-		}
-		return nil, false
-	})
-}
-
-// OriginalURI implements handler.Chain.
-func (c *chain) OriginalURI() string {
-	if original, ok := c.r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		return original.URL.RequestURI()
-	}
-	return c.r.URL.RequestURI()
-}
-
-// ClientIP implements handler.Chain.
-func (c *chain) ClientIP() string {
-	ip, _ := caddyhttp.GetVar(c.r.Context(), caddyhttp.ClientIPVarKey).(string)
-	return ip
-}
-
-// TrustedProxy implements handler.Chain.
-func (c *chain) TrustedProxy() bool {
-	trusted, _ := caddyhttp.GetVar(c.r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	return trusted
-}
-
-// The metrics of all gates of this process.
-var (
-	events = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "caddy_romm_oidc_events_total",
-		Help: "Sign-ins, brokered RomM sign-ins, refreshes, sign-outs, ends of sessions and refusals, by their stable code.",
-	}, []string{"event", "code"})
-	inMemory = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "caddy_romm_oidc_sessions_in_memory",
-		Help: "Sessions that this process has at hand.",
-	}, func() float64 { return sum((*session.Store).Len) })
-	storageAway = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "caddy_romm_oidc_storage_away",
-		Help: "Gates whose storage does not answer; who is signed in stays so.",
-	}, func() float64 {
-		return sum(func(s *session.Store) int {
-			if s.Away() {
-				return 1
-			}
-			return 0
-		})
-	})
-)
-
-// sum adds up what of says of each gate's sessions.
-func sum(of func(*session.Store) int) float64 {
-	total := 0
-	gates.Range(func(_, value any) bool {
-		if state, ok := value.(*pooledGate); ok {
-			total += of(state.sessions)
-		}
-		return true
-	})
-	return float64(total)
-}
-
-func observe(event, code string) { events.WithLabelValues(event, code).Inc() }
-
-// register registers our metrics with the registry of this configuration.
-func register(registry *prometheus.Registry) error {
-	for _, collector := range []prometheus.Collector{events, inMemory, storageAway} {
-		err := registry.Register(collector)
-		if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !already {
-			return fmt.Errorf("registering metrics: %w", err)
-		}
-	}
-	return nil
-}
-
-// gateID names a gate: its folder in storage, and part of everything it seals.
-func gateID(issuer, clientID string, origin request.Origin) string {
-	sum := sha256.Sum256([]byte(issuer + "\x00" + clientID + "\x00" + origin.String()))
-	return hex.EncodeToString(sum[:8])
+	return err // the chain's own
 }
 
 // resolve returns the settings with placeholders replaced and defaults filled
@@ -619,33 +346,20 @@ func newClient(s *settings.Settings) (*http.Client, error) {
 }
 
 // newApplication returns RomM as this configuration sees it.
-func newApplication(s *settings.Settings, state *pooledGate, logger *zap.Logger) *romm.App {
+func newApplication(s *settings.Settings, gate *pooledGate, logger *zap.Logger) *romm.App {
 	var roles *romm.Roles
 	if s.Roles != nil {
 		roles = &romm.Roles{Admin: s.Roles.Admin, User: s.Roles.User}
 	}
 	clients, _ := romm.ParseClients(s.Clients) // checked before
 	return romm.New(romm.Config{
-		Provider: op.New(state.provider, op.Config{
+		Provider: op.New(gate.provider, op.Config{
 			ClientID: s.ClientID, ClientSecret: s.RommClientSecret, RedirectURI: s.RedirectURI, Algorithm: s.RommIDTokenAlg,
-			Report: func(event string, err error) { answered(logger, event, err) },
+			Report: func(event string, err error) { observeProvider(logger, event, err) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: roles, Clients: clients,
-		Links: state.links, Known: state.romm,
+		Links: gate.links, Known: gate.romm,
 	})
-}
-
-// answered counts and logs what the endpoints for RomM did. Strangers, who can
-// ask as often as they like, fill no log.
-func answered(logger *zap.Logger, event string, err error) {
-	observe("romm_"+event, "")
-	level := zap.WarnLevel
-	if event == op.EventStranger {
-		level = zap.DebugLevel
-	}
-	if err != nil {
-		logger.Log(level, "answering RomM", zap.String("event", event), zap.Error(err))
-	}
 }
 
 // Interface guards.
@@ -653,6 +367,4 @@ var (
 	_ caddy.Provisioner           = (*Middleware)(nil)
 	_ caddy.CleanerUpper          = (*Middleware)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Middleware)(nil)
-	_ application.Chain           = (*chain)(nil)
-	_ caddy.Destructor            = (*pooledGate)(nil)
 )
