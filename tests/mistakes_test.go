@@ -43,7 +43,7 @@ func TestGateTwiceInOneSite(t *testing.T) {
 		t.Errorf("%d %s", answer.StatusCode, answer.body)
 	}
 	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "romm_unreachable")
-	if lines := log(); strings.Count(lines, "romm_oidc stands twice in the way of this request") < 2 {
+	if lines := log(); strings.Count(lines, "two romm_oidc directives handle this request") < 2 {
 		t.Error(lines)
 	}
 	if asked := s.romm.Requests(); len(asked) != 0 {
