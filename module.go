@@ -213,8 +213,8 @@ func newClient(s *settings.Settings) (*http.Client, error) {
 	return client, nil
 }
 
-// passedVar is the request variable that marks a request as seen by a gate.
-const passedVar = "romm_oidc"
+// seenVar is the request variable that marks a request as seen by a gate.
+const seenVar = "romm_oidc"
 
 var errTwice = errors.New("two romm_oidc directives handle this request: remove one. One before the site's other directives is enough, inside handle or outside")
 
@@ -222,10 +222,10 @@ var errTwice = errors.New("two romm_oidc directives handle this request: remove 
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	// A second gate would strip the stamp of the first. The gate's sub-requests
 	// carry the variable too, but they begin behind the gate.
-	if caddyhttp.GetVar(r.Context(), passedVar) != nil {
+	if caddyhttp.GetVar(r.Context(), seenVar) != nil {
 		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
 	}
-	caddyhttp.SetVar(r.Context(), passedVar, true)
+	caddyhttp.SetVar(r.Context(), seenVar, true)
 	err := m.handler.ServeHTTP(w, r, &chain{next: next, r: r})
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok {

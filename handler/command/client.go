@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -44,9 +45,7 @@ func send(c *cobra.Command, r call, v any) error {
 		return err
 	}
 	query := url.Values{}
-	for name, values := range r.query {
-		query[name] = values
-	}
+	maps.Copy(query, r.query)
 	if gate != "" {
 		query.Set("gate", gate)
 	}

@@ -20,7 +20,7 @@ Manages the romm_oidc gates of a running Caddy, through its admin API.
 
   status                         shows the state of each gate; exits 1 if the provider does not answer or
                                  the storage is not writable
-  sessions list                  lists the sessions
+  sessions list                  lists all sessions, with their users and times
   sessions end <id>              ends one session
   sessions end-user <user>       ends all sessions of a user, given by their user name or subject at the
                                  provider, or their user name or e-mail address in RomM
