@@ -1,5 +1,5 @@
 // Package rommoidc is a Caddy HTTP handler that puts RomM behind an OpenID
-// Connect provider such as Authelia. Users whom the provider signs in arrive in
+// Connect provider such as Authelia. Users that the provider signs in arrive in
 // RomM signed in, as native RomM users.
 //
 // This package connects the parts to Caddy: configuration, life cycle, wiring.

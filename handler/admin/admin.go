@@ -141,7 +141,7 @@ func refuse(status int, format string, args ...any) error {
 	return caddy.APIError{HTTPStatus: status, Err: fmt.Errorf(format, args...)}
 }
 
-// unavailable returns an error for a gate whose storage failed.
+// unavailable returns an error for a failure of the storage of gate.
 func unavailable(gate Gate, err error) error {
 	return refuse(http.StatusServiceUnavailable, "gate %s: %w", gate.ID(), err)
 }
