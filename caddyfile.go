@@ -1,10 +1,12 @@
+// The Caddyfile grammar. Its words come from the table in package settings.
+
 package rommoidc
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
@@ -16,8 +18,8 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("romm_oidc", httpcaddyfile.Before, "forward_auth")
 }
 
-// parseCaddyfile is what RegisterHandlerDirective would make of
-// UnmarshalCaddyfile, but that a matcher is refused.
+// parseCaddyfile does what RegisterHandlerDirective does with
+// UnmarshalCaddyfile, except that it refuses a matcher.
 func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's own name
 	matcher, err := h.ExtractMatcherSet()
@@ -25,7 +27,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		return nil, fmt.Errorf("romm_oidc: %w", err)
 	}
 	if matcher != nil {
-		return nil, h.Err("romm_oidc takes no matcher: what does not match would reach RomM past the gate. Leave it out; clients lets in what has no browser")
+		return nil, h.Err("romm_oidc takes no matcher: what does not match would reach RomM past the gate. Leave it out; clients lets in clients without a browser")
 	}
 	m := new(Middleware)
 	if err := m.UnmarshalCaddyfile(h.Dispenser); err != nil {
@@ -71,113 +73,90 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //		provider <label>
 //	}
 //
-// The block may be left out where the environment has all that is required.
-// There is no matcher: what it leaves out would reach RomM past the gate.
+// The block may be left out if the environment has all that is required. There
+// is no matcher: requests that it does not match would reach RomM past the gate.
 func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's own name
 	if d.NextArg() {
 		return d.Errf("romm_oidc takes no argument: put %q into its block", d.Val())
 	}
-	texts := map[string]*string{
-		"issuer": &m.Issuer, "issuer_address": &m.IssuerAddress, "client_id": &m.ClientID,
-		"client_secret": &m.ClientSecret, "client_auth": &m.ClientAuth, "romm_client_secret": &m.RommClientSecret,
-		"romm_id_token_alg": &m.RommIDTokenAlg, "redirect_uri": &m.RedirectURI, "username_claim": &m.UsernameClaim,
-		"groups_claim": &m.GroupsClaim, "errors": &m.Errors, "tls_ca": &m.TLSCA, "provider": &m.Provider,
+	words := m.words("")
+	for _, block := range settings.Blocks() {
+		words[block] = word{parse: func(d *caddyfile.Dispenser) error { return m.parseBlock(d, block) }}
 	}
-	blocks := map[string]func(*caddyfile.Dispenser) error{
-		"scopes":           func(d *caddyfile.Dispenser) error { return list(d, &m.Scopes) },
-		"clients":          func(d *caddyfile.Dispenser) error { return list(d, &m.Clients) },
-		"allow":            m.unmarshalAllow,
-		"roles":            m.unmarshalRoles,
-		"session":          m.unmarshalSession,
-		"rotate":           func(d *caddyfile.Dispenser) error { return duration(d, &m.Rotate) },
-		"identity_headers": m.unmarshalIdentityHeaders,
+	return parseLines(d, "", words)
+}
+
+// word is how a line that begins with it is parsed.
+type word struct {
+	parse  func(*caddyfile.Dispenser) error
+	repeat bool // several lines may begin with it
+}
+
+// words returns the table's words of a block, "" for the top level.
+func (m *Middleware) words(block string) map[string]word {
+	words := make(map[string]word)
+	for _, setting := range m.Lists() {
+		if setting.Block == block {
+			words[setting.Word] = word{func(d *caddyfile.Dispenser) error { return parseList(d, setting.Value) }, setting.Repeat}
+		}
+	}
+	for _, setting := range m.Spans() {
+		if setting.Block == block {
+			words[setting.Word] = word{parse: func(d *caddyfile.Dispenser) error { return parseDuration(d, setting.Value) }}
+		}
+	}
+	if block != "" {
+		return words
+	}
+	for _, setting := range m.Texts() {
+		words[setting.Word] = word{parse: func(d *caddyfile.Dispenser) error { return parseText(d, setting.Value) }}
+	}
+	for _, setting := range m.Flags() {
+		words[setting.Word] = word{parse: func(d *caddyfile.Dispenser) error { return parseFlag(d, setting.Value) }}
+	}
+	return words
+}
+
+// parseBlock parses a block within the directive's own.
+func (m *Middleware) parseBlock(d *caddyfile.Dispenser, block string) error {
+	if d.NextArg() {
+		return d.Errf("%s takes a block: write \"%s {\" and one word a line", block, block)
+	}
+	m.Open(block)
+	return parseLines(d, block, m.words(block))
+}
+
+// parseLines parses the lines of a block, "" for the directive's own.
+func parseLines(d *caddyfile.Dispenser, block string, words map[string]word) error {
+	where, prefix := block, block+": "
+	if block == "" {
+		where, prefix = "romm_oidc", ""
 	}
 	seen := make(map[string]bool)
-	for d.NextBlock(0) {
-		word := d.Val()
-		if seen[word] && word != "clients" { // each may stand beside its reason
-			return d.Errf("%s is given twice", word)
-		}
-		seen[word] = true
-		var err error
-		if to, ok := texts[word]; ok {
-			err = text(d, to)
-		} else if block, ok := blocks[word]; ok {
-			err = block(d)
-		} else {
-			err = unknown(d, "romm_oidc", texts, blocks)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *Middleware) unmarshalAllow(d *caddyfile.Dispenser) error {
-	m.Allow = new(settings.Allow)
-	return lists(d, "allow", map[string]*[]string{
-		"groups": &m.Allow.Groups, "emails": &m.Allow.Emails, "domains": &m.Allow.Domains,
-	})
-}
-
-func (m *Middleware) unmarshalRoles(d *caddyfile.Dispenser) error {
-	m.Roles = new(settings.Roles)
-	return lists(d, "roles", map[string]*[]string{"admin": &m.Roles.Admin, "user": &m.Roles.User})
-}
-
-func (m *Middleware) unmarshalSession(d *caddyfile.Dispenser) error {
-	m.Session = new(Session)
-	words := map[string]*caddy.Duration{
-		"idle": &m.Session.Idle, "lifetime": &m.Session.Lifetime, "recheck": &m.Session.Recheck, "unproven": &m.Session.Unproven,
-	}
-	return block(d, "session", words, func(to *caddy.Duration) error {
-		if *to != 0 {
-			return d.Errf("session: %s is given twice", d.Val())
-		}
-		return duration(d, to)
-	})
-}
-
-func (m *Middleware) unmarshalIdentityHeaders(d *caddyfile.Dispenser) error {
-	if d.NextArg() {
-		return d.Errf("identity_headers takes no argument: leave it out to switch it off")
-	}
-	m.IdentityHeaders = true
-	return nil
-}
-
-// lists reads a block of which every line is a word and a list. A word may
-// stand on several lines.
-func lists(d *caddyfile.Dispenser, name string, words map[string]*[]string) error {
-	return block(d, name, words, func(to *[]string) error { return list(d, to) })
-}
-
-// block reads the block called name, whose lines begin with one of words.
-func block[T any](d *caddyfile.Dispenser, name string, words map[string]*T, line func(to *T) error) error {
-	if d.NextArg() {
-		return d.Errf("%s takes a block: write \"%s {\" and one word a line", name, name)
-	}
-	empty := true
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		empty = false
-		to, ok := words[d.Val()]
+	nesting := d.Nesting()
+	for d.NextBlock(nesting) {
+		name := d.Val()
+		word, ok := words[name]
 		if !ok {
-			return unknown[*T, any](d, name, words, nil)
+			return d.Errf("%s does not know %q: it takes %v", where, name, slices.Sorted(maps.Keys(words)))
 		}
-		if err := line(to); err != nil {
+		if seen[name] && !word.repeat {
+			return d.Errf("%s%s is given twice", prefix, name)
+		}
+		seen[name] = true
+		if err := word.parse(d); err != nil {
 			return err
 		}
 	}
-	if empty {
-		return d.Errf("%s is empty: fill its block, or leave it out", name)
+	if block != "" && len(seen) == 0 {
+		return d.Errf("%s is empty: fill its block, or leave it out", block)
 	}
 	return nil
 }
 
-// text reads exactly one argument.
-func text(d *caddyfile.Dispenser, to *string) error {
+// parseText parses exactly one argument.
+func parseText(d *caddyfile.Dispenser, to *string) error {
 	word := d.Val()
 	switch args := d.RemainingArgs(); len(args) {
 	case 0:
@@ -190,25 +169,8 @@ func text(d *caddyfile.Dispenser, to *string) error {
 	}
 }
 
-// duration reads exactly one duration.
-func duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
-	word, value := d.Val(), ""
-	if err := text(d, &value); err != nil {
-		return err
-	}
-	parsed, err := caddy.ParseDuration(value)
-	if err == nil && parsed == 0 || slices.Contains([]string{"off", "no", "never", "none"}, value) {
-		return d.Errf("%s cannot be switched off: write a duration like 12h or 14d, or leave it out", word)
-	}
-	if err != nil || parsed < 0 {
-		return d.Errf("%s: %q is not a duration like 90s, 5m, 12h or 14d", word, value)
-	}
-	*to = caddy.Duration(parsed)
-	return nil
-}
-
-// list reads one argument or more.
-func list(d *caddyfile.Dispenser, to *[]string) error {
+// parseList parses one argument or more.
+func parseList(d *caddyfile.Dispenser, to *[]string) error {
 	word := d.Val()
 	args := d.RemainingArgs()
 	if len(args) == 0 {
@@ -218,17 +180,31 @@ func list(d *caddyfile.Dispenser, to *[]string) error {
 	return nil
 }
 
-// unknown refuses a word, and says which there are.
-func unknown[A, B any](d *caddyfile.Dispenser, where string, a map[string]A, b map[string]B) error {
-	words := make([]string, 0, len(a)+len(b))
-	for word := range a {
-		words = append(words, word)
+// parseDuration parses exactly one positive duration.
+func parseDuration(d *caddyfile.Dispenser, to *settings.Duration) error {
+	word, value := d.Val(), ""
+	if err := parseText(d, &value); err != nil {
+		return err
 	}
-	for word := range b {
-		words = append(words, word)
+	parsed, err := settings.ParseDuration(value)
+	if err == nil && parsed == 0 || slices.Contains([]string{"off", "no", "never", "none"}, value) {
+		return d.Errf("%s cannot be switched off: write a duration like 12h or 14d, or leave it out", word)
 	}
-	slices.Sort(words)
-	return d.Errf("%s does not know %q: it takes %v", where, d.Val(), words)
+	if err != nil || parsed < 0 {
+		return d.Errf("%s: %q is not a duration like 90s, 5m, 12h or 14d", word, value)
+	}
+	*to = parsed
+	return nil
+}
+
+// parseFlag parses a word without arguments.
+func parseFlag(d *caddyfile.Dispenser, to *bool) error {
+	word := d.Val()
+	if d.NextArg() {
+		return d.Errf("%s takes no argument: leave it out to switch it off", word)
+	}
+	*to = true
+	return nil
 }
 
 var _ caddyfile.Unmarshaler = (*Middleware)(nil)

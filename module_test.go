@@ -1,94 +1,67 @@
+// The life cycle of the module without a running Caddy.
+
 package rommoidc
 
 import (
-	"context"
-	"errors"
-	"net/http"
-	"net/http/httptest"
-	"sync"
+	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
 
-// visitorChain is a chain as alice's request sees it, and its context.
-func visitorChain() (*chain, context.Context, *caddy.Replacer) {
-	repl := caddy.NewReplacer()
-	ctx := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, map[string]any{"known": "before"})
-	ctx = context.WithValue(ctx, caddy.ReplacerCtxKey, repl)
-	return &chain{r: httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)}, ctx, repl
+// Caddy's admin API shows the exported fields, so a secret that replaced its
+// placeholder there would be readable. A configuration that is refused holds no
+// gate, and Cleanup of it is safe.
+func TestProvisionKeepsSecretsOutOfTheConfiguration(t *testing.T) {
+	t.Setenv("ROMM_OIDC_TEST_SECRET", "hunter2")
+	var m Middleware
+	input := `{"issuer":"https://auth.example.com","client_id":"romm","client_secret":"{env.ROMM_OIDC_TEST_SECRET}","redirect_uri":"https://romm.example.com/api/oauth/openid","scopes":["profile"]}`
+	if err := json.Unmarshal([]byte(input), &m); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	if err := m.Provision(ctx); err == nil || !strings.Contains(err.Error(), "scopes: openid is missing") {
+		t.Errorf("got error %v, want that openid is missing", err)
+	}
+	if m.resolved == nil || m.resolved.ClientSecret != "hunter2" {
+		t.Error("the placeholder of the secret was not replaced")
+	}
+	if encoded, err := json.Marshal(m); err != nil || string(encoded) != input {
+		t.Errorf("the configuration is %s, error %v, want it as written: %s", encoded, err, input)
+	}
+	if m.gateID != "" {
+		t.Error("a refused configuration holds a gate")
+	}
+	if err := m.Cleanup(); err != nil {
+		t.Errorf("Cleanup of a refused configuration: %v", err)
+	}
 }
 
-// A re-check goes on while the request that the chain was kept from does, whose
-// handlers write variables and placeholders: two of both at once end the process.
-func TestKeptChainBesideItsRequest(t *testing.T) {
-	c, ctx, repl := visitorChain()
-	kept := c.Keep()
-	done := make(chan struct{})
-	var writing sync.WaitGroup
-	writing.Go(func() { // as reverse_proxy does, once for each try
-		for n := 0; ; n++ {
-			select {
-			case <-done:
-				return
-			default:
-				caddyhttp.SetVar(ctx, "reverse_proxy.proxy_protocol_info", n)
-				repl.Set("http.reverse_proxy.upstream.address", n)
-				if n%1000 == 0 {
-					c.Identify(&flow.Identity{Username: "alice"})
-				}
-			}
+func TestValidateBeforeProvision(t *testing.T) {
+	if err := new(Middleware).Validate(); err == nil {
+		t.Error("a Middleware without settings is valid, want an error")
+	}
+	if err := new(Middleware).Cleanup(); err != nil {
+		t.Errorf("Cleanup before Provision: %v", err)
+	}
+}
+
+// The settings have a duration type of their own, since they do not import
+// Caddy. It reads what caddy.Duration reads.
+func TestDurationsAreCaddys(t *testing.T) {
+	for _, text := range []string{`"14d"`, `"1.5d"`, `"1d12h"`, `"-1d"`, `"90s"`, `"d"`, `"1dd"`, `""`, `"two weeks"`, `5`, `1.5`, `null`, `true`} {
+		var (
+			ours   settings.Duration
+			caddys caddy.Duration
+		)
+		err, want := json.Unmarshal([]byte(text), &ours), json.Unmarshal([]byte(text), &caddys)
+		if (err == nil) != (want == nil) || time.Duration(ours) != time.Duration(caddys) {
+			t.Errorf("%s: got %v, error %v, want %v, error %v", text, time.Duration(ours), err, time.Duration(caddys), want)
 		}
-	})
-	for range 20_000 {
-		r := kept.Fresh(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/api/users/me", nil), new(http.Request))
-		fresh, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-		fresh.Get("http.auth.user.id")
-		if value := caddyhttp.GetVar(r.Context(), "known"); value != "before" {
-			t.Fatalf("a variable is %v", value)
-		}
-	}
-	close(done)
-	writing.Wait()
-}
-
-// What is done beside the requests is done for many, and is not to bear the
-// name of whoever came first after a reload.
-func TestKeptChainNamesNobody(t *testing.T) {
-	c, _, repl := visitorChain()
-	repl.Set("upstream", "romm:8080")
-	kept := c.Keep()
-	c.Identify(&flow.Identity{Username: "alice"})
-	r := kept.Fresh(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/api/logout", nil), new(http.Request))
-	fresh, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if name, ok := fresh.Get("http.auth.user.id"); ok {
-		t.Errorf("it is %v's", name)
-	}
-	if upstream, _ := fresh.Get("upstream"); upstream != "romm:8080" {
-		t.Errorf("a placeholder of handlers before is %v", upstream)
-	}
-}
-
-// Anybody may ask the token endpoint, as often as they like: it is in no log
-// at the default level. A RomM that is set up wrongly is.
-func TestStrangersFillNoLog(t *testing.T) {
-	core, logs := observer.New(zapcore.InfoLevel)
-	for range 100 {
-		answered(zap.New(core), op.EventStranger, errors.New(op.RefusalCode))
-	}
-	answered(zap.New(core), op.EventRedeemed, nil)
-	if logs.Len() != 0 {
-		t.Errorf("%d lines", logs.Len())
-	}
-	answered(zap.New(core), op.EventRefused, errors.New(op.RefusalSecret))
-	if all := logs.All(); len(all) != 1 || all[0].Level != zapcore.WarnLevel {
-		t.Errorf("got %v", all)
 	}
 }

@@ -21,6 +21,12 @@ const (
 	ClientAuthPost
 )
 
+// The claims that name the user and their groups unless Config says otherwise.
+const (
+	DefaultUsernameClaim = "preferred_username"
+	DefaultGroupsClaim   = "groups"
+)
+
 // Config is one client at one provider.
 type Config struct {
 	Issuer        string
@@ -52,10 +58,10 @@ type RelyingParty struct {
 // New returns the relying party of cfg. It asks nothing of anybody.
 func New(cfg Config) *RelyingParty {
 	if cfg.UsernameClaim == "" {
-		cfg.UsernameClaim = "preferred_username"
+		cfg.UsernameClaim = DefaultUsernameClaim
 	}
 	if cfg.GroupsClaim == "" {
-		cfg.GroupsClaim = "groups"
+		cfg.GroupsClaim = DefaultGroupsClaim
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

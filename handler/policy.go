@@ -1,4 +1,4 @@
-// Who may use the site.
+// The policy: which of the provider's users may use the site.
 
 package handler
 
@@ -9,12 +9,18 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
-// Policy says who may use the site. The zero value permits every user whom the
-// provider lets through; with entries, users who match no entry are refused.
+// Policy says who may use the site: users who match at least one entry. The
+// zero value has no entries and admits every user that the provider signs in.
 type Policy struct {
-	Groups  []string // exact names
-	Emails  []string // compared without regard to ASCII case
-	Domains []string // what stands after the "@", exactly, without regard to ASCII case
+	// Names of groups, compared exactly.
+	Groups []string `json:"groups,omitempty"`
+
+	// E-mail addresses, compared without regard to ASCII case.
+	Emails []string `json:"emails,omitempty"`
+
+	// Domains of e-mail addresses: what follows the "@". A subdomain needs an
+	// entry of its own.
+	Domains []string `json:"domains,omitempty"`
 }
 
 // Empty reports whether the policy has no entries.
@@ -31,18 +37,6 @@ func (p *Policy) Permits(identity *flow.Identity) bool {
 		}
 	}
 	_, domain, _ := strings.Cut(identity.Email, "@") // of a@evil@good.com it is evil@good.com (CVE-2026-40574)
-	equalFold := func(to string) func(string) bool {
-		return func(entry string) bool { return strings.EqualFold(entry, to) && isASCII(entry) && isASCII(to) }
-	}
-	return slices.ContainsFunc(p.Emails, equalFold(identity.Email)) ||
-		slices.ContainsFunc(p.Domains, equalFold(domain))
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
+	return slices.ContainsFunc(p.Emails, func(email string) bool { return flow.EqualFoldASCII(email, identity.Email) }) ||
+		slices.ContainsFunc(p.Domains, func(entry string) bool { return flow.EqualFoldASCII(entry, domain) })
 }

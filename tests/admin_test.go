@@ -206,7 +206,7 @@ func TestAdminAPIIsNotPublic(t *testing.T) {
 func TestStatus(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	output, code := s.command("status")
-	if code != 0 || !strings.Contains(output, "metadata were read") || !strings.Contains(output, "0 in memory") || !strings.Contains(output, "not asked yet") {
+	if code != 0 || !strings.Contains(output, "metadata read at") || !strings.Contains(output, "0 in memory") || !strings.Contains(output, "not asked yet") {
 		t.Errorf("status before the first sign-in exited with %d, want 0 with no session in memory and RomM not asked yet: %s", code, output)
 	}
 	s.as("alice")
@@ -221,7 +221,7 @@ func TestStatus(t *testing.T) {
 	s.authelia.Down()
 	s.load(options{directive: rolesByMail})
 	output, code = s.command("status")
-	if code != 1 || !strings.Contains(output, "does not answer, nobody can sign in") || !strings.Contains(output, "Error: something does not answer") {
+	if code != 1 || !strings.Contains(output, "does not answer: new sign-ins fail") || !strings.Contains(output, "Error: a gate has a problem") {
 		t.Errorf("status while Authelia is away exited with %d, want 1 and the reason: %s", code, output)
 	}
 	s.authelia.Up()
@@ -238,7 +238,7 @@ func TestStatusTriesStorage(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(locks), os.WriteFile(locks, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if output, code := s.command("status"); code != 1 || !strings.Contains(output, "storage        takes nothing, nobody can sign in; sessions in memory go on: locking storage: ") {
+	if output, code := s.command("status"); code != 1 || !strings.Contains(output, "storage        not writable: new sign-ins fail, sessions in memory go on: locking storage: ") {
 		t.Errorf("status with storage that is not writable exited with %d, want 1 and the reason: %s", code, output)
 	}
 }
@@ -273,7 +273,7 @@ http://127.0.0.1:9082 {
 	if output, code := s.command("links", "move", "alice", "x"); code != 1 || !strings.Contains(output, "more than one gate") {
 		t.Errorf("links move without --gate exited with %d, want 1 as there are two gates: %s", code, output)
 	}
-	if output, code := s.command("links", "move", "alice", "x", "--gate", mine.Gate); code != 0 || !strings.Contains(output, "1 session of whoever had it ended") || alice.in() {
+	if output, code := s.command("links", "move", "alice", "x", "--gate", mine.Gate); code != 0 || !strings.Contains(output, "1 session of its former user ended") || alice.in() {
 		t.Errorf("links move --gate exited with %d, want 0 and alice's session ended: %s", code, output)
 	}
 	if output, code := s.command("sessions", "list", "--gate", "0123"); code != 1 || !strings.Contains(output, "no gate has the id") {

@@ -45,7 +45,7 @@ func TestGateTwiceInOneSite(t *testing.T) {
 		t.Errorf("the outer gate answered %d, want 500: %s", answer.StatusCode, answer.body)
 	}
 	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "romm_unreachable")
-	if lines := log(); strings.Count(lines, "romm_oidc stands twice in the way of this request") < 2 {
+	if lines := log(); strings.Count(lines, "two romm_oidc directives handle this request") < 2 {
 		t.Errorf("the log lacks the warning about the second gate:\n%s", lines)
 	}
 	if asked := s.romm.Requests(); len(asked) != 0 {

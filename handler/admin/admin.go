@@ -1,6 +1,6 @@
-// Package admin serves the gates' part of Caddy's admin API, below
-// /romm_oidc/. Who may reach that API is Caddy's to decide: it listens on
-// localhost and checks Host and Origin. No answer holds a ticket or a token.
+// Package admin extends Caddy's admin API by the gates, below /romm_oidc/.
+// Caddy controls access to that API: it listens on localhost and checks Host
+// and Origin. No response contains a ticket or a token.
 package admin
 
 import (
@@ -23,37 +23,38 @@ func init() {
 	caddy.RegisterModule(API{})
 }
 
-// Gate is a gate as an operator manages it.
+// Gate is a gate as the operator manages it.
 type Gate interface {
-	// ID names the gate, as its folder in storage does.
+	// ID is the name of the gate and of its folder in the storage.
 	ID() string
-	// Issuer is its provider's issuer URL.
+	// Issuer is the provider's issuer URL.
 	Issuer() string
-	// Sessions are those of its users.
+	// Sessions are the sessions of the gate's users.
 	Sessions() *session.Store
-	// Links are the links of its users to RomM accounts.
+	// Links assign RomM accounts to the gate's users.
 	Links() *romm.Links
-	// Status tells how the gate is. It may ask the provider, and try storage.
+	// Status returns the gate's state. It may send a request to the provider,
+	// and writes to the storage.
 	Status(ctx context.Context) Status
-	// Rotate gives it new keys, as if it were time.
+	// Rotate creates new keys now.
 	Rotate(ctx context.Context) error
 }
 
 // Gates returns the gates of the running configuration. The root package sets it.
 var Gates func() []Gate
 
-// API is the admin API's module.
+// API is the module that adds the routes to the admin API.
 type API struct{}
 
-// CaddyModule returns the module's information.
+// CaddyModule returns the Caddy module information.
 func (API) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: moduleID, New: func() caddy.Module { return new(API) }}
 }
 
 const moduleID = "admin.api.romm_oidc"
 
-// Routes returns the API's routes. Each is one path, matched exactly. All take
-// the query parameter gate, which narrows to the gate of this id.
+// Routes returns the routes. Each matches one path exactly. All of them take
+// the query parameter gate, the ID of the only gate to act on.
 func (API) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: StatusPath, Handler: methods{http.MethodGet: serveStatus}},
@@ -64,10 +65,10 @@ func (API) Routes() []caddy.AdminRoute {
 	}
 }
 
-// timeout bounds one request: storage may be slow, or hang.
+// timeout bounds a request: the storage may be slow, or hang.
 const timeout = time.Minute
 
-// methods are the handlers of one path, by method.
+// methods are the handlers of a path, by method.
 type methods map[string]func(ctx context.Context, r *http.Request) (any, error)
 
 // ServeHTTP implements caddy.AdminHandler.
@@ -80,33 +81,33 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 		}
 		slices.Sort(allowed)
 		w.Header().Set("Allow", strings.Join(allowed, ", ")) // RFC 9110 section 15.5.6
-		return refuse(http.StatusMethodNotAllowed, "%s is not answered here, only %s", r.Method, w.Header().Get("Allow"))
+		return refuse(http.StatusMethodNotAllowed, "method %s is not allowed here, only %s", r.Method, w.Header().Get("Allow"))
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
-	answer, err := serve(ctx, r)
+	response, err := serve(ctx, r)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(answer); err != nil {
-		return fmt.Errorf("writing the answer: %w", err)
+	if err := json.NewEncoder(w).Encode(response); err != nil {
+		return fmt.Errorf("writing the response: %w", err)
 	}
 	return nil
 }
 
-// asked returns the gates that r is about, and its parameters.
-func asked(r *http.Request, names ...string) ([]Gate, map[string]string, error) {
+// parse returns the gates that r selects, and its parameters.
+func parse(r *http.Request, names ...string) ([]Gate, map[string]string, error) {
 	values, err := query(r, names...)
 	if err != nil {
 		return nil, nil, err
 	}
-	gates, err := chosen(values)
+	gates, err := selected(values)
 	return gates, values, err
 }
 
-// query returns the parameters of r. Any but those named is refused: one that
-// is misspelt must not leave a request that means more.
+// query returns the parameters of r. It refuses all but those in names and
+// gate: a request with a misspelled parameter must not act on more than meant.
 func query(r *http.Request, names ...string) (map[string]string, error) {
 	values := make(map[string]string, len(names))
 	for name, given := range r.URL.Query() {
@@ -121,8 +122,8 @@ func query(r *http.Request, names ...string) (map[string]string, error) {
 	return values, nil
 }
 
-// chosen returns the gates that the parameter gate means: all if it is missing.
-func chosen(values map[string]string) ([]Gate, error) {
+// selected returns the gate of the parameter gate, or all gates without it.
+func selected(values map[string]string) ([]Gate, error) {
 	gates := Gates()
 	if len(gates) == 0 {
 		return nil, refuse(http.StatusNotFound, "the running configuration has no romm_oidc gate")
@@ -140,22 +141,23 @@ func refuse(status int, format string, args ...any) error {
 	return caddy.APIError{HTTPStatus: status, Err: fmt.Errorf(format, args...)}
 }
 
-// unavailable says which gate's storage did not do what it was asked.
+// unavailable returns an error for a failure of the storage of gate.
 func unavailable(gate Gate, err error) error {
 	return refuse(http.StatusServiceUnavailable, "gate %s: %w", gate.ID(), err)
 }
 
-// ended checks the end of sessions that a caller asked for and logs it.
+// ended logs that n sessions ended. It turns err, a failure to persist that,
+// into a response.
 func ended(gate Gate, n int, err error, fields ...zap.Field) error {
 	caddy.Log().Named(moduleID).Info("sessions ended", append(fields, zap.String("gate", gate.ID()), zap.Int("sessions", n))...)
 	if err != nil {
-		err = fmt.Errorf("%d sessions ended here, but storage did not take it, so that other nodes do not know; it is tried again: %w", n, err)
+		err = fmt.Errorf("%d sessions ended on this node, but the end is not persisted, so other nodes do not know of it yet; will retry: %w", n, err)
 		return unavailable(gate, err)
 	}
 	return nil
 }
 
-// reason is the reason of sessions that end by an operator's hand.
+// reason is why a session ended: in logs and metrics.
 const reason = "operator"
 
 var (

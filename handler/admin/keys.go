@@ -1,3 +1,5 @@
+// /romm_oidc/keys: new keys on demand.
+
 package admin
 
 import (
@@ -5,16 +7,16 @@ import (
 	"net/http"
 )
 
-// RotatePath gives gates new keys with POST.
+// RotatePath is where POST creates new keys.
 const RotatePath = "/romm_oidc/keys/rotate"
 
-// Rotated is a gate that has new keys, or had some that wait to be used.
+// Rotated is a gate with new keys that are about to come into use.
 type Rotated struct {
 	Gate string `json:"gate"`
 }
 
 func rotateKeys(ctx context.Context, r *http.Request) (any, error) {
-	gates, _, err := asked(r)
+	gates, _, err := parse(r)
 	if err != nil {
 		return nil, err
 	}

@@ -1,3 +1,5 @@
+// /romm_oidc/links: which user has which RomM account.
+
 package admin
 
 import (
@@ -11,26 +13,27 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
-// LinksPath lists the links with GET, removes that of the e-mail address in
-// the query's email with DELETE, and with PATCH moves that of the RomM account
-// in the query's account, an e-mail address or user name, to the subject in sub.
+// LinksPath is where GET lists the links. DELETE removes the link of the RomM
+// account with the e-mail address in the parameter email. PATCH moves the link
+// of the RomM account in the parameter account, an e-mail address or user name,
+// to the subject in sub.
 const LinksPath = "/romm_oidc/links"
 
-// Link is a link, and the gate that it belongs to.
+// Link is a link and its gate.
 type Link struct {
 	Gate string `json:"gate"`
 	romm.Link
 }
 
-// ChangedLink is a link that was moved or forgotten. The sessions of whoever
-// had it have ended: they were those of the RomM account.
+// ChangedLink is a link that was moved or removed. The sessions of the link's
+// former user have ended, since they act as the RomM account.
 type ChangedLink struct {
 	Link
 	Ended int `json:"ended"` // sessions
 }
 
 func listLinks(ctx context.Context, r *http.Request) (any, error) {
-	gates, _, err := asked(r)
+	gates, _, err := parse(r)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +51,7 @@ func listLinks(ctx context.Context, r *http.Request) (any, error) {
 }
 
 func forgetLinks(ctx context.Context, r *http.Request) (any, error) {
-	gates, values, err := asked(r, "email")
+	gates, values, err := parse(r, "email")
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +81,7 @@ func forgetLinks(ctx context.Context, r *http.Request) (any, error) {
 }
 
 func moveLink(ctx context.Context, r *http.Request) (any, error) {
-	gates, values, err := asked(r, "account", "sub")
+	gates, values, err := parse(r, "account", "sub")
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +89,7 @@ func moveLink(ctx context.Context, r *http.Request) (any, error) {
 	if account == "" || subject == "" {
 		return nil, refuse(http.StatusBadRequest, "which link, and where to? Write %s?account=<the RomM account's e-mail address or user name>&sub=<the new subject>", LinksPath)
 	}
-	if len(gates) > 1 { // a subject is one provider's word, often for one client
+	if len(gates) > 1 { // subjects differ by provider, and often by client
 		return nil, refuse(http.StatusBadRequest, "there is more than one gate: add gate=<id>")
 	}
 	gate := gates[0]
@@ -110,7 +113,7 @@ func moveLink(ctx context.Context, r *http.Request) (any, error) {
 	return []ChangedLink{changed}, nil
 }
 
-// endOwner ends the sessions of whoever had link.
+// endOwner ends the sessions of the user who had link.
 func endOwner(ctx context.Context, gate Gate, link *romm.Link) (int, error) {
 	n, err := gate.Sessions().EndUser(ctx, session.UserKey(link.Issuer, link.Subject), reason)
 	return n, ended(gate, n, err, zap.String("romm_user", link.Username), zap.String("sub", link.Subject))

@@ -1,3 +1,5 @@
+// /romm_oidc/sessions: lists and ends sessions.
+
 package admin
 
 import (
@@ -12,11 +14,12 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
-// SessionsPath lists the sessions with GET. DELETE ends all sessions of the
-// query's user, or all there are with all=true; below an id it ends that one.
+// SessionsPath is where GET lists the sessions. DELETE ends all sessions of the
+// user in the parameter user, or with all=true all sessions. DELETE of
+// SessionsPath/{id} ends one session.
 const SessionsPath = "/romm_oidc/sessions"
 
-// Session is a session as an operator sees it.
+// Session is a session as the operator sees it.
 type Session struct {
 	Gate     string    `json:"gate"`
 	ID       string    `json:"id"`
@@ -24,17 +27,17 @@ type Session struct {
 	Created  time.Time `json:"created"`
 	LastSeen time.Time `json:"last_seen"`
 	Expires  time.Time `json:"expires"`
-	Node     string    `json:"node,omitempty"` // where they signed in
+	Node     string    `json:"node,omitempty"` // where the user signed in
 }
 
-// Ended is how many sessions of a gate ended.
+// Ended is the number of sessions of a gate that ended.
 type Ended struct {
 	Gate  string `json:"gate"`
 	Ended int    `json:"ended"`
 }
 
 func listSessions(ctx context.Context, r *http.Request) (any, error) {
-	gates, _, err := asked(r)
+	gates, _, err := parse(r)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +59,7 @@ func listSessions(ctx context.Context, r *http.Request) (any, error) {
 
 // endSession ends one session.
 func endSession(ctx context.Context, r *http.Request) (any, error) {
-	gates, _, err := asked(r)
+	gates, _, err := parse(r)
 	if err != nil {
 		return nil, err
 	}
@@ -81,22 +84,22 @@ func endSession(ctx context.Context, r *http.Request) (any, error) {
 	return nil, refuse(http.StatusNotFound, "no session has the id %s", id)
 }
 
-// endSessions ends all sessions of a user, or all. It does not take a missing
-// parameter for everybody.
+// endSessions ends all sessions of a user, or of all users. Without a parameter
+// it ends none.
 func endSessions(ctx context.Context, r *http.Request) (any, error) {
-	gates, values, err := asked(r, "user", "all")
+	gates, values, err := parse(r, "user", "all")
 	if err != nil {
 		return nil, err
 	}
 	user, all := values["user"], values["all"]
 	if (user == "") == (all != "true") {
-		return nil, refuse(http.StatusBadRequest, "whose sessions? Write %s/<id>, %s?user=<name, e-mail address or subject>, or %s?all=true",
+		return nil, refuse(http.StatusBadRequest, "which sessions? Write %s/<id>, %s?user=<name, e-mail address or subject>, or %s?all=true",
 			SessionsPath, SessionsPath, SessionsPath)
 	}
 	var (
-		answer = make([]Ended, 0, len(gates))
-		errs   []error
-		total  int
+		response = make([]Ended, 0, len(gates))
+		errs     []error
+		total    int
 	)
 	for _, gate := range gates {
 		var n int
@@ -106,23 +109,23 @@ func endSessions(ctx context.Context, r *http.Request) (any, error) {
 			n, err = endUser(ctx, gate, user)
 		}
 		errs = append(errs, ended(gate, n, err, zap.String("user", user)))
-		answer = append(answer, Ended{gate.ID(), n})
+		response = append(response, Ended{gate.ID(), n})
 		total += n
 	}
-	for _, err := range errs { // all gates have had their turn
+	for _, err := range errs { // after every gate was tried
 		if err != nil {
 			return nil, err
 		}
 	}
 	if user != "" && total == 0 {
-		return nil, refuse(http.StatusNotFound, "no session is of %q: that is neither a user name or subject at the provider, nor a user name or e-mail address in RomM, of somebody who is signed in", user)
+		return nil, refuse(http.StatusNotFound, "no session is of %q: no signed-in user has this user name or subject at the provider, or this user name or e-mail address in RomM", user)
 	}
-	return answer, nil
+	return response, nil
 }
 
-// endUser ends the sessions of whoever goes by this user name or subject at
-// the provider, or by this user name or e-mail address in RomM. If the links
-// cannot be read, those of the former end all the same.
+// endUser ends the sessions of a user, given by their user name or subject at
+// the provider, or their user name or e-mail address in RomM. If the links
+// cannot be read, it still ends the sessions that it finds without them.
 func endUser(ctx context.Context, gate Gate, user string) (int, error) {
 	keys := []string{session.UserKey(gate.Issuer(), user)}
 	links, unread := gate.Links().List(ctx)

@@ -1,3 +1,5 @@
+// /romm_oidc/status: the state of each gate.
+
 package admin
 
 import (
@@ -6,40 +8,40 @@ import (
 	"time"
 )
 
-// StatusPath tells with GET how each gate is.
+// StatusPath is where GET returns the state of each gate.
 const StatusPath = "/romm_oidc/status"
 
-// Status is how a gate is.
+// Status is the state of a gate.
 type Status struct {
 	Gate     string   `json:"gate"`
 	Issuer   string   `json:"issuer"`
 	ClientID string   `json:"client_id"`
-	Origin   string   `json:"origin"` // the public one
+	Origin   string   `json:"origin"` // the public origin
 	Provider Provider `json:"provider"`
 	RomM     RomM     `json:"romm"`
 
-	StorageAway      bool   `json:"storage_away"`            // it did not answer when it was last asked
-	StorageError     string `json:"storage_error,omitempty"` // why nothing can be stored now
+	StorageAway      bool   `json:"storage_away"`            // the storage did not answer the last request
+	StorageError     string `json:"storage_error,omitempty"` // why the storage is not writable
 	SessionsInMemory int    `json:"sessions_in_memory"`
 }
 
-// Provider is what is known of the provider.
+// Provider is the state of the provider.
 type Provider struct {
-	MetadataRead time.Time `json:"metadata_read,omitzero"` // those that sign-ins use; zero: there are none
-	Error        string    `json:"error,omitempty"`        // of the last attempt to read them
+	MetadataRead time.Time `json:"metadata_read,omitzero"` // when the gate read the metadata in use; zero if it has none
+	Error        string    `json:"error,omitempty"`        // of the last attempt to read the metadata
 }
 
-// RomM is what is known of RomM.
+// RomM is the state of RomM.
 type RomM struct {
-	Version string    `json:"version,omitempty"` // as it last said
-	Seen    time.Time `json:"seen,omitzero"`     // when; zero: not since this process began
+	Version string    `json:"version,omitempty"` // from its last heartbeat
+	Seen    time.Time `json:"seen,omitzero"`     // when that was; zero if not since the process started
 }
 
-// Well reports whether everything answers that was asked.
+// Well reports whether provider and storage answer.
 func (s *Status) Well() bool { return s.Provider.Error == "" && !s.StorageAway && s.StorageError == "" }
 
 func serveStatus(ctx context.Context, r *http.Request) (any, error) {
-	gates, _, err := asked(r)
+	gates, _, err := parse(r)
 	if err != nil {
 		return nil, err
 	}

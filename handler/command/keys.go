@@ -1,3 +1,5 @@
+// caddy romm-oidc keys.
+
 package command
 
 import (
@@ -9,18 +11,18 @@ import (
 )
 
 func keysCommand() *cobra.Command {
-	keys := &cobra.Command{Use: "keys", Short: "Manages the keys that seal what is stored and sign RomM's ID tokens", RunE: showHelp}
-	keys.AddCommand(&cobra.Command{Use: "rotate", Short: "Makes new keys", Args: takes(), RunE: rotateKeys})
+	keys := &cobra.Command{Use: "keys", Short: "Manages the keys that seal stored data and sign RomM's ID tokens", RunE: showHelp}
+	keys.AddCommand(&cobra.Command{Use: "rotate", Short: "Creates new keys", Args: takes(), RunE: rotateKeys})
 	return keys
 }
 
 func rotateKeys(c *cobra.Command, _ []string) error {
 	var rotated []admin.Rotated
-	if err := ask(c, http.MethodPost, admin.RotatePath, nil, &rotated); err != nil {
+	if err := send(c, call{method: http.MethodPost, path: admin.RotatePath}, &rotated); err != nil {
 		return err
 	}
 	for _, r := range rotated {
-		say(c, "Gate %s: new keys are stored. They come into use within the hour, when every Caddy knows them. No session ends.", r.Gate)
+		say(c, "Gate %s: new keys are stored. They come into use within the hour, once every Caddy has read them. No session ends.", r.Gate)
 	}
 	return nil
 }

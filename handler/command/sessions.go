@@ -1,3 +1,5 @@
+// caddy romm-oidc sessions.
+
 package command
 
 import (
@@ -10,7 +12,7 @@ import (
 )
 
 func sessionsCommand() *cobra.Command {
-	sessions := &cobra.Command{Use: "sessions", Short: "Manages who is signed in", RunE: showHelp}
+	sessions := &cobra.Command{Use: "sessions", Short: "Manages the sessions of signed-in users", RunE: showHelp}
 	sessions.AddCommand(
 		&cobra.Command{Use: "list", Short: "Lists the sessions", Args: takes(), RunE: listSessions},
 		&cobra.Command{Use: "end <id>", Short: "Ends a session", Args: takes("the id of the session, as sessions list shows it"), RunE: func(c *cobra.Command, args []string) error {
@@ -28,19 +30,19 @@ func sessionsCommand() *cobra.Command {
 
 func listSessions(c *cobra.Command, _ []string) error {
 	var sessions []admin.Session
-	if err := ask(c, http.MethodGet, admin.SessionsPath, nil, &sessions); err != nil {
+	if err := send(c, call{method: http.MethodGet, path: admin.SessionsPath}, &sessions); err != nil {
 		return err
 	}
 	rows := make([][]string, len(sessions))
 	for i, s := range sessions {
-		rows[i] = []string{s.ID, s.User, moment(s.Created), moment(s.LastSeen), moment(s.Expires), s.Node, s.Gate}
+		rows[i] = []string{s.ID, s.User, local(s.Created), local(s.LastSeen), local(s.Expires), s.Node, s.Gate}
 	}
 	return table(c, []string{"ID", "USER", "SIGNED IN", "LAST SEEN", "EXPIRES", "NODE", "GATE"}, rows)
 }
 
 func endSessions(c *cobra.Command, path string, query url.Values) error {
 	var all []admin.Ended
-	if err := ask(c, http.MethodDelete, path, query, &all); err != nil {
+	if err := send(c, call{http.MethodDelete, path, query}, &all); err != nil {
 		return err
 	}
 	for _, gate := range all {

@@ -1,3 +1,5 @@
+// caddy romm-oidc status.
+
 package command
 
 import (
@@ -9,44 +11,54 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
 )
 
-// showStatus prints how each gate is, and fails if one is not well, so that a
-// script can tell by the exit code.
+// showStatus prints the state of each gate. It fails if a gate has a problem,
+// so that a script can tell by the exit code.
 func showStatus(c *cobra.Command, _ []string) error {
 	var all []admin.Status
-	if err := ask(c, http.MethodGet, admin.StatusPath, nil, &all); err != nil {
+	if err := send(c, call{method: http.MethodGet, path: admin.StatusPath}, &all); err != nil {
 		return err
 	}
 	well := true
 	for _, s := range all {
 		well = well && s.Well()
-		provider := "its metadata were read at " + moment(s.Provider.MetadataRead)
-		switch {
-		case s.Provider.Error != "" && s.Provider.MetadataRead.IsZero():
-			provider = "does not answer, nobody can sign in: " + s.Provider.Error
-		case s.Provider.Error != "":
-			provider += ", but it does not answer now: " + s.Provider.Error
-		}
-		storage := "answers"
-		switch {
-		case s.StorageError != "":
-			storage = "takes nothing, nobody can sign in; sessions in memory go on: " + s.StorageError
-		case s.StorageAway:
-			storage = "does not answer; sessions in memory go on"
-		}
-		romm := "not asked yet"
-		if s.RomM.Version != "" {
-			romm = s.RomM.Version + ", seen at " + moment(s.RomM.Seen)
-		}
 		say(c, "Gate %s", s.Gate)
 		say(c, "  public origin  %s", s.Origin)
 		say(c, "  issuer         %s, client %s", s.Issuer, s.ClientID)
-		say(c, "  provider       %s", provider)
-		say(c, "  storage        %s", storage)
+		say(c, "  provider       %s", providerState(&s))
+		say(c, "  storage        %s", storageState(&s))
 		say(c, "  sessions       %d in memory", s.SessionsInMemory)
-		say(c, "  RomM           %s", romm)
+		say(c, "  RomM           %s", rommState(&s))
 	}
 	if !well {
-		return errors.New("something does not answer")
+		return errors.New("a gate has a problem: see above")
 	}
 	return nil
+}
+
+func providerState(s *admin.Status) string {
+	read := "metadata read at " + local(s.Provider.MetadataRead)
+	switch {
+	case s.Provider.Error == "":
+		return read
+	case s.Provider.MetadataRead.IsZero():
+		return "does not answer: new sign-ins fail: " + s.Provider.Error
+	}
+	return "does not answer now: " + s.Provider.Error + "; " + read
+}
+
+func storageState(s *admin.Status) string {
+	switch {
+	case s.StorageError != "":
+		return "not writable: new sign-ins fail, sessions in memory go on: " + s.StorageError
+	case s.StorageAway:
+		return "does not answer; sessions in memory go on"
+	}
+	return "answers"
+}
+
+func rommState(s *admin.Status) string {
+	if s.RomM.Version == "" {
+		return "not asked yet"
+	}
+	return s.RomM.Version + ", seen at " + local(s.RomM.Seen)
 }

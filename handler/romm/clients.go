@@ -1,3 +1,5 @@
+// Clients without a browser: the presets that an operator can let in.
+
 package romm
 
 import (
@@ -5,26 +7,26 @@ import (
 	"slices"
 )
 
-// The clients without a browser that an operator may let in, beside those with
-// a client token, by the words of the setting.
+// The presets, by the words of the setting. Clients with a client token of
+// RomM's work without any of them.
 const (
-	// ClientsPassword have a name and a password of RomM's own, and with it no
-	// second factor and no provider.
+	// ClientsPassword sign in with a RomM user name and password, so without
+	// the provider and its second factor.
 	ClientsPassword = "password"
-	// ClientsBearer have an access token of the provider's.
+	// ClientsBearer send an access token from the provider.
 	ClientsBearer = "bearer"
-	// ClientsFeeds are consoles and pages that read lists of games.
+	// ClientsFeeds are consoles and web pages that read lists of games.
 	ClientsFeeds = "feeds"
-	// ClientsDownloads fetch files and have no credential.
+	// ClientsDownloads download files without a credential.
 	ClientsDownloads = "downloads"
-	// ClientsCovers fetch images and manuals and have no credential.
+	// ClientsCovers load images and manuals without a credential.
 	ClientsCovers = "covers"
 )
 
-// Clients is the set of those that are let in.
+// Clients is the set of presets that are let in.
 type Clients map[string]bool
 
-// ParseClients returns the set of words.
+// ParseClients returns words as a set. It refuses unknown and repeated words.
 func ParseClients(words []string) (Clients, error) {
 	all := []string{ClientsPassword, ClientsBearer, ClientsFeeds, ClientsDownloads, ClientsCovers}
 	clients := make(Clients)

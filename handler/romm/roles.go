@@ -1,3 +1,5 @@
+// Roles: who is an administrator and who a user of RomM.
+
 package romm
 
 import (
@@ -7,36 +9,46 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
-// The roles that RomM is told of. They are our own words, never the provider's
-// groups: RomM compares a string by its parts, and a group's name is anybody's choice.
+// The roles in the ID tokens for RomM. They are fixed words, never the
+// provider's group names: RomM matches parts of a string, so a group with a
+// chosen name could match a role.
 const (
 	RoleAdmin = "admin"
 	RoleUser  = "user"
 )
 
-// Roles says who is what in RomM. An entry with an "@" is an e-mail address,
-// "*" is everybody, anything else is a group. The higher role wins.
+// Everyone is the entry of Roles that matches every user.
+const Everyone = "*"
+
+// Roles says which role users have in RomM. An entry with an "@" is an e-mail
+// address, "*" matches every user, and any other entry is a group. The higher
+// role wins. Users who match no entry are refused.
 type Roles struct {
-	Admin []string
-	User  []string
+	// Who is an administrator of RomM.
+	Admin []string `json:"admin,omitempty"`
+
+	// Who is a user of RomM.
+	User []string `json:"user,omitempty"`
 }
 
-// Of returns the role of identity, empty if no entry fits.
+// IsEmail reports whether an entry of Roles is an e-mail address.
+func IsEmail(entry string) bool { return strings.Contains(entry, "@") }
+
+// Of returns the role of identity, or "" if no entry matches it.
 func (r *Roles) Of(identity *flow.Identity) string {
-	fits := func(entry string) bool {
-		if entry == "*" {
+	matches := func(entry string) bool {
+		switch {
+		case entry == Everyone:
 			return true
-		}
-		if strings.Contains(entry, "@") {
-			// Of the same length: letters outside ASCII that fold into one are longer.
-			return len(entry) == len(identity.Email) && strings.EqualFold(entry, identity.Email)
+		case IsEmail(entry):
+			return flow.EqualFoldASCII(entry, identity.Email)
 		}
 		return slices.Contains(identity.Groups, entry)
 	}
 	switch {
-	case slices.ContainsFunc(r.Admin, fits):
+	case slices.ContainsFunc(r.Admin, matches):
 		return RoleAdmin
-	case slices.ContainsFunc(r.User, fits):
+	case slices.ContainsFunc(r.User, matches):
 		return RoleUser
 	}
 	return ""

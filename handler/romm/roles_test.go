@@ -1,3 +1,5 @@
+// Roles: which entries match which user.
+
 package romm
 
 import (
@@ -13,15 +15,15 @@ func TestRoles(t *testing.T) {
 		identity flow.Identity
 		want     string
 	}{
-		"address":                 {flow.Identity{Email: "boss@example.com"}, RoleAdmin},
-		"address in another case": {flow.Identity{Email: "KATE@example.com"}, RoleAdmin},
-		"long s is no s":          {flow.Identity{Email: "bo\u017fs@example.com"}, ""},
-		"Kelvin sign is no k":     {flow.Identity{Email: "\u212aate@example.com"}, ""},
-		"the higher role wins":    {flow.Identity{Groups: []string{"users", "admins"}}, RoleAdmin},
-		"group is exact":          {flow.Identity{Groups: []string{"Admins", "users2"}}, ""},
-		"group":                   {flow.Identity{Groups: []string{"users"}}, RoleUser},
-		"a group is no address":   {flow.Identity{Groups: []string{"boss@example.com"}}, ""},
-		"an address is no group":  {flow.Identity{Email: "admins"}, ""},
+		"address":                       {flow.Identity{Email: "boss@example.com"}, RoleAdmin},
+		"address in another case":       {flow.Identity{Email: "KATE@example.com"}, RoleAdmin},
+		"long s for s":                  {flow.Identity{Email: "bo\u017fs@example.com"}, ""},
+		"Kelvin sign for k":             {flow.Identity{Email: "\u212aate@example.com"}, ""},
+		"the higher role wins":          {flow.Identity{Groups: []string{"users", "admins"}}, RoleAdmin},
+		"group is exact":                {flow.Identity{Groups: []string{"Admins", "users2"}}, ""},
+		"group":                         {flow.Identity{Groups: []string{"users"}}, RoleUser},
+		"a group named like an address": {flow.Identity{Groups: []string{"boss@example.com"}}, ""},
+		"an address named like a group": {flow.Identity{Email: "admins"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

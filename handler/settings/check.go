@@ -1,3 +1,6 @@
+// The checks of resolved settings. An error names the setting, the mistake and
+// what to write instead.
+
 package settings
 
 import (
@@ -6,48 +9,94 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
+
+	"golang.org/x/net/idna"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
-// Check explains what is wrong, or returns the public origin. It asks nobody.
-func (s *Settings) Check() (request.Origin, error) {
-	for _, required := range []struct{ word, value, variable, example string }{
-		{"issuer", s.Issuer, "OIDC_SERVER_APPLICATION_URL", "issuer https://auth.example.com"},
-		{"client_id", s.ClientID, "OIDC_CLIENT_ID", "client_id romm"},
-		{"client_secret", s.ClientSecret, "OIDC_CLIENT_SECRET", "client_secret {env.OIDC_CLIENT_SECRET}"},
-		{"redirect_uri", s.RedirectURI, "OIDC_REDIRECT_URI", "redirect_uri https://romm.example.com" + request.Base},
-	} {
-		if required.value == "" {
-			return request.Origin{}, fmt.Errorf("%s is missing: write %q, or set the environment variable %s",
-				required.word, required.example, required.variable)
-		}
+// Check explains what is wrong with resolved settings. It does no I/O.
+func (s *Settings) Check() error {
+	if err := s.checkTexts(); err != nil {
+		return err
 	}
-	if err := s.checkValues(); err != nil {
-		return request.Origin{}, err
+	if err := s.checkOrigin(); err != nil {
+		return err
 	}
-	origin, err := checkOrigin(s.RedirectURI)
-	if err != nil {
-		return origin, err
-	}
-	return origin, errors.Join(s.checkIssuer(origin), s.checkWords(), s.checkEntries(), s.checkGroups(), s.checkSession())
+	return errors.Join(s.checkIssuer(), s.checkFormats(), s.checkLists(), s.checkGroups(), s.checkSpans())
 }
 
-func (s *Settings) checkIssuer(origin request.Origin) error {
+// Origin returns the public origin, which redirect_uri names. It needs
+// settings that passed Check.
+func (s *Settings) Origin() request.Origin {
+	origin, _ := request.OriginOf(s.RedirectURI)
+	return origin
+}
+
+// checkTexts refuses missing values, and values that can only be a mistake.
+func (s *Settings) checkTexts() error {
+	for _, setting := range s.Texts() {
+		if *setting.Value == "" && setting.example != "" {
+			return fmt.Errorf("%s is missing: write %q, or set the environment variable %s", setting.Word, setting.example, setting.variable)
+		}
+	}
+	var errs []error
+	for _, setting := range s.Texts() {
+		explain := func(is string) error { return fmt.Errorf("%s: %q: %s", setting.Word, *setting.Value, is) }
+		if setting.secret {
+			explain = func(is string) error { return fmt.Errorf("%s: %s", setting.Word, is) }
+		}
+		errs = append(errs, find(*setting.Value, setting.mistakes, explain))
+	}
+	return errors.Join(errs...)
+}
+
+// checkFormats runs the checks of the table's texts.
+func (s *Settings) checkFormats() error {
+	var errs []error
+	for _, setting := range s.Texts() {
+		if setting.check == nil {
+			continue
+		}
+		if err := setting.check(*setting.Value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", setting.Word, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkLists runs the checks of the table's lists.
+func (s *Settings) checkLists() error {
+	var errs []error
+	for _, setting := range s.Lists() {
+		name := name(setting.Block, setting.Word)
+		if setting.check != nil {
+			if err := setting.check(*setting.Value); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+		if setting.mistakes == nil {
+			continue
+		}
+		for _, entry := range *setting.Value {
+			errs = append(errs, find(entry, setting.mistakes(entry), func(is string) error { return fmt.Errorf("%s: %q: %s", name, entry, is) }))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Settings) checkIssuer() error {
 	if strings.HasSuffix(strings.TrimSuffix(s.Issuer, "/"), request.Base) {
 		return fmt.Errorf("issuer: %q is this handler's own endpoint. OIDC_SERVER_APPLICATION_URL is the provider, for instance "+
 			"https://auth.example.com, in Caddy's environment, and Caddy in RomM's: set it for each, not in a file that both read", s.Issuer)
 	}
 	if issuer, ok := strings.CutSuffix(s.Issuer, "/.well-known/openid-configuration"); ok {
-		return fmt.Errorf("issuer: write %q: the rest is added by itself", issuer)
+		return fmt.Errorf("issuer: write %q: the rest is added automatically", issuer)
 	}
-	if strings.EqualFold(strings.TrimSuffix(s.Issuer, "/"), origin.String()) {
+	if strings.EqualFold(strings.TrimSuffix(s.Issuer, "/"), s.Origin().String()) {
 		return fmt.Errorf("issuer: %q is this site itself, by its redirect_uri: write the provider's public URL, for instance https://auth.example.com", s.Issuer)
 	}
 	u, err := url.Parse(s.Issuer)
@@ -69,78 +118,65 @@ func (s *Settings) checkIssuer(origin request.Origin) error {
 	return nil
 }
 
-func (s *Settings) checkWords() error {
-	var errs []error
-	if _, ok := ClientAuths[s.ClientAuth]; !ok {
-		errs = append(errs, fmt.Errorf("client_auth: %q is neither basic nor post", s.ClientAuth))
+// checkOrigin explains what is wrong with redirect_uri.
+func (s *Settings) checkOrigin() error {
+	const example = `write it like "https://romm.example.com` + request.Base + `"`
+	u, err := url.Parse(s.RedirectURI)
+	if err != nil { // not wrapped: it repeats the value, in Go's words
+		return fmt.Errorf("redirect_uri: %q is no URL: %s", s.RedirectURI, example)
 	}
-	if s.RommIDTokenAlg != op.ES256 && s.RommIDTokenAlg != op.RS256 {
-		errs = append(errs, fmt.Errorf("romm_id_token_alg: %q is neither ES256 nor RS256", s.RommIDTokenAlg))
+	if ascii, err := idna.Lookup.ToASCII(u.Hostname()); err == nil && notASCII.looks.MatchString(u.Hostname()) {
+		return fmt.Errorf("redirect_uri: browsers call the host %q: write that", ascii)
 	}
-	if s.Errors != "" && s.Errors != "pass" {
-		errs = append(errs, fmt.Errorf("errors: %q is not known: write \"errors pass\", or leave it out", s.Errors))
+	origin, err := request.OriginOf(s.RedirectURI)
+	if err != nil {
+		return fmt.Errorf("redirect_uri: %w: %s", err, example)
 	}
-	if strings.Contains(s.ClientID, ":") {
-		errs = append(errs, fmt.Errorf("client_id: %q holds a colon, which RomM cannot send (RFC 7617 section 2): register the client under another id", s.ClientID))
+	if want := origin.String() + request.Base; s.RedirectURI != want {
+		return fmt.Errorf("redirect_uri: write %q: RomM's callback has exactly this path, and the host is in lower case", want)
 	}
-	if _, err := romm.ParseClients(s.Clients); err != nil {
-		errs = append(errs, fmt.Errorf("clients: %w", err))
-	}
-	if !slices.Contains(s.Scopes, "openid") {
-		errs = append(errs, errors.New("scopes: openid is missing: without it there is no sign-in"))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// checkGroups refuses a rule that could never be applied (CVE-2021-21411).
+// checkGroups refuses rules that can never apply (CVE-2021-21411).
 func (s *Settings) checkGroups() error {
-	if s.Allow != nil && len(s.Allow.Groups)+len(s.Allow.Emails)+len(s.Allow.Domains) == 0 {
-		return errors.New("allow: it has no entries, so that nobody could sign in: name groups, emails or domains, or leave allow out")
+	if s.Allow != nil && s.Allow.Empty() {
+		return errors.New("allow: it has no entries, so no user could sign in: name groups, emails or domains, or leave allow out")
 	}
 	if s.Roles != nil && len(s.Roles.Admin)+len(s.Roles.User) == 0 {
-		return errors.New("roles: it has no entries, so that nobody could sign in: write \"user *\", or leave roles out")
+		return errors.New("roles: it has no entries, so no user could sign in: write \"user *\", or leave roles out")
 	}
-	if slices.Contains(s.Scopes, "groups") || s.GroupsClaim != "groups" {
+	if slices.Contains(s.Scopes, "groups") || s.GroupsClaim != flow.DefaultGroupsClaim {
 		return nil
 	}
-	const fix = "%s names the group %q, but scopes lacks groups, so that the provider would not name any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider; a single user is named by e-mail address"
+	const fix = "%s names the group %q, but scopes lacks groups, so the provider would not send any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider; a single user is named by e-mail address"
 	if s.Allow != nil && len(s.Allow.Groups) > 0 {
-		return fmt.Errorf(fix, "allow", s.Allow.Groups[0])
+		return fmt.Errorf(fix, blockAllow, s.Allow.Groups[0])
 	}
 	if s.Roles != nil {
-		for _, entry := range append(slices.Clone(s.Roles.Admin), s.Roles.User...) {
-			if entry != "*" && !strings.Contains(entry, "@") {
-				return fmt.Errorf(fix, "roles", entry)
+		for _, entry := range slices.Concat(s.Roles.Admin, s.Roles.User) {
+			if entry != romm.Everyone && !romm.IsEmail(entry) {
+				return fmt.Errorf(fix, blockRoles, entry)
 			}
 		}
 	}
 	return nil
 }
 
-func (s *Settings) checkSession() error {
-	for _, d := range []struct {
-		word  string
-		value time.Duration
-		least time.Duration
-	}{
-		{"session: idle", s.Idle, time.Minute},
-		{"session: lifetime", s.Lifetime, time.Minute},
-		{"session: recheck", s.Recheck, 10 * time.Millisecond}, // a bare number in JSON is nanoseconds
-		{"session: unproven", s.Unproven, 10 * time.Millisecond},
-		{"rotate", s.Rotate, keyring.MinRotate}, // as every key is kept for as long as a session lasts
-	} {
-		if d.value < d.least {
-			return fmt.Errorf("%s: %s is too short: write %s or more, or leave it out", d.word, spelled(d.value), spelled(d.least))
+func (s *Settings) checkSpans() error {
+	for _, setting := range s.Spans() {
+		if *setting.Value < setting.least {
+			return fmt.Errorf("%s: %s is too short: write %s or more, or leave it out", name(setting.Block, setting.Word), *setting.Value, setting.least)
 		}
 	}
-	idle, lifetime := s.Idle, s.Lifetime
+	idle, lifetime := s.Session.Idle, s.Session.Lifetime
 	switch {
 	case lifetime >= idle:
 		return nil
-	case idle == session.DefaultIdle:
-		return fmt.Errorf("session: lifetime (%s) is shorter than idle (%s, the default): set idle too", spelled(lifetime), spelled(idle))
-	case lifetime == session.DefaultLifetime:
-		return fmt.Errorf("session: lifetime (%s, the default) is shorter than idle (%s): set lifetime too", spelled(lifetime), spelled(idle))
+	case idle == Duration(session.DefaultIdle):
+		return fmt.Errorf("session: lifetime (%s) is shorter than idle (%s, the default): set idle too", lifetime, idle)
+	case lifetime == Duration(session.DefaultLifetime):
+		return fmt.Errorf("session: lifetime (%s, the default) is shorter than idle (%s): set lifetime too", lifetime, idle)
 	}
-	return fmt.Errorf("session: lifetime (%s) is shorter than idle (%s): make it at least as long", spelled(lifetime), spelled(idle))
+	return fmt.Errorf("session: lifetime (%s) is shorter than idle (%s): make it at least as long", lifetime, idle)
 }

@@ -1,114 +1,107 @@
-// Package settings is what an operator wrote, with its placeholders replaced
-// and its defaults filled in, and says what is wrong with it. The words are
-// those of the Caddyfile.
+// Package settings defines each setting once: its field and its comment for the
+// operator in Settings, and its word, default and check in the table (table.go).
+// The Caddyfile, the JSON, placeholders, defaults and error messages follow
+// from these. It does not depend on Caddy.
 package settings
 
 import (
-	"net/url"
-	"time"
-
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
-const (
-	// defaultRecheck is how often the provider is asked about a session in use.
-	defaultRecheck = 5 * time.Minute
-	// defaultUnproven is how long a session goes on whose tokens have ended.
-	defaultUnproven = 24 * time.Hour
-)
-
-// Settings are all of them. Where a string or list is empty and a duration
-// zero, Fill sets the default.
+// Settings is what the operator configures. Its fields are flattened into the
+// handler's JSON.
 type Settings struct {
-	Issuer, IssuerAddress      string
-	ClientID, ClientSecret     string
-	ClientAuth                 string // a key of ClientAuths
-	RommClientSecret           string
-	RommIDTokenAlg             string
-	RedirectURI                string
-	Scopes                     []string
-	UsernameClaim, GroupsClaim string
-	Allow                      *Allow // nil: whoever the provider lets through
-	Roles                      *Roles // nil: RomM's own
-	Clients                    []string
-	Idle, Lifetime             time.Duration // of a session
-	Recheck, Unproven          time.Duration // of a session
-	Rotate                     time.Duration
-	IdentityHeaders            bool
-	Errors                     string
-	TLSCA                      string
-	Provider                   string
+	// The provider's issuer URL, exactly as the provider's metadata has it:
+	// https, or http on a loopback host. Default: `OIDC_SERVER_APPLICATION_URL`.
+	Issuer string `json:"issuer,omitempty"`
+
+	// The provider's address, if Caddy cannot reach it at its public name: for
+	// instance `http://authelia:9091` in a container network. Requests still
+	// carry the public name. Default: the issuer.
+	IssuerAddress string `json:"issuer_address,omitempty"`
+
+	// The client ID at the provider. Default: `OIDC_CLIENT_ID`.
+	ClientID string `json:"client_id,omitempty"`
+
+	// The client secret at the provider; `{file./run/secrets/name}` reads it
+	// from a file. Default: `OIDC_CLIENT_SECRET`.
+	ClientSecret string `json:"client_secret,omitempty"`
+
+	// The secret that RomM authenticates with at this handler: RomM's own
+	// OIDC_CLIENT_SECRET. Letters and digits. Default: client_secret.
+	RommClientSecret string `json:"romm_client_secret,omitempty"`
+
+	// The algorithm of RomM's ID tokens: ES256 or RS256. Default: ES256.
+	RommIDTokenAlg string `json:"romm_id_token_alg,omitempty"`
+
+	// How to authenticate at the provider's token endpoint: `basic` or `post`.
+	// Default: basic.
+	ClientAuth string `json:"client_auth,omitempty"`
+
+	// The public URL of the callback, registered at the provider. Its path is
+	// /api/oauth/openid, and the site answers under its scheme and host only.
+	// Default: `OIDC_REDIRECT_URI`.
+	RedirectURI string `json:"redirect_uri,omitempty"`
+
+	// The scopes to request. The provider must allow all of them to the client:
+	// with one that it does not allow, every sign-in fails. Default: openid
+	// profile email.
+	Scopes []string `json:"scopes,omitempty"`
+
+	// The claim with the user name. Default: preferred_username.
+	UsernameClaim string `json:"username_claim,omitempty"`
+
+	// The claim with the groups. Default: groups.
+	GroupsClaim string `json:"groups_claim,omitempty"`
+
+	// Who may use the site. Default: every user that the provider signs in.
+	Allow *handler.Policy `json:"allow,omitempty"`
+
+	// Which role users have in RomM (4.8 or later). Default: RomM's own roles
+	// stay as they are.
+	Roles *romm.Roles `json:"roles,omitempty"`
+
+	// Clients without a browser to let in, beside those with a RomM client
+	// token: `password`, `bearer`, `feeds`, `downloads`, `covers`. Default: none.
+	Clients []string `json:"clients,omitempty"`
+
+	// How long a session lasts.
+	Session Session `json:"session,omitzero"`
+
+	// The age at which the keys are replaced that seal stored data and sign
+	// RomM's ID tokens; at least 1d. Old keys stay in use beside the new ones
+	// for as long as they are needed. Default: 90d.
+	Rotate Duration `json:"rotate,omitempty"`
+
+	// Also set Remote-User, Remote-Email, Remote-Name and Remote-Groups, for an
+	// application beside RomM behind this handler; RomM ignores them. Default: off.
+	IdentityHeaders bool `json:"identity_headers,omitempty"`
+
+	// `pass` hands errors to the site's error routes. Default: built-in pages.
+	Errors string `json:"errors,omitempty"`
+
+	// A PEM file with the certificate authorities to trust for the issuer.
+	// Default: the system's.
+	TLSCA string `json:"tls_ca,omitempty"`
+
+	// The provider's name on the pages. Default: `OIDC_PROVIDER`, else the issuer's host.
+	Provider string `json:"provider,omitempty"`
 }
 
-// Allow says who may use the site: whoever one of the entries fits.
-type Allow struct {
-	Groups  []string `json:"groups,omitempty"`  // names of groups
-	Emails  []string `json:"emails,omitempty"`  // e-mail addresses
-	Domains []string `json:"domains,omitempty"` // what stands after the "@"
-}
+// Session says how long a session lasts.
+type Session struct {
+	// How long a session lasts without use. Default: 14d.
+	Idle Duration `json:"idle,omitempty"`
 
-// Roles says who is what in RomM. An entry is a group, an e-mail address, or
-// "*" for everybody. Who fits no entry is not let in.
-type Roles struct {
-	Admin []string `json:"admin,omitempty"`
-	User  []string `json:"user,omitempty"`
-}
+	// How long a session lasts at most. Default: 30d.
+	Lifetime Duration `json:"lifetime,omitempty"`
 
-// ClientAuths are the ways to authenticate at the provider's token endpoint.
-var ClientAuths = map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "post": flow.ClientAuthPost}
+	// How often to check with the provider that the user of a session in use
+	// may still sign in. Default: 5m.
+	Recheck Duration `json:"recheck,omitempty"`
 
-// Fill sets the defaults.
-func (s *Settings) Fill() {
-	for _, text := range []struct {
-		setting *string
-		missing string
-	}{
-		{&s.ClientAuth, "basic"},
-		{&s.RommClientSecret, s.ClientSecret},
-		{&s.RommIDTokenAlg, op.ES256},
-		{&s.UsernameClaim, "preferred_username"},
-		{&s.GroupsClaim, "groups"},
-		{&s.Provider, hostOf(s.Issuer)},
-	} {
-		if *text.setting == "" {
-			*text.setting = text.missing
-		}
-	}
-	for _, duration := range []struct {
-		setting *time.Duration
-		missing time.Duration
-	}{
-		{&s.Idle, session.DefaultIdle},
-		{&s.Lifetime, session.DefaultLifetime},
-		{&s.Recheck, defaultRecheck},
-		{&s.Unproven, defaultUnproven},
-		{&s.Rotate, keyring.DefaultRotate},
-	} {
-		if *duration.setting == 0 {
-			*duration.setting = duration.missing
-		}
-	}
-	if len(s.Scopes) == 0 {
-		s.Scopes = []string{"openid", "profile", "email"}
-	}
-}
-
-func hostOf(issuer string) string {
-	u, err := url.Parse(issuer)
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
-}
-
-// Policy says who may use the site.
-func (s *Settings) Policy() handler.Policy {
-	if s.Allow == nil {
-		return handler.Policy{}
-	}
-	return handler.Policy{Groups: s.Allow.Groups, Emails: s.Allow.Emails, Domains: s.Allow.Domains}
+	// How long a session lasts after its tokens expired, until the user opens a
+	// page. Default: 24h.
+	Unproven Duration `json:"unproven,omitempty"`
 }

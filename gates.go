@@ -1,0 +1,178 @@
+// The pool of gates: the state that outlives configuration reloads, and the
+// admin API's view of it.
+
+package rommoidc
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
+)
+
+func init() { admin.Gates = runningGates }
+
+// gates holds every gate of this process, across reloads, by its ID.
+var gates = caddy.NewUsagePool()
+
+// pooledGate is the state that all configurations of a gate share.
+type pooledGate struct {
+	id, issuer, clientID, origin string
+
+	// The latest configuration brings these.
+	relyingParty atomic.Pointer[flow.RelyingParty] // nil until the first Provision completes
+	storage      atomic.Pointer[keyring.Storage]
+	warned       atomic.Pointer[prometheus.Registry] // identifies the configuration that has logged its warnings
+
+	links    *romm.Links
+	sessions *session.Store
+	gate     *handler.Gate
+	romm     *romm.ReleaseCache
+	provider *op.Keys
+	stop     context.CancelFunc // stops the background work
+}
+
+// gateID derives the ID of a gate. It names the gate's folder in the storage,
+// and everything that the gate seals is bound to it.
+func gateID(issuer, clientID string, origin request.Origin) string {
+	sum := sha256.Sum256([]byte(issuer + "\x00" + clientID + "\x00" + origin.String()))
+	return hex.EncodeToString(sum[:8])
+}
+
+// loadGate returns the gate that g describes: the pooled one if there is one,
+// else a new one. Each call needs one releaseGate with the gate's ID.
+func loadGate(issuer, clientID string, origin request.Origin) (*pooledGate, error) {
+	g := &pooledGate{id: gateID(issuer, clientID, origin), issuer: issuer, clientID: clientID, origin: origin.String()}
+	value, _, err := gates.LoadOrNew(g.id, func() (caddy.Destructor, error) {
+		g.start()
+		return g, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("loading the state of the gate: %w", err)
+	}
+	g, _ = value.(*pooledGate) // the pool holds nothing else
+	return g, nil
+}
+
+func releaseGate(id string) error {
+	if _, err := gates.Delete(id); err != nil {
+		return fmt.Errorf("releasing the state of the gate: %w", err)
+	}
+	return nil
+}
+
+// start creates the shared state and starts the background work. That work runs
+// until Destruct: the context of a configuration ends at every reload.
+func (g *pooledGate) start() {
+	logger := caddy.Log().Named(handlerID)
+	node, _ := os.Hostname() // shown in lists only; may be empty
+	g.romm = romm.NewReleaseCache()
+	g.links = romm.NewLinks(g.id, g.currentStorage)
+	g.sessions = session.New(session.Options{Gate: g.id, Node: node, Logger: logger})
+	g.gate = handler.NewGate(g.sessions)
+	g.provider = op.NewKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
+	var ctx context.Context
+	ctx, g.stop = context.WithCancel(context.Background())
+	go g.sessions.Run(context.Background()) // until Close
+	go g.gate.Run(ctx)
+	go g.provider.Run(ctx, func(event string, err error) {
+		logger.Warn("maintaining the signing keys failed, will retry", zap.String("event", event), zap.Error(err))
+	})
+}
+
+// configure applies a configuration to the running gate.
+func (g *pooledGate) configure(storage keyring.Storage, limits session.Limits) {
+	g.storage.Store(&storage)
+	g.sessions.Configure(storage, limits)
+	g.provider.Configure(limits.Rotate)
+}
+
+// currentStorage returns the storage of the latest configuration.
+func (g *pooledGate) currentStorage() keyring.Storage { return *g.storage.Load() }
+
+// Destruct implements caddy.Destructor: no configuration uses the gate any more.
+func (g *pooledGate) Destruct() error {
+	g.stop()
+	g.sessions.Close()
+	return nil
+}
+
+// runningGates returns the gates that have a complete configuration.
+func runningGates() (all []admin.Gate) {
+	eachGate(func(g *pooledGate) {
+		if g.relyingParty.Load() != nil {
+			all = append(all, g)
+		}
+	})
+	return all
+}
+
+func eachGate(do func(*pooledGate)) {
+	gates.Range(func(_, value any) bool {
+		if g, ok := value.(*pooledGate); ok {
+			do(g)
+		}
+		return true
+	})
+}
+
+// ID implements admin.Gate.
+func (g *pooledGate) ID() string { return g.id }
+
+// Issuer implements admin.Gate.
+func (g *pooledGate) Issuer() string { return g.issuer }
+
+// Sessions implements admin.Gate.
+func (g *pooledGate) Sessions() *session.Store { return g.sessions }
+
+// Links implements admin.Gate.
+func (g *pooledGate) Links() *romm.Links { return g.links }
+
+// Rotate implements admin.Gate.
+func (g *pooledGate) Rotate(ctx context.Context) error {
+	return errors.Join(g.sessions.Rotate(ctx), g.provider.Rotate(ctx))
+}
+
+// Status implements admin.Gate. It reads the provider's metadata and writes to
+// the storage as a sign-in would, so that it shows whether a failure is over.
+func (g *pooledGate) Status(ctx context.Context) admin.Status {
+	status := admin.Status{
+		Gate: g.id, Issuer: g.issuer, ClientID: g.clientID, Origin: g.origin,
+		StorageAway: g.sessions.Away(), SessionsInMemory: g.sessions.Len(),
+	}
+	if err := g.sessions.Probe(ctx); err != nil {
+		status.StorageError = err.Error()
+	}
+	rp := g.relyingParty.Load()
+	_, err := rp.Provider(ctx)
+	read, failed := rp.Loaded()
+	status.Provider.MetadataRead = read
+	if err = cmp.Or(err, failed); err != nil {
+		status.Provider.Error = err.Error()
+	}
+	status.RomM.Version, status.RomM.Seen = g.romm.Version()
+	return status
+}
+
+var (
+	_ admin.Gate       = (*pooledGate)(nil)
+	_ caddy.Destructor = (*pooledGate)(nil)
+)
