@@ -109,7 +109,7 @@ func unexpected(what string, answer *application.Answer) *problem.Problem {
 // seen describes answer, the response to the request what, for a problem's cause.
 func seen(what string, answer *application.Answer) error {
 	if answer.Status == 0 {
-		return fmt.Errorf("no handler after romm_oidc answered %s: is there a reverse_proxy?", what)
+		return fmt.Errorf("nothing behind romm_oidc answered %s: is there a reverse_proxy?", what)
 	}
 	text := strings.ToValidUTF8(string(answer.Body[:min(len(answer.Body), 200)]), "?")
 	return fmt.Errorf("%s answered %d, %s, location %q: %q", what, answer.Status,
