@@ -1,3 +1,5 @@
+// The configuration: adapt goldens, the documentation's Caddyfiles, errors of wrong settings.
+
 package tests
 
 import (
@@ -22,12 +24,13 @@ var update = flag.Bool("update", false, "rewrite the expected JSON of tests/adap
 
 const dashes = "----------\n"
 
-// Each tests/adapt/*.caddyfiletest is a Caddyfile, a line of dashes, and the
-// JSON that it adapts to; error_* a part of the error instead.
+// Each tests/adapt/*.caddyfiletest holds a Caddyfile, a line of dashes, and
+// the JSON that the Caddyfile adapts to. In error_* files, part of the error
+// message takes the place of the JSON.
 func TestAdapt(t *testing.T) {
 	files, err := filepath.Glob("adapt/*.caddyfiletest")
 	if err != nil || len(files) == 0 {
-		t.Fatal("no adapt tests", err)
+		t.Fatal("tests/adapt has no *.caddyfiletest:", err)
 	}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".caddyfiletest")
@@ -38,7 +41,7 @@ func TestAdapt(t *testing.T) {
 			}
 			input, want, ok := strings.Cut(string(content), dashes)
 			if !ok {
-				t.Fatal("no line of dashes")
+				t.Fatal("the file lacks the line of dashes")
 			}
 			want = strings.TrimSpace(want)
 			if strings.HasPrefix(name, "error_") {
@@ -49,7 +52,7 @@ func TestAdapt(t *testing.T) {
 				return
 			}
 			if formatted := string(caddyfile.Format([]byte(input))); formatted != input {
-				t.Errorf("not formatted; it would be\n%s", formatted)
+				t.Errorf("the Caddyfile is not formatted, want\n%s", formatted)
 			}
 			if *update {
 				got, err := adapt(input)
@@ -62,7 +65,7 @@ func TestAdapt(t *testing.T) {
 				return
 			}
 			if !caddytest.CompareAdapt(t, file, input, "caddyfile", want) {
-				t.Error("adapts to something else")
+				t.Error("the Caddyfile adapts to other JSON than the file has")
 			}
 		})
 	}
@@ -78,7 +81,7 @@ func adapt(input string) ([]byte, error) {
 	return indented.Bytes(), err
 }
 
-// validate provisions the configuration of a Caddyfile and throws it away.
+// validate provisions the configuration of a Caddyfile and discards it.
 func validate(t *testing.T, input string) error {
 	t.Helper()
 	input = "{\n\tstorage file_system " + t.TempDir() + "\n\tskip_install_trust\n}\n" + input
@@ -93,7 +96,8 @@ func validate(t *testing.T, input string) error {
 	return caddy.Validate(&config)
 }
 
-// Every Caddyfile of the example and the docs is formatted, and its configuration is accepted.
+// Every Caddyfile of the example and the documentation is formatted, and its
+// configuration is accepted.
 func TestDocumentedCaddyfiles(t *testing.T) {
 	for name, value := range map[string]string{
 		"OIDC_SERVER_APPLICATION_URL": "https://auth.example.com", "OIDC_CLIENT_ID": "romm",
@@ -118,21 +122,22 @@ func TestDocumentedCaddyfiles(t *testing.T) {
 		}
 	}
 	if len(examples["README.md"]) < 4 {
-		t.Errorf("found only %d Caddyfiles in the README", len(examples["README.md"]))
+		t.Errorf("README.md has %d Caddyfiles, want 4 or more", len(examples["README.md"]))
 	}
 	for file, inputs := range examples {
 		for i, input := range inputs {
 			if formatted := string(caddyfile.Format([]byte(input))); formatted != input {
-				t.Errorf("%s, number %d is not formatted; it would be\n%s", file, i+1, formatted)
+				t.Errorf("%s, example %d is not formatted, want\n%s", file, i+1, formatted)
 			}
 			if err := validate(t, input); err != nil {
-				t.Errorf("%s, number %d: %v", file, i+1, err)
+				t.Errorf("%s, example %d is refused: %v", file, i+1, err)
 			}
 		}
 	}
 }
 
-// A wrong configuration is refused with the word that is wrong and what to write instead.
+// A wrong configuration is refused with an error that names the word and the
+// fix.
 func TestConfigErrors(t *testing.T) {
 	good := map[string]string{
 		"issuer": "https://auth.example.com", "client_id": "romm", "client_secret": "s",
@@ -143,44 +148,44 @@ func TestConfigErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		lines string // beside or in place of the good ones; "-word" leaves one out
+		lines string // added to the required lines, or replacing one; "-word" removes one
 		want  string
 	}{
-		"good":                     {"", ""},
-		"no issuer":                {"-issuer", `issuer is missing: write "issuer https://auth.example.com", or set the environment variable OIDC_SERVER_APPLICATION_URL`},
-		"no client_id":             {"-client_id", "client_id is missing"},
-		"no client_secret":         {"-client_secret", "client_secret is missing"},
-		"no redirect_uri":          {"-redirect_uri", "redirect_uri is missing"},
-		"unset variable":           {"client_secret {env.ROMM_OIDC_TEST_UNSET}", "client_secret: "},
-		"http issuer":              {"issuer http://authelia:9091", "must be https"},
-		"loopback issuer":          {"issuer http://localhost:9091", ""},
-		"our own endpoint":         {"issuer https://romm.example.com/api/oauth/openid", "this handler's own endpoint"},
-		"our own endpoint, inside": {"issuer http://caddy:9080/api/oauth/openid/", "this handler's own endpoint"},
-		"issuer with a query":      {"issuer https://auth.example.com?x", "is not a URL like"},
-		"issuer_address":           {"issuer_address authelia:9091", "is not like http://authelia:9091"},
-		"other callback path":      {"redirect_uri https://romm.example.com/callback", `write "https://romm.example.com/api/oauth/openid"`},
-		"callback in upper case":   {"redirect_uri https://ROMM.example.com/api/oauth/openid", `write "https://romm.example.com/api/oauth/openid"`},
-		"relative callback":        {"redirect_uri /api/oauth/openid", "is not an absolute http or https URL"},
-		"http origin":              {"redirect_uri http://romm.host.local/api/oauth/openid", ""},
-		"client_auth":              {"client_auth jwt", "neither basic nor post"},
-		"colon in client_id":       {"client_id a:b", "holds a colon"},
-		"algorithm":                {"romm_id_token_alg HS256", "neither ES256 nor RS256"},
-		"errors":                   {"errors show", `write "errors pass"`},
-		"scopes":                   {"scopes profile", "openid is missing"},
-		"allow groups, no scope":   {"allow {\n groups a\n}", `allow names the group "a", but scopes lacks groups`},
-		"roles groups, no scope":   {"roles {\n admin a\n}", `roles names the group "a", but scopes lacks groups`},
-		"roles with the scope":     {"scopes openid groups\nroles {\n admin a\n}", ""},
-		"role outside ASCII":       {"roles {\n admin j\u00f6rg@example.com\n user *\n}", "only ASCII is compared"},
-		"roles by e-mail":          {"roles {\n admin you@example.com\n user *\n}", ""},
-		"clients":                  {"clients password feeds\nclients covers", ""},
-		"clients unknown":          {"clients feeds everything", `clients: "everything" is not known: there are [password bearer feeds downloads covers]`},
-		"session":                  {"session {\n idle 2h\n lifetime 1h\n}", "session: lifetime (1h) is shorter than idle (2h): make it at least as long"},
-		"rotate":                   {"rotate 1h", "rotate: 1h is too short: write 1d or more"},
-		"idle too short":           {"session {\n idle 1s\n}", "session: idle: 1s is too short: write 1m or more"},
-		"lifetime alone":           {"session {\n lifetime 1d\n}", "session: lifetime (1d) is shorter than idle (14d, the default): set idle too"},
-		"idle alone":               {"session {\n idle 60d\n}", "session: lifetime (30d, the default) is shorter than idle (60d): set lifetime too"},
-		"unproven":                 {"session {\n unproven 0s\n}", "unproven cannot be switched off"},
-		"recheck too short":        {"session {\n recheck 300ns\n}", "session: recheck: 300ns is too short"},
+		"only the required lines":         {"", ""},
+		"no issuer":                       {"-issuer", `issuer is missing: write "issuer https://auth.example.com", or set the environment variable OIDC_SERVER_APPLICATION_URL`},
+		"no client_id":                    {"-client_id", "client_id is missing"},
+		"no client_secret":                {"-client_secret", "client_secret is missing"},
+		"no redirect_uri":                 {"-redirect_uri", "redirect_uri is missing"},
+		"unset variable for a secret":     {"client_secret {env.ROMM_OIDC_TEST_UNSET}", "client_secret: "},
+		"http issuer":                     {"issuer http://authelia:9091", "must be https"},
+		"loopback issuer":                 {"issuer http://localhost:9091", ""},
+		"our own endpoint":                {"issuer https://romm.example.com/api/oauth/openid", "this handler's own endpoint"},
+		"our own endpoint, inside":        {"issuer http://caddy:9080/api/oauth/openid/", "this handler's own endpoint"},
+		"issuer with a query":             {"issuer https://auth.example.com?x", "is not a URL like"},
+		"issuer_address without a scheme": {"issuer_address authelia:9091", "is not like http://authelia:9091"},
+		"other callback path":             {"redirect_uri https://romm.example.com/callback", `write "https://romm.example.com/api/oauth/openid"`},
+		"callback in upper case":          {"redirect_uri https://ROMM.example.com/api/oauth/openid", `write "https://romm.example.com/api/oauth/openid"`},
+		"relative callback":               {"redirect_uri /api/oauth/openid", "is not an absolute http or https URL"},
+		"http origin":                     {"redirect_uri http://romm.host.local/api/oauth/openid", ""},
+		"unknown client_auth":             {"client_auth jwt", "neither basic nor post"},
+		"colon in client_id":              {"client_id a:b", "holds a colon"},
+		"unknown algorithm":               {"romm_id_token_alg HS256", "neither ES256 nor RS256"},
+		"unknown value of errors":         {"errors show", `write "errors pass"`},
+		"scopes without openid":           {"scopes profile", "openid is missing"},
+		"allow groups, no scope":          {"allow {\n groups a\n}", `allow names the group "a", but scopes lacks groups`},
+		"roles groups, no scope":          {"roles {\n admin a\n}", `roles names the group "a", but scopes lacks groups`},
+		"roles with the scope":            {"scopes openid groups\nroles {\n admin a\n}", ""},
+		"role outside ASCII":              {"roles {\n admin j\u00f6rg@example.com\n user *\n}", "only ASCII is compared"},
+		"roles by e-mail":                 {"roles {\n admin you@example.com\n user *\n}", ""},
+		"clients on two lines":            {"clients password feeds\nclients covers", ""},
+		"clients unknown":                 {"clients feeds everything", `clients: "everything" is not known: there are [password bearer feeds downloads covers]`},
+		"lifetime shorter than idle":      {"session {\n idle 2h\n lifetime 1h\n}", "session: lifetime (1h) is shorter than idle (2h): make it at least as long"},
+		"rotate too short":                {"rotate 1h", "rotate: 1h is too short: write 1d or more"},
+		"idle too short":                  {"session {\n idle 1s\n}", "session: idle: 1s is too short: write 1m or more"},
+		"lifetime alone":                  {"session {\n lifetime 1d\n}", "session: lifetime (1d) is shorter than idle (14d, the default): set idle too"},
+		"idle alone":                      {"session {\n idle 60d\n}", "session: lifetime (30d, the default) is shorter than idle (60d): set lifetime too"},
+		"unproven of 0s":                  {"session {\n unproven 0s\n}", "unproven cannot be switched off"},
+		"recheck too short":               {"session {\n recheck 300ns\n}", "session: recheck: 300ns is too short"},
 
 		"issuer is this site":          {"issuer https://romm.example.com/", "is this site itself"},
 		"issuer below this site":       {"issuer https://romm.example.com/authelia", ""},
@@ -201,13 +206,13 @@ func TestConfigErrors(t *testing.T) {
 		"shell variable":               {"client_secret $OIDC_CLIENT_SECRET", "write {env.OIDC_CLIENT_SECRET} or {file./path}"},
 		"half a placeholder":           {"client_secret {env.OIDC_CLIENT_SECRET", "this is the name of a secret"},
 		"path of a secret":             {"client_secret /run/secrets/romm", "this is the name of a secret"},
-		"secret with signs":            {"client_secret $a/b%c;d,e'", ""},
-		"secret in small letters":      {"client_secret $abc", ""},
+		"secret with punctuation":      {"client_secret $a/b%c;d,e'", ""},
+		"secret that begins with $":    {"client_secret $abc", ""},
 		"scopes in quotes":             {`scopes "openid profile"`, `scopes: "openid profile": it is more than one`},
 		"scopes with commas":           {"scopes openid, profile", `scopes: "openid,": it is more than one`},
 		"addresses with a comma":       {"allow {\n emails a@example.com,b@example.com\n}", "allow: emails: \"a@example.com,b@example.com\": it is more than one"},
 		"address without @":            {"allow {\n emails alice\n}", `allow: emails: "alice": this is no e-mail address`},
-		"addresses of a domain":        {"allow {\n emails *@example.com\n}", "allow { domains example.com }"},
+		"wildcard address":             {"allow {\n emails *@example.com\n}", "allow { domains example.com }"},
 		"address not in ASCII":         {"allow {\n emails a@röm.example.com\n}", "only ASCII is compared"},
 		"domain with @":                {"allow {\n domains @example.com\n}", `allow: domains: "@example.com": write example.com, without @ and *; each subdomain is an entry of its own`},
 		"domains with a comma":         {"allow {\n domains example.com,example.org\n}", `allow: domains: "example.com,example.org": it is more than one`},
@@ -215,8 +220,8 @@ func TestConfigErrors(t *testing.T) {
 		"domain that is a URL":         {"allow {\n domains https://example.com\n}", "write example.com, without @ and *"},
 		"subdomains":                   {"allow {\n domains *.example.com\n}", "each subdomain is an entry of its own"},
 		"domain with a dot":            {"allow {\n domains .example.com\n}", "each subdomain is an entry of its own"},
-		"domains":                      {"allow {\n domains example.com xn--rm-fka.example.com\n emails you@example.org\n}", ""},
-		"everybody by a group":         {"scopes openid groups\nallow {\n groups *\n}", "to let in everybody, leave allow out"},
+		"domains and an address":       {"allow {\n domains example.com xn--rm-fka.example.com\n emails you@example.org\n}", ""},
+		"wildcard group":               {"scopes openid groups\nallow {\n groups *\n}", "to let in everybody, leave allow out"},
 		"group with spaces":            {"scopes openid groups\nallow {\n groups \"Domain Users\" cn=romm,dc=example\n}", ""},
 		"empty group":                  {"scopes openid groups\nallow {\n groups \"\"\n}", "it is empty"},
 		"role for a domain":            {"roles {\n user *@example.com\n}", `roles: user: "*@example.com": this is no e-mail address`},
@@ -224,10 +229,10 @@ func TestConfigErrors(t *testing.T) {
 		"clients twice":                {"clients feeds covers feeds", "clients: feeds is given twice"},
 		"clients twice, apart":         {"clients feeds\nclients covers feeds", "clients: feeds is given twice"},
 
-		"tls_ca missing":      {"tls_ca /nonexistent.pem", "tls_ca: "},
-		"tls_ca empty":        {"tls_ca config_test.go", "holds no certificate"},
-		"secret from a file":  {"client_secret {file." + secret + "}", ""},
-		"secret from no file": {"client_secret {file./nonexistent}", "client_secret"},
+		"tls_ca names no file":         {"tls_ca /nonexistent.pem", "tls_ca: "},
+		"tls_ca without a certificate": {"tls_ca config_test.go", "holds no certificate"},
+		"secret from a file":           {"client_secret {file." + secret + "}", ""},
+		"secret from no file":          {"client_secret {file./nonexistent}", "client_secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := make([]string, 0, len(good)+1)
@@ -250,11 +255,12 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// A configuration that fails half way leaves nothing behind, and a secret never stands in an error.
+// A configuration that fails half way through provisioning leaks nothing, and
+// the error never contains a secret.
 func TestFailedProvisionLeaksNothing(t *testing.T) {
 	err := validate(t, "romm.example.com {\nromm_oidc {\nissuer http://x\nclient_id a\nclient_secret hunter2\nredirect_uri https://romm.example.com/api/oauth/openid\n}\n}\n")
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("%v", err)
+		t.Errorf("provisioning returned %v, want an error without the client secret", err)
 	}
 }
 

@@ -1,3 +1,5 @@
+// Mistakes in a Caddyfile that only show when a request arrives.
+
 package tests
 
 import (
@@ -11,7 +13,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// logged returns options o with a log, and what reads it.
+// logged returns o with a log file, and a function that reads it.
 func logged(t *testing.T, o options) (options, func() string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "log")
@@ -25,7 +27,7 @@ func logged(t *testing.T, o options) (options, func() string) {
 	}
 }
 
-// A second gate behind the first would strip what the first has stamped.
+// A second gate behind the first would strip the first one's stamp.
 func TestGateTwiceInOneSite(t *testing.T) {
 	o, log := logged(t, options{directive: rolesByMail, site: `handle {
 	romm_oidc {
@@ -40,42 +42,44 @@ func TestGateTwiceInOneSite(t *testing.T) {
 }`})
 	s := start(t, o)
 	if answer := s.browser().fetch("/api/heartbeat"); answer.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the outer gate answered %d, want 500: %s", answer.StatusCode, answer.body)
 	}
 	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "romm_unreachable")
 	if lines := log(); strings.Count(lines, "two romm_oidc directives handle this request") < 2 {
-		t.Error(lines)
+		t.Errorf("the log lacks the warning about the second gate:\n%s", lines)
 	}
 	if asked := s.romm.Requests(); len(asked) != 0 {
-		t.Errorf("RomM was asked %v", asked)
+		t.Errorf("RomM got %v, want no request", asked)
 	}
 }
 
-// Nothing stands behind the gate: Caddy would answer 200, with nothing.
+// Without a handler behind the gate, Caddy would answer 200 without content.
 func TestNothingBehindTheGate(t *testing.T) {
 	o, log := logged(t, options{directive: rolesByMail, site: "header X-Test 1"})
 	s := start(t, o)
 	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "romm_unreachable")
 	if lines := log(); !strings.Contains(lines, "nothing behind romm_oidc answered GET /api/heartbeat: is there a reverse_proxy?") {
-		t.Error(lines)
+		t.Errorf("the log lacks the question for a reverse_proxy:\n%s", lines)
 	}
 }
 
-// A site with two addresses is two handlers, but one gate: it warns once a load.
+// A site with two addresses has two handlers but one gate, which warns once
+// per load.
 func TestWarningsOncePerLoad(t *testing.T) {
 	o, log := logged(t, options{directive: "clients password"})
 	s := start(t, o)
 	if n := strings.Count(log(), `"msg":"clients password: `); n != 1 {
-		t.Errorf("%d warnings", n)
+		t.Errorf("the log has %d warnings after one load, want 1", n)
 	}
 	o.directive += "\nidentity_headers"
 	s.load(o)
 	if n := strings.Count(log(), `"msg":"clients password: `); n != 2 {
-		t.Errorf("%d warnings of two loads", n)
+		t.Errorf("the log has %d warnings after two loads, want 2", n)
 	}
 }
 
-// The README's handle_errors shows what is the gate's and what is reverse_proxy's alike.
+// README.md's handle_errors shows the errors of the gate and those of
+// reverse_proxy.
 func TestDocumentedErrorPages(t *testing.T) {
 	document, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -83,7 +87,7 @@ func TestDocumentedErrorPages(t *testing.T) {
 	}
 	routes := regexp.MustCompile(`(?s)\thandle_errors \{.*?\n\t\}`).FindString(string(document))
 	if routes == "" {
-		t.Fatal("no handle_errors in the README")
+		t.Fatal("README.md lacks handle_errors")
 	}
 	s := start(t, options{directive: "errors pass", site: "reverse_proxy %s {\n" + freshConnections + "\n}\n" + routes})
 	page := regexp.MustCompile(`^(\d+) [A-Z][A-Za-z ]+ \(reference [A-Za-z0-9]{9,}\)$`)
@@ -93,13 +97,13 @@ func TestDocumentedErrorPages(t *testing.T) {
 	} {
 		got := answer()
 		if match := page.FindStringSubmatch(got.body); match == nil || match[1] != name || got.Status[:3] != name {
-			t.Errorf("%s: %s %q", name, got.Status, got.body)
+			t.Errorf("got %s, want the operator's page for %s: %q", got.Status, name, got.body)
 		}
 	}
 }
 
-// RomM may find its provider in a site block of its own, as without
-// containers: blocks with the same settings are one gate.
+// RomM may find the provider in a site block of its own, as it does without
+// containers: blocks with the same settings share one gate.
 func TestProviderInItsOwnBlock(t *testing.T) {
 	const within = "http://127.0.0.1:9082"
 	s := start(t, options{romm: func(o *romm.Options) { o.OIDC.ServerURL = within + base }, directive: rolesByMail, site: "reverse_proxy %s {\n" + freshConnections + `
@@ -114,9 +118,9 @@ func TestProviderInItsOwnBlock(t *testing.T) {
 		redirect_uri ` + public + base + `
 	}`})
 	if answer := s.browser().signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("the callback answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 	}
 	if answer := s.browser().open(within + "/rom/7"); answer.StatusCode != http.StatusMisdirectedRequest {
-		t.Errorf("%d %s", answer.StatusCode, answer.body)
+		t.Errorf("a page at RomM's address of the gate answered %d, want 421: %s", answer.StatusCode, answer.body)
 	}
 }
