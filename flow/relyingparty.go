@@ -21,12 +21,6 @@ const (
 	ClientAuthPost
 )
 
-// The claims that name the user and their groups unless Config says otherwise.
-const (
-	DefaultUsernameClaim = "preferred_username"
-	DefaultGroupsClaim   = "groups"
-)
-
 // Config is one client at one provider.
 type Config struct {
 	Issuer        string
@@ -58,10 +52,10 @@ type RelyingParty struct {
 // New returns the relying party of cfg. It asks nothing of anybody.
 func New(cfg Config) *RelyingParty {
 	if cfg.UsernameClaim == "" {
-		cfg.UsernameClaim = DefaultUsernameClaim
+		cfg.UsernameClaim = "preferred_username"
 	}
 	if cfg.GroupsClaim == "" {
-		cfg.GroupsClaim = DefaultGroupsClaim
+		cfg.GroupsClaim = "groups"
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

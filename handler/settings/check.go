@@ -146,7 +146,7 @@ func (s *Settings) checkGroups() error {
 	if s.Roles != nil && len(s.Roles.Admin)+len(s.Roles.User) == 0 {
 		return errors.New("roles: it has no entries, so no user could sign in: write \"user *\", or leave roles out")
 	}
-	if slices.Contains(s.Scopes, "groups") || s.GroupsClaim != flow.DefaultGroupsClaim {
+	if slices.Contains(s.Scopes, "groups") || s.GroupsClaim != groupsClaim {
 		return nil
 	}
 	const fix = "%s names the group %q, but scopes lacks groups, so the provider would not send any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider; a single user is named by e-mail address"

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
@@ -25,6 +24,9 @@ const (
 	blockRoles   = "roles"
 	blockSession = "session"
 )
+
+// groupsClaim is the claim that the scope groups adds at Authelia.
+const groupsClaim = "groups"
 
 // Blocks returns the words that begin a block.
 func Blocks() []string { return []string{blockAllow, blockRoles, blockSession} }
@@ -64,8 +66,8 @@ func (s *Settings) Texts() []Text {
 		{Word: "romm_client_secret", Value: &s.RommClientSecret, fallback: s.ClientSecret, secret: true, mistakes: notSecrets},
 		{Word: "romm_id_token_alg", Value: &s.RommIDTokenAlg, fallback: op.ES256, check: either(op.ES256, op.RS256)},
 		{Word: "redirect_uri", Value: &s.RedirectURI, variable: "OIDC_REDIRECT_URI", example: "redirect_uri https://romm.example.com" + request.Base, mistakes: []mistake{quoted}},
-		{Word: "username_claim", Value: &s.UsernameClaim, fallback: flow.DefaultUsernameClaim},
-		{Word: "groups_claim", Value: &s.GroupsClaim, fallback: flow.DefaultGroupsClaim},
+		{Word: "username_claim", Value: &s.UsernameClaim, fallback: "preferred_username"},
+		{Word: "groups_claim", Value: &s.GroupsClaim, fallback: groupsClaim},
 		{Word: "errors", Value: &s.Errors, check: passOrEmpty},
 		{Word: "tls_ca", Value: &s.TLSCA},
 		{Word: "provider", Value: &s.Provider, variable: "OIDC_PROVIDER", fallback: hostOf(s.Issuer)},
