@@ -96,7 +96,9 @@ func (a *fakeApplication) ServeProvider(http.ResponseWriter, *http.Request, stri
 	return false
 }
 
-func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (string, error) {
+func (a *fakeApplication) Role(*flow.Identity) (string, error) { return "", nil }
+
+func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (application.Session, error) {
 	a.mu.Lock()
 	a.signIns++
 	n, during := a.signIns, a.during
@@ -108,18 +110,18 @@ func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identi
 	defer a.mu.Unlock()
 	a.as = identity
 	if a.err != nil {
-		return "", a.err
+		return application.Session{}, a.err
 	}
 	name := "app-" + strings.Repeat("i", n)
 	a.alive[name] = true
-	return name, nil
+	return application.Session{Session: name}, nil
 }
 
-func (a *fakeApplication) Confirm(_ context.Context, _ application.Caller, session string) (bool, error) {
+func (a *fakeApplication) Confirm(_ context.Context, _ application.Caller, session application.Session) (bool, error) {
 	a.mu.Lock()
 	a.confirms++
 	a.mu.Unlock()
-	return a.lives(session), nil
+	return a.lives(session.Session), nil
 }
 
 func (a *fakeApplication) SignOut(_ context.Context, _ application.Caller, session string) error {

@@ -100,7 +100,7 @@ func (h *Handler) serveBearer(in *incoming) error {
 	if err != nil {
 		return h.refuseAs(in, request.Script, err)
 	}
-	identity, upstream := &b.record.Identity, b.record.UpstreamSession
+	identity, upstream := &b.record.Identity, b.record.Upstream.Session
 	in.chain.Identify(identity)
 	if !b.runtime.permitted(b.record, &h.config.Policy) {
 		return h.refuseAs(in, request.Script, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
@@ -192,7 +192,7 @@ func (h *Handler) alive(ctx context.Context, token bearerRequest, b *bearer) (*b
 	if b.runtime.confirmed(asked, h.config.Gate.failedAt.Load()) {
 		return b, nil
 	}
-	alive, err := h.config.Application.Confirm(ctx, token.call, b.record.UpstreamSession)
+	alive, err := h.config.Application.Confirm(ctx, token.call, application.Session(b.record.Upstream))
 	switch {
 	case err != nil:
 		h.config.Logger.Debug("application's session could not be confirmed", zap.Error(err))
@@ -214,7 +214,7 @@ func (h *Handler) signInBearer(ctx context.Context, token bearerRequest, next *b
 	}
 	h.config.Observe("brokered", "ok")
 	h.config.Logger.Info("signed in with an access token", zap.String("user", identity.Username))
-	next.runtime, next.record = new(sessionRuntime), &session.Record{Identity: *identity, UpstreamSession: upstream, Created: h.now()}
+	next.runtime, next.record = new(sessionRuntime), &session.Record{Identity: *identity, Upstream: session.Upstream(upstream), Created: h.now()}
 	next.runtime.confirm(h.now())
 	h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
 	h.endBearers(ctx, token.call, h.config.Gate.bearers.put(token.key, next, h.now())...)
@@ -227,7 +227,7 @@ func (h *Handler) endBearers(ctx context.Context, call application.Caller, ended
 		if b == nil {
 			continue
 		}
-		if err := h.config.Application.SignOut(ctx, call, b.record.UpstreamSession); err != nil {
+		if err := h.config.Application.SignOut(ctx, call, b.record.Upstream.Session); err != nil {
 			h.config.Logger.Debug("application's session not signed out, it will expire by itself", zap.Error(err))
 		}
 	}

@@ -35,7 +35,7 @@ func (h *Handler) ensureConfirmed(in *incoming) error {
 	ctx, call := in.r.Context(), in.caller()
 	result, err, _ := h.config.Gate.calls.Do("confirm "+in.session.ID().String(), func() (any, error) {
 		asked := h.now()
-		alive, err := h.config.Application.Confirm(ctx, call, in.session.Record().UpstreamSession)
+		alive, err := h.config.Application.Confirm(ctx, call, application.Session(in.session.Record().Upstream))
 		if err == nil && alive {
 			v.confirm(asked)
 		}
@@ -96,7 +96,7 @@ func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resign
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
 	err = h.config.Gate.Sessions.Update(ctx, s, func(record *session.Record) {
-		record.UpstreamSession = upstream
+		record.Upstream = session.Upstream(upstream)
 		if as.change != nil {
 			as.change(record)
 		}

@@ -167,11 +167,11 @@ func TestRefusedSignInDoesNotLoop(t *testing.T) {
 // perUser is an application in which each user's session has the user's name.
 type perUser struct{ *fakeApplication }
 
-func (a perUser) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (string, error) {
-	return identity.Username, nil
+func (a perUser) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (application.Session, error) {
+	return application.Session{Session: identity.Username}, nil
 }
 
-func (a perUser) Confirm(context.Context, application.Caller, string) (bool, error) {
+func (a perUser) Confirm(context.Context, application.Caller, application.Session) (bool, error) {
 	return false, nil
 }
 

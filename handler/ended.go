@@ -51,11 +51,11 @@ func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool
 		if reason == reasonAccountGone || reason == problem.NotAllowed.Code {
 			g.shutAccount(ctx, &record.Identity)
 		}
-		g.signOut(ctx, v, record.UpstreamSession)
+		g.signOut(ctx, v, record.Upstream.Session)
 		g.revoke(ctx, record)
 	})
 	if underWay {
-		g.signOutLate(v, record.UpstreamSession)
+		g.signOutLate(v, record.Upstream.Session)
 	}
 }
 

@@ -163,7 +163,7 @@ func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *ses
 	if !ok {
 		return nil
 	}
-	former := s.Record().UpstreamSession
+	former := s.Record().Upstream.Session
 	var err error
 	for mine := false; !mine; { // a sign-in under way has older claims: it must not come out last
 		if ctx.Err() != nil {
@@ -181,7 +181,7 @@ func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *ses
 		h.end(ctx, s, refusal.Code)
 		return nil
 	}
-	if s.Record().UpstreamSession != former {
+	if s.Record().Upstream.Session != former {
 		h.config.Gate.signOutLate(v, former)
 	}
 	return err

@@ -36,7 +36,7 @@ func (h *Handler) serveSession(in *incoming) error {
 		return err
 	}
 	record := in.session.Record()
-	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.UpstreamSession), record.Identity); err != nil {
+	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.Upstream.Session), record.Identity); err != nil {
 		return h.refuse(in, err)
 	}
 	if socket || !request.IsSafe(in.r.Method) {
@@ -88,7 +88,7 @@ func (h *Handler) passStamped(in *incoming) error {
 	}
 	defer func() { // the chain panics where the browser goes away
 		if !answer.mute {
-			h.config.Application.AfterResponse(r.Context(), in.forwarded(record.UpstreamSession), answer.status)
+			h.config.Application.AfterResponse(r.Context(), in.forwarded(record.Upstream.Session), answer.status)
 		}
 	}()
 	if err := h.serve(in.chain, answer, r); err != nil || !answer.mute {

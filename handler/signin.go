@@ -74,7 +74,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 		return outcome{err: err}
 	}
 	ticket, s, err := h.config.Gate.Sessions.Create(ctx, session.Record{
-		Identity: *identity, Tokens: result.Tokens, UpstreamSession: upstream, Created: h.now(),
+		Identity: *identity, Tokens: result.Tokens, Upstream: upstream, Created: h.now(),
 	})
 	if err != nil {
 		return outcome{err: problem.StorageUnavailable.Because(err)}
@@ -91,7 +91,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	v := runtimeOf(s)
 	v.rememberClient(in.r)
 	v.signedIn(h)
-	if renews && upstream == old.Record().UpstreamSession {
+	if renews && upstream == old.Record().Upstream {
 		v.confirmedAt.Store(runtimeOf(old).confirmedAt.Load())
 	}
 	v.checked(h.now(), h.nextCheck(s.Record()))
@@ -119,14 +119,15 @@ func (h *Handler) redeemCode(ctx context.Context, login *flow.Login, code, clien
 // signInToApplication returns the application's session for identity. A
 // sign-in that only proves old again keeps old's, so that neither the user nor
 // anything that is under way notices.
-func (h *Handler) signInToApplication(ctx context.Context, in *incoming, old *session.Session, identity *flow.Identity) (string, error) {
+func (h *Handler) signInToApplication(ctx context.Context, in *incoming, old *session.Session, identity *flow.Identity) (session.Upstream, error) {
 	if old != nil {
 		record := old.Record()
 		if unproven(record) && sameIdentity(&record.Identity, identity) && runtimeOf(old).configuration.Load() == h.number {
-			return record.UpstreamSession, nil
+			return record.Upstream, nil
 		}
 	}
-	return h.config.Application.SignIn(ctx, in.caller(), *identity)
+	upstream, err := h.config.Application.SignIn(ctx, in.caller(), *identity)
+	return session.Upstream(upstream), err
 }
 
 // replace ends old in favour of s, of the same user, in the same browser: a
@@ -134,7 +135,7 @@ func (h *Handler) signInToApplication(ctx context.Context, in *incoming, old *se
 func (h *Handler) replace(ctx context.Context, old, s *session.Session) {
 	underWay := old.HandOver(s)
 	h.end(ctx, old, reasonRenewed)
-	if former := old.Record().UpstreamSession; former != s.Record().UpstreamSession {
+	if former := old.Record().Upstream.Session; former != s.Record().Upstream.Session {
 		h.config.Gate.signOutReplaced(runtimeOf(old), former, underWay)
 	}
 }

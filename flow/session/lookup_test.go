@@ -117,13 +117,13 @@ func TestTwoUsersRacingAreNeverCrossed(t *testing.T) {
 					return
 				}
 				if i%200 == 0 {
-					if err := s.Update(t.Context(), session, func(r *Record) { r.UpstreamSession = name + fmt.Sprint(i) }); err != nil {
+					if err := s.Update(t.Context(), session, func(r *Record) { r.Upstream.Session = name + fmt.Sprint(i) }); err != nil {
 						t.Errorf("Update: %v, want %v", err, ErrEnded)
 						return
 					}
 				}
-				if !strings.HasPrefix(session.Record().UpstreamSession, name) && !strings.HasSuffix(session.Record().UpstreamSession, name) {
-					t.Errorf("%s got the upstream session %s", name, session.Record().UpstreamSession)
+				if !strings.HasPrefix(session.Record().Upstream.Session, name) && !strings.HasSuffix(session.Record().Upstream.Session, name) {
+					t.Errorf("%s got the upstream session %s", name, session.Record().Upstream.Session)
 				}
 			}
 		})

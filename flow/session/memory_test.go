@@ -100,10 +100,10 @@ func TestHoldOfAnEvictedSession(t *testing.T) {
 		}
 		cancelled := false
 		hold(session, func() { cancelled = true })
-		if err := s.Update(t.Context(), session, func(r *Record) { r.UpstreamSession = "x" }); err != nil {
+		if err := s.Update(t.Context(), session, func(r *Record) { r.Upstream.Session = "x" }); err != nil {
 			t.Fatal(err)
 		}
-		if current.Record().UpstreamSession != "x" || session.Record().UpstreamSession != "x" {
+		if current.Record().Upstream.Session != "x" || session.Record().Upstream.Session != "x" {
 			t.Error("the update reached only one of the two Session values")
 		}
 		_ = s.End(t.Context(), session.ID(), "x")

@@ -17,14 +17,21 @@ import (
 // Record is the content of a session. In storage it is sealed under a key that
 // only the ticket yields.
 type Record struct {
-	Identity        flow.Identity `json:"identity"`              // the user
-	Tokens          flow.Tokens   `json:"tokens"`                // what the provider issued for the user
-	UpstreamSession string        `json:"application,omitempty"` // the application's own session ID, opaque here
-	Created         time.Time     `json:"created"`               // set by Create, kept by Update
+	Identity flow.Identity `json:"identity"`          // the user
+	Tokens   flow.Tokens   `json:"tokens"`            // what the provider issued for the user
+	Upstream Upstream      `json:"upstream,omitzero"` // the application's own session
+	Created  time.Time     `json:"created"`           // set by Create, kept by Update
 
 	// UnprovenSince is when the tokens expired and stopped vouching for the
 	// session. It is zero while they do vouch for it.
 	UnprovenSince time.Time `json:"unproven_since,omitzero"`
+}
+
+// Upstream is the application's own session for the user, opaque here.
+type Upstream struct {
+	Session string `json:"session"`
+	Account string `json:"account,omitempty"` // the application's account that it belongs to; empty: unknown
+	Role    string `json:"role,omitempty"`    // the role that the user was signed in with; empty: the application's own
 }
 
 // clone returns a copy that shares no memory a caller could write to.

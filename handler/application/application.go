@@ -74,6 +74,13 @@ type Forwarded struct {
 	Session string // the application's session; empty where Caller adds the credential
 }
 
+// Session is the application's own session for a user.
+type Session struct {
+	Session string // its ID
+	Account string // the account that it belongs to, in a form that is never used again for another; empty: unknown
+	Role    string // the role that the user was signed in with; empty: the application's own
+}
+
 // Application is what stands behind the gate. Paths are normal paths as
 // [request.NormalPath] returns them: decoded, slashes merged, no trailing slash.
 type Application interface {
@@ -108,10 +115,15 @@ type Application interface {
 
 	// SignIn signs identity in to the application and returns the application's
 	// session. Its error is a Problem if the user or the operator can act on it.
-	SignIn(ctx context.Context, call Caller, identity flow.Identity) (session string, err error)
-	// Confirm asks the application whether session is still alive.
-	Confirm(ctx context.Context, call Caller, session string) (alive bool, err error)
-	// SignOut ends session in the application.
+	SignIn(ctx context.Context, call Caller, identity flow.Identity) (Session, error)
+	// Confirm asks the application whether session is still alive and still
+	// belongs to its account. An error says that the application did not tell.
+	Confirm(ctx context.Context, call Caller, session Session) (alive bool, err error)
+	// Role returns the role that identity has by the operator's rules, empty if
+	// the application's own roles are left alone, and a Problem if identity may
+	// not sign in.
+	Role(identity *flow.Identity) (string, error)
+	// SignOut ends the session with this ID in the application.
 	SignOut(ctx context.Context, call Caller, session string) error
 	// Unforgeable marks r, which is stamped, as a request that no other site can
 	// have caused, so that the application requires no CSRF token.

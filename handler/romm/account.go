@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
@@ -21,6 +22,16 @@ type account struct {
 	Scopes   []string `json:"oauth_scopes"`
 	Created  string   `json:"created_at"`
 }
+
+// created is when RomM made the account, without the time zone, which not every
+// release reports.
+func (u *account) created() string {
+	return u.Created[:min(len(u.Created), len("2006-01-02T15:04:05"))]
+}
+
+// key names the account for good: RomM gives an ID again where its database
+// was made anew.
+func (u *account) key() string { return strconv.Itoa(u.ID) + " " + u.created() }
 
 // The response about one account, and about all, in bytes. Users choose how much
 // settings they store, so the limits are generous: an account that is too large
@@ -80,18 +91,24 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 	return false, nil
 }
 
-// Confirm asks RomM whether session is alive. The status does not tell: in kiosk
-// mode RomM answers 200 to a dead session, too.
-func (a *App) Confirm(ctx context.Context, call application.Caller, session string) (bool, error) {
+// Confirm asks RomM whether session is alive and still belongs to its account:
+// RomM's session holds a user name, and that name may be another account's by
+// now. The status does not tell: in kiosk mode RomM answers 200 to a dead
+// session, too.
+func (a *App) Confirm(ctx context.Context, call application.Caller, session application.Session) (bool, error) {
 	answer, err := call(ctx, application.Call{
-		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session,
+		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session.Session, Limit: accountLimit,
 	})
 	if err != nil {
 		return false, err
 	}
 	switch a.Filter(answer.Header, true) {
 	case application.Alive:
-		return true, nil
+		var user account
+		if answer.Status != http.StatusOK || answer.Cut || json.Unmarshal(answer.Body, &user) != nil {
+			return false, unexpected("GET /api/users/me", answer)
+		}
+		return user.key() == session.Account, nil
 	case application.Forgotten:
 		return false, nil
 	case application.Unknown:

@@ -34,7 +34,7 @@ type Link struct {
 func linkTo(user *account, issuer, subject string) Link {
 	return Link{
 		Issuer: issuer, Subject: subject, ID: user.ID, Username: user.Username, Email: user.Email,
-		Created: user.Created[:min(len(user.Created), len("2006-01-02T15:04:05"))], // without the time zone, which not every release reports
+		Created: user.created(),
 	}
 }
 

@@ -15,29 +15,30 @@ import (
 
 // SignIn signs identity in to RomM and returns RomM's session. Its error is a
 // Problem if the user or the operator can act on it.
-func (a *App) SignIn(ctx context.Context, call application.Caller, identity flow.Identity) (string, error) {
+func (a *App) SignIn(ctx context.Context, call application.Caller, identity flow.Identity) (application.Session, error) {
+	none := application.Session{}
 	beat, err := a.askHeartbeat(ctx, call)
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	if !beat.OIDC.Enabled {
-		return "", errDisabled
+		return none, errDisabled
 	}
 	role, err := a.roleFor(beat, &identity)
 	if err != nil {
 		if errors.Is(err, errNoRole) {
 			_ = a.Shut(ctx, identity) // best effort; the sign-in is refused either way
 		}
-		return "", err
+		return none, err
 	}
 	link, err := a.linkFor(ctx, &identity)
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	client := oidcClient{a, call}
 	at, err := client.signIn(ctx, claimsOf(&identity, link))
 	if err != nil {
-		return "", changed(link, err)
+		return none, changed(link, err)
 	}
 	// Users choose their e-mail address in RomM themselves, and an attacker may
 	// have chosen this one. So the account is pinned to the identity before it
@@ -45,26 +46,37 @@ func (a *App) SignIn(ctx context.Context, call application.Caller, identity flow
 	pinned := linkTo(at.user, identity.Issuer, identity.Subject)
 	if err := a.config.Links.pin(ctx, pinned); err != nil {
 		_ = a.SignOut(ctx, call, at.session)
-		return "", storageProblem(err)
+		return none, storageProblem(err)
 	}
 	session, err := client.inRole(ctx, claimsOf(&identity, &pinned), role, at)
 	if errors.Is(err, errLastAdmin) {
 		err = errLastAdmin.Because(problem.NoEntryFits(&identity))
 	}
-	return session, err
+	return application.Session{Session: session, Account: at.user.key(), Role: role}, err
+}
+
+// Role returns the role that identity has under `roles`, empty without
+// `roles`, and errNoRole if no entry matches.
+func (a *App) Role(identity *flow.Identity) (string, error) {
+	if a.config.Roles == nil {
+		return "", nil
+	}
+	role := a.config.Roles.Of(identity)
+	if role == "" {
+		return "", errNoRole.Because(problem.NoEntryFits(identity))
+	}
+	return role, nil
 }
 
 // roleFor returns the role that identity must have in RomM, empty if RomM's
 // roles are left alone.
 func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) {
-	role := ""
-	if a.config.Roles != nil {
-		if v, ok := parseVersion(beat.System.Version); ok && v.before(v48) {
-			return "", errRolesVersion.Because(errors.New("RomM reports version " + beat.System.Version))
-		}
-		if role = a.config.Roles.Of(identity); role == "" {
-			return "", errNoRole.Because(problem.NoEntryFits(identity))
-		}
+	if v, ok := parseVersion(beat.System.Version); a.config.Roles != nil && ok && v.before(v48) {
+		return "", errRolesVersion.Because(errors.New("RomM reports version " + beat.System.Version))
+	}
+	role, err := a.Role(identity)
+	if err != nil {
+		return "", err
 	}
 	if beat.System.ShowSetupWizard && role != RoleAdmin {
 		return "", errNoAdministrator.Because(problem.NoEntryFits(identity))
