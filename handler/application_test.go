@@ -29,7 +29,7 @@ type fakeApplication struct {
 	gone    []string // user names that Shut got
 	status  int
 
-	answered []string // "path status session" per AfterResponse; nil: not recorded
+	answered []string // "path status body session" per AfterResponse; nil: not recorded
 
 	credentials map[string]application.Recognition
 	asked       int           // calls of Recognize
@@ -157,13 +157,16 @@ func (a *fakeApplication) Filter(header http.Header, _ bool) application.Livenes
 	return application.Unknown
 }
 
-func (a *fakeApplication) AfterResponse(_ context.Context, forwarded application.Forwarded, status int) {
+func (a *fakeApplication) ChangesAccounts(method, _ string) bool { return method == http.MethodPut }
+
+func (a *fakeApplication) AfterResponse(_ context.Context, forwarded application.Forwarded, response application.Response) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.answered == nil {
-		return
+		return false
 	}
-	a.answered = append(a.answered, strings.TrimSpace(forwarded.Path+" "+strconv.Itoa(status)+" "+forwarded.Session))
+	a.answered = append(a.answered, strings.TrimSpace(forwarded.Path+" "+strconv.Itoa(response.Status)+" "+string(response.Body)+" "+forwarded.Session))
+	return true
 }
 
 func (a *fakeApplication) Failed() {

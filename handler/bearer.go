@@ -113,7 +113,8 @@ func (h *Handler) serveBearer(in *incoming) error {
 	b.runtime.stampOf(b.record, h.private).put(in.r, h.private, h.config.IdentityHeaders)
 	h.config.Application.Unforgeable(in.r)
 	answer := &answerWriter{ResponseWriter: in.w, handler: h, runtime: b.runtime}
-	defer func() { h.config.Application.AfterResponse(in.r.Context(), forwarded, answer.status) }()
+	h.watch(answer, in.r, in.path)
+	defer func() { h.answered(in.r.Context(), forwarded, answer) }()
 	return h.serve(in.chain, answer, in.r)
 }
 

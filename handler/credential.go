@@ -71,7 +71,8 @@ func (h *Handler) serveCredential(in *incoming) error {
 	in.call = authorized(in.caller(), in.r.Header["Authorization"])
 	forwarded := in.forwarded("")
 	answer := &answerWriter{ResponseWriter: in.w, handler: h}
-	defer func() { h.config.Application.AfterResponse(in.r.Context(), forwarded, answer.status) }()
+	h.watch(answer, in.r, in.path)
+	defer func() { h.answered(in.r.Context(), forwarded, answer) }()
 	return h.serve(in.chain, answer, in.r)
 }
 

@@ -64,6 +64,7 @@ func (h *Handler) alreadySignedIn(in *incoming) error {
 // repeated once.
 func (h *Handler) passStamped(in *incoming) error {
 	answer := &answerWriter{ResponseWriter: in.w, handler: h, runtime: in.runtime}
+	h.watch(answer, in.r, in.path)
 	if mayRepeat(in.r) {
 		answer.repeats = answer.before.remember(in.w, in.r)
 	}
@@ -88,7 +89,7 @@ func (h *Handler) passStamped(in *incoming) error {
 	}
 	defer func() { // the chain panics where the browser goes away
 		if !answer.mute {
-			h.config.Application.AfterResponse(r.Context(), in.forwarded(record.Upstream.Session), answer.status)
+			h.answered(r.Context(), in.forwarded(record.Upstream.Session), answer)
 		}
 	}()
 	if err := h.serve(in.chain, answer, r); err != nil || !answer.mute {

@@ -3,6 +3,7 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,8 @@ type answerWriter struct {
 	runtime *sessionRuntime // nil for an unstamped request
 	repeats bool            // the request may be repeated
 	mute    bool
-	status  int // 0 until the final header
+	status  int           // 0 until the final header
+	kept    *bytes.Buffer // the body of a request that can change accounts; nil: not kept
 
 	cancel context.CancelFunc // of the request; nil where the deadlines below do that
 	before before
@@ -118,6 +120,9 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 	if w.mute {
 		return len(p), nil
 	}
+	if w.kept != nil {
+		w.keep(p)
+	}
 	return w.ResponseWriter.Write(p)
 }
 
@@ -127,8 +132,11 @@ func (w *answerWriter) ReadFrom(from io.Reader) (int64, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	to := io.Writer(w.ResponseWriter)
-	if w.mute {
+	switch {
+	case w.mute:
 		to = io.Discard
+	case w.kept != nil:
+		from = io.TeeReader(from, keeper{w})
 	}
 	n, err := io.Copy(to, from)
 	if err != nil {

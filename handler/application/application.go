@@ -74,6 +74,16 @@ type Forwarded struct {
 	Session string // the application's session; empty where Caller adds the credential
 }
 
+// Response is what the application answered to a request that can change its
+// accounts.
+type Response struct {
+	Status int    // 0: the client went away before the header
+	Body   []byte // of a 2xx response, at most ResponseLimit bytes
+}
+
+// ResponseLimit bounds Response.Body, in bytes. A body that reaches it may be cut.
+const ResponseLimit = 1 << 20
+
 // Session is the application's own session for a user.
 type Session struct {
 	Session string // its ID
@@ -139,9 +149,13 @@ type Application interface {
 	// Filter rewrites the header of a response on its way to the client, and
 	// returns what it says about the session of a stamped request.
 	Filter(header http.Header, stamped bool) Liveness
-	// AfterResponse runs after the response to a stamped request, or to one with
-	// a credential. status is 0 if the client went away before the header.
-	AfterResponse(ctx context.Context, forwarded Forwarded, status int)
+	// ChangesAccounts reports whether a request with method to path can change who
+	// has which account of the application.
+	ChangesAccounts(method, path string) bool
+	// AfterResponse runs after the response to a stamped request, or to one with a
+	// credential, where ChangesAccounts is true. It reports whether a confirmation
+	// from before the response may be wrong by now.
+	AfterResponse(ctx context.Context, forwarded Forwarded, response Response) (changed bool)
 	// Failed tells the application that it was unreachable: no response, or one
 	// of 502 to 504.
 	Failed()

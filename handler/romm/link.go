@@ -5,7 +5,6 @@ package romm
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -78,30 +77,31 @@ func (a *App) isShut(ctx context.Context, user *account) bool {
 // AfterResponse updates the link of an account after its user name or e-mail
 // address was changed in RomM. If that fails, the next sign-in updates the link,
 // provided that RomM still finds the account by it.
-func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded, status int) {
+func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded, response application.Response) bool {
 	text, ok := strings.CutPrefix(forwarded.Path, "/api/users/")
-	if !ok || forwarded.Request.Method != http.MethodPut || status != 0 && status/100 != 2 {
-		return
+	if !ok || response.Status != 0 && response.Status/100 != 2 {
+		return false
 	}
 	id, err := strconv.Atoi(text)
 	if err != nil {
-		return
+		return true
 	}
 	ctx = context.WithoutCancel(ctx)
 	link, err := a.config.Links.ofAccount(ctx, id)
 	if err != nil || link == nil {
-		return
+		return true
 	}
 	user, err := a.whoIs(ctx, forwarded.Caller, forwarded.Session)
 	if err == nil && user.ID != id {
 		user, err = a.account(ctx, forwarded.Caller, "/api/users/"+text, forwarded.Session)
 	}
 	if err != nil || user.ID != id {
-		return
+		return true
 	}
 	now := linkTo(user, link.Issuer, link.Subject)
 	now.Shut = link.Shut
 	if now.sameAccount(link) {
 		_ = a.config.Links.pin(ctx, now)
 	}
+	return true
 }

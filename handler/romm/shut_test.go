@@ -30,7 +30,7 @@ func TestShutAccount(t *testing.T) {
 		"recreated account":    {me: `{"id":7,"username":"new","created_at":"2026-02-02T15:04:05Z"}`, want: application.Recognized},
 		"signed in again":      {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.config.Links.pin(ctx, ada) }, want: application.Recognized},
 		"profile changed": {then: func(ctx context.Context, app *App, call application.Caller) {
-			app.AfterResponse(ctx, application.Forwarded{Request: httptest.NewRequest(http.MethodPut, "/api/users/7", nil), Path: "/api/users/7", Caller: call}, 200)
+			app.AfterResponse(ctx, application.Forwarded{Request: httptest.NewRequest(http.MethodPut, "/api/users/7", nil), Path: "/api/users/7", Caller: call}, application.Response{Status: http.StatusOK})
 		}, want: application.Unrecognized},
 		"given to another subject": {then: func(ctx context.Context, app *App, _ application.Caller) {
 			_, _, _ = app.config.Links.Move(ctx, "ada", "ada-2")
