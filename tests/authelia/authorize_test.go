@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 func TestAuthorizationResponse(t *testing.T) {
@@ -86,7 +88,7 @@ func TestUntrustedRequests(t *testing.T) {
 			if got := location.Query().Get("error_hint"); test.hint != "" && got != test.hint {
 				t.Errorf("hint is %q", got)
 			}
-			if _, err := p.op.SignIn(p.browser, authorizeURL(test.query), "alice", "alice-pw"); !errors.Is(err, ErrNoCallback) {
+			if _, err := p.op.SignIn(p.browser, authorizeURL(test.query), "alice", "alice-pw"); !errors.Is(err, authelia.ErrNoCallback) {
 				t.Errorf("SignIn returned %v", err)
 			}
 		})
@@ -161,7 +163,7 @@ func TestErrorsAfterLogin(t *testing.T) {
 			if params.Get("error") != test.code || params.Get("state") != state || params.Get("iss") != issuer || params.Has("code") {
 				t.Errorf("callback %v, want %s", params, test.code)
 			}
-			if p.op.Calls(EndpointConsent) == 0 {
+			if p.op.Calls(authelia.EndpointConsent) == 0 {
 				t.Error("nobody was asked for consent")
 			}
 		})
@@ -216,7 +218,7 @@ func TestPrompt(t *testing.T) {
 		_, before := payload(t, p.tokens(query("quiet"), "alice")["id_token"])
 		p.Advance(time.Minute)
 		q := query("quiet", "prompt", "login")
-		if _, err := p.op.SignIn(p.browser, authorizeURL(q), "alice", "wrong"); !errors.Is(err, ErrCredentials) {
+		if _, err := p.op.SignIn(p.browser, authorizeURL(q), "alice", "wrong"); !errors.Is(err, authelia.ErrCredentials) {
 			t.Fatalf("SignIn with a wrong password: %v", err)
 		}
 		_, after := payload(t, p.tokens(q, "alice")["id_token"])
@@ -227,14 +229,14 @@ func TestPrompt(t *testing.T) {
 	t.Run("login by someone who just signed in is not asked twice", func(t *testing.T) {
 		p := newParty(t)
 		p.code(query("quiet", "prompt", "login"), "alice")
-		if got := p.op.Calls(EndpointConsent); got != 0 {
+		if got := p.op.Calls(authelia.EndpointConsent); got != 0 {
 			t.Errorf("%d consent pages", got)
 		}
 	})
 	t.Run("consent asks an implicit client too", func(t *testing.T) {
 		p := newParty(t)
 		p.code(query("quiet", "prompt", "consent"), "alice")
-		if got := p.op.Calls(EndpointConsent); got == 0 {
+		if got := p.op.Calls(authelia.EndpointConsent); got == 0 {
 			t.Error("no consent page")
 		}
 	})
@@ -250,7 +252,7 @@ func TestPrompt(t *testing.T) {
 	for _, never := range []string{"0", "-1", "soon"} {
 		t.Run("max_age="+never+" is never satisfied", func(t *testing.T) {
 			p := newParty(t)
-			if _, err := p.op.SignIn(p.browser, authorizeURL(query("quiet", "max_age", never)), "alice", "alice-pw"); !errors.Is(err, ErrNoCallback) {
+			if _, err := p.op.SignIn(p.browser, authorizeURL(query("quiet", "max_age", never)), "alice", "alice-pw"); !errors.Is(err, authelia.ErrNoCallback) {
 				t.Errorf("SignIn: %v", err)
 			}
 		})

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 func jsonText(t *testing.T, v any) string {
@@ -84,8 +86,8 @@ func TestClientAuthentication(t *testing.T) {
 }
 
 func TestPublicClient(t *testing.T) {
-	p := newParty(t, func(o *Options) {
-		o.Clients = append(o.Clients, Client{ID: "public", AuthMethod: "none", RedirectURIs: []string{callback}})
+	p := newParty(t, func(o *authelia.Options) {
+		o.Clients = append(o.Clients, authelia.Client{ID: "public", AuthMethod: "none", RedirectURIs: []string{callback}})
 	})
 	form := redemption(p.code(query("public"), "alice"))
 	form.Set("client_id", "public")

@@ -6,18 +6,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 func TestConsentAutoAsksEveryLogin(t *testing.T) {
 	p := newParty(t)
 	for range 2 {
-		before := p.op.Calls(EndpointConsent)
+		before := p.op.Calls(authelia.EndpointConsent)
 		p.code(query("romm"), "alice")
-		if p.op.Calls(EndpointConsent) == before {
+		if p.op.Calls(authelia.EndpointConsent) == before {
 			t.Error("consent was not asked")
 		}
 	}
-	if got := p.op.Calls(EndpointPortal); got != 2 { // the form, and its POST
+	if got := p.op.Calls(authelia.EndpointPortal); got != 2 { // the form, and its POST
 		t.Errorf("%d calls of the login form, want one login", got)
 	}
 }
@@ -25,12 +27,12 @@ func TestConsentAutoAsksEveryLogin(t *testing.T) {
 func TestConsentImplicit(t *testing.T) {
 	p := newParty(t)
 	p.code(query("quiet"), "alice")
-	if got := p.op.Calls(EndpointConsent); got != 0 {
+	if got := p.op.Calls(authelia.EndpointConsent); got != 0 {
 		t.Errorf("consent was asked %d times", got)
 	}
-	p.op.UpdateClient("quiet", func(c *Client) { c.Scopes = append(c.Scopes, "offline_access") })
+	p.op.UpdateClient("quiet", func(c *authelia.Client) { c.Scopes = append(c.Scopes, "offline_access") })
 	p.code(query("quiet", "scope", "openid offline_access"), "alice")
-	if got := p.op.Calls(EndpointConsent); got == 0 {
+	if got := p.op.Calls(authelia.EndpointConsent); got == 0 {
 		t.Error("offline_access was granted without asking")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 func TestMetadata(t *testing.T) {
@@ -56,7 +58,7 @@ func TestMetadata(t *testing.T) {
 }
 
 func TestMetadataHasItsOwnIssuer(t *testing.T) {
-	p := newParty(t, func(o *Options) { o.Issuer = "http://localhost:9091" })
+	p := newParty(t, func(o *authelia.Options) { o.Issuer = "http://localhost:9091" })
 	document := p.get("/.well-known/openid-configuration").json(t)
 	has(t, document, map[string]string{
 		"issuer": `"http://localhost:9091"`, "token_endpoint": `"http://localhost:9091/api/oidc/token"`, "jwks_uri": `"http://localhost:9091/jwks.json"`,
@@ -164,7 +166,7 @@ func TestNewRefusesNonsense(t *testing.T) {
 					t.Errorf("New took issuer %q", bad)
 				}
 			}()
-			New(Options{Issuer: bad})
+			authelia.New(authelia.Options{Issuer: bad})
 		}()
 	}
 }

@@ -13,23 +13,25 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 func TestMisbehavingClaims(t *testing.T) {
 	tests := []struct {
 		name string
-		edit Edit
+		edit authelia.Edit
 		want map[string]string
 	}{
-		{"wrong iss", Set("iss", "https://evil.example.test"), map[string]string{"iss": `"https://evil.example.test"`}},
-		{"missing sub and iat", Without("sub", "iat"), map[string]string{"sub": "absent", "iat": "absent"}},
-		{"extra audience", Set("aud", []string{"romm", "other"}), map[string]string{"aud": `["romm","other"]`}},
-		{"both", Edits(Set("azp", "other"), Without("nonce")), map[string]string{"azp": `"other"`, "nonce": "absent"}},
+		{"wrong iss", authelia.Set("iss", "https://evil.example.test"), map[string]string{"iss": `"https://evil.example.test"`}},
+		{"missing sub and iat", authelia.Without("sub", "iat"), map[string]string{"sub": "absent", "iat": "absent"}},
+		{"extra audience", authelia.Set("aud", []string{"romm", "other"}), map[string]string{"aud": `["romm","other"]`}},
+		{"both", authelia.Edits(authelia.Set("azp", "other"), authelia.Without("nonce")), map[string]string{"azp": `"other"`, "nonce": "absent"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			p := newParty(t)
-			p.op.Misbehave(func(m *Misbehaviour) { m.IDToken = test.edit })
+			p.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = test.edit })
 			token := p.tokens(query("romm"), "alice")["id_token"]
 			_, claims := payload(t, token)
 			has(t, claims, test.want)
@@ -46,22 +48,22 @@ func TestMisbehavingClaims(t *testing.T) {
 func TestMisbehavingSignatures(t *testing.T) {
 	tests := []struct {
 		name      string
-		signature Signature
+		signature authelia.Signature
 		alg       jose.SignatureAlgorithm
 		header    map[string]string
 	}{
-		{"foreign key", SignedByForeignKey, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
-		{"unknown key", SignedByUnknownKey, jose.RS256, map[string]string{"alg": `"RS256"`}},
-		{"broken", SignedThenBroken, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
-		{"altered", SignedThenAltered, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
-		{"none", SignedNone, jose.RS256, map[string]string{"alg": `"none"`, "kid": "absent"}},
-		{"client secret", SignedWithClientSecret, jose.RS256, map[string]string{"alg": `"HS256"`}},
-		{"no kid", SignedWithoutKeyID, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": "absent"}},
+		{"foreign key", authelia.SignedByForeignKey, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
+		{"unknown key", authelia.SignedByUnknownKey, jose.RS256, map[string]string{"alg": `"RS256"`}},
+		{"broken", authelia.SignedThenBroken, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
+		{"altered", authelia.SignedThenAltered, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
+		{"none", authelia.SignedNone, jose.RS256, map[string]string{"alg": `"none"`, "kid": "absent"}},
+		{"client secret", authelia.SignedWithClientSecret, jose.RS256, map[string]string{"alg": `"HS256"`}},
+		{"no kid", authelia.SignedWithoutKeyID, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": "absent"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			p := newParty(t)
-			p.op.Misbehave(func(m *Misbehaviour) { m.Signature = test.signature })
+			p.op.Misbehave(func(m *authelia.Misbehaviour) { m.Signature = test.signature })
 			token := p.tokens(query("romm"), "alice")["id_token"]
 			header, _ := payload(t, token)
 			has(t, header, test.header)
@@ -74,10 +76,10 @@ func TestMisbehavingSignatures(t *testing.T) {
 
 func TestMisbehavingResponses(t *testing.T) {
 	p := newParty(t)
-	p.op.Misbehave(func(m *Misbehaviour) {
-		m.Metadata = Set("issuer", "https://evil.example.test")
+	p.op.Misbehave(func(m *authelia.Misbehaviour) {
+		m.Metadata = authelia.Set("issuer", "https://evil.example.test")
 		m.AuthorizationResponse = func(params url.Values) { params.Del("iss") }
-		m.TokenResponse = Edits(Without("expires_in", "id_token"), Set("token_type", "BeArEr"))
+		m.TokenResponse = authelia.Edits(authelia.Without("expires_in", "id_token"), authelia.Set("token_type", "BeArEr"))
 		m.TokenPadding = 5000
 		m.Userinfo = func(claims map[string]any) any { return []any{claims["sub"]} }
 	})
@@ -91,7 +93,7 @@ func TestMisbehavingResponses(t *testing.T) {
 	if got := len(text(tokens["access_token"])); got != 5099 {
 		t.Errorf("access token of %d bytes", got)
 	}
-	p.op.Misbehave(func(m *Misbehaviour) { m.TokenPadding = 0 })
+	p.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenPadding = 0 })
 	form := url.Values{"access_token": {text(tokens["access_token"])}}
 	if got := p.call("/api/oidc/userinfo", "", form).body; got != `["`+p.op.Subject("alice")+`"]` {
 		t.Errorf("userinfo %s", got)
@@ -100,12 +102,12 @@ func TestMisbehavingResponses(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	p := newParty(t)
-	p.op.Misbehave(func(m *Misbehaviour) {
-		m.Fail(EndpointToken, Fault{Status: http.StatusInternalServerError, Times: 2})
-		m.Fail(EndpointDiscovery, Fault{Header: http.Header{"Content-Type": {"text/html"}}, Body: "<html>"})
-		m.Fail(EndpointUserinfo, Fault{Body: strings.Repeat("a", 4<<20)})
-		m.Fail(EndpointJWKS, Fault{Status: http.StatusFound, Header: http.Header{"Location": {"/elsewhere"}}})
-		m.Fail(EndpointRevocation, Fault{Reset: true})
+	p.op.Misbehave(func(m *authelia.Misbehaviour) {
+		m.Fail(authelia.EndpointToken, authelia.Fault{Status: http.StatusInternalServerError, Times: 2})
+		m.Fail(authelia.EndpointDiscovery, authelia.Fault{Header: http.Header{"Content-Type": {"text/html"}}, Body: "<html>"})
+		m.Fail(authelia.EndpointUserinfo, authelia.Fault{Body: strings.Repeat("a", 4<<20)})
+		m.Fail(authelia.EndpointJWKS, authelia.Fault{Status: http.StatusFound, Header: http.Header{"Location": {"/elsewhere"}}})
+		m.Fail(authelia.EndpointRevocation, authelia.Fault{Reset: true})
 	})
 	for range 2 {
 		p.status("token", p.token("romm", nil), http.StatusInternalServerError)
@@ -149,7 +151,7 @@ func TestDown(t *testing.T) {
 	p.status("unavailable", p.get("/jwks.json"), http.StatusServiceUnavailable)
 	p.op.Up()
 	p.status("up", p.get("/jwks.json"), http.StatusOK)
-	if got := p.op.Calls(EndpointJWKS); got != 3 {
+	if got := p.op.Calls(authelia.EndpointJWKS); got != 3 {
 		t.Errorf("%d calls, want all that arrived", got)
 	}
 }
@@ -168,7 +170,7 @@ func TestHang(t *testing.T) {
 	t.Run("the stand-in comes back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newParty(t)
-			p.op.Misbehave(func(m *Misbehaviour) { m.Fail(EndpointJWKS, Fault{Hang: true}) })
+			p.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointJWKS, authelia.Fault{Hang: true}) })
 			ended := make(chan error, 1)
 			go func() { ended <- p.broken("/jwks.json") }()
 			synctest.Wait()
@@ -183,16 +185,16 @@ func TestHang(t *testing.T) {
 func TestRequests(t *testing.T) {
 	p := newParty(t)
 	p.tokens(query("romm"), "alice")
-	last, ok := p.op.LastRequest(EndpointToken)
+	last, ok := p.op.LastRequest(authelia.EndpointToken)
 	if !ok || last.Method != http.MethodPost || last.Host != "auth.example.test" || last.Form.Get("code_verifier") != verifier ||
 		last.Header.Get("Authorization") != basic("romm", secret) || last.URL.Path != "/api/oidc/token" {
 		t.Errorf("recorded %+v", last)
 	}
-	if got := len(p.op.Requests(EndpointAuthorization)); got != p.op.Calls(EndpointAuthorization) || got == 0 {
+	if got := len(p.op.Requests(authelia.EndpointAuthorization)); got != p.op.Calls(authelia.EndpointAuthorization) || got == 0 {
 		t.Errorf("%d authorization requests", got)
 	}
 	p.op.ForgetRequests()
-	if _, ok := p.op.LastRequest(EndpointToken); ok || p.op.Calls(EndpointToken) != 0 {
+	if _, ok := p.op.LastRequest(authelia.EndpointToken); ok || p.op.Calls(authelia.EndpointToken) != 0 {
 		t.Error("it did not forget")
 	}
 	defer func() {
@@ -205,13 +207,13 @@ func TestRequests(t *testing.T) {
 
 // The same over real connections: the demo's way, and a broken connection.
 func TestOverTheNetwork(t *testing.T) {
-	var op *Server
+	var op *authelia.Server
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { op.ServeHTTP(w, r) }))
 	defer server.Close()
-	op = New(Options{
+	op = authelia.New(authelia.Options{
 		Issuer:  server.URL,
-		Clients: []Client{{ID: "romm", Secret: secret, RedirectURIs: []string{callback}}},
-		Users:   []User{{Name: "alice", Password: "alice-pw"}},
+		Clients: []authelia.Client{{ID: "romm", Secret: secret, RedirectURIs: []string{callback}}},
+		Users:   []authelia.User{{Name: "alice", Password: "alice-pw"}},
 	})
 	location, err := op.SignIn(server.Client(), server.URL+"/api/oidc/authorization?"+query("romm").Encode(), "alice", "alice-pw")
 	if err != nil || !strings.HasPrefix(location, callback+"?code=authelia_ac_") {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 func TestLoginForm(t *testing.T) {
@@ -30,7 +32,7 @@ func TestLoginForm(t *testing.T) {
 			t.Errorf("%s: %v %s", name, answer.Header, answer.body)
 		}
 	}
-	if _, err := p.op.SignIn(p.browser, authorizeURL(query("romm")), "dave", "dave-pw"); !errors.Is(err, ErrCredentials) {
+	if _, err := p.op.SignIn(p.browser, authorizeURL(query("romm")), "dave", "dave-pw"); !errors.Is(err, authelia.ErrCredentials) {
 		t.Errorf("SignIn of a disabled user: %v", err)
 	}
 }
@@ -58,7 +60,7 @@ func TestSessionCookie(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t, func(o *Options) { o.Issuer, o.CookieDomain = test.issuer, test.domain })
+			p := newParty(t, func(o *authelia.Options) { o.Issuer, o.CookieDomain = test.issuer, test.domain })
 			cookie := p.send(http.MethodPost, "/", "username=alice&password=alice-pw", "Content-Type", formType).Header.Get("Set-Cookie")
 			for _, want := range test.want {
 				if !strings.Contains(cookie, want) {
@@ -95,22 +97,22 @@ func TestSessionEnds(t *testing.T) {
 
 // What a session knows of its user is refreshed every 5 minutes only.
 func TestRefreshInterval(t *testing.T) {
-	always := func(o *Options) { o.RefreshInterval = -1 }
-	disable := func(s *Server) { s.DisableUser("alice") }
-	leave := func(s *Server) { s.SetGroups("alice") }
+	always := func(o *authelia.Options) { o.RefreshInterval = -1 }
+	disable := func(s *authelia.Server) { s.DisableUser("alice") }
+	leave := func(s *authelia.Server) { s.SetGroups("alice") }
 	tests := []struct {
 		name   string
-		option []func(*Options)
-		change func(*Server)
+		option []func(*authelia.Options)
+		change func(*authelia.Server)
 		wait   time.Duration
 		want   string
 	}{
 		{name: "group removed, before", change: leave, wait: 4 * time.Minute, want: callback + "?code="},
 		{name: "group removed, after", change: leave, wait: 5 * time.Minute, want: callback + "?error=access_denied"},
-		{name: "group removed, always", change: leave, option: []func(*Options){always}, want: callback + "?error=access_denied"},
+		{name: "group removed, always", change: leave, option: []func(*authelia.Options){always}, want: callback + "?error=access_denied"},
 		{name: "disabled, before", change: disable, wait: 4 * time.Minute, want: callback + "?error=server_error&error_description=" + url.QueryEscape("The authorization server encountered")},
 		{name: "disabled, after", change: disable, wait: 5 * time.Minute, want: issuer + "/?flow="},
-		{name: "disabled, always", change: disable, option: []func(*Options){always}, want: issuer + "/?flow="},
+		{name: "disabled, always", change: disable, option: []func(*authelia.Options){always}, want: issuer + "/?flow="},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -176,7 +178,7 @@ func TestLogoutAPI(t *testing.T) {
 		})
 	}
 	t.Run("http on loopback for a stand-in on loopback", func(t *testing.T) {
-		p := newParty(t, func(o *Options) { o.Issuer, o.CookieDomain = "http://localhost:9091", "" })
+		p := newParty(t, func(o *authelia.Options) { o.Issuer, o.CookieDomain = "http://localhost:9091", "" })
 		answer := p.send(http.MethodPost, "/api/logout", `{"targetURL":"http://localhost:8080/"}`)
 		has(t, answer.json(t), map[string]string{"data": `{"safeTargetURL":true}`})
 	})

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 func TestRefreshRotates(t *testing.T) {
@@ -107,7 +109,7 @@ func TestRefreshNeedsScopeAndGrant(t *testing.T) {
 	if tokens := p.tokens(query("full"), "alice"); tokens["refresh_token"] != nil {
 		t.Error("a refresh token without offline_access")
 	}
-	p.op.UpdateClient("romm", func(c *Client) { c.Scopes = append(c.Scopes, "offline_access") })
+	p.op.UpdateClient("romm", func(c *authelia.Client) { c.Scopes = append(c.Scopes, "offline_access") })
 	if tokens := p.tokens(query("romm", "scope", "openid offline_access"), "alice"); tokens["refresh_token"] != nil {
 		t.Error("a refresh token without the grant")
 	}
@@ -118,7 +120,7 @@ func TestRefreshNeedsScopeAndGrant(t *testing.T) {
 
 func TestRefreshByTheWrongClient(t *testing.T) {
 	p := newParty(t)
-	p.op.UpdateClient("romm", func(c *Client) { c.GrantTypes = append(c.GrantTypes, "refresh_token") })
+	p.op.UpdateClient("romm", func(c *authelia.Client) { c.GrantTypes = append(c.GrantTypes, "refresh_token") })
 	tokens := p.full()
 	answer := p.renew("romm", tokens["refresh_token"])
 	p.status("another client", answer, http.StatusBadRequest)
@@ -130,15 +132,15 @@ func TestRefreshByTheWrongClient(t *testing.T) {
 
 // Neither account nor groups are looked at again.
 func TestRefreshOfDisabledUser(t *testing.T) {
-	for name, end := range map[string]func(*Server){
-		"disabled":       func(s *Server) { s.DisableUser("alice") },
-		"deleted":        func(s *Server) { s.DeleteUser("alice") },
-		"out of groups":  func(s *Server) { s.SetGroups("alice") },
-		"portal dropped": (*Server).DropSessions,
+	for name, end := range map[string]func(*authelia.Server){
+		"disabled":       func(s *authelia.Server) { s.DisableUser("alice") },
+		"deleted":        func(s *authelia.Server) { s.DeleteUser("alice") },
+		"out of groups":  func(s *authelia.Server) { s.SetGroups("alice") },
+		"portal dropped": (*authelia.Server).DropSessions,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newParty(t)
-			p.op.UpdateClient("full", func(c *Client) { c.AllowedGroups = []string{"romm-admins"} })
+			p.op.UpdateClient("full", func(c *authelia.Client) { c.AllowedGroups = []string{"romm-admins"} })
 			tokens := p.full()
 			end(p.op)
 			p.status("refresh", p.renew("full", tokens["refresh_token"]), http.StatusOK)

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 const (
@@ -38,10 +40,10 @@ func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now
 
 func (c *clock) Advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
 
-func options(c *clock) Options {
-	return Options{
+func options(c *clock) authelia.Options {
+	return authelia.Options{
 		Issuer: issuer, CookieDomain: "example.test", Now: c.Now,
-		Clients: []Client{
+		Clients: []authelia.Client{
 			{ID: "romm", Secret: secret, RedirectURIs: []string{callback}, Scopes: []string{"openid", "profile", "email"}},
 			{
 				ID: "full", Secret: secret, RedirectURIs: []string{callback}, RequirePKCE: true,
@@ -58,7 +60,7 @@ func options(c *clock) Options {
 			{ID: "loop", Secret: secret, RedirectURIs: []string{"http://127.0.0.1/cb", "http://localhost/cb"}, ConsentMode: "implicit"},
 			{ID: "modes", Secret: secret, RedirectURIs: []string{callback}, ResponseModes: []string{"fragment", "query.jwt", "form_post.jwt"}, ConsentMode: "implicit"},
 		},
-		Users: []User{
+		Users: []authelia.User{
 			{Name: "alice", Password: "alice-pw", DisplayName: "Alice Example", Email: "alice@example.test", Groups: []string{"romm-admins", "romm-users"}},
 			{Name: "bob", Password: "bob-pw", DisplayName: "Bob", Email: "bob@example.test", Groups: []string{"a,b", "with space"}},
 			{Name: "carol", Password: "carol-pw", DisplayName: "Carol NoGroups", Email: "carol@example.test"},
@@ -76,22 +78,22 @@ func options(c *clock) Options {
 type party struct {
 	*testing.T
 	*clock
-	op      *Server
+	op      *authelia.Server
 	browser *http.Client
 }
 
-func newParty(t *testing.T, change ...func(*Options)) *party {
+func newParty(t *testing.T, change ...func(*authelia.Options)) *party {
 	t.Helper()
 	c := &clock{now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 	o := options(c)
 	for _, f := range change {
 		f(&o)
 	}
-	op := New(o)
+	op := authelia.New(o)
 	return &party{T: t, clock: c, op: op, browser: newBrowser(t, op)}
 }
 
-func newBrowser(t *testing.T, op *Server) *http.Client {
+func newBrowser(t *testing.T, op *authelia.Server) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {

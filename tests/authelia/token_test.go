@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 func TestTokenResponse(t *testing.T) {
@@ -127,8 +129,8 @@ func TestCode(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := newParty(t, func(o *Options) {
-				o.Clients = append(o.Clients, Client{ID: "odd-secretless", Secret: secret, RedirectURIs: []string{callback}})
+			p := newParty(t, func(o *authelia.Options) {
+				o.Clients = append(o.Clients, authelia.Client{ID: "odd-secretless", Secret: secret, RedirectURIs: []string{callback}})
 			})
 			code := p.code(query("romm"), "alice")
 			p.Advance(test.age)
@@ -269,7 +271,7 @@ func TestRateLimitBuckets(t *testing.T) {
 }
 
 func TestRateLimitOff(t *testing.T) {
-	p := newParty(t, func(o *Options) { o.NoRateLimit = true })
+	p := newParty(t, func(o *authelia.Options) { o.NoRateLimit = true })
 	for range 40 {
 		p.status("failure", p.token("romm", url.Values{"grant_type": {"authorization_code"}}), http.StatusBadRequest)
 	}

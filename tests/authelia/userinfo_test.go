@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 func TestUserinfo(t *testing.T) {
@@ -45,9 +47,9 @@ func TestUserinfo(t *testing.T) {
 
 // A disabled or deleted user is 200: what is missing is the user.
 func TestUserinfoOfDisabledUser(t *testing.T) {
-	for name, end := range map[string]func(*Server){
-		"disabled": func(s *Server) { s.DisableUser("alice") },
-		"deleted":  func(s *Server) { s.DeleteUser("alice") },
+	for name, end := range map[string]func(*authelia.Server){
+		"disabled": func(s *authelia.Server) { s.DisableUser("alice") },
+		"deleted":  func(s *authelia.Server) { s.DeleteUser("alice") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newParty(t)
@@ -132,7 +134,7 @@ func TestSubject(t *testing.T) {
 		t.Errorf("subjects %v, %v, %v", before, romm["sub"], quiet["sub"])
 	}
 	p.op.DeleteUser("alice")
-	p.op.PutUser(User{Name: "alice", Password: "alice-pw"})
+	p.op.PutUser(authelia.User{Name: "alice", Password: "alice-pw"})
 	if p.op.Subject("alice") != before {
 		t.Error("the same login name got another sub")
 	}

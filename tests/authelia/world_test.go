@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 func TestExpire(t *testing.T) {
@@ -20,12 +22,12 @@ func TestExpire(t *testing.T) {
 }
 
 func TestLifespans(t *testing.T) {
-	p := newParty(t, func(o *Options) { o.Lifespans = Lifespans{AccessToken: time.Minute} })
+	p := newParty(t, func(o *authelia.Options) { o.Lifespans = authelia.Lifespans{AccessToken: time.Minute} })
 	tokens := p.full()
 	has(t, tokens, map[string]string{"expires_in": "59"})
 	p.Advance(time.Minute)
 	p.status("access token", p.userinfo(tokens["access_token"]), http.StatusUnauthorized)
-	p.op.SetLifespans(Lifespans{IDToken: 10 * time.Second})
+	p.op.SetLifespans(authelia.Lifespans{IDToken: 10 * time.Second})
 	tokens = p.full()
 	has(t, tokens, map[string]string{"expires_in": "3599"})
 	_, claims := payload(t, tokens["id_token"])
@@ -42,17 +44,17 @@ func TestChangesWhileServing(t *testing.T) {
 	for _, change := range []func(){
 		func() { p.op.SetDisplayName("alice", "Alice II") },
 		func() { p.op.SetGroups("alice", "romm-users") },
-		func() { p.op.PutUser(User{Name: "grace"}) },
+		func() { p.op.PutUser(authelia.User{Name: "grace"}) },
 		func() { p.op.DeleteUser("grace") },
 		func() { p.op.RotateKeys() },
 		func() { p.op.DropSessions() },
 		func() {
-			p.op.Misbehave(func(m *Misbehaviour) { m.Fail(EndpointJWKS, Fault{}) })
+			p.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointJWKS, authelia.Fault{}) })
 		},
 		func() { p.op.Behave() },
-		func() { p.op.UpdateClient("full", func(c *Client) { c.UserinfoAlg = "ES256" }) },
+		func() { p.op.UpdateClient("full", func(c *authelia.Client) { c.UserinfoAlg = "ES256" }) },
 		func() { p.op.ForgetRequests() },
-		func() { p.op.Requests(EndpointUserinfo) },
+		func() { p.op.Requests(authelia.EndpointUserinfo) },
 	} {
 		group.Go(func() {
 			for range 20 {
