@@ -187,7 +187,8 @@ type pooledGate struct {
 	sessions *session.Store
 	gate     *handler.Gate
 	romm     *romm.Known
-	provider *op.Keys
+	signing  *op.Keys
+	codes    *op.Codes
 	stop     context.CancelFunc // ends the work beside the requests
 }
 
@@ -202,7 +203,7 @@ func (s *pooledGate) Links() *romm.Links { return s.links }
 
 // Rotate implements admin.Gate.
 func (s *pooledGate) Rotate(ctx context.Context) error {
-	return errors.Join(s.sessions.Rotate(ctx), s.provider.Rotate(ctx))
+	return errors.Join(s.sessions.Rotate(ctx), s.signing.Rotate(ctx))
 }
 
 // Issuer implements admin.Gate.
@@ -272,7 +273,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	state.storage.Store(&storage)
 	limits := session.Limits{Idle: resolved.Idle, Lifetime: resolved.Lifetime, Rotate: resolved.Rotate}
 	state.sessions.Configure(storage, limits)
-	state.provider.Configure(limits.Rotate)
+	state.signing.Configure(limits.Rotate)
 
 	relyingParty := flow.New(flow.Config{
 		Issuer: resolved.Issuer, ClientID: resolved.ClientID, ClientSecret: resolved.ClientSecret,
@@ -318,12 +319,13 @@ func (m *Middleware) load(id string, resolved *settings.Settings, origin request
 		state.sessions = session.New(session.Options{Gate: id, Node: node, Logger: caddy.Log().Named(handlerID)})
 		go state.sessions.Run(context.Background()) // until Destruct: a configuration's context ends at every reload
 		state.gate = handler.NewGate(state.sessions)
-		state.provider = op.NewKeys(id, state.sessions.Keyring, state.store, time.Now)
+		state.signing = op.NewKeys(id, state.sessions.Keyring, state.store, time.Now)
+		state.codes = op.NewCodes(time.Now)
 		var ctx context.Context
 		ctx, state.stop = context.WithCancel(context.Background())
 		go state.gate.Run(ctx)
-		go state.provider.Run(ctx, func(event string, err error) {
-			caddy.Log().Named(handlerID).Warn("keeping the signing keys", zap.String("event", event), zap.Error(err))
+		go state.signing.Run(ctx, func(event op.Event) {
+			caddy.Log().Named(handlerID).Warn("refreshing the signing keys failed, will retry", zap.String("event", event.Name), zap.Error(event.Err))
 		})
 		return state, nil
 	})
@@ -626,9 +628,9 @@ func newApplication(s *settings.Settings, state *pooledGate, logger *zap.Logger)
 	}
 	clients, _ := romm.ParseClients(s.Clients) // checked before
 	return romm.New(romm.Config{
-		Provider: op.New(state.provider, op.Config{
-			ClientID: s.ClientID, ClientSecret: s.RommClientSecret, RedirectURI: s.RedirectURI, Algorithm: s.RommIDTokenAlg,
-			Report: func(event string, err error) { answered(logger, event, err) },
+		Provider: op.New(state.signing, state.codes, op.Config{
+			IssuerPath: request.Base, ClientID: s.ClientID, ClientSecret: s.RommClientSecret, RedirectURI: s.RedirectURI,
+			Algorithm: s.RommIDTokenAlg, Report: func(event op.Event) { answered(logger, event) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: roles, Clients: clients,
 		Links: state.links, Known: state.romm,
@@ -637,14 +639,14 @@ func newApplication(s *settings.Settings, state *pooledGate, logger *zap.Logger)
 
 // answered counts and logs what the endpoints for RomM did. Strangers, who can
 // ask as often as they like, fill no log.
-func answered(logger *zap.Logger, event string, err error) {
-	observe("romm_"+event, "")
+func answered(logger *zap.Logger, event op.Event) {
+	observe("romm_"+event.Name, "")
 	level := zap.WarnLevel
-	if event == op.EventStranger {
+	if event.Anonymous() {
 		level = zap.DebugLevel
 	}
-	if err != nil {
-		logger.Log(level, "answering RomM", zap.String("event", event), zap.Error(err))
+	if event.Err != nil {
+		logger.Log(level, "answering RomM's provider request failed", zap.String("event", event.Name), zap.Error(event.Err))
 	}
 }
 

@@ -81,13 +81,13 @@ func TestKeptChainNamesNobody(t *testing.T) {
 func TestStrangersFillNoLog(t *testing.T) {
 	core, logs := observer.New(zapcore.InfoLevel)
 	for range 100 {
-		answered(zap.New(core), op.EventStranger, errors.New(op.RefusalCode))
+		answered(zap.New(core), op.Event{Name: "token_request_unknown", Err: errors.New("unknown_code")})
 	}
-	answered(zap.New(core), op.EventRedeemed, nil)
+	answered(zap.New(core), op.Event{Name: "code_redeemed"})
 	if logs.Len() != 0 {
 		t.Errorf("%d lines", logs.Len())
 	}
-	answered(zap.New(core), op.EventRefused, errors.New(op.RefusalSecret))
+	answered(zap.New(core), op.Event{Name: "token_request_refused", Err: errors.New("wrong_client_secret")})
 	if all := logs.All(); len(all) != 1 || all[0].Level != zapcore.WarnLevel {
 		t.Errorf("got %v", all)
 	}

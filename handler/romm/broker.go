@@ -196,7 +196,10 @@ const rommScope = "openid profile email"
 // redeem brings RomM a code for claims and returns the session that it becomes.
 func (a *App) redeem(ctx context.Context, call application.Caller, claims op.Claims, start url.Values, session string) (string, error) {
 	code, err := a.config.Provider.Code(ctx, claims, start.Get("nonce"))
-	if err != nil {
+	switch {
+	case errors.Is(err, op.ErrClaimsTooLarge):
+		return session, errClaimsTooLarge.Because(err)
+	case err != nil:
 		return session, storageProblem(err)
 	}
 	return a.finishSignIn(ctx, call, session, code, start.Get("state"))
@@ -272,10 +275,10 @@ func (a *App) refusal(what string, answer *application.Answer, code string) erro
 	case http.StatusBadRequest:
 		return errRefused.Because(cause)
 	case http.StatusInternalServerError:
-		switch outcome := a.config.Provider.Outcome(code); {
-		case outcome.Refusal != "":
-			return errSecret.Because(errors.Join(cause, errors.New("our token endpoint refused RomM: "+outcome.Refusal)))
-		case !outcome.Requested:
+		switch requested, reason := a.config.Provider.Outcome(code); {
+		case reason != "":
+			return errSecret.Because(errors.Join(cause, errors.New("our token endpoint refused RomM: "+reason)))
+		case !requested:
 			return errNoMetadata.Because(cause)
 		default:
 			return errRefused.Because(cause)

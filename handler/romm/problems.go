@@ -90,6 +90,11 @@ var (
 		Text: "RomM says more about it than this site reads, so that your role cannot be told. Ask whoever runs the site.", Way: problem.WayProvider,
 		Hint: "One account may be 1 MiB, all together 16 MiB. Look for an account with settings (ui_settings) of that size in GET /api/users.",
 	}
+	errClaimsTooLarge = &problem.Problem{
+		Code: "claims_too_large", Status: http.StatusForbidden, Title: "Your account at {provider} has too much data",
+		Text: "{provider} sends more about you than fits into RomM's sign-in. Ask the administrator of the site.", Way: problem.WayProvider,
+		Hint: "The user's subject, user name, e-mail address, name and roles together must fit into a code of 4 KiB. Shorten the display name at the provider.",
+	}
 	errLinkTaken = &problem.Problem{
 		Code: "link_taken", Status: http.StatusForbidden, Title: "This e-mail address belongs to somebody else here",
 		Text: "Another account at {provider} already uses the RomM account with your e-mail address.", Way: problem.WayProvider,

@@ -16,7 +16,10 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 )
 
-const gate = "gate"
+const (
+	gate       = "gate"
+	issuerPath = "/api/oauth/openid"
+)
 
 // gateway is our side of a brokered login: the provider at a server, and the
 // steps that the gate takes.
@@ -26,7 +29,6 @@ type gateway struct {
 	offset  atomic.Int64 // of the clock, in nanoseconds
 
 	mu       sync.Mutex
-	state    *op.Keys
 	provider *op.Provider
 	seen     []string // method and path of each request
 }
@@ -39,9 +41,7 @@ func newGateway(t *testing.T, config op.Config) *gateway {
 	}
 	g := &gateway{config: config, keyring: keyring}
 	g.use(newMemory())
-	if err := g.provider.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	g.code(t, claims, "n") // waits until the keys are in memory
 	return g
 }
 
@@ -50,9 +50,10 @@ func newGateway(t *testing.T, config op.Config) *gateway {
 func (g *gateway) use(storage keyring.Storage) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state = op.NewKeys(gate, func(context.Context) (*keyring.Keyring, error) { return g.keyring, nil },
-		func() keyring.Storage { return storage }, func() time.Time { return time.Now().Add(time.Duration(g.offset.Load())) })
-	g.provider = op.New(g.state, g.config)
+	now := func() time.Time { return time.Now().Add(time.Duration(g.offset.Load())) }
+	keys := op.NewKeys(gate, func(context.Context) (*keyring.Keyring, error) { return g.keyring, nil },
+		func() keyring.Storage { return storage }, now)
+	g.provider = op.New(keys, op.NewCodes(now), g.config)
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -61,11 +62,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.seen = append(g.seen, r.Method+" "+r.URL.Path)
 	g.mu.Unlock()
 	switch r.URL.Path {
-	case op.IssuerPath + op.MetadataPath:
+	case issuerPath + op.MetadataPath:
 		provider.ServeMetadata(w, r)
-	case op.IssuerPath + op.TokenPath:
+	case issuerPath + op.TokenPath:
 		provider.ServeToken(w, r)
-	case op.IssuerPath + op.JWKSPath:
+	case issuerPath + op.JWKSPath:
 		provider.ServeJWKS(w, r)
 	default:
 		http.NotFound(w, r)
@@ -138,7 +139,18 @@ func (l login) finish(t *testing.T, romm, code string) (int, string) {
 	return status, body
 }
 
-// code makes a code for a login, as the gate does once somebody has signed in.
+// outcome fails the test unless this is what happened to code at the token endpoint.
+func (g *gateway) outcome(t *testing.T, code string, requested bool, reason string) {
+	t.Helper()
+	g.mu.Lock()
+	provider := g.provider
+	g.mu.Unlock()
+	if gotRequested, gotReason := provider.Outcome(code); gotRequested != requested || gotReason != reason {
+		t.Errorf("outcome of the code = %v, %q, want %v, %q", gotRequested, gotReason, requested, reason)
+	}
+}
+
+// code makes a code for a login, as the gate does once a user has signed in.
 func (g *gateway) code(t *testing.T, claims op.Claims, nonce string) string {
 	t.Helper()
 	code, err := g.provider.Code(t.Context(), claims, nonce)
