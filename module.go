@@ -223,7 +223,7 @@ func (s *pooledGate) Status(ctx context.Context) admin.Status {
 	if err := s.sessions.Probe(ctx); err != nil {
 		status.StorageError = err.Error()
 	}
-	_, err := rp.Provider(ctx)
+	err := rp.Discover(ctx)
 	read, failed := rp.Loaded()
 	status.Provider.MetadataRead = read
 	if err = cmp.Or(err, failed); err != nil {

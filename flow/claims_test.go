@@ -97,13 +97,13 @@ func TestGroups(t *testing.T) {
 		"500":             {many(500), many(500), ""},
 		"501":             {many(501), nil, "more than 500"},
 		"a long name":     {[]string{strings.Repeat("g", 256)}, []string{strings.Repeat("g", 256)}, ""},
-		"too long a name": {[]string{"a", strings.Repeat("g", 257)}, nil, "too long"},
-		"one of too long": {strings.Repeat("g", 257), nil, "too long"},
-		"numbers":         {[]any{"a", 1}, nil, "no list of names"},
-		"lists":           {[]any{[]string{"a"}}, nil, "no list of names"},
-		"an object":       {map[string]any{"a": true}, nil, "no list of names"},
-		"a number":        {1, nil, "no list of names"},
-		"true":            {true, nil, "no list of names"},
+		"too long a name": {[]string{"a", strings.Repeat("g", 257)}, nil, "longer than 256 bytes"},
+		"one of too long": {strings.Repeat("g", 257), nil, "longer than 256 bytes"},
+		"numbers":         {[]any{"a", 1}, nil, "not a list of strings"},
+		"lists":           {[]any{[]string{"a"}}, nil, "not a list of strings"},
+		"an object":       {map[string]any{"a": true}, nil, "not a list of strings"},
+		"a number":        {1, nil, "not a list of strings"},
+		"true":            {true, nil, "not a list of strings"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -158,7 +158,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 				})
 				var err error
 				if endpoint == authelia.EndpointDiscovery {
-					_, err = w.rp.Provider(t.Context())
+					_, err = w.rp.metadata(t.Context())
 				} else {
 					_, err = w.signIn()
 				}
@@ -190,7 +190,7 @@ func TestTimeouts(t *testing.T) {
 				start := time.Now()
 				var err error
 				if endpoint == authelia.EndpointDiscovery {
-					_, err = w.rp.Provider(t.Context())
+					_, err = w.rp.metadata(t.Context())
 				} else {
 					_, err = w.signIn()
 				}

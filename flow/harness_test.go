@@ -56,6 +56,7 @@ func newWorld(t *testing.T, changes ...func(*setup)) *world {
 		config: Config{
 			Issuer: testIssuer, ClientID: "romm", ClientSecret: testSecret, RedirectURI: testCallback,
 			Scopes: []string{"openid", "profile", "email", "groups"}, Now: w.Now,
+			UsernameClaim: "preferred_username", GroupsClaim: "groups",
 			Keyring: func(context.Context) (*keyring.Keyring, error) { return w.keyring, nil },
 		},
 		client: authelia.Client{

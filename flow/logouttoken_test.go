@@ -82,28 +82,28 @@ func TestLogoutTokenRefused(t *testing.T) {
 		"a nonce that is null":   {0, set("nonce", nil), "nonce"},
 		"foreign key":            {authelia.SignedByForeignKey, authelia.Set("sid", "s1"), ""},
 		"altered":                {authelia.SignedThenAltered, authelia.Set("sid", "s1"), ""},
-		"another audience too":   {0, set("aud", []string{"romm", "other"}), "aud names others too"},
+		"another audience too":   {0, set("aud", []string{"romm", "other"}), "aud names other clients too"},
 		"no aud":                 {0, without("aud"), "audience"},
 		"no iss":                 {0, without("iss"), "different provider"},
 		"no jti":                 {0, without("jti"), "jti"},
 		"no exp":                 {0, without("exp"), "exp"},
 		"expired":                {0, set("exp", w.Now().Add(-time.Second).Unix()), "expired"},
 		"no iat":                 {0, without("iat"), "iat is missing"},
-		"old":                    {0, set("iat", w.Now().Add(-LogoutTokenAge-idTokenLeeway-time.Second).Unix()), "iat is not of now"},
-		"of the future":          {0, set("iat", w.Now().Add(idTokenLeeway+time.Minute).Unix()), "iat is not of now"},
+		"old":                    {0, set("iat", w.Now().Add(-LogoutTokenAge-idTokenLeeway-time.Second).Unix()), "iat is too old or in the future"},
+		"of the future":          {0, set("iat", w.Now().Add(idTokenLeeway+time.Minute).Unix()), "iat is too old or in the future"},
 		"neither sub nor sid":    {0, nil, "sub"},
-		"an event that is null":  {0, set("events", map[string]any{testEvent: nil}), "no JSON object"},
-		"an event that is true":  {0, set("events", map[string]any{testEvent: true}), "no JSON object"},
+		"an event that is null":  {0, set("events", map[string]any{testEvent: nil}), "not a JSON object"},
+		"an event that is true":  {0, set("events", map[string]any{testEvent: true}), "not a JSON object"},
 		"events in a list":       {0, set("events", []string{testEvent}), ""},
-		"events, other case":     {0, authelia.Edits(without("events"), authelia.Set("Events", map[string]any{testEvent: map[string]any{}})), "no JSON object"},
-		"larger than 16 KiB":     {0, set("x", strings.Repeat("x", jwtLimit)), "larger"},
+		"events, other case":     {0, authelia.Edits(without("events"), authelia.Set("Events", map[string]any{testEvent: map[string]any{}})), "not a JSON object"},
+		"exceeds 16 KiB":     {0, set("x", strings.Repeat("x", jwtLimit)), "exceeds 16 KiB"},
 		"a long, ugly iss":       {0, set("iss", strings.Repeat("\n\x1b[2J", 500)), ""},
 		"a user that is no text": {0, authelia.Set("sub", 1), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			logout, err := w.rp.VerifyLogout(t.Context(), w.op.LogoutToken("romm", c.signature, c.edit))
-			failsAs(t, err, ErrLogoutTokenInvalid, c.says)
+			failsAs(t, err, errLogoutTokenInvalid, c.says)
 			if logout != nil {
 				t.Errorf("%+v", logout)
 			}
@@ -114,7 +114,7 @@ func TestLogoutTokenRefused(t *testing.T) {
 	}
 	for _, raw := range []string{"", "x", "x.y.z", "a.b.c.d.e"} {
 		_, err := w.rp.VerifyLogout(t.Context(), raw)
-		failsAs(t, err, ErrLogoutTokenInvalid, "")
+		failsAs(t, err, errLogoutTokenInvalid, "")
 	}
 }
 
@@ -127,7 +127,7 @@ func TestIDTokenIsNoLogoutToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = w.rp.VerifyLogout(t.Context(), result.Tokens.ID)
-	failsAs(t, err, ErrLogoutTokenInvalid, "event")
+	failsAs(t, err, errLogoutTokenInvalid, "event")
 }
 
 func TestLogoutTokenWhileProviderIsAway(t *testing.T) {
@@ -189,11 +189,11 @@ func FuzzLogoutToken(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	rp := New(Config{Issuer: testIssuer, ClientID: "romm", Now: func() time.Time { return time.Unix(now, 0) }})
-	rp.provider, rp.loaded = &Provider{issuer: testIssuer, logoutKeys: signedByAnybody{}}, rp.config.Now()
+	rp.known, rp.loaded = &metadata{issuer: testIssuer, logoutKeys: signedByAnybody{}}, rp.config.Now()
 	f.Fuzz(func(t *testing.T, claims []byte) {
 		logout, err := rp.VerifyLogout(t.Context(), encode([]byte(`{"alg":"RS256"}`))+"."+encode(claims)+"."+encode([]byte("x")))
 		switch {
-		case err != nil && !errors.Is(err, ErrLogoutTokenInvalid):
+		case err != nil && !errors.Is(err, errLogoutTokenInvalid):
 			t.Errorf("%v", err)
 		case err == nil && (logout.TokenID == "" || logout.SID == "" && logout.Subject == "" || len(logout.SID) > 255):
 			t.Errorf("%+v", logout)

@@ -18,24 +18,24 @@ func TestMetadata(t *testing.T) {
 	}{
 		"oidcc-client-test-discovery-openid-config":   {nil, ""},
 		"oidcc-client-test-discovery-issuer-mismatch": {set("issuer", "https://evil.example"), `("` + testIssuer + `") did not match the issuer URL returned by provider ("https://evil.example")`},
-		"issuer with a slash":                         {set("issuer", testIssuer+"/"), `it calls itself otherwise: write "issuer ` + testIssuer + `/"`},
+		"issuer with a slash":                         {set("issuer", testIssuer+"/"), `its metadata name another issuer: write "issuer ` + testIssuer + `/"`},
 		"issuer in another case":                      {set("issuer", "https://AUTH.example.test"), "AUTH"},
 		"issuer missing":                              {without("issuer"), "did not match"},
-		"authorization_endpoint missing":              {without("authorization_endpoint"), "authorization_endpoint: it is no absolute URL"},
-		"token_endpoint missing":                      {without("token_endpoint"), "token_endpoint: it is no absolute URL"},
-		"userinfo_endpoint missing":                   {without("userinfo_endpoint"), "userinfo_endpoint: it is no absolute URL"},
-		"jwks_uri missing":                            {without("jwks_uri"), "jwks_uri: it is no absolute URL"},
-		"authorization_endpoint http":                 {set("authorization_endpoint", "http://auth.example.test/a"), "authorization_endpoint: it is not https"},
-		"token_endpoint http":                         {set("token_endpoint", "http://auth.example.test/t"), "token_endpoint: it is not https"},
-		"userinfo_endpoint http":                      {set("userinfo_endpoint", "http://auth.example.test/u"), "userinfo_endpoint: it is not https"},
-		"jwks_uri http":                               {set("jwks_uri", "http://auth.example.test/k"), "jwks_uri: it is not https"},
-		"token_endpoint relative":                     {set("token_endpoint", "/t"), "token_endpoint: it is no absolute URL"},
-		"token_endpoint of no scheme":                 {set("token_endpoint", "//evil.example/t"), "token_endpoint: it is not https"},
-		"token_endpoint a file":                       {set("token_endpoint", "file:///etc/passwd"), "token_endpoint: it is no absolute URL"},
-		"token_endpoint ftp":                          {set("token_endpoint", "ftp://auth.example.test/"), "token_endpoint: it is not https"},
-		"token_endpoint with a password":              {set("token_endpoint", "https://a:b@auth.example.test/t"), "token_endpoint: it is no absolute URL"},
-		"token_endpoint with a fragment":              {set("token_endpoint", "https://auth.example.test/t#f"), "token_endpoint: it is no absolute URL"},
-		"token_endpoint no URL":                       {set("token_endpoint", "https://auth.example.test/%zz"), "token_endpoint: it is no absolute URL"},
+		"authorization_endpoint missing":              {without("authorization_endpoint"), "authorization_endpoint: it must be an absolute URL"},
+		"token_endpoint missing":                      {without("token_endpoint"), "token_endpoint: it must be an absolute URL"},
+		"userinfo_endpoint missing":                   {without("userinfo_endpoint"), "userinfo_endpoint: it must be an absolute URL"},
+		"jwks_uri missing":                            {without("jwks_uri"), "jwks_uri: it must be an absolute URL"},
+		"authorization_endpoint http":                 {set("authorization_endpoint", "http://auth.example.test/a"), "authorization_endpoint: it must be https"},
+		"token_endpoint http":                         {set("token_endpoint", "http://auth.example.test/t"), "token_endpoint: it must be https"},
+		"userinfo_endpoint http":                      {set("userinfo_endpoint", "http://auth.example.test/u"), "userinfo_endpoint: it must be https"},
+		"jwks_uri http":                               {set("jwks_uri", "http://auth.example.test/k"), "jwks_uri: it must be https"},
+		"token_endpoint relative":                     {set("token_endpoint", "/t"), "token_endpoint: it must be an absolute URL"},
+		"token_endpoint of no scheme":                 {set("token_endpoint", "//evil.example/t"), "token_endpoint: it must be https"},
+		"token_endpoint a file":                       {set("token_endpoint", "file:///etc/passwd"), "token_endpoint: it must be an absolute URL"},
+		"token_endpoint ftp":                          {set("token_endpoint", "ftp://auth.example.test/"), "token_endpoint: it must be https"},
+		"token_endpoint with a password":              {set("token_endpoint", "https://a:b@auth.example.test/t"), "token_endpoint: it must be an absolute URL"},
+		"token_endpoint with a fragment":              {set("token_endpoint", "https://auth.example.test/t#f"), "token_endpoint: it must be an absolute URL"},
+		"token_endpoint no URL":                       {set("token_endpoint", "https://auth.example.test/%zz"), "token_endpoint: it must be an absolute URL"},
 		"token_endpoint a number":                     {set("token_endpoint", 1), "decode"},
 		"authorization_endpoint javascript":           {set("authorization_endpoint", "javascript:alert(1)"), "authorization_endpoint"},
 		"http on this machine":                        {set("jwks_uri", "http://127.0.0.1:9091/k"), ""},
@@ -47,7 +47,7 @@ func TestMetadata(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = row.edit })
-			_, err := w.rp.Provider(t.Context())
+			_, err := w.rp.metadata(t.Context())
 			if row.fail == "" {
 				failsAs(t, err, nil, "")
 			} else {
@@ -74,7 +74,7 @@ func TestMetadataUnreadable(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointDiscovery, row.fault) })
-			_, err := w.rp.Provider(t.Context())
+			_, err := w.rp.metadata(t.Context())
 			failsAs(t, err, ErrProviderUnavailable, row.text)
 			if err != nil && len(err.Error()) > 400 {
 				t.Errorf("the error quotes the answer: %.500v", err)

@@ -105,11 +105,11 @@ func TestRecheckShowsNoTokenToAnother(t *testing.T) {
 func TestHeldClaims(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{"", ".", "..", "a", "a.b.c", "a.!.c", "a." + encode([]byte("[]")) + ".c", "a." + encode([]byte("null")) + ".c"} {
-		if got := heldClaims(raw); len(got) != 0 {
+		if got := verifiedClaims(raw); len(got) != 0 {
 			t.Errorf("%q: got %v", raw, got)
 		}
 	}
-	if got := heldClaims("a." + encode([]byte(`{"name":"A"}`)) + ".c"); got.text("name") != "A" {
+	if got := verifiedClaims("a." + encode([]byte(`{"name":"A"}`)) + ".c"); got.text("name") != "A" {
 		t.Errorf("got %v", got)
 	}
 }

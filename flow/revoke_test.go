@@ -43,14 +43,14 @@ func TestRevokeNothing(t *testing.T) {
 	}
 	w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = authelia.Without("revocation_endpoint") })
 	w.Advance(discoveryAge)
-	w.rp.Answers(t.Context()) // reads them anew
+	w.rp.Reachable(t.Context()) // reads them anew
 	if err := w.rp.Revoke(t.Context(), old.Tokens, old.Identity); err != nil {
 		t.Error(err)
 	}
 	w.calls(authelia.EndpointRevocation, 0)
 	w.op.Behave()
 	w.Advance(discoveryAge)
-	w.rp.Answers(t.Context())
+	w.rp.Reachable(t.Context())
 	w.op.Down()
 	if err := w.rp.Revoke(t.Context(), old.Tokens, old.Identity); err == nil {
 		t.Error("nobody was told, and no error")

@@ -25,20 +25,20 @@ func TestUserinfo(t *testing.T) {
 		fail   string // empty: it is taken
 	}{
 		"as it is":                               {nil, ""},
-		"oidcc-client-test-userinfo-invalid-sub": {sent(authelia.Set("sub", "another")), "sub is another"},
-		"sub missing":                            {sent(authelia.Without("sub")), "sub is another"},
-		"sub empty":                              {sent(authelia.Set("sub", "")), "sub is another"},
-		"sub null":                               {sent(authelia.Set("sub", nil)), "sub is another"},
-		"sub a number":                           {sent(authelia.Set("sub", 1)), "sub is another"},
-		"sub in another case":                    {func(c map[string]any) any { c["sub"] = strings.ToUpper(c["sub"].(string)); return c }, "sub is another"},
-		"sub with more behind it":                {sent(appendTo("sub", " ")), "sub is another"},
-		"sub under another name":                 {func(c map[string]any) any { c["SUB"] = c["sub"]; delete(c, "sub"); return c }, "sub is another"},
-		"null":                                   {plainly(nil), "no JSON object"},
-		"a list":                                 {plainly([]any{}), "no JSON object"},
-		"text":                                   {plainly("alice"), "no JSON object"},
-		"a number":                               {plainly(1), "no JSON object"},
-		"true":                                   {plainly(true), "no JSON object"},
-		"an empty object":                        {plainly(map[string]any{}), "sub is another"},
+		"oidcc-client-test-userinfo-invalid-sub": {sent(authelia.Set("sub", "another")), "sub does not match the ID token"},
+		"sub missing":                            {sent(authelia.Without("sub")), "sub does not match the ID token"},
+		"sub empty":                              {sent(authelia.Set("sub", "")), "sub does not match the ID token"},
+		"sub null":                               {sent(authelia.Set("sub", nil)), "sub does not match the ID token"},
+		"sub a number":                           {sent(authelia.Set("sub", 1)), "sub does not match the ID token"},
+		"sub in another case":                    {func(c map[string]any) any { c["sub"] = strings.ToUpper(c["sub"].(string)); return c }, "sub does not match the ID token"},
+		"sub with more behind it":                {sent(appendTo("sub", " ")), "sub does not match the ID token"},
+		"sub under another name":                 {func(c map[string]any) any { c["SUB"] = c["sub"]; delete(c, "sub"); return c }, "sub does not match the ID token"},
+		"null":                                   {plainly(nil), "not a JSON object"},
+		"a list":                                 {plainly([]any{}), "not a JSON object"},
+		"text":                                   {plainly("alice"), "not a JSON object"},
+		"a number":                               {plainly(1), "not a JSON object"},
+		"true":                                   {plainly(true), "not a JSON object"},
+		"an empty object":                        {plainly(map[string]any{}), "sub does not match the ID token"},
 		"larger than 1 MiB":                      {sent(authelia.Set("more", strings.Repeat("x", 1<<20))), "larger than 1 MiB"},
 		"just below 1 MiB":                       {sent(authelia.Set("more", strings.Repeat("x", 1<<20-2<<10))), ""},
 		"a million members":                      {func(c map[string]any) any { c["more"] = make([]int, 400_000); return c }, ""},
@@ -74,11 +74,11 @@ func TestUserinfoRefused(t *testing.T) {
 		"429":               {authelia.Fault{Status: 429}, ErrProviderUnavailable, "answered 429"},
 		"500":               {authelia.Fault{Status: 500, Body: "alice@example.test"}, ErrProviderUnavailable, "answered 500"},
 		"503":               {authelia.Fault{Status: 503}, ErrProviderUnavailable, "answered 503"},
-		"broken connection": {authelia.Fault{Reset: true}, ErrProviderUnavailable, "asking userinfo"},
-		"hang":              {authelia.Fault{Hang: true}, ErrProviderUnavailable, "asking userinfo"},
-		"a page":            {authelia.Fault{Body: "<html>alice@example.test"}, ErrUserinfoInvalid, "no JSON object"},
-		"nothing":           {authelia.Fault{}, ErrUserinfoInvalid, "no JSON object"},
-		"two objects":       {authelia.Fault{Body: "{}{}"}, ErrUserinfoInvalid, "no JSON object"},
+		"broken connection": {authelia.Fault{Reset: true}, ErrProviderUnavailable, "requesting userinfo"},
+		"hang":              {authelia.Fault{Hang: true}, ErrProviderUnavailable, "requesting userinfo"},
+		"a page":            {authelia.Fault{Body: "<html>alice@example.test"}, ErrUserinfoInvalid, "not a JSON object"},
+		"nothing":           {authelia.Fault{}, ErrUserinfoInvalid, "not a JSON object"},
+		"two objects":       {authelia.Fault{Body: "{}{}"}, ErrUserinfoInvalid, "not a JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +108,7 @@ func TestUserinfoCutShort(t *testing.T) {
 		return answer, err
 	})
 	_, err := w.signIn()
-	failsAs(t, err, ErrProviderUnavailable, "reading the answer")
+	failsAs(t, err, ErrProviderUnavailable, "reading the response")
 }
 
 // oidcc-client-test-userinfo-signed (section 5.3.2), and what is wrong with one.
@@ -134,15 +134,15 @@ func TestSignedUserinfo(t *testing.T) {
 	}{
 		"with iss and aud":        {idToken: authelia.Set("preferred_username", "alice")},
 		"neither iss nor aud":     {idToken: authelia.Without("iss", "aud")},
-		"for another client":      {idToken: authelia.Set("aud", "another"), fail: "signed for another"},
-		"by another issuer":       {idToken: authelia.Set("iss", "https://evil.example"), fail: "signed for another"},
-		"of another sub":          {idToken: authelia.Set("sub", "another"), fail: "sub is another"},
+		"for another client":      {idToken: authelia.Set("aud", "another"), fail: "iss or aud does not match"},
+		"by another issuer":       {idToken: authelia.Set("iss", "https://evil.example"), fail: "iss or aud does not match"},
+		"of another sub":          {idToken: authelia.Set("sub", "another"), fail: "sub does not match the ID token"},
 		"by a foreign key":        {signature: authelia.SignedByForeignKey, fail: "signature"},
 		"broken":                  {signature: authelia.SignedThenBroken, fail: "signature"},
 		"altered":                 {signature: authelia.SignedThenAltered, fail: "signature"},
 		"alg none":                {signature: authelia.SignedNone, fail: "malformed"},
 		"HS256 under the secret":  {signature: authelia.SignedWithClientSecret, fail: "malformed"},
-		"larger than 16 KiB":      {idToken: authelia.Set("more", strings.Repeat("x", 16<<10)), fail: "larger than 16 KiB"},
+		"exceeds 16 KiB":      {idToken: authelia.Set("more", strings.Repeat("x", 16<<10)), fail: "exceeds 16 KiB"},
 		"plain JSON in its place": {alter: func(string) string { return `{"sub":"another"}` }, fail: "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,7 @@ func TestAuthorizationRequest(t *testing.T) {
 	if len(login.State) != 26 || len(login.Nonce) != 26 || len(login.Verifier) != 43 {
 		t.Errorf("state, nonce and verifier have %d, %d and %d characters", len(login.State), len(login.Nonce), len(login.Verifier))
 	}
-	if login.ReturnTo != "/library?a=b" || login.Restarted() {
+	if login.ReturnTo != "/library?a=b" || Restarted(login.State) {
 		t.Errorf("got %+v", login)
 	}
 	if want := w.Now().Add(10 * time.Minute); !login.Expires.Equal(want) {
@@ -75,7 +75,7 @@ func TestBegin(t *testing.T) {
 	t.Run("a restart says so in its state", func(t *testing.T) {
 		t.Parallel()
 		login, location, err := newWorld(t).rp.Begin(t.Context(), "/", true)
-		if err != nil || !login.Restarted() || !strings.HasPrefix(login.State, "r.") || len(login.State) != 28 ||
+		if err != nil || !Restarted(login.State) || !strings.HasPrefix(login.State, "r.") || len(login.State) != 28 ||
 			!strings.HasSuffix(location, "&state="+login.State) {
 			t.Errorf("got %+v, %s, %v", login, location, err)
 		}

@@ -44,6 +44,7 @@ func newBackchannelAt(tb testing.TB, now func() time.Time, change func(*Config))
 		c.RelyingParty = flow.New(flow.Config{
 			Issuer: alice.Issuer, ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com" + request.Base,
 			Scopes: []string{"openid"}, Client: &http.Client{Transport: b.op.Transport()}, Keyring: c.Gate.Sessions.Keyring, Now: now,
+			UsernameClaim: "preferred_username", GroupsClaim: "groups",
 		})
 		if change != nil {
 			change(c)

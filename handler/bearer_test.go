@@ -61,6 +61,7 @@ func bearerFixture(t *testing.T, policy Policy) (f *fixture, p *vouching, pass f
 		c.Now, c.Policy = clock, policy
 		c.RelyingParty = flow.New(flow.Config{
 			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", Client: &http.Client{Transport: p}, Now: clock,
+			UsernameClaim: "preferred_username", GroupsClaim: "groups",
 		})
 	})
 	return f, p, func(d time.Duration) { now = now.Add(d) }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
@@ -70,7 +69,7 @@ func (h *Handler) strayCallback(w http.ResponseWriter, r *http.Request, chain ap
 		return nil
 	case errors.Is(cause, flow.ErrLoginExpired):
 		return h.refuse(w, r, chain, request.Navigation, cause)
-	case strings.HasPrefix(state, "r."):
+	case flow.Restarted(state):
 		// A second try, and its cookie is missing as well.
 		return h.refuse(w, r, chain, request.Navigation, problem.CookiesMissing.Because(cause))
 	}

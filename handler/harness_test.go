@@ -310,6 +310,7 @@ func newSizedFixture(tb testing.TB, capacity int, change func(*Config)) *fixture
 		RelyingParty: flow.New(flow.Config{
 			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com/api/oauth/openid",
 			Scopes: []string{"openid"}, Client: &http.Client{Transport: unreachable{}}, Keyring: store.Keyring,
+			UsernameClaim: "preferred_username", GroupsClaim: "groups",
 		}),
 		Lifetime: 24 * time.Hour, Unproven: 24 * time.Hour, Logger: zap.NewNop(),
 	}

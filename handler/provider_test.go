@@ -88,6 +88,7 @@ func (s *site) partyConfig(scopes []string, store *session.Store) flow.Config {
 	return flow.Config{
 		Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", Scopes: scopes,
 		RedirectURI: "https://romm.example.com/api/oauth/openid", Keyring: store.Keyring,
+		UsernameClaim: "preferred_username", GroupsClaim: "groups",
 		Client: &http.Client{
 			Transport: s.op.Transport(), Timeout: 30 * time.Second,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

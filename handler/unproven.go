@@ -79,7 +79,7 @@ func (h *Handler) proveByNavigation(w http.ResponseWriter, r *http.Request, chai
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), provenWait)
 	defer cancel()
-	if !h.config.RelyingParty.Answers(ctx) {
+	if !h.config.RelyingParty.Reachable(ctx) {
 		return false, nil
 	}
 	return true, h.startLogin(w, r, chain, target, false)

@@ -50,11 +50,11 @@ func TestRetiredKey(t *testing.T) {
 	if _, err := w.signIn(); err != nil {
 		t.Fatal(err)
 	}
-	provider, err := w.rp.Provider(t.Context())
+	provider, err := w.rp.metadata(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.rp.verify(t.Context(), provider, old, func(nonce string) bool { return nonce == login.Nonce }, "")
+	_, err = w.rp.verifyIDToken(t.Context(), provider, receivedIDToken{raw: old, nonceValid: func(nonce string) bool { return nonce == login.Nonce }})
 	failsAs(t, err, ErrIDTokenInvalid, "signature")
 }
 
@@ -156,7 +156,7 @@ func TestKeysOfAnEndedRequest(t *testing.T) {
 			return w.op.Transport().RoundTrip(r)
 		})
 		first, cancel := context.WithCancel(t.Context())
-		if _, err := w.rp.Provider(first); err != nil {
+		if _, err := w.rp.metadata(first); err != nil {
 			t.Fatal(err)
 		}
 		login, query := w.begin()

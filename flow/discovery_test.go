@@ -16,13 +16,13 @@ func TestProvider(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.calls(authelia.EndpointDiscovery, 0) // Authelia usually sits behind the same Caddy, which is only starting
-	got, err := w.rp.Provider(t.Context())
+	got, err := w.rp.metadata(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	const api = testIssuer + "/api/oidc/"
-	if got.AuthorizationEndpoint != api+"authorization" || got.TokenEndpoint != api+"token" || got.UserinfoEndpoint != api+"userinfo" ||
-		got.EndSessionEndpoint != "" || got.RevocationEndpoint != api+"revocation" || !got.IssParameterSupported {
+	if got.authorizationEndpoint != api+"authorization" || got.tokenEndpoint != api+"token" || got.userinfoEndpoint != api+"userinfo" ||
+		got.endSessionEndpoint != "" || got.revocationEndpoint != api+"revocation" || !got.issParameterSupported {
 		t.Errorf("got %+v", got)
 	}
 	request := w.last(authelia.EndpointDiscovery)
@@ -30,7 +30,7 @@ func TestProvider(t *testing.T) {
 		t.Errorf("got %+v", request)
 	}
 	for range 10 {
-		if again, err := w.rp.Provider(t.Context()); err != nil || again != got {
+		if again, err := w.rp.metadata(t.Context()); err != nil || again != got {
 			t.Fatalf("got %+v, %v", again, err)
 		}
 	}
@@ -59,11 +59,11 @@ func TestDiscoveryIsShared(t *testing.T) {
 		w := newWorld(t)
 		release := w.hold()
 		var wg sync.WaitGroup
-		results := make([]*Provider, 100)
+		results := make([]*metadata, 100)
 		for i := range results {
 			wg.Go(func() {
 				var err error
-				if results[i], err = w.rp.Provider(t.Context()); err != nil {
+				if results[i], err = w.rp.metadata(t.Context()); err != nil {
 					t.Error(err)
 				}
 			})
@@ -88,9 +88,9 @@ func TestDiscoveryOutlivesItsFirstCaller(t *testing.T) {
 		release := w.hold()
 		ctx, cancel := context.WithCancel(t.Context())
 		gone, stayed := make(chan error, 1), make(chan error, 1)
-		go func() { _, err := w.rp.Provider(ctx); gone <- err }()
+		go func() { _, err := w.rp.metadata(ctx); gone <- err }()
 		synctest.Wait()
-		go func() { _, err := w.rp.Provider(t.Context()); stayed <- err }()
+		go func() { _, err := w.rp.metadata(t.Context()); stayed <- err }()
 		synctest.Wait()
 		cancel()
 		if err := <-gone; !errors.Is(err, ErrProviderUnavailable) || !errors.Is(err, context.Canceled) {
@@ -110,23 +110,23 @@ func TestFailedDiscovery(t *testing.T) {
 	w := newWorld(t)
 	w.op.Unavailable()
 	for range 50 {
-		_, err := w.rp.Provider(t.Context())
+		_, err := w.rp.metadata(t.Context())
 		failsAs(t, err, ErrProviderUnavailable, "answered 503")
 	}
 	w.calls(authelia.EndpointDiscovery, 1)
 	w.Advance(discoveryPause - time.Millisecond)
-	_, err := w.rp.Provider(t.Context())
+	_, err := w.rp.metadata(t.Context())
 	failsAs(t, err, ErrProviderUnavailable, "answered 503")
 	w.calls(authelia.EndpointDiscovery, 1)
 	w.Advance(discoveryPause/2 + time.Millisecond) // the most that chance adds
-	_, err = w.rp.Provider(t.Context())
+	_, err = w.rp.metadata(t.Context())
 	failsAs(t, err, ErrProviderUnavailable, "answered 503")
 	w.calls(authelia.EndpointDiscovery, 2)
 	w.op.Up()
-	_, err = w.rp.Provider(t.Context())
+	_, err = w.rp.metadata(t.Context())
 	failsAs(t, err, ErrProviderUnavailable, "")
 	w.Advance(2 * discoveryPause)
-	if _, err := w.rp.Provider(t.Context()); err != nil {
+	if _, err := w.rp.metadata(t.Context()); err != nil {
 		t.Errorf("it did not heal: %v", err)
 	}
 	w.calls(authelia.EndpointDiscovery, 3)
@@ -153,9 +153,9 @@ func TestMetadataAreRefreshed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		provider := func() *Provider {
+		provider := func() *metadata {
 			t.Helper()
-			got, err := w.rp.Provider(t.Context())
+			got, err := w.rp.metadata(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -195,7 +195,7 @@ func TestMetadataAreRefreshed(t *testing.T) {
 			t.Fatal("it waited")
 		}
 		synctest.Wait()
-		if got := provider(); got == old || got.EndSessionEndpoint != testIssuer+"/logout" {
+		if got := provider(); got == old || got.endSessionEndpoint != testIssuer+"/logout" {
 			t.Errorf("it was not replaced: %+v", got)
 		}
 		w.calls(authelia.EndpointDiscovery, 3)
@@ -231,7 +231,7 @@ func TestEndSessionURL(t *testing.T) {
 			if got != row.want || ok != (row.want != "") {
 				t.Errorf("got %q, %v", got, ok)
 			}
-			if provider, err := w.rp.Provider(t.Context()); err != nil || provider.RevocationEndpoint != "" {
+			if provider, err := w.rp.metadata(t.Context()); err != nil || provider.revocationEndpoint != "" {
 				t.Errorf("got %+v, %v", provider, err)
 			}
 		})

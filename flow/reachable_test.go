@@ -16,33 +16,33 @@ func TestAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		for range 2 {
-			if !w.rp.Answers(t.Context()) {
+			if !w.rp.Reachable(t.Context()) {
 				t.Error("it does not answer")
 			}
 		}
 		w.calls(authelia.EndpointDiscovery, 1)
 		w.op.Down()
-		w.Advance(answersFor)
+		w.Advance(reachableFor)
 		for range 2 {
-			if w.rp.Answers(t.Context()) {
+			if w.rp.Reachable(t.Context()) {
 				t.Error("it answers while it is down")
 			}
 		}
 		w.calls(authelia.EndpointDiscovery, 2) // a failure holds for a moment too
-		if _, err := w.rp.Provider(t.Context()); err != nil {
+		if _, err := w.rp.metadata(t.Context()); err != nil {
 			t.Errorf("its metadata are lost: %v", err)
 		}
 		w.op.Up()
 		w.Advance(2 * discoveryPause)
-		if !w.rp.Answers(t.Context()) {
+		if !w.rp.Reachable(t.Context()) {
 			t.Error("it does not answer though it is back")
 		}
-		w.Advance(answersFor)
+		w.Advance(reachableFor)
 		w.op.Hang()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		began := time.Now()
-		if w.rp.Answers(ctx) || !errors.Is(ctx.Err(), context.DeadlineExceeded) || time.Since(began) != 2*time.Second {
+		if w.rp.Reachable(ctx) || !errors.Is(ctx.Err(), context.DeadlineExceeded) || time.Since(began) != 2*time.Second {
 			t.Errorf("hanging: waited %s", time.Since(began))
 		}
 		w.op.Up()

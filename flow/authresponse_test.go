@@ -24,20 +24,20 @@ func TestCheckResponse(t *testing.T) {
 		"as it should be":              {query: state + "&" + iss + "&code=c&scope=openid", code: "c"},
 		"more than we know":            {query: state + "&" + iss + "&code=c&x=1&x=2&session_state=s", code: "c"},
 		"the longest code":             {query: state + "&" + iss + "&code=" + strings.Repeat("c", 2048), code: strings.Repeat("c", 2048)},
-		"nothing":                      {query: "", fail: "state is another"},
-		"state missing":                {query: iss + "&code=c", fail: "state is another"},
-		"state empty":                  {query: "state=&" + iss + "&code=c", fail: "state is another"},
-		"state another":                {query: "state=other&" + iss + "&code=c", fail: "state is another"},
-		"state in another case":        {query: "state=OF-THE-ART&" + iss + "&code=c", fail: "state is another"},
-		"state cut short":              {query: "state=of-the&" + iss + "&code=c", fail: "state is another"},
-		"state with more behind":       {query: state + "x&" + iss + "&code=c", fail: "state is another"},
-		"state before iss":             {query: "state=other&iss=evil&code=c", fail: "state is another"},
-		"state before error":           {query: "state=other&" + iss + "&error=access_denied", fail: "state is another"},
+		"nothing":                      {query: "", fail: "state does not match"},
+		"state missing":                {query: iss + "&code=c", fail: "state does not match"},
+		"state empty":                  {query: "state=&" + iss + "&code=c", fail: "state does not match"},
+		"state another":                {query: "state=other&" + iss + "&code=c", fail: "state does not match"},
+		"state in another case":        {query: "state=OF-THE-ART&" + iss + "&code=c", fail: "state does not match"},
+		"state cut short":              {query: "state=of-the&" + iss + "&code=c", fail: "state does not match"},
+		"state with more behind":       {query: state + "x&" + iss + "&code=c", fail: "state does not match"},
+		"state before iss":             {query: "state=other&iss=evil&code=c", fail: "state does not match"},
+		"state before error":           {query: "state=other&" + iss + "&error=access_denied", fail: "state does not match"},
 		"iss missing (RFC 9207)":       {query: state + "&code=c", fail: "iss is missing"},
-		"iss empty":                    {query: state + "&iss=&code=c", fail: "iss is another"},
-		"iss another (mix-up)":         {query: state + "&iss=https%3A%2F%2Fevil.example&code=c", fail: "iss is another"},
-		"iss with a slash":             {query: state + "&" + iss + "%2F&code=c", fail: "iss is another"},
-		"iss before error":             {query: state + "&iss=https%3A%2F%2Fevil.example&error=access_denied", fail: "iss is another"},
+		"iss empty":                    {query: state + "&iss=&code=c", fail: "iss is another issuer"},
+		"iss another (mix-up)":         {query: state + "&iss=https%3A%2F%2Fevil.example&code=c", fail: "iss is another issuer"},
+		"iss with a slash":             {query: state + "&" + iss + "%2F&code=c", fail: "iss is another issuer"},
+		"iss before error":             {query: state + "&iss=https%3A%2F%2Fevil.example&error=access_denied", fail: "iss is another issuer"},
 		"iss missing before error":     {query: state + "&error=access_denied", fail: "iss is missing"},
 		"error":                        {query: state + "&" + iss + "&error=access_denied&error_description=no", err: "access_denied"},
 		"error before code":            {query: state + "&" + iss + "&error=access_denied&code=c", err: "access_denied"},
@@ -45,13 +45,13 @@ func TestCheckResponse(t *testing.T) {
 		"code empty":                   {query: state + "&" + iss + "&code=", fail: "code is missing"},
 		"code too long":                {query: state + "&" + iss + "&code=" + strings.Repeat("c", 2049), fail: "too long"},
 		"code in another case":         {query: state + "&" + iss + "&Code=c", fail: "code is missing"},
-		"two states":                   {query: state + "&" + state + "&" + iss + "&code=c", fail: "state is given twice"},
-		"two codes":                    {query: state + "&" + iss + "&code=c&code=c", fail: "code is given twice"},
-		"two iss":                      {query: state + "&" + iss + "&" + iss + "&code=c", fail: "iss is given twice"},
-		"two errors":                   {query: state + "&" + iss + "&error=a&error=b", fail: "error is given twice"},
-		"two descriptions":             {query: state + "&" + iss + "&error=a&error_description=a&error_description=b", fail: "error_description is given twice"},
-		"two codes, state another":     {query: "state=other&" + iss + "&code=c&code=d", fail: "code is given twice"},
-		"two states, the second right": {query: "state=other&" + state + "&" + iss + "&code=c", fail: "state is given twice"},
+		"two states":                   {query: state + "&" + state + "&" + iss + "&code=c", fail: "state occurs twice"},
+		"two codes":                    {query: state + "&" + iss + "&code=c&code=c", fail: "code occurs twice"},
+		"two iss":                      {query: state + "&" + iss + "&" + iss + "&code=c", fail: "iss occurs twice"},
+		"two errors":                   {query: state + "&" + iss + "&error=a&error=b", fail: "error occurs twice"},
+		"two descriptions":             {query: state + "&" + iss + "&error=a&error_description=a&error_description=b", fail: "error_description occurs twice"},
+		"two codes, state another":     {query: "state=other&" + iss + "&code=c&code=d", fail: "code occurs twice"},
+		"two states, the second right": {query: "state=other&" + state + "&" + iss + "&code=c", fail: "state occurs twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,7 +84,7 @@ func TestNoStateIsNotAState(t *testing.T) {
 	t.Parallel()
 	for _, query := range []url.Values{{"code": {"c"}}, {"state": {""}, "code": {"c"}, "iss": {testIssuer}}} {
 		_, err := newWorld(t).rp.CheckResponse(t.Context(), &Login{}, query)
-		failsAs(t, err, ErrResponseInvalid, "state is another")
+		failsAs(t, err, ErrResponseInvalid, "state does not match")
 	}
 }
 
@@ -105,7 +105,7 @@ func TestIssWhereItIsNotAnnounced(t *testing.T) {
 				t.Errorf("got %q, %v", code, err)
 			}
 			_, err := w.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}, "iss": {"https://evil.example"}})
-			failsAs(t, err, ErrResponseInvalid, "iss is another")
+			failsAs(t, err, ErrResponseInvalid, "iss is another issuer")
 		})
 	}
 }
@@ -176,7 +176,7 @@ func FuzzCheckResponse(f *testing.F) {
 		f.Add(seed)
 	}
 	rp := New(Config{Issuer: testIssuer, Client: newBrokenClient()})
-	rp.provider = &Provider{IssParameterSupported: true}
+	rp.known = &metadata{issParameterSupported: true}
 	rp.loaded = rp.config.Now()
 	f.Fuzz(func(t *testing.T, raw string) {
 		query, _ := url.ParseQuery(raw) // what could be read, as net/http has it
