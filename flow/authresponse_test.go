@@ -1,3 +1,5 @@
+// Tests of the authorization response.
+
 package flow
 
 import (
@@ -10,21 +12,21 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// Duplicates, then state, then iss, then error, then code: what comes first
-// decides, and nothing is believed of a response whose state is not ours.
+// The order of checks is duplicates, state, iss, error, code. Nothing in a
+// response with a foreign state counts.
 func TestCheckResponse(t *testing.T) {
 	t.Parallel()
 	const state, iss = "state=of-the-art", "iss=https%3A%2F%2Fauth.example.test"
 	for name, row := range map[string]struct {
 		query string
 		code  string
-		fail  string // in ErrResponseInvalid
+		fail  string // text of an ErrResponseInvalid
 		err   string // code of an AuthorizationError
 	}{
-		"as it should be":              {query: state + "&" + iss + "&code=c&scope=openid", code: "c"},
-		"more than we know":            {query: state + "&" + iss + "&code=c&x=1&x=2&session_state=s", code: "c"},
+		"valid":                        {query: state + "&" + iss + "&code=c&scope=openid", code: "c"},
+		"valid, unknown parameters":    {query: state + "&" + iss + "&code=c&x=1&x=2&session_state=s", code: "c"},
 		"the longest code":             {query: state + "&" + iss + "&code=" + strings.Repeat("c", 2048), code: strings.Repeat("c", 2048)},
-		"nothing":                      {query: "", fail: "state does not match"},
+		"no parameters":                {query: "", fail: "state does not match"},
 		"state missing":                {query: iss + "&code=c", fail: "state does not match"},
 		"state empty":                  {query: "state=&" + iss + "&code=c", fail: "state does not match"},
 		"state another":                {query: "state=other&" + iss + "&code=c", fail: "state does not match"},
@@ -55,16 +57,16 @@ func TestCheckResponse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			h := newHarness(t)
 			query, err := url.ParseQuery(row.query)
 			if err != nil {
 				t.Fatal(err)
 			}
-			code, err := w.rp.CheckResponse(t.Context(), &Login{State: "of-the-art"}, query)
+			code, err := h.rp.CheckResponse(t.Context(), &Login{State: "of-the-art"}, query)
 			refused, isError := errors.AsType[*AuthorizationError](err)
 			switch {
 			case code != row.code:
-				t.Errorf("got code %q, %v", code, err)
+				t.Errorf("CheckResponse = %q, %v, want the code %q", code, err, row.code)
 			case row.fail != "":
 				failsAs(t, err, ErrResponseInvalid, row.fail)
 			case row.err != "":
@@ -74,22 +76,22 @@ func TestCheckResponse(t *testing.T) {
 			default:
 				failsAs(t, err, nil, "")
 			}
-			w.calls(authelia.EndpointToken, 0)
+			h.calls(authelia.EndpointToken, 0)
 		})
 	}
 }
 
-// A login without a state fits no response, not even one without a state.
+// A login without a state matches no response, not even one without a state.
 func TestNoStateIsNotAState(t *testing.T) {
 	t.Parallel()
 	for _, query := range []url.Values{{"code": {"c"}}, {"state": {""}, "code": {"c"}, "iss": {testIssuer}}} {
-		_, err := newWorld(t).rp.CheckResponse(t.Context(), &Login{}, query)
+		_, err := newHarness(t).rp.CheckResponse(t.Context(), &Login{}, query)
 		failsAs(t, err, ErrResponseInvalid, "state does not match")
 	}
 }
 
-// RFC 9207 section 2.4: iss is required from who says that it sends it. Who
-// does not say so may send it, and then it must be right.
+// RFC 9207 section 2.4: iss is required if the provider announces it. If the
+// provider does not, a response may still carry it, and then it must match.
 func TestIssWhereItIsNotAnnounced(t *testing.T) {
 	t.Parallel()
 	for name, announced := range map[string]authelia.Edit{
@@ -98,72 +100,72 @@ func TestIssWhereItIsNotAnnounced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = announced })
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = announced })
 			login := &Login{State: "s"}
-			if code, err := w.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}}); err != nil || code != "c" {
-				t.Errorf("got %q, %v", code, err)
+			if code, err := h.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}}); err != nil || code != "c" {
+				t.Errorf("CheckResponse = %q, %v, want the code c", code, err)
 			}
-			_, err := w.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}, "iss": {"https://evil.example"}})
+			_, err := h.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}, "iss": {"https://evil.example"}})
 			failsAs(t, err, ErrResponseInvalid, "iss is another issuer")
 		})
 	}
 }
 
-// Without metadata nobody knows whether iss is required: later, then.
+// Without metadata it is unknown whether iss is required.
 func TestIssWithoutProvider(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.op.Down()
+	h := newHarness(t)
+	h.op.Down()
 	login := &Login{State: "s"}
-	_, err := w.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}})
+	_, err := h.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}})
 	failsAs(t, err, ErrProviderUnavailable, "")
-	if code, err := w.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}, "iss": {testIssuer}}); err != nil || code != "c" {
-		t.Errorf("with iss: got %q, %v", code, err)
+	if code, err := h.rp.CheckResponse(t.Context(), login, url.Values{"state": {"s"}, "code": {"c"}, "iss": {testIssuer}}); err != nil || code != "c" {
+		t.Errorf("CheckResponse with iss = %q, %v, want the code c", code, err)
 	}
 }
 
-// The description is text of a stranger's: it ends in a log and on a page.
+// An attacker writes the description, which appears in a log and on a page.
 func TestAuthorizationError(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct{ code, description, wantCode, wantDescription string }{
-		"plain":           {"access_denied", "The user was denied.", "access_denied", "The user was denied."},
-		"line breaks":     {"a\r\nb", "x\r\nlevel=error", "a??b", "x??level=error"},
-		"terminal orders": {"\x1b[2J", "\x1b]0;\x07\x9b", "?[2J", "?]0;??"},
-		"beyond ASCII":    {"\u0430", "\u202egnp.exe \u2603", "?", "?gnp.exe ?"},
-		"no text":         {"a\xff", "\xff\xfe", "a?", "??"},
-		"long":            {strings.Repeat("c", 500), strings.Repeat("d", 5000), strings.Repeat("c", 100), strings.Repeat("d", 300)},
-		"cut in a letter": {"c", strings.Repeat("d", 299) + "\u00e9", "c", strings.Repeat("d", 299) + "?"},
-		"markup is kept":  {"c", "<script>alert(1)</script>", "c", "<script>alert(1)</script>"}, // html/template's matter
+		"plain":                  {"access_denied", "The user was denied.", "access_denied", "The user was denied."},
+		"line breaks":            {"a\r\nb", "x\r\nlevel=error", "a??b", "x??level=error"},
+		"terminal escapes":       {"\x1b[2J", "\x1b]0;\x07\x9b", "?[2J", "?]0;??"},
+		"beyond ASCII":           {"\u0430", "\u202egnp.exe \u2603", "?", "?gnp.exe ?"},
+		"invalid UTF-8":          {"a\xff", "\xff\xfe", "a?", "??"},
+		"long":                   {strings.Repeat("c", 500), strings.Repeat("d", 5000), strings.Repeat("c", 100), strings.Repeat("d", 300)},
+		"cut within a character": {"c", strings.Repeat("d", 299) + "\u00e9", "c", strings.Repeat("d", 299) + "?"},
+		"markup is kept":         {"c", "<script>alert(1)</script>", "c", "<script>alert(1)</script>"}, // html/template escapes it
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := newWorld(t).rp.CheckResponse(t.Context(), &Login{State: "s"}, url.Values{
+			_, err := newHarness(t).rp.CheckResponse(t.Context(), &Login{State: "s"}, url.Values{
 				"state": {"s"}, "iss": {testIssuer}, "error": {row.code}, "error_description": {row.description},
 			})
 			refused, ok := errors.AsType[*AuthorizationError](err)
 			if !ok || refused.Code != row.wantCode {
-				t.Fatalf("got %v", err)
+				t.Fatalf("CheckResponse = %v, want an AuthorizationError", err)
 			}
 			if got := refused.Description; got != row.wantDescription {
 				t.Errorf("got %q, want %q", got, row.wantDescription)
 			}
 			if want := "the authorization endpoint answered " + refused.Code + ": " + refused.Description; err.Error() != want {
-				t.Errorf("got %q", err)
+				t.Errorf("error %q, want the code and the description", err)
 			}
 		})
 	}
 }
 
-// What Authelia sends when it refuses, all the way.
+// Authelia's own error response passes all the checks.
 func TestRefusedByTheProvider(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(s *setup) { s.client.AllowedGroups = []string{"nobody"} })
-	login, query := w.begin()
-	_, err := w.rp.CheckResponse(t.Context(), login, query)
+	h := newHarness(t, func(s *setup) { s.client.AllowedGroups = []string{"nobody"} })
+	login, query := h.begin()
+	_, err := h.rp.CheckResponse(t.Context(), login, query)
 	if refused, ok := errors.AsType[*AuthorizationError](err); !ok || refused.Code != "access_denied" ||
 		!strings.Contains(refused.Description, "denied access to this client") {
-		t.Errorf("got %v", err)
+		t.Errorf("CheckResponse = %v, want Authelia's error", err)
 	}
 }
 
@@ -179,15 +181,15 @@ func FuzzCheckResponse(f *testing.F) {
 	rp.known = &metadata{issParameterSupported: true}
 	rp.loaded = rp.config.Now()
 	f.Fuzz(func(t *testing.T, raw string) {
-		query, _ := url.ParseQuery(raw) // what could be read, as net/http has it
+		query, _ := url.ParseQuery(raw) // the readable part, like net/http
 		code, err := rp.CheckResponse(context.Background(), &Login{State: "s"}, query)
 		if err == nil && (code == "" || len(code) > codeLimit || query.Get("state") != "s" || query.Get("iss") != testIssuer ||
 			len(query["code"]) != 1 || query.Get("error") != "") {
-			t.Errorf("took %q", raw)
+			t.Errorf("CheckResponse accepts %q, want it refused", raw)
 		}
 		if refused, ok := errors.AsType[*AuthorizationError](err); ok {
 			if text := refused.Error(); printable(text, len(text)) != text || len(text) > 500 || query.Get("state") != "s" {
-				t.Errorf("got %q of %q", text, raw)
+				t.Errorf("error %q for %q, want short printable ASCII", text, raw)
 			}
 		}
 	})

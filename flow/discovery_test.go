@@ -1,3 +1,5 @@
+// Tests of discovery.
+
 package flow
 
 import (
@@ -14,37 +16,37 @@ import (
 
 func TestProvider(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.calls(authelia.EndpointDiscovery, 0) // Authelia usually sits behind the same Caddy, which is only starting
-	got, err := w.rp.metadata(t.Context())
+	h := newHarness(t)
+	h.calls(authelia.EndpointDiscovery, 0) // Authelia is usually behind the same Caddy, which is still starting
+	got, err := h.rp.metadata(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	const api = testIssuer + "/api/oidc/"
 	if got.authorizationEndpoint != api+"authorization" || got.tokenEndpoint != api+"token" || got.userinfoEndpoint != api+"userinfo" ||
 		got.endSessionEndpoint != "" || got.revocationEndpoint != api+"revocation" || !got.issParameterSupported {
-		t.Errorf("got %+v", got)
+		t.Errorf("metadata = %+v, want those of Authelia", got)
 	}
-	request := w.last(authelia.EndpointDiscovery)
+	request := h.last(authelia.EndpointDiscovery)
 	if request.Method != http.MethodGet || request.URL.String() != "/.well-known/openid-configuration" || request.Host != "auth.example.test" {
-		t.Errorf("got %+v", request)
+		t.Errorf("request %+v, want GET /.well-known/openid-configuration at the issuer", request)
 	}
 	for range 10 {
-		if again, err := w.rp.metadata(t.Context()); err != nil || again != got {
-			t.Fatalf("got %+v, %v", again, err)
+		if again, err := h.rp.metadata(t.Context()); err != nil || again != got {
+			t.Fatalf("metadata = %+v, %v, want the known ones", again, err)
 		}
 	}
-	w.calls(authelia.EndpointDiscovery, 1)
-	w.calls(authelia.EndpointJWKS, 0)
+	h.calls(authelia.EndpointDiscovery, 1)
+	h.calls(authelia.EndpointJWKS, 0)
 }
 
-// hold lets discovery wait until the returned function is called.
-func (w *world) hold() (release func()) {
+// hold blocks discovery until release is called.
+func (h *harness) hold() (release func()) {
 	gate := make(chan struct{})
-	w.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+	h.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 		select {
 		case <-gate:
-			return w.op.Transport().RoundTrip(r)
+			return h.op.Transport().RoundTrip(r)
 		case <-r.Context().Done():
 			return nil, r.Context().Err()
 		}
@@ -52,19 +54,19 @@ func (w *world) hold() (release func()) {
 	return func() { close(gate) }
 }
 
-// A hundred visitors at once after a restart are one question.
+// A hundred users at once after a restart share one request.
 func TestDiscoveryIsShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		release := w.hold()
+		h := newHarness(t)
+		release := h.hold()
 		var wg sync.WaitGroup
 		results := make([]*metadata, 100)
 		for i := range results {
 			wg.Go(func() {
 				var err error
-				if results[i], err = w.rp.metadata(t.Context()); err != nil {
-					t.Error(err)
+				if results[i], err = h.rp.metadata(t.Context()); err != nil {
+					t.Errorf("metadata: %v, want no error", err)
 				}
 			})
 		}
@@ -73,63 +75,63 @@ func TestDiscoveryIsShared(t *testing.T) {
 		wg.Wait()
 		for _, got := range results {
 			if got == nil || got != results[0] {
-				t.Fatalf("got %p and %p", got, results[0])
+				t.Fatalf("metadata at %p and %p, want one value for all", got, results[0])
 			}
 		}
-		w.calls(authelia.EndpointDiscovery, 1)
+		h.calls(authelia.EndpointDiscovery, 1)
 	})
 }
 
-// Who waits may give up, even who came first, without ending it for the others.
+// Any caller may give up, even the first, without ending discovery for the others.
 func TestDiscoveryOutlivesItsFirstCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		release := w.hold()
+		h := newHarness(t)
+		release := h.hold()
 		ctx, cancel := context.WithCancel(t.Context())
 		gone, stayed := make(chan error, 1), make(chan error, 1)
-		go func() { _, err := w.rp.metadata(ctx); gone <- err }()
+		go func() { _, err := h.rp.metadata(ctx); gone <- err }()
 		synctest.Wait()
-		go func() { _, err := w.rp.metadata(t.Context()); stayed <- err }()
+		go func() { _, err := h.rp.metadata(t.Context()); stayed <- err }()
 		synctest.Wait()
 		cancel()
 		if err := <-gone; !errors.Is(err, ErrProviderUnavailable) || !errors.Is(err, context.Canceled) {
-			t.Errorf("who went got %v", err)
+			t.Errorf("the caller that gave up got %v, want its context's end", err)
 		}
 		release()
 		if err := <-stayed; err != nil {
-			t.Errorf("who stayed got %v", err)
+			t.Errorf("the caller that waited got %v, want no error", err)
 		}
-		w.calls(authelia.EndpointDiscovery, 1)
+		h.calls(authelia.EndpointDiscovery, 1)
 	})
 }
 
-// A failure is not kept, but the provider is not asked by every visitor either.
+// A failure is kept for about a second, so that not every user asks the provider.
 func TestFailedDiscovery(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.op.Unavailable()
+	h := newHarness(t)
+	h.op.Unavailable()
 	for range 50 {
-		_, err := w.rp.metadata(t.Context())
+		_, err := h.rp.metadata(t.Context())
 		failsAs(t, err, ErrProviderUnavailable, "answered 503")
 	}
-	w.calls(authelia.EndpointDiscovery, 1)
-	w.Advance(discoveryPause - time.Millisecond)
-	_, err := w.rp.metadata(t.Context())
+	h.calls(authelia.EndpointDiscovery, 1)
+	h.Advance(discoveryPause - time.Millisecond)
+	_, err := h.rp.metadata(t.Context())
 	failsAs(t, err, ErrProviderUnavailable, "answered 503")
-	w.calls(authelia.EndpointDiscovery, 1)
-	w.Advance(discoveryPause/2 + time.Millisecond) // the most that chance adds
-	_, err = w.rp.metadata(t.Context())
+	h.calls(authelia.EndpointDiscovery, 1)
+	h.Advance(discoveryPause/2 + time.Millisecond) // the most that Jitter adds
+	_, err = h.rp.metadata(t.Context())
 	failsAs(t, err, ErrProviderUnavailable, "answered 503")
-	w.calls(authelia.EndpointDiscovery, 2)
-	w.op.Up()
-	_, err = w.rp.metadata(t.Context())
+	h.calls(authelia.EndpointDiscovery, 2)
+	h.op.Up()
+	_, err = h.rp.metadata(t.Context())
 	failsAs(t, err, ErrProviderUnavailable, "")
-	w.Advance(2 * discoveryPause)
-	if _, err := w.rp.metadata(t.Context()); err != nil {
-		t.Errorf("it did not heal: %v", err)
+	h.Advance(2 * discoveryPause)
+	if _, err := h.rp.metadata(t.Context()); err != nil {
+		t.Errorf("metadata after the provider is back: %v, want no error", err)
 	}
-	w.calls(authelia.EndpointDiscovery, 3)
+	h.calls(authelia.EndpointDiscovery, 3)
 }
 
 func TestJitter(t *testing.T) {
@@ -138,71 +140,71 @@ func TestJitter(t *testing.T) {
 	for range 100 {
 		d := Jitter(time.Second)
 		if d < 0 || d >= time.Second {
-			t.Fatalf("got %v", d)
+			t.Fatalf("Jitter = %v, want 0 to 1s", d)
 		}
 		seen[d] = true
 	}
 	if len(seen) < 90 {
-		t.Errorf("%d different values of 100", len(seen))
+		t.Errorf("%d different values of 100, want 90 or more", len(seen))
 	}
 }
 
-// After an hour the metadata are read again beside the requests, which do not
-// wait, and an old Provider is better than none.
+// After an hour the metadata are read again in the background. Requests do not
+// wait, and use the old metadata if that fails.
 func TestMetadataAreRefreshed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		h := newHarness(t)
 		provider := func() *metadata {
 			t.Helper()
-			got, err := w.rp.metadata(t.Context())
+			got, err := h.rp.metadata(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			return got
 		}
 		old := provider()
-		w.Advance(discoveryAge - time.Second)
+		h.Advance(discoveryAge - time.Second)
 		provider()
-		w.calls(authelia.EndpointDiscovery, 1)
+		h.calls(authelia.EndpointDiscovery, 1)
 
-		w.op.Misbehave(func(m *authelia.Misbehaviour) {
+		h.op.Misbehave(func(m *authelia.Misbehaviour) {
 			m.Metadata = authelia.Set("end_session_endpoint", testIssuer+"/logout")
 			m.Fail(authelia.EndpointDiscovery, authelia.Fault{Hang: true})
 		})
-		w.Advance(time.Second)
+		h.Advance(time.Second)
 		for range 20 {
-			if provider() != old { // at once, though the provider hangs
-				t.Fatal("another one")
+			if provider() != old { // at once, although the provider hangs
+				t.Fatal("got other metadata while the provider hangs, want the old ones")
 			}
 			synctest.Wait()
 		}
-		w.calls(authelia.EndpointDiscovery, 2)
+		h.calls(authelia.EndpointDiscovery, 2)
 
-		time.Sleep(discoveryTimeout) // of the bubble: the attempt ends
+		time.Sleep(discoveryTimeout) // in the bubble; the attempt ends
 		synctest.Wait()
 		for range 20 {
 			if provider() != old {
-				t.Fatal("the failure took the old one away")
+				t.Fatal("got other metadata after a failed attempt, want the old ones")
 			}
 			synctest.Wait()
 		}
-		w.calls(authelia.EndpointDiscovery, 2) // the pause after a failure holds here too
+		h.calls(authelia.EndpointDiscovery, 2) // the pause after a failure applies
 
-		w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Faults = nil })
-		w.Advance(2 * discoveryPause)
+		h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Faults = nil })
+		h.Advance(2 * discoveryPause)
 		if provider() != old {
-			t.Fatal("it waited")
+			t.Fatal("got new metadata at once, want the old ones without waiting")
 		}
 		synctest.Wait()
 		if got := provider(); got == old || got.endSessionEndpoint != testIssuer+"/logout" {
-			t.Errorf("it was not replaced: %+v", got)
+			t.Errorf("metadata = %+v, want new ones with an end-session endpoint", got)
 		}
-		w.calls(authelia.EndpointDiscovery, 3)
-		w.Advance(discoveryAge - time.Second)
+		h.calls(authelia.EndpointDiscovery, 3)
+		h.Advance(discoveryAge - time.Second)
 		provider()
 		synctest.Wait()
-		w.calls(authelia.EndpointDiscovery, 3)
+		h.calls(authelia.EndpointDiscovery, 3)
 	})
 }
 
@@ -214,31 +216,31 @@ func TestEndSessionURL(t *testing.T) {
 		idToken, state string
 		want           string
 	}{
-		"Authelia has none":  {nil, "i", "s", ""},
-		"all":                {testIssuer + "/logout", "i.d.t", "s", testIssuer + "/logout?client_id=romm&id_token_hint=i.d.t&post_logout_redirect_uri=https%3A%2F%2Fromm.example.test%2F&state=s"},
-		"no hint, no state":  {testIssuer + "/logout", "", "", testIssuer + "/logout?client_id=romm&post_logout_redirect_uri=https%3A%2F%2Fromm.example.test%2F"},
-		"a query of its own": {testIssuer + "/logout?a=b", "", "", testIssuer + "/logout?a=b&client_id=romm&post_logout_redirect_uri=https%3A%2F%2Fromm.example.test%2F"},
-		"http":               {"http://auth.example.test/logout", "i", "s", ""},
-		"javascript":         {"javascript:alert(1)", "i", "s", ""},
+		"no endpoint, as with Authelia": {nil, "i", "s", ""},
+		"hint and state":                {testIssuer + "/logout", "i.d.t", "s", testIssuer + "/logout?client_id=romm&id_token_hint=i.d.t&post_logout_redirect_uri=https%3A%2F%2Fromm.example.test%2F&state=s"},
+		"no hint and no state":          {testIssuer + "/logout", "", "", testIssuer + "/logout?client_id=romm&post_logout_redirect_uri=https%3A%2F%2Fromm.example.test%2F"},
+		"endpoint with a query":         {testIssuer + "/logout?a=b", "", "", testIssuer + "/logout?a=b&client_id=romm&post_logout_redirect_uri=https%3A%2F%2Fromm.example.test%2F"},
+		"http":                          {"http://auth.example.test/logout", "i", "s", ""},
+		"javascript":                    {"javascript:alert(1)", "i", "s", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) {
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) {
 				m.Metadata = edits(authelia.Set("end_session_endpoint", row.endpoint), authelia.Set("revocation_endpoint", "http://auth.example.test/r"))
 			})
-			got, ok := w.rp.EndSessionURL(t.Context(), row.idToken, "https://romm.example.test/", row.state)
+			got, ok := h.rp.EndSessionURL(t.Context(), row.idToken, "https://romm.example.test/", row.state)
 			if got != row.want || ok != (row.want != "") {
-				t.Errorf("got %q, %v", got, ok)
+				t.Errorf("EndSessionURL = %q, %v, want %q", got, ok, row.want)
 			}
-			if provider, err := w.rp.metadata(t.Context()); err != nil || provider.revocationEndpoint != "" {
-				t.Errorf("got %+v, %v", provider, err)
+			if provider, err := h.rp.metadata(t.Context()); err != nil || provider.revocationEndpoint != "" {
+				t.Errorf("metadata = %+v, %v, want no revocation endpoint", provider, err)
 			}
 		})
 	}
-	w := newWorld(t)
-	w.op.Down()
-	if got, ok := w.rp.EndSessionURL(t.Context(), "", "", ""); ok {
-		t.Errorf("without a provider: got %q", got)
+	h := newHarness(t)
+	h.op.Down()
+	if got, ok := h.rp.EndSessionURL(t.Context(), "", "", ""); ok {
+		t.Errorf("EndSessionURL without a provider = %q, want none", got)
 	}
 }

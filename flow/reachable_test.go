@@ -1,3 +1,5 @@
+// Tests of reachability.
+
 package flow
 
 import (
@@ -10,42 +12,43 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// Metadata that are still good for a sign-in do not say that the provider is there.
-func TestAnswers(t *testing.T) {
+// Metadata that are fresh enough for a sign-in do not prove that the provider is
+// reachable.
+func TestReachable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		h := newHarness(t)
 		for range 2 {
-			if !w.rp.Reachable(t.Context()) {
-				t.Error("it does not answer")
+			if !h.rp.Reachable(t.Context()) {
+				t.Error("Reachable = false, want true")
 			}
 		}
-		w.calls(authelia.EndpointDiscovery, 1)
-		w.op.Down()
-		w.Advance(reachableFor)
+		h.calls(authelia.EndpointDiscovery, 1)
+		h.op.Down()
+		h.Advance(reachableFor)
 		for range 2 {
-			if w.rp.Reachable(t.Context()) {
-				t.Error("it answers while it is down")
+			if h.rp.Reachable(t.Context()) {
+				t.Error("Reachable = true while the provider is down, want false")
 			}
 		}
-		w.calls(authelia.EndpointDiscovery, 2) // a failure holds for a moment too
-		if _, err := w.rp.metadata(t.Context()); err != nil {
-			t.Errorf("its metadata are lost: %v", err)
+		h.calls(authelia.EndpointDiscovery, 2) // a failure is kept for a moment
+		if _, err := h.rp.metadata(t.Context()); err != nil {
+			t.Errorf("metadata while the provider is down: %v, want the known ones", err)
 		}
-		w.op.Up()
-		w.Advance(2 * discoveryPause)
-		if !w.rp.Reachable(t.Context()) {
-			t.Error("it does not answer though it is back")
+		h.op.Up()
+		h.Advance(2 * discoveryPause)
+		if !h.rp.Reachable(t.Context()) {
+			t.Error("Reachable = false after the provider is back, want true")
 		}
-		w.Advance(reachableFor)
-		w.op.Hang()
+		h.Advance(reachableFor)
+		h.op.Hang()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		began := time.Now()
-		if w.rp.Reachable(ctx) || !errors.Is(ctx.Err(), context.DeadlineExceeded) || time.Since(began) != 2*time.Second {
-			t.Errorf("hanging: waited %s", time.Since(began))
+		if h.rp.Reachable(ctx) || !errors.Is(ctx.Err(), context.DeadlineExceeded) || time.Since(began) != 2*time.Second {
+			t.Errorf("Reachable waited %s for a hanging provider, want false after 2s", time.Since(began))
 		}
-		w.op.Up()
+		h.op.Up()
 		synctest.Wait()
 	})
 }
