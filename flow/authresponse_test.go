@@ -160,7 +160,7 @@ func TestAuthorizationError(t *testing.T) {
 // Authelia's own error response passes all the checks.
 func TestRefusedByTheProvider(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, func(s *setup) { s.client.AllowedGroups = []string{"nobody"} })
+	h := newHarness(t, func(s *setup) { s.client.AllowedGroups = []string{"other-group"} })
 	login, query := h.begin()
 	_, err := h.rp.CheckResponse(t.Context(), login, query)
 	if refused, ok := errors.AsType[*AuthorizationError](err); !ok || refused.Code != "access_denied" ||

@@ -34,7 +34,7 @@ type idTokenClaims struct {
 type receivedIDToken struct {
 	raw         string
 	accessToken string            // from the same response, for at_hash
-	nonceValid  func(string) bool // decides on the nonce, empty if there is none
+	nonceValid  func(string) bool // decides on the nonce, which may be empty
 }
 
 // verifyIDToken checks an ID token

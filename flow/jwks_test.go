@@ -140,8 +140,8 @@ func TestKeysAreKept(t *testing.T) {
 	h.calls(authelia.EndpointJWKS, 1)
 }
 
-// Logins that wait for the same key read do not end with the first of them, whose
-// browser has gone. Nor do the keys end with the request that read the metadata.
+// Logins that wait for the same key read do not end when the first of them is
+// canceled. Nor do the keys end with the request that read the metadata.
 func TestKeysOfAnEndedRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

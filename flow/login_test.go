@@ -98,38 +98,38 @@ func TestFindLogin(t *testing.T) {
 		change func(h *harness, c *http.Cookie, state *string)
 		want   error
 	}{
-		"as it was":            {func(*harness, *http.Cookie, *string) {}, nil},
-		"no state":             {func(_ *harness, _ *http.Cookie, s *string) { *s = "" }, ErrLoginUnknown},
-		"another state":        {func(_ *harness, _ *http.Cookie, s *string) { *s = "another" }, ErrLoginUnknown},
-		"another browser's":    {func(h *harness, c *http.Cookie, _ *string) { *c = *h.cookie(h.newLogin("/")) }, ErrLoginUnknown},
-		"another's value":      {func(h *harness, c *http.Cookie, _ *string) { c.Value = h.cookie(h.newLogin("/")).Value }, ErrLoginUnknown},
-		"another's name":       {func(h *harness, c *http.Cookie, _ *string) { c.Name = h.cookie(h.newLogin("/")).Name }, ErrLoginUnknown},
-		"another minute":       {func(_ *harness, c *http.Cookie, _ *string) { c.Name = strings.Replace(c.Name, "_hteka_", "_htekb_", 1) }, ErrLoginUnknown},
-		"another prefix":       {func(_ *harness, c *http.Cookie, _ *string) { c.Name = strings.TrimPrefix(c.Name, "__Host-") }, ErrLoginUnknown},
-		"prefix twice":         {func(_ *harness, c *http.Cookie, _ *string) { c.Name = testPrefix + c.Name }, ErrLoginUnknown},
-		"name of another sort": {func(_ *harness, c *http.Cookie, _ *string) { c.Name = testPrefix + stateHash("x") }, ErrLoginUnknown},
-		"first byte changed":   {func(_ *harness, c *http.Cookie, _ *string) { c.Value = flip(c.Value, 0) }, ErrLoginUnknown},
-		"last byte changed":    {func(_ *harness, c *http.Cookie, _ *string) { c.Value = flip(c.Value, len(c.Value)-1) }, ErrLoginUnknown},
-		"cut short":            {func(_ *harness, c *http.Cookie, _ *string) { c.Value = c.Value[:len(c.Value)-4] }, ErrLoginUnknown},
-		"lengthened":           {func(_ *harness, c *http.Cookie, _ *string) { c.Value += "AAAA" }, ErrLoginUnknown},
-		"empty":                {func(_ *harness, c *http.Cookie, _ *string) { c.Value = "" }, ErrLoginUnknown},
-		"padded":               {func(_ *harness, c *http.Cookie, _ *string) { c.Value += "=" }, ErrLoginUnknown},
-		"another gate":         {func(h *harness, _ *http.Cookie, _ *string) { h.keyring = newKeyring(h.T, "other", 1) }, ErrLoginUnknown},
-		"another key":          {func(h *harness, _ *http.Cookie, _ *string) { h.keyring = newKeyring(h.T, "gate", 2) }, ErrLoginUnknown},
-		"a newer key":          {func(h *harness, _ *http.Cookie, _ *string) { h.keyring = newKeyring(h.T, "gate", 2, 1) }, nil},
-		"its last second":      {func(h *harness, _ *http.Cookie, _ *string) { h.Advance(LoginLifetime) }, nil},
-		"too late":             {func(h *harness, _ *http.Cookie, _ *string) { h.Advance(LoginLifetime + time.Second) }, ErrLoginExpired},
-		"sealed for something else": {func(h *harness, c *http.Cookie, _ *string) {
+		"unchanged":               {func(*harness, *http.Cookie, *string) {}, nil},
+		"no state":                {func(_ *harness, _ *http.Cookie, s *string) { *s = "" }, ErrLoginUnknown},
+		"another state":           {func(_ *harness, _ *http.Cookie, s *string) { *s = "another" }, ErrLoginUnknown},
+		"cookie of another login": {func(h *harness, c *http.Cookie, _ *string) { *c = *h.cookie(h.newLogin("/")) }, ErrLoginUnknown},
+		"value of another login":  {func(h *harness, c *http.Cookie, _ *string) { c.Value = h.cookie(h.newLogin("/")).Value }, ErrLoginUnknown},
+		"name of another login":   {func(h *harness, c *http.Cookie, _ *string) { c.Name = h.cookie(h.newLogin("/")).Name }, ErrLoginUnknown},
+		"another minute":          {func(_ *harness, c *http.Cookie, _ *string) { c.Name = strings.Replace(c.Name, "_hteka_", "_htekb_", 1) }, ErrLoginUnknown},
+		"another prefix":          {func(_ *harness, c *http.Cookie, _ *string) { c.Name = strings.TrimPrefix(c.Name, "__Host-") }, ErrLoginUnknown},
+		"prefix twice":            {func(_ *harness, c *http.Cookie, _ *string) { c.Name = testPrefix + c.Name }, ErrLoginUnknown},
+		"another kind of cookie":  {func(_ *harness, c *http.Cookie, _ *string) { c.Name = testPrefix + stateHash("x") }, ErrLoginUnknown},
+		"first byte changed":      {func(_ *harness, c *http.Cookie, _ *string) { c.Value = flip(c.Value, 0) }, ErrLoginUnknown},
+		"last byte changed":       {func(_ *harness, c *http.Cookie, _ *string) { c.Value = flip(c.Value, len(c.Value)-1) }, ErrLoginUnknown},
+		"last bytes missing":      {func(_ *harness, c *http.Cookie, _ *string) { c.Value = c.Value[:len(c.Value)-4] }, ErrLoginUnknown},
+		"bytes appended":          {func(_ *harness, c *http.Cookie, _ *string) { c.Value += "AAAA" }, ErrLoginUnknown},
+		"empty":                   {func(_ *harness, c *http.Cookie, _ *string) { c.Value = "" }, ErrLoginUnknown},
+		"padded":                  {func(_ *harness, c *http.Cookie, _ *string) { c.Value += "=" }, ErrLoginUnknown},
+		"another gate":            {func(h *harness, _ *http.Cookie, _ *string) { h.keyring = newKeyring(h.T, "other", 1) }, ErrLoginUnknown},
+		"another key":             {func(h *harness, _ *http.Cookie, _ *string) { h.keyring = newKeyring(h.T, "gate", 2) }, ErrLoginUnknown},
+		"rotated key":             {func(h *harness, _ *http.Cookie, _ *string) { h.keyring = newKeyring(h.T, "gate", 2, 1) }, nil},
+		"just before expiry":      {func(h *harness, _ *http.Cookie, _ *string) { h.Advance(LoginLifetime) }, nil},
+		"after expiry":            {func(h *harness, _ *http.Cookie, _ *string) { h.Advance(LoginLifetime + time.Second) }, ErrLoginExpired},
+		"sealed for another purpose": {func(h *harness, c *http.Cookie, _ *string) {
 			c.Value = h.keyring.SealText("ticket", []byte(`{}`), c.Name)
 		}, ErrLoginUnknown},
-		"sealed, but no login": {func(h *harness, c *http.Cookie, _ *string) {
+		"sealed, not a login": {func(h *harness, c *http.Cookie, _ *string) {
 			c.Value = h.keyring.SealText(sealLogin, []byte(`[]`), c.Name)
 		}, ErrLoginUnknown},
-		"a state that is none of ours": {func(h *harness, c *http.Cookie, s *string) {
+		"unknown state": {func(h *harness, c *http.Cookie, s *string) {
 			*s = strings.Repeat("s", stateLimit+1)
 			*c = *h.cookie(&Login{State: *s, Expires: h.Now()})
 		}, ErrLoginUnknown},
-		"sealed, of another state": {func(h *harness, c *http.Cookie, _ *string) {
+		"sealed, another state": {func(h *harness, c *http.Cookie, _ *string) {
 			c.Value = h.keyring.SealText(sealLogin, []byte(`{"s":"another","e":"2030-01-01T00:00:00Z"}`), c.Name)
 		}, ErrLoginUnknown},
 	} {

@@ -21,7 +21,7 @@ type metadata struct {
 	authorizationEndpoint string
 	tokenEndpoint         string
 	userinfoEndpoint      string
-	endSessionEndpoint    string // empty if there is none, as with Authelia
+	endSessionEndpoint    string // may be empty, as with Authelia
 	revocationEndpoint    string // may be empty
 	introspectionEndpoint string // may be empty
 	issParameterSupported bool   // authorization responses carry iss (https://datatracker.ietf.org/doc/html/rfc9207#section-3)

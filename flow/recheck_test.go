@@ -17,21 +17,21 @@ func TestRecheck(t *testing.T) {
 		want   error
 		groups []string
 	}{
-		"nothing":            {func(*authelia.Server) {}, nil, []string{"romm-admins", "romm users"}},
-		"groups changed":     {func(op *authelia.Server) { op.SetGroups("alice", "other") }, nil, []string{"other"}},
-		"groups removed":     {func(op *authelia.Server) { op.SetGroups("alice") }, nil, nil},
-		"disabled":           {func(op *authelia.Server) { op.DisableUser("alice") }, ErrAccountGone, nil},
-		"deleted":            {func(op *authelia.Server) { op.DeleteUser("alice") }, ErrAccountGone, nil},
-		"address removed":    {func(op *authelia.Server) { op.SetEmail("alice", "") }, ErrEmailMissing, nil},
-		"tokens revoked":     {func(op *authelia.Server) { op.RevokeTokens("alice") }, ErrTokensEnded, nil},
-		"tokens expired":     {func(op *authelia.Server) { op.ExpireAccessTokens() }, ErrTokensEnded, nil},
-		"database rebuilt":   {func(op *authelia.Server) { op.ResetDatabase() }, ErrTokensEnded, nil},
-		"down":               {func(op *authelia.Server) { op.Down() }, ErrProviderUnavailable, nil},
-		"503":                {func(op *authelia.Server) { op.Unavailable() }, ErrProviderUnavailable, nil},
-		"somebody else's":    {userinfo(authelia.Set("sub", "another")), ErrUserinfoInvalid, nil},
-		"user name null":     {userinfo(authelia.Set("preferred_username", nil)), ErrAccountGone, nil},
-		"user name empty":    {userinfo(authelia.Set("preferred_username", "")), ErrUsernameMissing, nil},
-		"gone, but not ours": {userinfo(edits(authelia.Without("preferred_username"), authelia.Set("sub", "x"))), ErrUserinfoInvalid, nil},
+		"nothing changed":                     {func(*authelia.Server) {}, nil, []string{"romm-admins", "romm users"}},
+		"groups changed":                      {func(op *authelia.Server) { op.SetGroups("alice", "other") }, nil, []string{"other"}},
+		"groups removed":                      {func(op *authelia.Server) { op.SetGroups("alice") }, nil, nil},
+		"account disabled":                    {func(op *authelia.Server) { op.DisableUser("alice") }, ErrAccountGone, nil},
+		"account deleted":                     {func(op *authelia.Server) { op.DeleteUser("alice") }, ErrAccountGone, nil},
+		"address removed":                     {func(op *authelia.Server) { op.SetEmail("alice", "") }, ErrEmailMissing, nil},
+		"tokens revoked":                      {func(op *authelia.Server) { op.RevokeTokens("alice") }, ErrTokensEnded, nil},
+		"tokens expired":                      {func(op *authelia.Server) { op.ExpireAccessTokens() }, ErrTokensEnded, nil},
+		"database rebuilt":                    {func(op *authelia.Server) { op.ResetDatabase() }, ErrTokensEnded, nil},
+		"provider down":                       {func(op *authelia.Server) { op.Down() }, ErrProviderUnavailable, nil},
+		"503":                                 {func(op *authelia.Server) { op.Unavailable() }, ErrProviderUnavailable, nil},
+		"userinfo of another user":            {userinfo(authelia.Set("sub", "another")), ErrUserinfoInvalid, nil},
+		"user name null":                      {userinfo(authelia.Set("preferred_username", nil)), ErrAccountGone, nil},
+		"user name empty":                     {userinfo(authelia.Set("preferred_username", "")), ErrUsernameMissing, nil},
+		"user name gone, sub of another user": {userinfo(edits(authelia.Without("preferred_username"), authelia.Set("sub", "x"))), ErrUserinfoInvalid, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -79,19 +79,19 @@ func TestRefreshRefused(t *testing.T) {
 		want   error
 		text   string
 	}{
-		"good":                            {func(*authelia.Server) {}, nil, ""},
+		"valid":                           {func(*authelia.Server) {}, nil, ""},
 		"expired":                         {func(op *authelia.Server) { op.ExpireRefreshTokens() }, ErrTokensEnded, "invalid_grant"},
 		"revoked":                         {func(op *authelia.Server) { op.RevokeTokens("alice") }, ErrTokensEnded, "invalid_grant"},
-		"down":                            {func(op *authelia.Server) { op.Down() }, ErrProviderUnavailable, ""},
+		"provider down":                   {func(op *authelia.Server) { op.Down() }, ErrProviderUnavailable, ""},
 		"503":                             {fault(authelia.Fault{Status: http.StatusServiceUnavailable}), ErrProviderUnavailable, ""},
 		"rate limited":                    {fault(authelia.Fault{Status: http.StatusTooManyRequests}), ErrProviderUnavailable, ""},
 		"oidcc-client-test-refresh-token": {answer(authelia.Without("id_token")), nil, ""},
 		"no new refresh token":            {answer(authelia.Without("refresh_token")), nil, ""},
 		"no access token":                 {answer(authelia.Without("access_token")), ErrIDTokenInvalid, ""},
 		"token_type another":              {answer(authelia.Set("token_type", "mac")), ErrTokensEnded, "token_type"},
-		"nonce left out":                  {idToken(authelia.Without("nonce")), nil, ""},
+		"nonce missing":                   {idToken(authelia.Without("nonce")), nil, ""},
 		"nonce another":                   {idToken(authelia.Set("nonce", "another")), ErrIDTokenInvalid, "nonce"},
-		"auth_time left out":              {idToken(authelia.Without("auth_time")), nil, ""},
+		"auth_time missing":               {idToken(authelia.Without("auth_time")), nil, ""},
 		"auth_time another":               {idToken(authelia.Set("auth_time", 1)), ErrIDTokenInvalid, "auth_time"},
 		"aud another":                     {idToken(authelia.Set("aud", []string{"another"})), ErrIDTokenInvalid, "audience"},
 		"at_hash another":                 {idToken(authelia.Set("at_hash", "AAAAAAAAAAAAAAAAAAAAAA")), ErrIDTokenInvalid, "at_hash"},
@@ -141,7 +141,7 @@ func TestRevoke(t *testing.T) {
 	for name, change := range map[string]func(*setup){
 		"basic": func(*setup) {},
 		"post":  func(s *setup) { s.config.ClientAuth, s.client.AuthMethod = ClientAuthPost, "client_secret_post" },
-		"a secret that must be encoded": func(s *setup) {
+		"secret that needs encoding": func(s *setup) {
 			s.config.ClientSecret, s.client.Secret = "a%b +c:d", "a%b +c:d"
 		},
 	} {
@@ -213,7 +213,7 @@ func TestRefreshIsNeverRepeated(t *testing.T) {
 		"broken connection":  {authelia.Fault{Reset: true}, false, ErrProviderUnavailable},
 		"timeout":            {authelia.Fault{Hang: true}, false, ErrProviderUnavailable},
 		"200 that is a page": {fault(200, "<html>"), false, ErrIDTokenInvalid},
-		"not a bearer":       {fault(200, `{"access_token":"a","token_type":"mac"}`), true, ErrTokensEnded},
+		"token_type mac":     {fault(200, `{"access_token":"a","token_type":"mac"}`), true, ErrTokensEnded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -31,8 +31,8 @@ type keyTimes struct {
 	ActiveFrom time.Time `json:"active_from"` // the newest active secret seals
 }
 
-// Load reads the keyring of gate from storage. If there is none yet, it makes
-// one under a storage lock, so that all nodes agree. The keyring seals with the
+// Load reads the keyring of gate from storage. On first use, it makes one
+// under a storage lock, so that all nodes agree. The keyring seals with the
 // secret that is active at now.
 func Load(ctx context.Context, storage Storage, gate string, now time.Time) (*Keyring, error) {
 	key := keyringPath(gate)

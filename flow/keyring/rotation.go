@@ -35,15 +35,16 @@ var errTooManySecrets = errors.New("the keys were rotated too often: the next ro
 
 // Rotation says when keys are made and dropped. Its zero value does neither.
 type Rotation struct {
+	At    time.Time     // the current time
 	Every time.Duration // age at which the newest key gets a successor; 0 means never
 	Keep  time.Duration // how long a sealed value may be needed; 0 keeps every key
 	Now   bool          // make a key whatever the age of the newest, unless that is not active yet
 }
 
 // Due reports whether a key that was created at created, and is active from
-// activeFrom on, needs a successor at now.
-func (r Rotation) Due(created, activeFrom, now time.Time) bool {
-	return !activeFrom.After(now) && (r.Now || r.Every > 0 && now.Sub(created) >= r.Every)
+// activeFrom on, needs a successor.
+func (r Rotation) Due(created, activeFrom time.Time) bool {
+	return !activeFrom.After(r.At) && (r.Now || r.Every > 0 && r.At.Sub(created) >= r.Every)
 }
 
 // Rotate gives the keyring of gate a new secret if that is due, and drops
@@ -51,17 +52,17 @@ func (r Rotation) Due(created, activeFrom, now time.Time) bool {
 // seals. If several nodes call Rotate at once, one of them makes the secret.
 // The keyring must exist. Rotate returns the keyring as it is afterwards or,
 // with an error, as it was read, or nil if it could not be read.
-func Rotate(ctx context.Context, storage Storage, gate string, r Rotation, now time.Time) (*Keyring, error) {
+func Rotate(ctx context.Context, storage Storage, gate string, r Rotation) (*Keyring, error) {
 	key := keyringPath(gate)
 	stored, err := readKeyring(ctx, storage, key)
 	if err != nil {
 		return nil, err
 	}
-	before, err := stored.keyring(gate, now)
+	before, err := stored.keyring(gate, r.At)
 	if err != nil {
 		return nil, err
 	}
-	if changed, err := stored.rotate(r, now); !changed || err != nil {
+	if changed, err := stored.rotate(r); !changed || err != nil {
 		return before, err
 	}
 	if err := storage.Lock(ctx, key); err != nil {
@@ -71,27 +72,27 @@ func Rotate(ctx context.Context, storage Storage, gate string, r Rotation, now t
 	if stored, err = readKeyring(ctx, storage, key); err != nil {
 		return before, err
 	}
-	changed, err := stored.rotate(r, now)
+	changed, err := stored.rotate(r)
 	if err == nil && changed {
 		err = stored.store(ctx, storage, key)
 	}
 	if err != nil {
 		return before, err
 	}
-	return stored.keyring(gate, now)
+	return stored.keyring(gate, r.At)
 }
 
 // rotate reports whether it changed the document.
-func (s *storedKeyring) rotate(r Rotation, now time.Time) (bool, error) {
-	changed := s.drop(r, now)
+func (s *storedKeyring) rotate(r Rotation) (bool, error) {
+	changed := s.drop(r)
 	created, activeFrom := s.newest()
-	if !r.Due(created, activeFrom, now) {
+	if !r.Due(created, activeFrom) {
 		return changed, nil
 	}
 	if len(s.Secrets) >= maxSecrets {
 		return changed, errTooManySecrets
 	}
-	s.add(now, now.Add(Lead))
+	s.add(r.At, r.At.Add(Lead))
 	return true, nil
 }
 
@@ -105,17 +106,17 @@ func (s *storedKeyring) newest() (created, activeFrom time.Time) {
 	return created, activeFrom
 }
 
-// drop removes the secrets that no value needs any longer: those whose
+// drop removes the secrets that no value needs any longer, because their
 // successor has been active for longer than any value lives. It waits while
 // the newest secret is due for a successor or younger than keyGrace: after a
 // year in which Caddy was off, the sweep must first read the expired records.
-func (s *storedKeyring) drop(r Rotation, now time.Time) bool {
-	if created, activeFrom := s.newest(); r.Keep <= 0 || r.Due(created, activeFrom, now) || now.Sub(created) < keyGrace {
+func (s *storedKeyring) drop(r Rotation) bool {
+	if created, activeFrom := s.newest(); r.Keep <= 0 || r.Due(created, activeFrom) || r.At.Sub(created) < keyGrace {
 		return false
 	}
 	kept := storedKeyring{Version: s.Version}
 	for i, times := range s.Times {
-		if replaced, ok := s.replaced(times); !ok || now.Sub(replaced) < r.Keep+keyGrace {
+		if replaced, ok := s.replaced(times); !ok || r.At.Sub(replaced) < r.Keep+keyGrace {
 			kept.Secrets, kept.Times = append(kept.Secrets, s.Secrets[i]), append(kept.Times, times)
 		}
 	}

@@ -17,6 +17,12 @@ const day = 24 * time.Hour
 
 var quarterly = Rotation{Every: 90 * day, Keep: 30 * day}
 
+func quarterlyAt(at time.Time) Rotation {
+	r := quarterly
+	r.At = at
+	return r
+}
+
 // withKeyring returns a storage with a keyring that was made at a time.
 func withKeyring(t *testing.T, at time.Time) *keyringtest.Storage {
 	t.Helper()
@@ -38,7 +44,8 @@ func ringAt(t *testing.T, storage Storage, at time.Time) *Keyring {
 
 func rotate(t *testing.T, storage Storage, r Rotation, at time.Time) *Keyring {
 	t.Helper()
-	ring, err := Rotate(t.Context(), storage, "gate", r, at)
+	r.At = at
+	ring, err := Rotate(t.Context(), storage, "gate", r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +124,8 @@ func TestKeyringRotationByHand(t *testing.T) {
 	var err error
 	for range 200 { // each hour
 		at = at.Add(Lead + time.Minute)
-		if _, err = Rotate(t.Context(), storage, "gate", now, at); err != nil {
+		now.At = at
+		if _, err = Rotate(t.Context(), storage, "gate", now); err != nil {
 			break
 		}
 	}
@@ -158,7 +166,7 @@ func TestKeyringRotatesOnceInACluster(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if _, err := Rotate(t.Context(), storage, "gate", quarterly, due); err != nil {
+			if _, err := Rotate(t.Context(), storage, "gate", quarterlyAt(due)); err != nil {
 				t.Errorf("Rotate: %v, want no error", err)
 			}
 		})
@@ -180,7 +188,7 @@ func TestKeyringRotationIsInterrupted(t *testing.T) {
 		sealed := ringAt(t, storage, begin).Seal("p", nil)
 		due := begin.Add(quarterly.Every)
 		storage.Fail(keyringtest.ErrUnavailable, method)
-		ring, err := Rotate(t.Context(), storage, "gate", quarterly, due)
+		ring, err := Rotate(t.Context(), storage, "gate", quarterlyAt(due))
 		if !errors.Is(err, keyringtest.ErrUnavailable) || string(storage.Value(keyringPathOfGate)) != before {
 			t.Errorf("%s fails: Rotate = %v, want the storage's error and no change", method, err)
 		}
@@ -195,7 +203,7 @@ func TestKeyringRotationIsInterrupted(t *testing.T) {
 			t.Errorf("after %s failed once: %d secrets, want 2", method, len(ring.secrets))
 		}
 	}
-	if _, err := Rotate(t.Context(), keyringtest.New(), "gate", quarterly, time.Now()); err == nil {
+	if _, err := Rotate(t.Context(), keyringtest.New(), "gate", quarterlyAt(time.Now())); err == nil {
 		t.Error("Rotate without a keyring succeeded, want an error")
 	}
 }
@@ -259,7 +267,8 @@ func TestRotationDue(t *testing.T) {
 		"by command, successor not active": {Rotation{Now: true}, now, now.Add(1), false},
 		"age unknown":                      {Rotation{Every: day}, time.Time{}, time.Time{}, true},
 	} {
-		if got := row.rotation.Due(row.created, row.activeFrom, now); got != row.want {
+		row.rotation.At = now
+		if got := row.rotation.Due(row.created, row.activeFrom); got != row.want {
 			t.Errorf("%s: Due = %v, want %v", name, got, row.want)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
@@ -31,7 +30,6 @@ type keyFile struct {
 	path     string
 	keyring  *keyring.Keyring
 	rotation keyring.Rotation
-	now      func() time.Time
 }
 
 // load returns the signing keys. If some are missing or f.rotation requires a

@@ -124,7 +124,7 @@ func (k *Keys) load(ctx context.Context, report func(Event)) *load {
 }
 
 // read reads the keyring and the signing keys, makes missing keys, and rotates
-// them as r says. If only that change fails, it returns keys and an error. A
+// them as r says, at the current time. If only that change fails, it returns keys and an error. A
 // panic in a storage plugin must not end the process.
 func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err error) {
 	defer func() {
@@ -132,13 +132,14 @@ func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err 
 			keys, err = nil, fmt.Errorf("reading the signing keys: panic: %v", p)
 		}
 	}()
+	r.At = k.now()
 	ring, err := k.keyring(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the keyring: %w", err)
 	}
 	file := keyFile{
 		storage: k.storage(), path: keyring.StoragePrefix(k.gate) + "/signing_keys.json",
-		keyring: ring, rotation: r, now: k.now,
+		keyring: ring, rotation: r,
 	}
 	signing, changeErr := file.load(ctx)
 	if signing == nil {

@@ -44,7 +44,7 @@ func (k *Keys) Run(ctx context.Context, report func(Event)) {
 
 // Rotate makes a new signing key for each algorithm. It is published at once
 // and signs an hour later, when every node knows it. Until then, further calls
-// make no more keys.
+// make none.
 func (k *Keys) Rotate(ctx context.Context) error { return k.refresh(ctx, true) }
 
 // refresh reads the keys and rotates them if that is due, or if rotate is set.
@@ -84,7 +84,7 @@ func (f keyFile) change(document *storedKeys, keys []signingKey) error {
 		}
 	}
 	for algorithm, activeFrom := range f.due(keys) {
-		key, err := newSigningKey(f.keyring, algorithm, f.now(), activeFrom)
+		key, err := newSigningKey(f.keyring, algorithm, f.rotation.At, activeFrom)
 		if err != nil {
 			return err
 		}
@@ -95,12 +95,11 @@ func (f keyFile) change(document *storedKeys, keys []signingKey) error {
 }
 
 // due returns the algorithms that need a new key, and when it becomes active:
-// at once if there is none, otherwise when every node and RomM can know it.
+// at once if it is the first, otherwise when every node and RomM can know it.
 func (f keyFile) due(keys []signingKey) map[string]time.Time {
-	now := f.now()
 	activeFrom := map[string]time.Time{}
 	for _, algorithm := range missing(keys) {
-		activeFrom[algorithm] = now
+		activeFrom[algorithm] = f.rotation.At
 	}
 	newest := map[string]signingKey{}
 	for _, key := range keys {
@@ -109,8 +108,8 @@ func (f keyFile) due(keys []signingKey) map[string]time.Time {
 		}
 	}
 	for algorithm, key := range newest {
-		if f.rotation.Due(key.Created, key.ActiveFrom, now) {
-			activeFrom[algorithm] = now.Add(keyring.Lead)
+		if f.rotation.Due(key.Created, key.ActiveFrom) {
+			activeFrom[algorithm] = f.rotation.At.Add(keyring.Lead)
 		}
 	}
 	return activeFrom
@@ -121,7 +120,7 @@ func (f keyFile) due(keys []signingKey) map[string]time.Time {
 func (f keyFile) obsolete(stored storedKey, keys []signingKey) bool {
 	return f.rotation.Keep > 0 && slices.ContainsFunc(keys, func(key signingKey) bool {
 		return key.Algorithm == stored.Algorithm && key.ActiveFrom.After(stored.ActiveFrom) &&
-			f.now().Sub(key.ActiveFrom) >= f.rotation.Keep
+			f.rotation.At.Sub(key.ActiveFrom) >= f.rotation.Keep
 	})
 }
 

@@ -98,7 +98,7 @@ func TestSigningKeysOutliveTheirSecret(t *testing.T) {
 	storage, clock := keyringtest.New(), newClock()
 	provider := started(t, storage, clock.Now)
 	before := published(t, provider)
-	ring, err := keyring.Rotate(t.Context(), storage, testGate, keyring.Rotation{Now: true}, clock.Now())
+	ring, err := keyring.Rotate(t.Context(), storage, testGate, keyring.Rotation{At: clock.Now(), Now: true})
 	if err != nil {
 		t.Fatal(err)
 	}

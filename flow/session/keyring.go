@@ -84,8 +84,8 @@ func (s *Store) rotate(ctx context.Context, now bool) error {
 			}
 			read := s.now()
 			ring, err := keyring.Rotate(ctx, cfg.storage, s.gate, keyring.Rotation{
-				Every: cfg.limits.Rotate, Keep: cfg.limits.Lifetime + sweepGrace, Now: now,
-			}, read)
+				At: read, Every: cfg.limits.Rotate, Keep: cfg.limits.Lifetime + sweepGrace, Now: now,
+			})
 			if ring != nil {
 				s.ring.Store(&loadedKeyring{ring, cfg, read})
 			}
