@@ -46,7 +46,8 @@ type pooledGate struct {
 	sessions *session.Store
 	gate     *handler.Gate
 	romm     *romm.ReleaseCache
-	provider *op.Keys
+	signing  *op.Keys
+	codes    *op.Codes
 	stop     context.CancelFunc // stops the background work
 }
 
@@ -88,13 +89,14 @@ func (g *pooledGate) start() {
 	g.links = romm.NewLinks(g.id, g.currentStorage)
 	g.sessions = session.New(session.Options{Gate: g.id, Node: node, Logger: logger})
 	g.gate = handler.NewGate(g.sessions)
-	g.provider = op.NewKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
+	g.signing = op.NewKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
+	g.codes = op.NewCodes(time.Now)
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
 	go g.sessions.Run(context.Background()) // until Close
 	go g.gate.Run(ctx)
-	go g.provider.Run(ctx, func(event string, err error) {
-		logger.Warn("maintaining the signing keys failed, will retry", zap.String("event", event), zap.Error(err))
+	go g.signing.Run(ctx, func(event op.Event) {
+		logger.Warn("maintaining the signing keys failed, will retry", zap.String("event", event.Name), zap.Error(event.Err))
 	})
 }
 
@@ -102,7 +104,7 @@ func (g *pooledGate) start() {
 func (g *pooledGate) configure(storage keyring.Storage, limits session.Limits) {
 	g.storage.Store(&storage)
 	g.sessions.Configure(storage, limits)
-	g.provider.Configure(limits.Rotate)
+	g.signing.Configure(limits.Rotate)
 }
 
 // currentStorage returns the storage of the latest configuration.
@@ -148,7 +150,7 @@ func (g *pooledGate) Links() *romm.Links { return g.links }
 
 // Rotate implements admin.Gate.
 func (g *pooledGate) Rotate(ctx context.Context) error {
-	return errors.Join(g.sessions.Rotate(ctx), g.provider.Rotate(ctx))
+	return errors.Join(g.sessions.Rotate(ctx), g.signing.Rotate(ctx))
 }
 
 // Status implements admin.Gate. It reads the provider's metadata and writes to
@@ -162,7 +164,7 @@ func (g *pooledGate) Status(ctx context.Context) admin.Status {
 		status.StorageError = err.Error()
 	}
 	rp := g.relyingParty.Load()
-	_, err := rp.Provider(ctx)
+	err := rp.Discover(ctx)
 	read, failed := rp.Loaded()
 	status.Provider.MetadataRead = read
 	if err = cmp.Or(err, failed); err != nil {

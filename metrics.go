@@ -49,14 +49,14 @@ func observe(event, code string) { events.WithLabelValues(event, code).Inc() }
 // observeProvider counts and logs what happened at the endpoints for RomM.
 // Anyone can send them any number of requests, so requests that do not come
 // from RomM are logged at debug level only.
-func observeProvider(logger *zap.Logger, event string, err error) {
-	observe("romm_"+event, "")
+func observeProvider(logger *zap.Logger, event op.Event) {
+	observe("romm_"+event.Name, "")
 	level := zap.WarnLevel
-	if event == op.EventStranger {
+	if event.Anonymous() {
 		level = zap.DebugLevel
 	}
-	if err != nil {
-		logger.Log(level, "answering RomM's provider request failed", zap.String("event", event), zap.Error(err))
+	if event.Err != nil {
+		logger.Log(level, "answering RomM's provider request failed", zap.String("event", event.Name), zap.Error(event.Err))
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	_ "github.com/romm-oidc/caddy-romm-oidc/handler/command" // caddy romm-oidc
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
@@ -184,9 +185,9 @@ func (m *Middleware) application(gate *pooledGate) *romm.App {
 	s := m.resolved
 	clients, _ := romm.ParseClients(s.Clients) // Validate has refused a wrong one
 	return romm.New(romm.Config{
-		Provider: op.New(gate.provider, op.Config{
-			ClientID: s.ClientID, ClientSecret: s.RommClientSecret, RedirectURI: s.RedirectURI, Algorithm: s.RommIDTokenAlg,
-			Report: func(event string, err error) { observeProvider(m.logger, event, err) },
+		Provider: op.New(gate.signing, gate.codes, op.Config{
+			IssuerPath: request.Base, ClientID: s.ClientID, ClientSecret: s.RommClientSecret, RedirectURI: s.RedirectURI,
+			Algorithm: s.RommIDTokenAlg, Report: func(event op.Event) { observeProvider(m.logger, event) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: s.Roles, Clients: clients,
 		Links: gate.links, Release: gate.romm,

@@ -1,3 +1,5 @@
+// Claims: from ID token and userinfo to an Identity.
+
 package flow
 
 import (
@@ -9,19 +11,20 @@ import (
 )
 
 const (
-	claimLimit  = 1 << 10 // of a string, in bytes
-	groupsLimit = 500     // of a list
-	groupLimit  = 256     // of a group's name, in bytes
-	emailLimit  = 254     // RFC 5321 section 4.5.3.1.3, less the brackets
+	claimLimit  = 1 << 10 // bytes in a string
+	groupsLimit = 500     // entries in a list
+	groupLimit  = 256     // bytes in an entry
+	emailLimit  = 254     // bytes (https://datatracker.ietf.org/doc/html/rfc5321#section-4.5.3.1.3, without the brackets)
 )
 
-// claims are undecoded, by name.
+// claims are the undecoded claims by name.
 type claims map[string]json.RawMessage
 
-// has reports whether a claim is there, whatever it is.
+// has reports whether a claim is present and not null.
 func (c claims) has(name string) bool { return len(c[name]) > 0 && string(c[name]) != "null" }
 
-// text returns a claim that is a string of bounded length, else "".
+// text returns a string claim, or "" if it is missing, longer than claimLimit or
+// of another type.
 func (c claims) text(name string) string {
 	var s string
 	if json.Unmarshal(c[name], &s) != nil || len(s) > claimLimit {
@@ -30,7 +33,7 @@ func (c claims) text(name string) string {
 	return s
 }
 
-// list returns a claim that is a list of strings, or one string, of bounded length.
+// list returns a claim that is a list of strings or a single string, within the limits.
 func (c claims) list(name string) ([]string, error) {
 	raw := c[name]
 	if len(raw) == 0 || string(raw) == "null" {
@@ -41,26 +44,27 @@ func (c claims) list(name string) ([]string, error) {
 	if json.Unmarshal(raw, &one) == nil {
 		all = []string{one}
 	} else if json.Unmarshal(raw, &all) != nil {
-		return nil, fmt.Errorf("%w: %s is no list of names", ErrUserinfoInvalid, name)
+		return nil, fmt.Errorf("%w: %s is not a list of strings", ErrUserinfoInvalid, name)
 	}
 	if len(all) > groupsLimit {
 		return nil, fmt.Errorf("%w: %s has more than %d entries", ErrUserinfoInvalid, name, groupsLimit)
 	}
 	for _, entry := range all {
 		if len(entry) > groupLimit {
-			return nil, fmt.Errorf("%w: an entry of %s is too long", ErrUserinfoInvalid, name)
+			return nil, fmt.Errorf("%w: an entry of %s is longer than %d bytes", ErrUserinfoInvalid, name, groupLimit)
 		}
 	}
 	return all, nil
 }
 
-// identity merges userinfo over the ID token's claims and checks what a
-// sign-in needs. Who it is, issuer and subject, comes from the verified ID token alone.
+// identity merges userinfo into the ID token's claims, with userinfo taking
+// precedence, and checks what a sign-in needs. Issuer and subject come from the
+// verified ID token alone.
 func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identity, error) {
 	merged := make(claims, len(token.all)+len(userinfo))
 	maps.Copy(merged, token.all)
 	maps.Copy(merged, userinfo)
-	if _, ok := userinfo["email"]; ok { // what verified one address says nothing of another
+	if _, ok := userinfo["email"]; ok { // the ID token's email_verified is about the ID token's address
 		merged["email_verified"] = userinfo["email_verified"]
 	}
 	groups, err := merged.list(rp.config.GroupsClaim)
@@ -79,11 +83,11 @@ func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identi
 	case !isEmail(identity.Email):
 		return nil, ErrEmailMissing
 	case strings.ContainsFunc(identity.Email, func(c rune) bool { return c > unicode.MaxASCII }):
-		// RomM's database takes letters for one that differ by case, accent or
-		// width: such an address finds the account of another.
+		// RomM's database ignores case, accent and width in comparisons: such an
+		// address could find another user's account.
 		return nil, ErrEmailNotASCII
 	case json.Unmarshal(merged["email_verified"], &verified) != nil || !verified:
-		return nil, ErrEmailUnverified // a string "true" is not true
+		return nil, ErrEmailUnverified // the string "true" is not true
 	}
 	if !clean(identity.Name) {
 		identity.Name = ""
@@ -91,16 +95,16 @@ func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identi
 	return identity, nil
 }
 
-// isEmail reports whether s can be an address that belongs to one domain
-// (CVE-2026-40574): exactly one "@", nothing that may be normalised to
-// another, something on both sides, no white space.
+// isEmail reports whether s is an address in exactly one domain
+// (CVE-2026-40574): exactly one "@" with text on both sides, no character that
+// may be normalized to another "@", no white space.
 func isEmail(s string) bool {
 	local, domain, ok := strings.Cut(s, "@")
 	return ok && local != "" && domain != "" && !strings.Contains(domain, "@") && len(s) <= emailLimit &&
 		clean(s) && !strings.ContainsFunc(s, func(c rune) bool { return unicode.IsSpace(c) || c == '\ufe6b' || c == '\uff20' })
 }
 
-// clean reports whether s holds no control character.
+// clean reports whether s is free of control characters.
 func clean(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || 0x7f <= c && c < 0xa0 })
 }

@@ -1,3 +1,5 @@
+// Tests of claims and identities.
+
 package flow
 
 import (
@@ -9,8 +11,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// Userinfo is live, an ID token may be hours old: userinfo wins, but never
-// over who it is.
+// Userinfo is up to date, an ID token may be hours old: userinfo takes
+// precedence, except for issuer and subject.
 func TestClaimsMerge(t *testing.T) {
 	t.Parallel()
 	hydrated := func(s *setup) {
@@ -24,39 +26,39 @@ func TestClaimsMerge(t *testing.T) {
 		want     Identity
 		fail     error
 	}{
-		"userinfo wins": {stale, nil, Identity{Username: "alice", Email: "Alice@example.test", Name: "Alice Example", Groups: []string{"romm-admins", "romm users"}}, nil},
-		"the ID token fills in": {
+		"userinfo takes precedence": {stale, nil, Identity{Username: "alice", Email: "Alice@example.test", Name: "Alice Example", Groups: []string{"romm-admins", "romm users"}}, nil},
+		"ID token fills gaps": {
 			stale, authelia.Without("email", "email_verified", "preferred_username", "name", "groups"),
 			Identity{Username: "old", Email: "old@example.test", Name: "Old", Groups: []string{"old"}},
 			nil,
 		},
-		"no groups win over groups":  {stale, authelia.Set("groups", []string{}), Identity{Username: "alice", Email: "Alice@example.test", Name: "Alice Example"}, nil},
-		"null wins too":              {stale, authelia.Set("email", nil), Identity{}, ErrEmailMissing},
-		"unverified wins too":        {stale, authelia.Set("email_verified", false), Identity{}, ErrEmailUnverified},
-		"verified is of one address": {stale, authelia.Without("email_verified"), Identity{}, ErrEmailUnverified},
-		"never over iss": {
+		"empty groups take precedence":       {stale, authelia.Set("groups", []string{}), Identity{Username: "alice", Email: "Alice@example.test", Name: "Alice Example"}, nil},
+		"null takes precedence":              {stale, authelia.Set("email", nil), Identity{}, ErrEmailMissing},
+		"unverified takes precedence":        {stale, authelia.Set("email_verified", false), Identity{}, ErrEmailUnverified},
+		"verified is about the same address": {stale, authelia.Without("email_verified"), Identity{}, ErrEmailUnverified},
+		"not over iss": {
 			nil, authelia.Set("iss", "https://evil.example"),
 			Identity{Username: "alice", Email: "Alice@example.test", Name: "Alice Example", Groups: []string{"romm-admins", "romm users"}},
 			nil,
 		},
-		"never over sub": {nil, authelia.Set("sub", "another"), Identity{}, ErrUserinfoInvalid},
+		"not over sub": {nil, authelia.Set("sub", "another"), Identity{}, ErrUserinfoInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, hydrated)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) {
+			h := newHarness(t, hydrated)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) {
 				m.IDToken = row.idToken
 				if row.userinfo != nil {
 					m.Userinfo = sent(row.userinfo)
 				}
 			})
-			result, err := w.signIn()
+			result, err := h.signIn()
 			failsAs(t, err, row.fail, "")
 			if err != nil {
 				return
 			}
 			got, want := result.Identity, row.want
-			if got.Issuer != testIssuer || got.Subject != w.op.Subject("alice") || got.Username != want.Username ||
+			if got.Issuer != testIssuer || got.Subject != h.op.Subject("alice") || got.Username != want.Username ||
 				got.Email != want.Email || got.Name != want.Name || !slices.Equal(got.Groups, want.Groups) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
@@ -66,13 +68,13 @@ func TestClaimsMerge(t *testing.T) {
 
 func TestOtherClaimNames(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(s *setup) { s.config.UsernameClaim, s.config.GroupsClaim = "nickname", "roles" })
-	w.op.Misbehave(func(m *authelia.Misbehaviour) {
+	h := newHarness(t, func(s *setup) { s.config.UsernameClaim, s.config.GroupsClaim = "nickname", "roles" })
+	h.op.Misbehave(func(m *authelia.Misbehaviour) {
 		m.Userinfo = sent(edits(authelia.Set("nickname", "al"), authelia.Set("roles", []string{"r"})))
 	})
-	result, err := w.signIn()
+	result, err := h.signIn()
 	if err != nil || result.Identity.Username != "al" || !slices.Equal(result.Identity.Groups, []string{"r"}) {
-		t.Errorf("got %+v, %v", result, err)
+		t.Errorf("sign-in = %+v, %v, want alice", result, err)
 	}
 }
 
@@ -90,47 +92,47 @@ func TestGroups(t *testing.T) {
 		want  []string
 		fail  string
 	}{
-		"a list":          {[]string{"a", "b,c", "d e"}, []string{"a", "b,c", "d e"}, ""},
-		"empty":           {[]string{}, []string{}, ""},
-		"null":            {nil, nil, ""},
-		"one name":        {"a,b c", []string{"a,b c"}, ""},
-		"500":             {many(500), many(500), ""},
-		"501":             {many(501), nil, "more than 500"},
-		"a long name":     {[]string{strings.Repeat("g", 256)}, []string{strings.Repeat("g", 256)}, ""},
-		"too long a name": {[]string{"a", strings.Repeat("g", 257)}, nil, "too long"},
-		"one of too long": {strings.Repeat("g", 257), nil, "too long"},
-		"numbers":         {[]any{"a", 1}, nil, "no list of names"},
-		"lists":           {[]any{[]string{"a"}}, nil, "no list of names"},
-		"an object":       {map[string]any{"a": true}, nil, "no list of names"},
-		"a number":        {1, nil, "no list of names"},
-		"true":            {true, nil, "no list of names"},
+		"list":                {[]string{"a", "b,c", "d e"}, []string{"a", "b,c", "d e"}, ""},
+		"empty":               {[]string{}, []string{}, ""},
+		"null":                {nil, nil, ""},
+		"string":              {"a,b c", []string{"a,b c"}, ""},
+		"500":                 {many(500), many(500), ""},
+		"501":                 {many(501), nil, "more than 500"},
+		"entry of 256 bytes":  {[]string{strings.Repeat("g", 256)}, []string{strings.Repeat("g", 256)}, ""},
+		"entry of 257 bytes":  {[]string{"a", strings.Repeat("g", 257)}, nil, "longer than 256 bytes"},
+		"string of 257 bytes": {strings.Repeat("g", 257), nil, "longer than 256 bytes"},
+		"list with a number":  {[]any{"a", 1}, nil, "not a list of strings"},
+		"list of lists":       {[]any{[]string{"a"}}, nil, "not a list of strings"},
+		"object":              {map[string]any{"a": true}, nil, "not a list of strings"},
+		"number":              {1, nil, "not a list of strings"},
+		"true":                {true, nil, "not a list of strings"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Set("groups", row.value)) })
-			result, err := w.signIn()
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Set("groups", row.value)) })
+			result, err := h.signIn()
 			if row.fail != "" {
 				failsAs(t, err, ErrUserinfoInvalid, row.fail)
 				return
 			}
 			if err != nil || !slices.Equal(result.Identity.Groups, row.want) {
-				t.Errorf("got %+v, %v", result, err)
+				t.Errorf("sign-in = %+v, %v, want groups %q", result, err, row.want)
 			}
 		})
 	}
 	t.Run("missing", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t)
-		w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Without("groups")) })
-		if result, err := w.signIn(); err != nil || result.Identity.Groups != nil {
-			t.Errorf("got %+v, %v", result, err)
+		h := newHarness(t)
+		h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Without("groups")) })
+		if result, err := h.signIn(); err != nil || result.Identity.Groups != nil {
+			t.Errorf("sign-in = %+v, %v, want the groups of the named claim", result, err)
 		}
 	})
 }
 
-// CVE-2026-40574: an address whose domain two readers see differently lets
-// somebody else's people in.
+// CVE-2026-40574: an attacker has an address whose domain two parsers read
+// differently, and signs in as a user of that domain.
 func TestEmail(t *testing.T) {
 	t.Parallel()
 	local := strings.Repeat("l", emailLimit-len("@example.test"))
@@ -166,28 +168,28 @@ func TestEmail(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%.40q", email), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Set("email", email)) })
-			result, err := w.signIn()
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Set("email", email)) })
+			result, err := h.signIn()
 			if !good {
 				failsAs(t, err, ErrEmailMissing, "")
 			} else if err != nil || result.Identity.Email != email {
-				t.Errorf("got %+v, %v", result, err)
+				t.Errorf("sign-in = %+v, %v, want the address %q", result, err, email)
 			}
 		})
 	}
 }
 
-// RomM finds accounts by an address as its database compares it, where letters
-// of other alphabets, widths and accents fold into plain ones: to somebody else's address.
+// RomM finds accounts by e-mail address, and its database treats letters of
+// other alphabets, widths and accents as plain ones: as another user's address.
 func TestEmailThatFolds(t *testing.T) {
 	t.Parallel()
 	for _, email := range []string{
 		"bo\u017fs@example.test", "\u212aate@example.test", "j\u00f6rg@example.test", "\uff41lice@example.test", "alice@b\u00fccher.example",
 	} {
-		w := newWorld(t)
-		w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Set("email", email)) })
-		_, err := w.signIn()
+		h := newHarness(t)
+		h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Set("email", email)) })
+		_, err := h.signIn()
 		failsAs(t, err, ErrEmailNotASCII, "")
 	}
 }
@@ -199,47 +201,47 @@ func TestRequiredClaims(t *testing.T) {
 		edit authelia.Edit
 		want error
 	}{
-		"email missing, as Authelia has it":  {without("email"), ErrEmailMissing},
-		"email null":                         {set("email", nil), ErrEmailMissing},
-		"email a list":                       {set("email", []string{"a@b"}), ErrEmailMissing},
-		"email an object":                    {set("email", map[string]any{}), ErrEmailMissing},
-		"email under another name":           {edits(without("email"), set("Email", "a@b.c")), ErrEmailMissing},
-		"email_verified missing":             {without("email_verified"), ErrEmailUnverified},
-		"email_verified null":                {set("email_verified", nil), ErrEmailUnverified},
-		"email_verified false":               {set("email_verified", false), ErrEmailUnverified},
-		"email_verified \"true\"":            {set("email_verified", "true"), ErrEmailUnverified},
-		"email_verified 1":                   {set("email_verified", 1), ErrEmailUnverified},
-		"email_verified [true]":              {set("email_verified", []bool{true}), ErrEmailUnverified},
-		"preferred_username missing":         {without("preferred_username"), ErrUsernameMissing},
-		"preferred_username empty":           {set("preferred_username", ""), ErrUsernameMissing},
-		"preferred_username null":            {set("preferred_username", nil), ErrUsernameMissing},
-		"preferred_username a number":        {set("preferred_username", 7), ErrUsernameMissing},
-		"preferred_username of two lines":    {set("preferred_username", "a\nb"), ErrUsernameMissing},
-		"preferred_username that clears":     {set("preferred_username", "a\u009b2J"), ErrUsernameMissing},
-		"preferred_username of 1 KiB":        {set("preferred_username", strings.Repeat("u", 1<<10)), nil},
-		"preferred_username of more":         {set("preferred_username", strings.Repeat("u", 1<<10+1)), ErrUsernameMissing},
-		"preferred_username beyond ASCII":    {set("preferred_username", "j\u00f6rg \u2603"), nil},
-		"name missing":                       {without("name"), nil},
-		"nothing but sub, as for a disabled": {without("email", "email_verified", "preferred_username", "name", "groups"), ErrUsernameMissing},
+		"email missing, as with Authelia":           {without("email"), ErrEmailMissing},
+		"email null":                                {set("email", nil), ErrEmailMissing},
+		"email a list":                              {set("email", []string{"a@b"}), ErrEmailMissing},
+		"email an object":                           {set("email", map[string]any{}), ErrEmailMissing},
+		"email under another name":                  {edits(without("email"), set("Email", "a@b.c")), ErrEmailMissing},
+		"email_verified missing":                    {without("email_verified"), ErrEmailUnverified},
+		"email_verified null":                       {set("email_verified", nil), ErrEmailUnverified},
+		"email_verified false":                      {set("email_verified", false), ErrEmailUnverified},
+		"email_verified \"true\"":                   {set("email_verified", "true"), ErrEmailUnverified},
+		"email_verified 1":                          {set("email_verified", 1), ErrEmailUnverified},
+		"email_verified [true]":                     {set("email_verified", []bool{true}), ErrEmailUnverified},
+		"preferred_username missing":                {without("preferred_username"), ErrUsernameMissing},
+		"preferred_username empty":                  {set("preferred_username", ""), ErrUsernameMissing},
+		"preferred_username null":                   {set("preferred_username", nil), ErrUsernameMissing},
+		"preferred_username a number":               {set("preferred_username", 7), ErrUsernameMissing},
+		"preferred_username with a line feed":       {set("preferred_username", "a\nb"), ErrUsernameMissing},
+		"preferred_username with a terminal escape": {set("preferred_username", "a\u009b2J"), ErrUsernameMissing},
+		"preferred_username of 1 KiB":               {set("preferred_username", strings.Repeat("u", 1<<10)), nil},
+		"preferred_username of 1 KiB + 1":           {set("preferred_username", strings.Repeat("u", 1<<10+1)), ErrUsernameMissing},
+		"preferred_username beyond ASCII":           {set("preferred_username", "j\u00f6rg \u2603"), nil},
+		"name missing":                              {without("name"), nil},
+		"only sub, as for a disabled account":       {without("email", "email_verified", "preferred_username", "name", "groups"), ErrUsernameMissing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(row.edit) })
-			_, err := w.signIn()
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(row.edit) })
+			_, err := h.signIn()
 			failsAs(t, err, row.want, "")
 		})
 	}
 }
 
-// A display name is a nicety: one that cannot be shown is left out.
+// A display name is optional: an unusable one is left out.
 func TestName(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{"Bob \u00dcn\u00efcode, Jr.": "Bob \u00dcn\u00efcode, Jr.", "two\r\nlines": "", "\x1b[31m": "", strings.Repeat("n", 2000): ""} {
-		w := newWorld(t)
-		w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Set("name", name)) })
-		if result, err := w.signIn(); err != nil || result.Identity.Name != want {
-			t.Errorf("%.20q: got %+v, %v", name, result, err)
+		h := newHarness(t)
+		h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Set("name", name)) })
+		if result, err := h.signIn(); err != nil || result.Identity.Name != want {
+			t.Errorf("%.20q: sign-in = %+v, %v, want one without a display name", name, result, err)
 		}
 	}
 }

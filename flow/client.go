@@ -1,3 +1,5 @@
+// The HTTP client for the provider.
+
 package flow
 
 import (
@@ -12,24 +14,24 @@ import (
 )
 
 const (
-	// clientTimeout bounds a whole exchange with the provider. Authelia derives
-	// a key for every token request: 20 at once take seconds.
+	// clientTimeout bounds a request to the provider, with its response.
+	// Authelia hashes the secret for every token request: 20 at once take seconds.
 	clientTimeout = 30 * time.Second
-	// AnswerLimit bounds the body of an answer, in bytes.
+	// answerLimit bounds the body of a response, in bytes.
 	answerLimit = 1 << 20
 )
 
 // ClientConfig says how to reach a provider.
 type ClientConfig struct {
 	Issuer  string         // the issuer URL
-	Address string         // scheme and host to dial in place of the issuer's; empty: the issuer's own
-	RootCAs *x509.CertPool // nil: the system's
+	Address string         // scheme and host to dial instead of the issuer's; default the issuer's
+	RootCAs *x509.CertPool // default the system's
 }
 
-// NewClient returns the HTTP client for one provider: it follows no redirect,
-// keeps no cookie, ends after 30 s, and refuses an answer of more than 1 MiB.
-// Where cfg.Address is set, requests to the issuer's host go there, but speak
-// as the public host: Authelia derives its issuer from the request.
+// NewClient returns the HTTP client for one provider. It follows no redirects,
+// keeps no cookies, times out after 30 s, and fails on bodies of more than
+// 1 MiB. If cfg.Address is set, requests to the issuer's host go there, but
+// with the public host name: Authelia derives its issuer from the request.
 func NewClient(cfg ClientConfig) (*http.Client, error) {
 	issuer, err := url.Parse(cfg.Issuer)
 	if err != nil {
@@ -42,7 +44,7 @@ func NewClient(cfg ClientConfig) (*http.Client, error) {
 		}
 		inside := newTransport(cfg.RootCAs)
 		inside.TLSClientConfig.ServerName = issuer.Hostname()
-		inside.Proxy = nil // an address inside the network is no matter of a proxy's
+		inside.Proxy = nil // an internal address needs no proxy
 		provider.inside = inside
 	}
 	return &http.Client{
@@ -60,12 +62,12 @@ func newTransport(roots *x509.CertPool) *http.Transport {
 	}
 }
 
-// providerTransport speaks with one provider. Its metadata may name other
-// hosts, which are reached in their own name.
+// providerTransport sends requests to one provider. Endpoints on other hosts,
+// which metadata may name, are dialed as they are.
 type providerTransport struct {
 	base    http.RoundTripper
 	public  *url.URL
-	address *url.URL          // nil: the public one
+	address *url.URL          // nil to dial public
 	inside  http.RoundTripper // to address
 }
 
@@ -81,15 +83,15 @@ func (t *providerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer, err := base.RoundTrip(r)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // http.Client wraps it
+		return nil, err
 	}
 	answer.Body = &limitedBody{ReadCloser: answer.Body, left: answerLimit}
 	return answer, nil
 }
 
-var errAnswerTooLarge = errors.New("the answer is larger than 1 MiB")
+var errAnswerTooLarge = errors.New("the response is larger than 1 MiB")
 
-// limitedBody fails where a body is too large: a truncated one might still parse.
+// limitedBody fails if a body is too large: a truncated one might still parse.
 type limitedBody struct {
 	io.ReadCloser
 	left int64
@@ -100,5 +102,5 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	if b.left -= int64(n); b.left < 0 {
 		return 0, errAnswerTooLarge
 	}
-	return n, err //nolint:wrapcheck // io.EOF must stay itself
+	return n, err
 }

@@ -1,3 +1,5 @@
+// Tests of the HTTP client.
+
 package flow
 
 import (
@@ -16,32 +18,32 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// Authelia derives its issuer from the request: it answers inside the network
-// only to who speaks as the public host.
+// Authelia derives its issuer from the request: over an internal address, it
+// answers correctly only if asked as the public host.
 func TestIssuerAddress(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	inside := httptest.NewServer(w.op)
+	h := newHarness(t)
+	inside := httptest.NewServer(h.op)
 	t.Cleanup(inside.Close)
 	client, err := NewClient(ClientConfig{Issuer: testIssuer, Address: inside.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.rp.config.Client = client
-	if _, err := w.signIn(); err != nil {
+	h.rp.config.Client = client
+	if _, err := h.signIn(); err != nil {
 		t.Fatal(err)
 	}
 	for _, endpoint := range []string{authelia.EndpointDiscovery, authelia.EndpointJWKS, authelia.EndpointToken, authelia.EndpointUserinfo} {
-		got := w.last(endpoint)
+		got := h.last(endpoint)
 		if got.Host != "auth.example.test" || got.Header.Get("X-Forwarded-Host") != "auth.example.test" ||
 			got.Header.Get("X-Forwarded-Proto") != "https" || got.Header.Get("X-Forwarded-For") != "" {
-			t.Errorf("%s: got %s, %v", endpoint, got.Host, got.Header)
+			t.Errorf("%s: request to %s with %v, want the public host and its forwarded headers", endpoint, got.Host, got.Header)
 		}
 	}
 }
 
-// Only the issuer's own host is reached at the address, and only there are the
-// name on the certificate and the forwarded header the issuer's.
+// Only requests to the issuer's host go to the address, with the issuer's name
+// in the TLS handshake and the forwarded headers.
 func TestIssuerAddressIsForItsHost(t *testing.T) {
 	t.Parallel()
 	var got *http.Request
@@ -54,10 +56,10 @@ func TestIssuerAddressIsForItsHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ name, ask, host, server, forwarded string }{
-		{"the issuer's", "https://example.com/a?b", "example.com", "example.com", "example.com"},
-		{"another", server.URL + "/a?b", strings.TrimPrefix(server.URL, "https://"), "", ""},
+		{"issuer's host", "https://example.com/a?b", "example.com", "example.com", "example.com"},
+		{"another host", server.URL + "/a?b", strings.TrimPrefix(server.URL, "https://"), "", ""},
 	} {
-		t.Run(row.name, func(t *testing.T) { //nolint:paralleltest // one server
+		t.Run(row.name, func(t *testing.T) {
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, row.ask, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -68,10 +70,10 @@ func TestIssuerAddressIsForItsHost(t *testing.T) {
 			}
 			_ = answer.Body.Close()
 			if got.Host != row.host || got.TLS.ServerName != row.server || got.Header.Get("X-Forwarded-Host") != row.forwarded || got.RequestURI != "/a?b" {
-				t.Errorf("got %s for %s, certificate of %q, %v", got.RequestURI, got.Host, got.TLS.ServerName, got.Header)
+				t.Errorf("request %s for %s, certificate of %q, header %v, want %+v", got.RequestURI, got.Host, got.TLS.ServerName, got.Header, row)
 			}
 			if request.Host != strings.Split(row.ask, "/")[2] || len(request.Header) > 0 {
-				t.Errorf("the caller's request was changed: %s, %v", request.Host, request.Header)
+				t.Errorf("the caller's request is now for %s with %v, want it unchanged", request.Host, request.Header)
 			}
 		})
 	}
@@ -86,15 +88,15 @@ func TestNewClient(t *testing.T) {
 	transport := client.Transport.(*providerTransport)
 	base, inside := transport.base.(*http.Transport), transport.inside.(*http.Transport)
 	if client.Timeout != 30*time.Second || client.Jar != nil {
-		t.Errorf("timeout %v, jar %v", client.Timeout, client.Jar)
+		t.Errorf("timeout %v, cookie jar %v, want 30s and none", client.Timeout, client.Jar)
 	}
 	if base.Proxy == nil || inside.Proxy != nil {
-		t.Error("a proxy is for what is outside, and for nothing else")
+		t.Error("the transports use the wrong proxy, want one for external addresses only")
 	}
 	for _, one := range []*http.Transport{base, inside} {
 		if one.TLSClientConfig.MinVersion != tls.VersionTLS12 || one.TLSClientConfig.InsecureSkipVerify ||
 			one.TLSHandshakeTimeout == 0 || one.ResponseHeaderTimeout == 0 || one.MaxResponseHeaderBytes == 0 {
-			t.Errorf("got %+v", one)
+			t.Errorf("transport %+v, want TLS 1.2 and limits", one)
 		}
 	}
 	for name, cfg := range map[string]ClientConfig{
@@ -102,7 +104,7 @@ func TestNewClient(t *testing.T) {
 		"address": {Issuer: testIssuer, Address: "http://authelia:port"},
 	} {
 		if _, err := NewClient(cfg); err == nil || !strings.Contains(err.Error(), "parsing the "+name) {
-			t.Errorf("%s: got %v", name, err)
+			t.Errorf("%s: NewClient = %v, want an error about parsing it", name, err)
 		}
 	}
 }
@@ -113,9 +115,9 @@ func TestAnswerLimit(t *testing.T) {
 		size int
 		want error
 	}{
-		"1 MiB":               {1 << 20, nil},
-		"a byte more":         {1<<20 + 1, errAnswerTooLarge},
-		"a MiB and much more": {5 << 20, errAnswerTooLarge},
+		"1 MiB":     {1 << 20, nil},
+		"1 MiB + 1": {1<<20 + 1, errAnswerTooLarge},
+		"5 MiB":     {5 << 20, errAnswerTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -135,8 +137,8 @@ func TestAnswerLimit(t *testing.T) {
 	}
 }
 
-// A redirect of the provider's is an answer, not an order: it could carry the
-// secret, a code or a token elsewhere.
+// A redirect from the provider is not followed: it could send the secret, a code
+// or a token elsewhere.
 func TestNoRedirectIsFollowed(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 303, 307, 308} {
@@ -146,21 +148,21 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 		} {
 			t.Run(http.StatusText(status)+" from "+endpoint, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t)
-				w.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+				h := newHarness(t)
+				h.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 					if r.URL.Host != "auth.example.test" || r.URL.Path == "/elsewhere" {
-						t.Errorf("%s was asked", r.URL)
+						t.Errorf("a request went to %s, want the redirect not followed", r.URL)
 					}
-					return w.op.Transport().RoundTrip(r)
+					return h.op.Transport().RoundTrip(r)
 				})
-				w.op.Misbehave(func(m *authelia.Misbehaviour) {
+				h.op.Misbehave(func(m *authelia.Misbehaviour) {
 					m.Fail(endpoint, authelia.Fault{Status: status, Header: http.Header{"Location": {testIssuer + "/elsewhere"}}})
 				})
 				var err error
 				if endpoint == authelia.EndpointDiscovery {
-					_, err = w.rp.Provider(t.Context())
+					_, err = h.rp.metadata(t.Context())
 				} else {
-					_, err = w.signIn()
+					_, err = h.signIn()
 				}
 				if refused, ok := errors.AsType[*TokenError](err); endpoint == authelia.EndpointToken && (!ok || refused.Status != status) {
 					t.Errorf("got %v, want a TokenError of %d", err, status)
@@ -168,14 +170,14 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 				if want != nil {
 					failsAs(t, err, want, "it answered 30")
 				}
-				w.calls(endpoint, 1)
-				w.calls(authelia.EndpointOther, 0)
+				h.calls(endpoint, 1)
+				h.calls(authelia.EndpointOther, 0)
 			})
 		}
 	}
 }
 
-// The whole exchange is bounded, whichever endpoint hangs.
+// The sign-in ends in time, whichever endpoint hangs.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	for endpoint, after := range map[string]time.Duration{
@@ -185,20 +187,20 @@ func TestTimeouts(t *testing.T) {
 		t.Run(endpoint, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(endpoint, authelia.Fault{Hang: true}) })
+				h := newHarness(t)
+				h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(endpoint, authelia.Fault{Hang: true}) })
 				start := time.Now()
 				var err error
 				if endpoint == authelia.EndpointDiscovery {
-					_, err = w.rp.Provider(t.Context())
+					_, err = h.rp.metadata(t.Context())
 				} else {
-					_, err = w.signIn()
+					_, err = h.signIn()
 				}
 				failsAs(t, err, ErrProviderUnavailable, "")
 				if took := time.Since(start); took != after {
 					t.Errorf("it took %v, want %v", took, after)
 				}
-				w.calls(endpoint, 1)
+				h.calls(endpoint, 1)
 			})
 		})
 	}

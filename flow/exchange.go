@@ -1,3 +1,5 @@
+// The token request of a sign-in: an authorization code for tokens.
+
 package flow
 
 import (
@@ -16,29 +18,29 @@ import (
 const (
 	// tokenLimit bounds an access or refresh token, in bytes.
 	tokenLimit = 16 << 10
-	// accessDefault and accessMost are how long an access token lives whose
-	// response names no time, and at most.
+	// accessDefault is the lifetime of an access token if the response has none.
 	accessDefault = time.Hour
-	accessMost    = 24 * time.Hour
+	// accessMax bounds the lifetime of an access token.
+	accessMax = 24 * time.Hour
 )
 
-// Result is what came of a login.
+// Result is the result of a successful login.
 type Result struct {
 	Identity Identity
 	Tokens   Tokens
 }
 
-// Exchange redeems code with exactly one token request, which is never
-// repeated: the provider counts failures, and revokes the tokens of a code
-// that comes twice. It verifies the ID token, asks userinfo, and returns who
-// signed in.
+// Exchange exchanges code for tokens with a single token request
+// (https://openid.net/specs/openid-connect-core-1_0.html#TokenRequest), which
+// it never repeats: the provider counts failures, and revokes the tokens of a
+// code that is sent twice. It then verifies the ID token and reads userinfo.
 func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string) (*Result, error) {
-	provider, err := rp.Provider(ctx)
+	md, err := rp.metadata(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ctx = oidc.ClientContext(ctx, rp.config.Client)
-	token, err := rp.oauth2(provider).Exchange(ctx, code, oauth2.VerifierOption(login.Verifier))
+	token, err := rp.oauth2(md).Exchange(ctx, code, oauth2.VerifierOption(login.Verifier))
 	if err != nil {
 		return nil, tokenError(err)
 	}
@@ -47,14 +49,16 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	}
 	rawIDToken, ok := token.Extra("id_token").(string)
 	if !ok || rawIDToken == "" {
-		return nil, fmt.Errorf("%w: the token response has none", ErrIDTokenInvalid)
+		return nil, fmt.Errorf("%w: the token response has no ID token", ErrIDTokenInvalid)
 	}
-	nonceFits := func(nonce string) bool { return login.Nonce != "" && equal(nonce, login.Nonce) }
-	claims, err := rp.verify(ctx, provider, rawIDToken, nonceFits, token.AccessToken)
+	claims, err := rp.verifyIDToken(ctx, md, receivedIDToken{
+		raw: rawIDToken, accessToken: token.AccessToken,
+		nonceValid: func(nonce string) bool { return login.Nonce != "" && sameSecret(nonce, login.Nonce) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	userinfo, err := rp.userinfo(ctx, provider, token.AccessToken, claims.subject)
+	userinfo, err := rp.userinfo(ctx, md, token.AccessToken, claims.subject)
 	if err != nil {
 		return nil, err
 	}
@@ -68,12 +72,12 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	}}, nil
 }
 
-// tokenError tells a refusal from an endpoint that could not be asked.
+// tokenError distinguishes an error response from an endpoint that could not be asked.
 func tokenError(err error) error {
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) || refused.Response == nil {
 		if _, ok := errors.AsType[*url.Error](err); ok {
-			return fmt.Errorf("%w: asking its token endpoint: %w", ErrProviderUnavailable, err)
+			return fmt.Errorf("%w: requesting its token endpoint: %w", ErrProviderUnavailable, err)
 		}
 		return fmt.Errorf("%w: reading the token response: %w", ErrIDTokenInvalid, err)
 	}
@@ -84,7 +88,8 @@ func tokenError(err error) error {
 	return &TokenError{Code: printable(refused.ErrorCode, 100), Status: status}
 }
 
-// checkTokens checks a token response (RFC 6749 section 5.1).
+// checkTokens checks a token response
+// (https://datatracker.ietf.org/doc/html/rfc6749#section-5.1).
 func checkTokens(token *oauth2.Token) error {
 	switch {
 	case !strings.EqualFold(token.TokenType, "bearer"):
@@ -95,11 +100,11 @@ func checkTokens(token *oauth2.Token) error {
 	return nil
 }
 
-// expiry returns when the access token ends: bounded, whatever the provider says.
+// expiry returns when the access token expires, bounded by accessMax.
 func (rp *RelyingParty) expiry(token *oauth2.Token) time.Time {
-	lives := time.Duration(min(token.ExpiresIn, int64(accessMost/time.Second))) * time.Second
-	if lives <= 0 {
-		lives = accessDefault
+	lifetime := time.Duration(min(token.ExpiresIn, int64(accessMax/time.Second))) * time.Second
+	if lifetime <= 0 {
+		lifetime = accessDefault
 	}
-	return rp.config.Now().Add(lives)
+	return rp.config.Now().Add(lifetime)
 }

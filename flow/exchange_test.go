@@ -1,3 +1,5 @@
+// Tests of the token request.
+
 package flow
 
 import (
@@ -11,8 +13,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// A code is sent once, whatever happens: a second time counts towards the rate
-// limit that locks everybody out, and Authelia revokes the tokens of the first.
+// A code is sent once, whatever happens: a second time would count towards the
+// rate limit, which locks all users out, and make Authelia revoke the tokens.
 func TestTokenRequestIsNeverRepeated(t *testing.T) {
 	t.Parallel()
 	fault := func(status int, body string) authelia.Fault {
@@ -23,33 +25,33 @@ func TestTokenRequestIsNeverRepeated(t *testing.T) {
 		want  error
 		code  string // of a TokenError, if want is nil
 	}{
-		"invalid_grant":         {fault(400, `{"error":"invalid_grant","error_description":"used"}`), nil, "invalid_grant"},
-		"invalid_client":        {fault(401, `{"error":"invalid_client"}`), nil, "invalid_client"},
-		"403 without a word":    {fault(403, ""), nil, ""},
-		"404 of a proxy":        {fault(404, "<html>"), nil, ""},
-		"an error with 200":     {fault(200, `{"error":"invalid_grant"}`), nil, "invalid_grant"},
-		"a code to draw with":   {fault(400, `{"error":"a\u001b[31m\nb"}`), nil, "a?[31m?b"},
-		"rate limit":            {fault(429, `{"error":"temporarily_unavailable"}`), ErrProviderUnavailable, "429"},
-		"Authelia's 500":        {fault(500, `{"error":"error"}`), ErrProviderUnavailable, "500"},
-		"502":                   {fault(502, ""), ErrProviderUnavailable, "502"},
-		"503":                   {fault(503, ""), ErrProviderUnavailable, "503"},
-		"broken connection":     {authelia.Fault{Reset: true}, ErrProviderUnavailable, "token endpoint"},
-		"timeout":               {authelia.Fault{Hang: true}, ErrProviderUnavailable, "token endpoint"},
-		"200 that is a page":    {fault(200, "<html>"), ErrIDTokenInvalid, "token response"},
-		"200 that is empty":     {fault(200, ""), ErrIDTokenInvalid, "token response"},
-		"200 with nothing":      {fault(200, "{}"), ErrIDTokenInvalid, "token response"},
-		"200 with null":         {fault(200, "null"), ErrIDTokenInvalid, "token response"},
-		"200 with a list":       {fault(200, "[]"), ErrIDTokenInvalid, "token response"},
-		"200 larger than 1 MiB": {fault(200, `{"access_token":"`+strings.Repeat("a", 2<<20)), ErrIDTokenInvalid, "token response"},
+		"invalid_grant":               {fault(400, `{"error":"invalid_grant","error_description":"used"}`), nil, "invalid_grant"},
+		"invalid_client":              {fault(401, `{"error":"invalid_client"}`), nil, "invalid_client"},
+		"403 without a word":          {fault(403, ""), nil, ""},
+		"404 of a proxy":              {fault(404, "<html>"), nil, ""},
+		"error with status 200":       {fault(200, `{"error":"invalid_grant"}`), nil, "invalid_grant"},
+		"error with terminal escapes": {fault(400, `{"error":"a\u001b[31m\nb"}`), nil, "a?[31m?b"},
+		"rate limit":                  {fault(429, `{"error":"temporarily_unavailable"}`), ErrProviderUnavailable, "429"},
+		"Authelia's 500":              {fault(500, `{"error":"error"}`), ErrProviderUnavailable, "500"},
+		"502":                         {fault(502, ""), ErrProviderUnavailable, "502"},
+		"503":                         {fault(503, ""), ErrProviderUnavailable, "503"},
+		"broken connection":           {authelia.Fault{Reset: true}, ErrProviderUnavailable, "token endpoint"},
+		"timeout":                     {authelia.Fault{Hang: true}, ErrProviderUnavailable, "token endpoint"},
+		"200 that is a page":          {fault(200, "<html>"), ErrIDTokenInvalid, "token response"},
+		"200 that is empty":           {fault(200, ""), ErrIDTokenInvalid, "token response"},
+		"200 with nothing":            {fault(200, "{}"), ErrIDTokenInvalid, "token response"},
+		"200 with null":               {fault(200, "null"), ErrIDTokenInvalid, "token response"},
+		"200 with a list":             {fault(200, "[]"), ErrIDTokenInvalid, "token response"},
+		"200 larger than 1 MiB":       {fault(200, `{"access_token":"`+strings.Repeat("a", 2<<20)), ErrIDTokenInvalid, "token response"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointToken, row.fault) })
-				result, err := w.signIn()
+				h := newHarness(t)
+				h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointToken, row.fault) })
+				result, err := h.signIn()
 				if result != nil {
-					t.Errorf("got %+v", result)
+					t.Errorf("Exchange = %+v, want none", result)
 				}
 				if row.want != nil {
 					failsAs(t, err, row.want, row.code)
@@ -57,10 +59,10 @@ func TestTokenRequestIsNeverRepeated(t *testing.T) {
 					t.Errorf("got %v, want a TokenError %d %s", err, row.fault.Status, row.code)
 				}
 				if err != nil && (strings.Contains(err.Error(), "used") || len(err.Error()) > 300) {
-					t.Errorf("the error quotes the answer: %.400v", err)
+					t.Errorf("the error quotes the response: %.400v, want it without", err)
 				}
-				w.calls(authelia.EndpointToken, 1)
-				w.calls(authelia.EndpointUserinfo, 0)
+				h.calls(authelia.EndpointToken, 1)
+				h.calls(authelia.EndpointUserinfo, 0)
 			})
 		})
 	}
@@ -69,17 +71,17 @@ func TestTokenRequestIsNeverRepeated(t *testing.T) {
 func TestTokenErrorText(t *testing.T) {
 	t.Parallel()
 	if got := (&TokenError{Code: "invalid_grant", Status: 400}).Error(); got != "the token endpoint answered 400 invalid_grant" {
-		t.Errorf("got %q", got)
+		t.Errorf("TokenError = %q, want endpoint, status and code", got)
 	}
-	w := newWorld(t)
-	w.op.Misbehave(func(m *authelia.Misbehaviour) {
+	h := newHarness(t)
+	h.op.Misbehave(func(m *authelia.Misbehaviour) {
 		m.Fail(authelia.EndpointToken, authelia.Fault{
 			Status: 400, Body: `{"error":"` + strings.Repeat("x", 1000) + `"}`, Header: http.Header{"Content-Type": {"application/json"}},
 		})
 	})
-	_, err := w.signIn()
+	_, err := h.signIn()
 	if refused, ok := errors.AsType[*TokenError](err); !ok || len(refused.Code) != 100 {
-		t.Errorf("got %v", err)
+		t.Errorf("Exchange = %v, want a TokenError with a code of 100 bytes", err)
 	}
 }
 
@@ -89,7 +91,7 @@ func TestTokenResponse(t *testing.T) {
 	set, without := authelia.Set, authelia.Without
 	for name, row := range map[string]struct {
 		edit authelia.Edit
-		fail string // empty: it is taken
+		fail string // empty if the response is accepted
 	}{
 		"token_type Bearer":      {set("token_type", "Bearer"), ""},
 		"token_type BEARER":      {set("token_type", "BEARER"), ""},
@@ -103,40 +105,40 @@ func TestTokenResponse(t *testing.T) {
 		"access_token too long":  {set("access_token", strings.Repeat("a", tokenLimit+1)), "too long"},
 		"refresh_token longest":  {set("refresh_token", strings.Repeat("a", tokenLimit)), ""},
 		"refresh_token too long": {set("refresh_token", strings.Repeat("a", tokenLimit+1)), "too long"},
-		"id_token missing":       {without("id_token"), "has none"},
-		"id_token empty":         {set("id_token", ""), "has none"},
-		"id_token a number":      {set("id_token", 1), "has none"},
+		"id_token missing":       {without("id_token"), "has no ID token"},
+		"id_token empty":         {set("id_token", ""), "has no ID token"},
+		"id_token a number":      {set("id_token", 1), "has no ID token"},
 		"id_token no JWT":        {set("id_token", "a.b"), "malformed"},
 		"id_token encrypted":     {set("id_token", "a.b.c.d.e"), "malformed"},
 		"more than we know":      {set("authorization_details", []any{}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenResponse = row.edit })
-			_, err := w.signIn()
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenResponse = row.edit })
+			_, err := h.signIn()
 			if row.fail == "" {
 				failsAs(t, err, nil, "")
 				return
 			}
 			failsAs(t, err, ErrIDTokenInvalid, row.fail)
-			w.calls(authelia.EndpointUserinfo, 0)
+			h.calls(authelia.EndpointUserinfo, 0)
 		})
 	}
 }
 
-// A token of a length that still fits works all the way to userinfo.
+// A token of the maximum length works, up to userinfo.
 func TestLongTokens(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenPadding = 3 << 10 })
-	result, err := w.signIn()
+	h := newHarness(t)
+	h.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenPadding = 3 << 10 })
+	result, err := h.signIn()
 	if err != nil || len(result.Tokens.Access) < 3<<10 {
-		t.Errorf("got %v", err)
+		t.Errorf("sign-in = %v, want no error", err)
 	}
 }
 
-// The access token's end is bounded, whatever the provider says of it.
+// The access token's lifetime is bounded, whatever the provider says.
 func TestExpiresIn(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -157,37 +159,37 @@ func TestExpiresIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenResponse = row.edit })
-			result, err := w.signIn()
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenResponse = row.edit })
+			result, err := h.signIn()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := result.Tokens.Expires.Sub(w.Now()); got != row.want {
-				t.Errorf("it lives %v, want %v", got, row.want)
+			if got := result.Tokens.Expires.Sub(h.Now()); got != row.want {
+				t.Errorf("the access token lives %v, want %v", got, row.want)
 			}
 		})
 	}
 }
 
-// A login whose code the provider does not know, or whose verifier is another,
-// is refused by it: what we send is what it checks.
+// The provider refuses the code of one login with the verifier of another: it
+// checks what the relying party sends.
 func TestExchangeOfAnotherLogin(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	_, query := w.begin()
-	other, _ := w.begin()
-	_, err := w.rp.Exchange(t.Context(), other, query.Get("code"))
+	h := newHarness(t)
+	_, query := h.begin()
+	other, _ := h.begin()
+	_, err := h.rp.Exchange(t.Context(), other, query.Get("code"))
 	if refused, ok := errors.AsType[*TokenError](err); !ok || refused.Code != "invalid_grant" {
-		t.Errorf("got %v", err)
+		t.Errorf("Exchange = %v, want invalid_grant", err)
 	}
 }
 
 func TestExchangeWithoutProvider(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.op.Unavailable()
-	_, err := w.rp.Exchange(t.Context(), &Login{Nonce: "n", Verifier: "v"}, "code")
+	h := newHarness(t)
+	h.op.Unavailable()
+	_, err := h.rp.Exchange(t.Context(), &Login{Nonce: "n", Verifier: "v"}, "code")
 	failsAs(t, err, ErrProviderUnavailable, "503")
-	w.calls(authelia.EndpointToken, 0)
+	h.calls(authelia.EndpointToken, 0)
 }

@@ -1,3 +1,5 @@
+// Tests of forged ID tokens.
+
 package flow
 
 import (
@@ -16,8 +18,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// Tokens that no honest library makes: keys of the attacker's own in the
-// header, a public key taken for a secret, alg none by other spellings.
+// An attacker forges ID tokens: with their own key in the header, with a public
+// key used as an HMAC secret, with alg none in other spellings.
 func TestForgedIDToken(t *testing.T) {
 	t.Parallel()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -46,7 +48,7 @@ func TestForgedIDToken(t *testing.T) {
 		"own key in jwk (CVE-2018-0114)": byOwnKey(`,"jwk":` + string(public)),
 		"own key at jku":                 byOwnKey(`,"jku":"https://evil.example/jwks.json"`),
 		"own key at x5u":                 byOwnKey(`,"x5u":"https://evil.example/cert.pem"`),
-		"a crit that we do not know":     byOwnKey(`,"crit":["exp"]`),
+		"unknown crit":                   byOwnKey(`,"crit":["exp"]`),
 		"alg None":                       unsigned("None"),
 		"alg nOnE":                       unsigned("nOnE"),
 		"alg empty":                      unsigned(""),
@@ -60,8 +62,8 @@ func TestForgedIDToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) {
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) {
 				m.TokenResponse = func(response map[string]any) {
 					claims, err := base64.RawURLEncoding.DecodeString(strings.Split(response["id_token"].(string), ".")[1])
 					if err != nil {
@@ -70,10 +72,10 @@ func TestForgedIDToken(t *testing.T) {
 					response["id_token"] = forge(claims)
 				}
 			})
-			_, err := w.signIn()
+			_, err := h.signIn()
 			failsAs(t, err, ErrIDTokenInvalid, "")
-			w.calls(authelia.EndpointUserinfo, 0)
-			w.calls(authelia.EndpointOther, 0)
+			h.calls(authelia.EndpointUserinfo, 0)
+			h.calls(authelia.EndpointOther, 0)
 		})
 	}
 }

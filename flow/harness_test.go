@@ -1,3 +1,5 @@
+// Helpers for the tests of this package.
+
 package flow
 
 import (
@@ -19,11 +21,11 @@ import (
 const (
 	testIssuer   = "https://auth.example.test"
 	testCallback = "https://romm.example.test/api/oauth/openid"
-	testSecret   = "a%b+c d\u00e9:e&f=g" // all that a form has to escape
+	testSecret   = "a%b+c d\u00e9:e&f=g" // every kind of character that a form escapes
 	testPrefix   = "__Host-romm_oidc_"
 )
 
-// clock is a clock that a test moves.
+// clock is a clock that moves only when told to.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -33,8 +35,8 @@ func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now
 
 func (c *clock) Advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
 
-// world is a relying party, its provider and a browser, without a network.
-type world struct {
+// harness is a relying party with a provider and a browser, without a network.
+type harness struct {
 	*testing.T
 	*clock
 	op      *authelia.Server
@@ -42,21 +44,22 @@ type world struct {
 	keyring *keyring.Keyring
 }
 
-// setup is what a test may change before its world is made.
+// setup is what a test may change before its harness is made.
 type setup struct {
 	config Config
 	client authelia.Client
 	user   authelia.User
 }
 
-func newWorld(t *testing.T, changes ...func(*setup)) *world {
+func newHarness(t *testing.T, changes ...func(*setup)) *harness {
 	t.Helper()
-	w := &world{T: t, clock: &clock{now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}, keyring: newKeyring(t, "gate", 1)}
+	h := &harness{T: t, clock: &clock{now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}, keyring: newKeyring(t, "gate", 1)}
 	s := setup{
 		config: Config{
 			Issuer: testIssuer, ClientID: "romm", ClientSecret: testSecret, RedirectURI: testCallback,
-			Scopes: []string{"openid", "profile", "email", "groups"}, Now: w.Now,
-			Keyring: func(context.Context) (*keyring.Keyring, error) { return w.keyring, nil },
+			Scopes: []string{"openid", "profile", "email", "groups"}, Now: h.Now,
+			UsernameClaim: "preferred_username", GroupsClaim: "groups",
+			Keyring: func(context.Context) (*keyring.Keyring, error) { return h.keyring, nil },
 		},
 		client: authelia.Client{
 			ID: "romm", Secret: testSecret, RedirectURIs: []string{testCallback}, RequirePKCE: true, ConsentMode: "implicit",
@@ -71,15 +74,15 @@ func newWorld(t *testing.T, changes ...func(*setup)) *world {
 	for _, change := range changes {
 		change(&s)
 	}
-	w.op = authelia.New(authelia.Options{
-		Issuer: testIssuer, Now: w.Now, NoRateLimit: true, Clients: []authelia.Client{s.client}, Users: []authelia.User{s.user},
+	h.op = authelia.New(authelia.Options{
+		Issuer: testIssuer, Now: h.Now, NoRateLimit: true, Clients: []authelia.Client{s.client}, Users: []authelia.User{s.user},
 	})
-	s.config.Client = newClient(t, ClientConfig{Issuer: testIssuer}, w.op.Transport())
-	w.rp = New(s.config)
-	return w
+	s.config.Client = newClient(t, ClientConfig{Issuer: testIssuer}, h.op.Transport())
+	h.rp = New(s.config)
+	return h
 }
 
-// newClient is NewClient with another network under it.
+// newClient is NewClient over a given network.
 func newClient(t *testing.T, cfg ClientConfig, network http.RoundTripper) *http.Client {
 	t.Helper()
 	client, err := NewClient(cfg)
@@ -91,7 +94,7 @@ func newClient(t *testing.T, cfg ClientConfig, network http.RoundTripper) *http.
 	return client
 }
 
-// newKeyring returns a keyring of gate whose secrets are made of these bytes.
+// newKeyring returns a keyring of gate. Each secret consists of one repeated byte.
 func newKeyring(tb testing.TB, gate string, secrets ...byte) *keyring.Keyring {
 	tb.Helper()
 	all := make([][]byte, len(secrets))
@@ -105,76 +108,76 @@ func newKeyring(tb testing.TB, gate string, secrets ...byte) *keyring.Keyring {
 	return keyring
 }
 
-// begin starts a login and lets alice sign in, and returns the authorization response.
-func (w *world) begin() (*Login, url.Values) {
-	w.Helper()
-	login, location, err := w.rp.Begin(w.Context(), "/library", false)
+// begin starts a login, signs alice in, and returns the authorization response.
+func (h *harness) begin() (*Login, url.Values) {
+	h.Helper()
+	login, location, err := h.rp.Begin(h.Context(), "/library", false)
 	if err != nil {
-		w.Fatalf("beginning: %v", err)
+		h.Fatalf("beginning: %v", err)
 	}
-	answer, err := w.op.SignIn(&http.Client{Transport: w.op.Transport()}, location, "alice", "alice-pw")
+	answer, err := h.op.SignIn(&http.Client{Transport: h.op.Transport()}, location, "alice", "alice-pw")
 	if err != nil {
-		w.Fatalf("signing in: %v", err)
+		h.Fatalf("signing in: %v", err)
 	}
 	u, err := url.Parse(answer)
 	if err != nil {
-		w.Fatal(err)
+		h.Fatal(err)
 	}
 	return login, u.Query()
 }
 
-// signIn is a whole login by alice.
-func (w *world) signIn() (*Result, error) {
-	w.Helper()
-	login, query := w.begin()
-	code, err := w.rp.CheckResponse(w.Context(), login, query)
+// signIn runs a whole login by alice.
+func (h *harness) signIn() (*Result, error) {
+	h.Helper()
+	login, query := h.begin()
+	code, err := h.rp.CheckResponse(h.Context(), login, query)
 	if err != nil {
-		w.Fatalf("checking the response: %v", err)
+		h.Fatalf("checking the response: %v", err)
 	}
-	return w.rp.Exchange(w.Context(), login, code)
+	return h.rp.Exchange(h.Context(), login, code)
 }
 
-// last returns the newest request that an endpoint got.
-func (w *world) last(endpoint string) authelia.Request {
-	w.Helper()
-	request, ok := w.op.LastRequest(endpoint)
+// last returns the latest request at an endpoint.
+func (h *harness) last(endpoint string) authelia.Request {
+	h.Helper()
+	request, ok := h.op.LastRequest(endpoint)
 	if !ok {
-		w.Fatalf("no request at %s", endpoint)
+		h.Fatalf("no request at %s", endpoint)
 	}
 	return request
 }
 
-// calls fails the test unless an endpoint got so many requests.
-func (w *world) calls(endpoint string, want int) {
-	w.Helper()
-	if got := w.op.Calls(endpoint); got != want {
-		w.Errorf("%d requests at %s, want %d", got, endpoint, want)
+// calls fails the test unless an endpoint got want requests.
+func (h *harness) calls(endpoint string, want int) {
+	h.Helper()
+	if got := h.op.Calls(endpoint); got != want {
+		h.Errorf("%d requests at %s, want %d", got, endpoint, want)
 	}
 }
 
-// failsAs fails the test unless err matches want, nil for none, and says text.
+// failsAs fails the test unless err matches want and contains text.
 func failsAs(t *testing.T, err, want error, text string) {
 	t.Helper()
 	if !errors.Is(err, want) || want == nil && err != nil {
 		t.Errorf("got error %v, want %v", err, want)
 	} else if err != nil && !strings.Contains(err.Error(), text) {
-		t.Errorf("got error %q, want one that says %q", err, text)
+		t.Errorf("got error %q, want one that contains %q", err, text)
 	}
 }
 
-// network answers requests without one.
+// network is a RoundTripper in memory.
 type network func(*http.Request) (*http.Response, error)
 
 func (n network) RoundTrip(r *http.Request) (*http.Response, error) { return n(r) }
 
-// cutShort is a body whose connection breaks.
+// cutShort is the body of a connection that breaks.
 type cutShort struct{}
 
 func (cutShort) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func (cutShort) Close() error { return nil }
 
-// newBrokenClient returns a client that reaches nobody.
+// newBrokenClient returns a client without a connection.
 func newBrokenClient() *http.Client {
 	return &http.Client{Transport: network(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })}
 }

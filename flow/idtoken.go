@@ -1,9 +1,12 @@
+// Verification of ID tokens.
+
 package flow
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,7 +14,7 @@ import (
 )
 
 const (
-	// idTokenLeeway is how far the provider's clock may be off.
+	// idTokenLeeway is how far the provider's clock may be ahead.
 	idTokenLeeway = 2 * time.Minute
 	// idTokenAge is how long ago an ID token may have been issued.
 	idTokenAge = 10 * time.Minute
@@ -27,14 +30,21 @@ type idTokenClaims struct {
 	all     claims
 }
 
-// verify checks an ID token as OpenID Connect Core 1.0 section 3.1.3.7 asks.
-// The numbers in comments are that section's. Errors match ErrIDTokenInvalid,
-// or ErrProviderUnavailable if the keys could not be read. What its nonce may
-// be is for nonceFits to say.
-func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw string, nonceFits func(string) bool, accessToken string) (*idTokenClaims, error) {
+// receivedIDToken is an ID token and what it must match.
+type receivedIDToken struct {
+	raw         string
+	accessToken string            // from the same response, for at_hash
+	nonceValid  func(string) bool // decides on the nonce, which may be empty
+}
+
+// verifyIDToken checks an ID token
+// (https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation).
+// The numbers in comments are those of that section. Errors match
+// ErrIDTokenInvalid, or ErrProviderUnavailable if the keys could not be read.
+func (rp *RelyingParty) verifyIDToken(ctx context.Context, md *metadata, received receivedIDToken) (*idTokenClaims, error) {
 	invalid := func(reason string) error { return fmt.Errorf("%w: %s", ErrIDTokenInvalid, reason) }
 	// (2) iss, (3) aud, (6-8) signature and algorithm, (9) exp, nbf
-	token, err := provider.verify(ctx, provider.keys, raw, &oidc.Config{ClientID: rp.config.ClientID, Now: rp.config.Now})
+	token, err := md.verifyJWT(ctx, md.keys, received.raw, &oidc.Config{ClientID: rp.config.ClientID, Now: rp.config.Now})
 	switch {
 	case errors.Is(err, ErrProviderUnavailable):
 		return nil, err
@@ -43,26 +53,26 @@ func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw stri
 	}
 	var c idTokenClaims
 	if token.Claims(&c) != nil || token.Claims(&c.all) != nil {
-		return nil, invalid("its claims cannot be read")
+		return nil, invalid("its claims are not readable")
 	}
 	now := rp.config.Now()
 	switch {
 	case !isSubject(token.Subject):
-		return nil, invalid("sub is missing or no identifier")
-	case len(token.Audience) != 1: // (3) an audience that we do not trust
-		return nil, invalid("aud names others too")
+		return nil, invalid("sub is missing or not an identifier")
+	case len(token.Audience) != 1: // (3) audiences that we do not trust
+		return nil, invalid("aud names other clients too")
 	case c.Authorized != "" && c.Authorized != rp.config.ClientID: // (4), (5)
 		return nil, invalid("azp is another client")
 	case token.IssuedAt.Unix() <= 0: // (10), and Core section 2: iat is required
 		return nil, invalid("iat is missing")
 	case token.IssuedAt.After(now.Add(idTokenLeeway)) || token.IssuedAt.Before(now.Add(-idTokenAge)): // (10)
-		return nil, invalid("iat is not of now")
-	case !nonceFits(token.Nonce): // (11)
-		return nil, invalid("nonce is another")
+		return nil, invalid("iat is too old or in the future")
+	case !received.nonceValid(token.Nonce): // (11)
+		return nil, invalid("nonce does not match")
 	}
-	if token.AccessTokenHash != "" { // Core section 3.1.3.8
-		if err := token.VerifyAccessToken(accessToken); err != nil {
-			return nil, invalid("at_hash is another token's")
+	if token.AccessTokenHash != "" { // https://openid.net/specs/openid-connect-core-1_0.html#CodeIDToken
+		if err := token.VerifyAccessToken(received.accessToken); err != nil {
+			return nil, invalid("at_hash does not match the access token")
 		}
 	}
 	c.subject = token.Subject
@@ -70,14 +80,15 @@ func (rp *RelyingParty) verify(ctx context.Context, provider *Provider, raw stri
 	return &c, nil
 }
 
-// unixTime is a NumericDate (RFC 7519 section 2) that does not fail what holds it.
+// unixTime is a NumericDate (https://datatracker.ietf.org/doc/html/rfc7519#section-2)
+// that decodes without error, so that a malformed one does not spoil the rest.
 type unixTime int64
 
-// UnmarshalJSON reads seconds, and takes anything else for unknown.
+// UnmarshalJSON reads whole seconds. It ignores a fraction, and leaves t at 0 for
+// anything that is not a positive number.
 func (t *unixTime) UnmarshalJSON(data []byte) error {
-	var seconds int64
-	text, _, _ := strings.Cut(string(data), ".")
-	if _, err := fmt.Sscanf(text, "%d", &seconds); err == nil && seconds > 0 {
+	whole, _, _ := strings.Cut(string(data), ".")
+	if seconds, err := strconv.ParseInt(whole, 10, 64); err == nil && seconds > 0 {
 		*t = unixTime(seconds)
 	}
 	return nil

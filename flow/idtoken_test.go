@@ -1,3 +1,5 @@
+// Tests of ID token verification.
+
 package flow
 
 import (
@@ -10,16 +12,16 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// Every check of OpenID Connect Core 1.0 section 3.1.3.7, by the names of the
-// OpenID Foundation's conformance modules where there is one. What is refused
-// here costs one token request, and its access token is shown to nobody.
+// Each check of OpenID Connect Core 1.0 section 3.1.3.7, named after the OpenID
+// Foundation's conformance test if there is one. A refused token costs one token
+// request, and its access token is never used.
 func TestIDToken(t *testing.T) {
 	t.Parallel()
 	set, without := authelia.Set, authelia.Without
-	now := newWorld(t).Now()
+	now := newHarness(t).Now()
 	for name, row := range map[string]struct {
 		edit authelia.Edit
-		fail string // empty: it is taken
+		fail string // empty if the token is accepted
 	}{
 		"oidcc-client-test":                          {nil, ""},
 		"oidcc-client-test-invalid-iss":              {set("iss", "https://evil.example"), "different provider"},
@@ -29,19 +31,19 @@ func TestIDToken(t *testing.T) {
 		"oidcc-client-test-missing-sub":              {without("sub"), "sub is missing"},
 		"sub empty":                                  {set("sub", ""), "sub is missing"},
 		"sub a number":                               {set("sub", 1), "unmarshal"},
-		"sub of 256 characters":                      {set("sub", strings.Repeat("s", 256)), "no identifier"},
-		"sub of two lines":                           {set("sub", "a\nb"), "no identifier"},
-		"sub that looks like another":                {set("sub", "\u0430lice"), "no identifier"},
+		"sub of 256 characters":                      {set("sub", strings.Repeat("s", 256)), "not an identifier"},
+		"sub of two lines":                           {set("sub", "a\nb"), "not an identifier"},
+		"sub that looks like another":                {set("sub", "\u0430lice"), "not an identifier"},
 		"oidcc-client-test-invalid-aud":              {set("aud", []string{"another"}), "expected audience"},
 		"oidcc-client-test-missing-aud":              {without("aud"), "expected audience"},
 		"aud empty":                                  {set("aud", []string{}), "expected audience"},
 		"aud a string":                               {set("aud", "romm"), ""},
 		"aud in another case":                        {set("aud", "ROMM"), "expected audience"},
-		"fapi secondary aud":                         {set("aud", []string{"romm", "another"}), "names others"},
-		"secondary aud first":                        {set("aud", []string{"another", "romm"}), "names others"},
+		"fapi secondary aud":                         {set("aud", []string{"romm", "another"}), "names other clients"},
+		"secondary aud first":                        {set("aud", []string{"another", "romm"}), "names other clients"},
 		"azp another":                                {set("azp", "another"), "azp"},
 		"azp missing":                                {without("azp"), ""},
-		"azp a list":                                 {set("azp", []string{"romm"}), "cannot be read"},
+		"azp a list":                                 {set("azp", []string{"romm"}), "not readable"},
 		"exp past":                                   {set("exp", now.Unix()-1), "expired"},
 		"exp missing":                                {without("exp"), "expired"},
 		"exp text":                                   {set("exp", "tomorrow"), "unmarshal"},
@@ -54,9 +56,9 @@ func TestIDToken(t *testing.T) {
 		"iat zero":                                   {set("iat", 0), "iat is missing"},
 		"iat negative":                               {set("iat", -now.Unix()), "iat is missing"},
 		"iat future, within the leeway":              {set("iat", now.Add(2*time.Minute).Unix()), ""},
-		"iat future":                                 {set("iat", now.Add(2*time.Minute+time.Second).Unix()), "iat is not of now"},
+		"iat future":                                 {set("iat", now.Add(2*time.Minute+time.Second).Unix()), "iat is too old or in the future"},
 		"iat old, but not too old":                   {set("iat", now.Add(-10*time.Minute).Unix()), ""},
-		"iat old":                                    {set("iat", now.Add(-10*time.Minute-time.Second).Unix()), "iat is not of now"},
+		"iat old":                                    {set("iat", now.Add(-10*time.Minute-time.Second).Unix()), "iat is too old or in the future"},
 		"iat text":                                   {set("iat", "now"), "unmarshal"},
 		"oidcc-client-test-nonce-invalid":            {set("nonce", "another"), "nonce"},
 		"nonce missing":                              {without("nonce"), "nonce"},
@@ -66,9 +68,9 @@ func TestIDToken(t *testing.T) {
 		"oidcc-client-test-invalid-athash":           {set("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"), "at_hash"},
 		"at_hash with padding":                       {appendTo("at_hash", "=="), "at_hash"},
 		"oidcc-client-test-missing-athash":           {without("at_hash"), ""}, // optional in the code flow
-		"larger than 16 KiB":                         {set("more", strings.Repeat("x", 16<<10)), "larger than 16 KiB"},
+		"exceeds 16 KiB":                             {set("more", strings.Repeat("x", 16<<10)), "exceeds 16 KiB"},
 		"rather large":                               {set("more", strings.Repeat("x", 10<<10)), ""},
-		"sid a number":                               {set("sid", 1), "cannot be read"},
+		"sid a number":                               {set("sid", 1), "not readable"},
 		"auth_time text":                             {set("auth_time", "noon"), ""},
 		"oidcc-client-test-aggregated-claims":        {edits(set("_claim_names", map[string]any{"email": "s"}), set("_claim_sources", map[string]any{"s": map[string]any{"JWT": "a.b.c"}})), ""},
 		"oidcc-client-test-distributed-claims":       {edits(set("_claim_names", map[string]any{"email": "s"}), set("_claim_sources", map[string]any{"s": map[string]any{"endpoint": "https://evil.example"}})), ""},
@@ -76,19 +78,19 @@ func TestIDToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = row.edit })
-			result, err := w.signIn()
-			w.calls(authelia.EndpointToken, 1)
-			w.calls(authelia.EndpointOther, 0)
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = row.edit })
+			result, err := h.signIn()
+			h.calls(authelia.EndpointToken, 1)
+			h.calls(authelia.EndpointOther, 0)
 			if row.fail == "" {
 				failsAs(t, err, nil, "")
 				return
 			}
 			failsAs(t, err, ErrIDTokenInvalid, row.fail)
-			w.calls(authelia.EndpointUserinfo, 0)
+			h.calls(authelia.EndpointUserinfo, 0)
 			if result != nil {
-				t.Errorf("got %+v", result)
+				t.Errorf("sign-in = %+v, want none", result)
 			}
 		})
 	}
@@ -96,7 +98,7 @@ func TestIDToken(t *testing.T) {
 
 func edits(all ...authelia.Edit) authelia.Edit { return authelia.Edits(all...) }
 
-// appendTo lengthens a claim.
+// appendTo appends to a claim.
 func appendTo(name, suffix string) authelia.Edit {
 	return func(object map[string]any) { object[name] = object[name].(string) + suffix }
 }
@@ -106,7 +108,7 @@ func TestIDTokenSignature(t *testing.T) {
 	for name, row := range map[string]struct {
 		alg       string
 		signature authelia.Signature
-		fail      string // empty: it is taken
+		fail      string // empty if the token is accepted
 	}{
 		"oidcc-client-test-idtoken-sig-rs256":        {"RS256", authelia.SignedProperly, ""},
 		"ES256":                                      {"ES256", authelia.SignedProperly, ""},
@@ -124,32 +126,32 @@ func TestIDTokenSignature(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, func(s *setup) { s.client.Alg = row.alg })
-			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Signature = row.signature })
-			_, err := w.signIn()
+			h := newHarness(t, func(s *setup) { s.client.Alg = row.alg })
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Signature = row.signature })
+			_, err := h.signIn()
 			if row.fail == "" {
 				failsAs(t, err, nil, "")
 				return
 			}
 			failsAs(t, err, ErrIDTokenInvalid, row.fail)
-			w.calls(authelia.EndpointUserinfo, 0)
+			h.calls(authelia.EndpointUserinfo, 0)
 		})
 	}
 }
 
-// A login without a nonce fits no token, not even one without a nonce.
+// A login without a nonce matches no token, not even one without a nonce.
 func TestNoNonceIsNotANonce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	login, query := w.begin()
-	w.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = authelia.Without("nonce") })
+	h := newHarness(t)
+	login, query := h.begin()
+	h.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = authelia.Without("nonce") })
 	login.Nonce = ""
-	_, err := w.rp.Exchange(t.Context(), login, query.Get("code"))
+	_, err := h.rp.Exchange(t.Context(), login, query.Get("code"))
 	failsAs(t, err, ErrIDTokenInvalid, "nonce")
 }
 
-// A subject of the most that the specification permits, and what is taken of
-// the claims that may be anything.
+// The longest subject that the specification permits, and optional claims of any
+// form.
 func TestIDTokenOptionalClaims(t *testing.T) {
 	t.Parallel()
 	longest := strings.Repeat("s", 255)
@@ -168,23 +170,24 @@ func TestIDTokenOptionalClaims(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) {
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) {
 				m.IDToken = edits(row.edit, authelia.Set("sub", longest))
 				m.Userinfo = func(claims map[string]any) any { claims["sub"] = longest; return claims }
 			})
-			result, err := w.signIn()
+			result, err := h.signIn()
 			if err != nil {
 				t.Fatal(err)
 			}
 			if result.Identity.AuthTime != row.authTime || result.Tokens.SID != row.sid || result.Identity.Subject != longest {
-				t.Errorf("got %+v, sid %q", result.Identity, result.Tokens.SID)
+				t.Errorf("identity %+v, sid %q, want %+v", result.Identity, result.Tokens.SID, row)
 			}
 		})
 	}
 }
 
-// The metadata list HS256 first, or nothing else, or nothing: what we accept is ours to say.
+// The metadata list HS256 first, or only HS256, or nothing: the relying party
+// decides which algorithms it accepts.
 func TestAnnouncedAlgorithmsDoNotMatter(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]authelia.Edit{
@@ -195,34 +198,34 @@ func TestAnnouncedAlgorithmsDoNotMatter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = edit })
-			if _, err := w.signIn(); err != nil {
-				t.Error(err)
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = edit })
+			if _, err := h.signIn(); err != nil {
+				t.Errorf("sign-in: %v, want no error", err)
 			}
 			for _, signature := range []authelia.Signature{authelia.SignedWithClientSecret, authelia.SignedNone} {
-				w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Signature = signature })
-				_, err := w.signIn()
+				h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Signature = signature })
+				_, err := h.signIn()
 				failsAs(t, err, ErrIDTokenInvalid, "malformed")
 			}
 		})
 	}
 }
 
-// A request that ends while its token is checked is no fault of the token's.
+// If a request ends while its token is checked, the token is not to blame.
 func TestVerifyEndsWithTheRequest(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	login, query := w.begin()
+	h := newHarness(t)
+	login, query := h.begin()
 	ctx, cancel := context.WithCancel(t.Context())
-	w.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+	h.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 		if r.URL.Path == "/jwks.json" {
 			cancel()
-			<-t.Context().Done() // the keys never come
+			<-t.Context().Done() // the keys never arrive
 		}
-		return w.op.Transport().RoundTrip(r)
+		return h.op.Transport().RoundTrip(r)
 	})
-	_, err := w.rp.Exchange(ctx, login, query.Get("code"))
+	_, err := h.rp.Exchange(ctx, login, query.Get("code"))
 	failsAs(t, err, ErrProviderUnavailable, "keys")
 	failsAs(t, err, context.Canceled, "")
 }

@@ -1,3 +1,5 @@
+// Tests of login cookies.
+
 package flow
 
 import (
@@ -6,38 +8,39 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
-// cookie keeps login as a browser does.
-func (w *world) cookie(login *Login) *http.Cookie {
-	w.Helper()
-	name, value, err := w.rp.LoginCookie(w.Context(), testPrefix, login)
+// cookie returns the cookie of login as a browser sends it.
+func (h *harness) cookie(login *Login) *http.Cookie {
+	h.Helper()
+	name, value, err := h.rp.LoginCookie(h.Context(), testPrefix, login)
 	if err != nil {
-		w.Fatal(err)
+		h.Fatal(err)
 	}
 	return &http.Cookie{Name: name, Value: value}
 }
 
-func (w *world) newLogin(returnTo string) *Login {
-	w.Helper()
-	login, _, err := w.rp.Begin(w.Context(), returnTo, false)
+func (h *harness) newLogin(returnTo string) *Login {
+	h.Helper()
+	login, _, err := h.rp.Begin(h.Context(), returnTo, false)
 	if err != nil {
-		w.Fatal(err)
+		h.Fatal(err)
 	}
 	return login
 }
 
 func TestLoginCookie(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	login := w.newLogin("/library?a=b")
-	cookie := w.cookie(login)
+	h := newHarness(t)
+	login := h.newLogin("/library?a=b")
+	cookie := h.cookie(login)
 	// 2026-11-24 12:10 is minute 29925370 of the epoch.
 	hash := sha256.Sum256([]byte(login.State))
 	if want := testPrefix + "login_hteka_" + hex.EncodeToString(hash[:8]); cookie.Name != want {
@@ -45,43 +48,43 @@ func TestLoginCookie(t *testing.T) {
 	}
 	for what, secret := range map[string]string{"state": login.State, "nonce": login.Nonce, "verifier": login.Verifier, "path": "library"} {
 		if strings.Contains(cookie.Name+cookie.Value, secret) {
-			t.Errorf("the %s can be read in it", what)
+			t.Errorf("the cookie holds the %s in the clear, want it sealed", what)
 		}
 	}
 	if err := cookie.Valid(); err != nil {
-		t.Error(err)
+		t.Errorf("the cookie is invalid: %v, want a valid one", err)
 	}
-	got, name, err := w.rp.FindLogin(t.Context(), testPrefix, []*http.Cookie{{Name: "other", Value: "x"}, cookie}, login.State)
+	got, name, err := h.rp.FindLogin(t.Context(), testPrefix, []*http.Cookie{{Name: "other", Value: "x"}, cookie}, login.State)
 	if err != nil || name != cookie.Name {
-		t.Fatalf("got %v, %s, %v", got, name, err)
+		t.Fatalf("FindLogin = %v, %s, %v, want the login", got, name, err)
 	}
 	if *got != *login {
 		t.Errorf("got %+v, want %+v", got, login)
 	}
-	if again := w.cookie(login); again.Name != cookie.Name || again.Value == cookie.Value {
-		t.Error("a nonce was used twice")
+	if again := h.cookie(login); again.Name != cookie.Name || again.Value == cookie.Value {
+		t.Error("two cookies of one login are equal, want a new nonce each time")
 	}
 }
 
 // Each login must fit into a cookie (RFC 6265 section 6.1: 4096 bytes), and
-// five of the longest paths into what a server reads of a request, whatever
-// characters they have.
+// five with the longest paths into the header limit of a server, whatever their
+// characters.
 func TestLoginCookieSize(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	h := newHarness(t)
 	for _, character := range []string{"p", "&", "<", "\""} {
-		login := w.newLogin("/?" + strings.Repeat(character, returnToLimit-2))
+		login := h.newLogin("/?" + strings.Repeat(character, returnToLimit-2))
 		if len(login.ReturnTo) != returnToLimit {
-			t.Fatalf("%q: the path is not the longest", character)
+			t.Fatalf("%q: the path is not the longest that LocalPath accepts, want it so", character)
 		}
-		if cookie := w.cookie(login); len(cookie.Name)+len(cookie.Value) > 3200 {
-			t.Errorf("%q: %d bytes", character, len(cookie.Name)+len(cookie.Value))
+		if cookie := h.cookie(login); len(cookie.Name)+len(cookie.Value) > 3200 {
+			t.Errorf("%q: cookie of %d bytes, want at most 4096 and a fifth of a header", character, len(cookie.Name)+len(cookie.Value))
 		}
 	}
 }
 
-// A state is worth something only in the browser whose cookie has it sealed,
-// under the very name, prefix, gate and key that it was sealed for.
+// A state counts only in the browser with its cookie, under the name, prefix,
+// gate and key that it was sealed for.
 func TestFindLogin(t *testing.T) {
 	t.Parallel()
 	flip := func(s string, i int) string {
@@ -92,123 +95,123 @@ func TestFindLogin(t *testing.T) {
 		return string(b)
 	}
 	for name, row := range map[string]struct {
-		change func(w *world, c *http.Cookie, state *string)
+		change func(h *harness, c *http.Cookie, state *string)
 		want   error
 	}{
-		"as it was":            {func(*world, *http.Cookie, *string) {}, nil},
-		"no state":             {func(_ *world, _ *http.Cookie, s *string) { *s = "" }, ErrLoginUnknown},
-		"another state":        {func(_ *world, _ *http.Cookie, s *string) { *s = "another" }, ErrLoginUnknown},
-		"another browser's":    {func(w *world, c *http.Cookie, _ *string) { *c = *w.cookie(w.newLogin("/")) }, ErrLoginUnknown},
-		"another's value":      {func(w *world, c *http.Cookie, _ *string) { c.Value = w.cookie(w.newLogin("/")).Value }, ErrLoginUnknown},
-		"another's name":       {func(w *world, c *http.Cookie, _ *string) { c.Name = w.cookie(w.newLogin("/")).Name }, ErrLoginUnknown},
-		"another minute":       {func(_ *world, c *http.Cookie, _ *string) { c.Name = strings.Replace(c.Name, "_hteka_", "_htekb_", 1) }, ErrLoginUnknown},
-		"another prefix":       {func(_ *world, c *http.Cookie, _ *string) { c.Name = strings.TrimPrefix(c.Name, "__Host-") }, ErrLoginUnknown},
-		"prefix twice":         {func(_ *world, c *http.Cookie, _ *string) { c.Name = testPrefix + c.Name }, ErrLoginUnknown},
-		"name of another sort": {func(_ *world, c *http.Cookie, _ *string) { c.Name = testPrefix + stateHash("x") }, ErrLoginUnknown},
-		"first byte changed":   {func(_ *world, c *http.Cookie, _ *string) { c.Value = flip(c.Value, 0) }, ErrLoginUnknown},
-		"last byte changed":    {func(_ *world, c *http.Cookie, _ *string) { c.Value = flip(c.Value, len(c.Value)-1) }, ErrLoginUnknown},
-		"cut short":            {func(_ *world, c *http.Cookie, _ *string) { c.Value = c.Value[:len(c.Value)-4] }, ErrLoginUnknown},
-		"lengthened":           {func(_ *world, c *http.Cookie, _ *string) { c.Value += "AAAA" }, ErrLoginUnknown},
-		"empty":                {func(_ *world, c *http.Cookie, _ *string) { c.Value = "" }, ErrLoginUnknown},
-		"padded":               {func(_ *world, c *http.Cookie, _ *string) { c.Value += "=" }, ErrLoginUnknown},
-		"another gate":         {func(w *world, _ *http.Cookie, _ *string) { w.keyring = newKeyring(w.T, "other", 1) }, ErrLoginUnknown},
-		"another key":          {func(w *world, _ *http.Cookie, _ *string) { w.keyring = newKeyring(w.T, "gate", 2) }, ErrLoginUnknown},
-		"a newer key":          {func(w *world, _ *http.Cookie, _ *string) { w.keyring = newKeyring(w.T, "gate", 2, 1) }, nil},
-		"its last second":      {func(w *world, _ *http.Cookie, _ *string) { w.Advance(LoginLifetime) }, nil},
-		"too late":             {func(w *world, _ *http.Cookie, _ *string) { w.Advance(LoginLifetime + time.Second) }, ErrLoginExpired},
-		"sealed for something else": {func(w *world, c *http.Cookie, _ *string) {
-			c.Value = w.keyring.SealText("ticket", []byte(`{}`), c.Name)
+		"unchanged":               {func(*harness, *http.Cookie, *string) {}, nil},
+		"no state":                {func(_ *harness, _ *http.Cookie, s *string) { *s = "" }, ErrLoginUnknown},
+		"another state":           {func(_ *harness, _ *http.Cookie, s *string) { *s = "another" }, ErrLoginUnknown},
+		"cookie of another login": {func(h *harness, c *http.Cookie, _ *string) { *c = *h.cookie(h.newLogin("/")) }, ErrLoginUnknown},
+		"value of another login":  {func(h *harness, c *http.Cookie, _ *string) { c.Value = h.cookie(h.newLogin("/")).Value }, ErrLoginUnknown},
+		"name of another login":   {func(h *harness, c *http.Cookie, _ *string) { c.Name = h.cookie(h.newLogin("/")).Name }, ErrLoginUnknown},
+		"another minute":          {func(_ *harness, c *http.Cookie, _ *string) { c.Name = strings.Replace(c.Name, "_hteka_", "_htekb_", 1) }, ErrLoginUnknown},
+		"another prefix":          {func(_ *harness, c *http.Cookie, _ *string) { c.Name = strings.TrimPrefix(c.Name, "__Host-") }, ErrLoginUnknown},
+		"prefix twice":            {func(_ *harness, c *http.Cookie, _ *string) { c.Name = testPrefix + c.Name }, ErrLoginUnknown},
+		"another kind of cookie":  {func(_ *harness, c *http.Cookie, _ *string) { c.Name = testPrefix + stateHash("x") }, ErrLoginUnknown},
+		"first byte changed":      {func(_ *harness, c *http.Cookie, _ *string) { c.Value = flip(c.Value, 0) }, ErrLoginUnknown},
+		"last byte changed":       {func(_ *harness, c *http.Cookie, _ *string) { c.Value = flip(c.Value, len(c.Value)-1) }, ErrLoginUnknown},
+		"last bytes missing":      {func(_ *harness, c *http.Cookie, _ *string) { c.Value = c.Value[:len(c.Value)-4] }, ErrLoginUnknown},
+		"bytes appended":          {func(_ *harness, c *http.Cookie, _ *string) { c.Value += "AAAA" }, ErrLoginUnknown},
+		"empty":                   {func(_ *harness, c *http.Cookie, _ *string) { c.Value = "" }, ErrLoginUnknown},
+		"padded":                  {func(_ *harness, c *http.Cookie, _ *string) { c.Value += "=" }, ErrLoginUnknown},
+		"another gate":            {func(h *harness, _ *http.Cookie, _ *string) { h.keyring = newKeyring(h.T, "other", 1) }, ErrLoginUnknown},
+		"another key":             {func(h *harness, _ *http.Cookie, _ *string) { h.keyring = newKeyring(h.T, "gate", 2) }, ErrLoginUnknown},
+		"rotated key":             {func(h *harness, _ *http.Cookie, _ *string) { h.keyring = newKeyring(h.T, "gate", 2, 1) }, nil},
+		"just before expiry":      {func(h *harness, _ *http.Cookie, _ *string) { h.Advance(LoginLifetime) }, nil},
+		"after expiry":            {func(h *harness, _ *http.Cookie, _ *string) { h.Advance(LoginLifetime + time.Second) }, ErrLoginExpired},
+		"sealed for another purpose": {func(h *harness, c *http.Cookie, _ *string) {
+			c.Value = h.keyring.SealText("ticket", []byte(`{}`), c.Name)
 		}, ErrLoginUnknown},
-		"sealed, but no login": {func(w *world, c *http.Cookie, _ *string) {
-			c.Value = w.keyring.SealText(sealLogin, []byte(`[]`), c.Name)
+		"sealed, not a login": {func(h *harness, c *http.Cookie, _ *string) {
+			c.Value = h.keyring.SealText(sealLogin, []byte(`[]`), c.Name)
 		}, ErrLoginUnknown},
-		"a state that is none of ours": {func(w *world, c *http.Cookie, s *string) {
+		"unknown state": {func(h *harness, c *http.Cookie, s *string) {
 			*s = strings.Repeat("s", stateLimit+1)
-			*c = *w.cookie(&Login{State: *s, Expires: w.Now()})
+			*c = *h.cookie(&Login{State: *s, Expires: h.Now()})
 		}, ErrLoginUnknown},
-		"sealed, of another state": {func(w *world, c *http.Cookie, _ *string) {
-			c.Value = w.keyring.SealText(sealLogin, []byte(`{"s":"another","e":"2030-01-01T00:00:00Z"}`), c.Name)
+		"sealed, another state": {func(h *harness, c *http.Cookie, _ *string) {
+			c.Value = h.keyring.SealText(sealLogin, []byte(`{"s":"another","e":"2030-01-01T00:00:00Z"}`), c.Name)
 		}, ErrLoginUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			login := w.newLogin("/library")
-			cookie, state := w.cookie(login), login.State
-			row.change(w, cookie, &state)
-			got, found, err := w.rp.FindLogin(t.Context(), testPrefix, []*http.Cookie{cookie}, state)
+			h := newHarness(t)
+			login := h.newLogin("/library")
+			cookie, state := h.cookie(login), login.State
+			row.change(h, cookie, &state)
+			got, found, err := h.rp.FindLogin(t.Context(), testPrefix, []*http.Cookie{cookie}, state)
 			failsAs(t, err, row.want, "")
 			switch {
 			case err == nil && (got.Verifier != login.Verifier || found != cookie.Name),
 				err != nil && got != nil,
 				errors.Is(err, ErrLoginExpired) && found != cookie.Name,
 				errors.Is(err, ErrLoginUnknown) && found != "":
-				t.Errorf("got %+v, %q", got, found)
+				t.Errorf("FindLogin = %+v, %q, want none", got, found)
 			}
 		})
 	}
 }
 
-// Login CSRF: an attacker who lures a victim to a callback of the attacker's
-// own login gets nowhere, whatever cookies he planted from a sibling domain.
+// Login CSRF: an attacker lures a user to the callback of the attacker's own
+// login, after planting cookies from a sibling domain. The login is unknown.
 func TestFindLoginAmongPlanted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	login := w.newLogin("/")
-	cookie := w.cookie(login)
+	h := newHarness(t)
+	login := h.newLogin("/")
+	cookie := h.cookie(login)
 	planted := []*http.Cookie{
 		{Name: cookie.Name, Value: "planted"},
-		{Name: cookie.Name, Value: w.cookie(w.newLogin("/")).Value},
+		{Name: cookie.Name, Value: h.cookie(h.newLogin("/")).Value},
 		{Name: testPrefix + "login_0_" + stateHash(login.State), Value: cookie.Value},
 		cookie,
 		{Name: cookie.Name, Value: ""},
 	}
-	got, _, err := w.rp.FindLogin(t.Context(), testPrefix, planted, login.State)
+	got, _, err := h.rp.FindLogin(t.Context(), testPrefix, planted, login.State)
 	if err != nil || got.Verifier != login.Verifier {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("FindLogin = %+v, %v, want ErrLoginUnknown", got, err)
 	}
 }
 
-// Tabs that opened at once: each comes back on its own.
+// Several tabs sign in at once: each finds its own login.
 func TestFiveLoginsAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	h := newHarness(t)
 	logins, cookies := make([]*Login, 0, MaxLogins), make([]*http.Cookie, 0, MaxLogins)
 	for i := range MaxLogins {
-		login := w.newLogin(fmt.Sprint("/tab", i))
-		logins, cookies = append(logins, login), append(cookies, w.cookie(login))
-		w.Advance(20 * time.Second)
+		login := h.newLogin(fmt.Sprint("/tab", i))
+		logins, cookies = append(logins, login), append(cookies, h.cookie(login))
+		h.Advance(20 * time.Second)
 	}
 	for i := range MaxLogins {
 		login := logins[(i*3)%MaxLogins]
-		got, name, err := w.rp.FindLogin(t.Context(), testPrefix, cookies, login.State)
+		got, name, err := h.rp.FindLogin(t.Context(), testPrefix, cookies, login.State)
 		if err != nil || got.ReturnTo != login.ReturnTo || got.Verifier != login.Verifier {
-			t.Errorf("got %+v, %v", got, err)
+			t.Errorf("FindLogin = %+v, %v, want each tab's own login", got, err)
 		}
 		cookies = slices.DeleteFunc(cookies, func(c *http.Cookie) bool { return c.Name == name })
 	}
 	if len(cookies) != 0 {
-		t.Errorf("%d are left", len(cookies))
+		t.Errorf("%d cookies are left, want none", len(cookies))
 	}
 }
 
-// A keyring that cannot be read now is not a login that is unknown; and a
-// callback without a cookie costs no storage.
+// If the keyring cannot be read, the login is not unknown. A callback without a
+// cookie does not read the keyring.
 func TestLoginWithoutKeyring(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	login := w.newLogin("/")
-	cookie := w.cookie(login)
+	h := newHarness(t)
+	login := h.newLogin("/")
+	cookie := h.cookie(login)
 	away, asked := errors.New("storage is away"), 0
-	w.rp.config.Keyring = func(context.Context) (*keyring.Keyring, error) { asked++; return nil, away }
-	_, _, err := w.rp.LoginCookie(t.Context(), testPrefix, login)
+	h.rp.config.Keyring = func(context.Context) (*keyring.Keyring, error) { asked++; return nil, away }
+	_, _, err := h.rp.LoginCookie(t.Context(), testPrefix, login)
 	failsAs(t, err, away, "sealing a login")
-	_, _, err = w.rp.FindLogin(t.Context(), testPrefix, []*http.Cookie{cookie}, login.State)
+	_, _, err = h.rp.FindLogin(t.Context(), testPrefix, []*http.Cookie{cookie}, login.State)
 	failsAs(t, err, away, "opening a login")
-	_, _, err = w.rp.FindLogin(t.Context(), testPrefix, []*http.Cookie{{Name: testPrefix + "login_x_y", Value: "z"}}, login.State)
+	_, _, err = h.rp.FindLogin(t.Context(), testPrefix, []*http.Cookie{{Name: testPrefix + "login_x_y", Value: "z"}}, login.State)
 	failsAs(t, err, ErrLoginUnknown, "")
 	if asked != 2 {
-		t.Errorf("the keyring was asked for %d times, want 2", asked)
+		t.Errorf("the keyring was read %d times, want 2", asked)
 	}
 }
 
@@ -232,35 +235,35 @@ func TestLoginCookies(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := LoginCookies(testPrefix, nil); len(got) != 0 {
-		t.Errorf("got %q", got)
+		t.Errorf("LoginCookies = %q, want none", got)
 	}
 }
 
-// The oldest go first: the order is that of the logins, not of the names.
+// The oldest come first: the order is that of the logins, not of the names.
 func TestLoginCookiesOldestFirst(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	h := newHarness(t)
 	want, cookies := make([]string, 8), make([]*http.Cookie, 8)
 	for i := range want {
-		cookies[7-i] = w.cookie(w.newLogin("/"))
+		cookies[7-i] = h.cookie(h.newLogin("/"))
 		want[i] = cookies[7-i].Name
-		w.Advance(40 * 24 * time.Hour) // over a change in the number's length too
+		h.Advance(40 * 24 * time.Hour) // past a change in the length of the number
 	}
 	if got := LoginCookies(testPrefix, cookies); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-// Where to return to is checked when it is stored and when it is used.
+// The return path is checked when it is stored and when it is used.
 func TestFindLoginChecksTheWayBack(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	login := w.newLogin("/")
+	h := newHarness(t)
+	login := h.newLogin("/")
 	login.ReturnTo = "//evil.example"
-	cookie := w.cookie(login)
-	got, _, err := w.rp.FindLogin(t.Context(), testPrefix, cookies(cookie), login.State)
+	cookie := h.cookie(login)
+	got, _, err := h.rp.FindLogin(t.Context(), testPrefix, cookies(cookie), login.State)
 	if err != nil || got.ReturnTo != "/" {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("FindLogin = %+v, %v, want a login to /", got, err)
 	}
 }
 
@@ -286,10 +289,10 @@ func FuzzFindLogin(f *testing.F) {
 		r := &http.Request{Header: http.Header{"Cookie": {header}}}
 		login, found, err := rp.FindLogin(context.Background(), testPrefix, r.Cookies(), state)
 		if err == nil && (state != "s" || login.State != "s" || found != name) {
-			t.Errorf("took %q for %q", header, state)
+			t.Errorf("FindLogin accepts %q for the state %q, want ErrLoginUnknown", header, state)
 		}
 		if len(LoginCookies(testPrefix, r.Cookies())) > len(r.Cookies()) {
-			t.Error("more logins than cookies")
+			t.Error("LoginCookies returned more names than cookies, want at most as many")
 		}
 	})
 }

@@ -1,3 +1,5 @@
+// The re-check of a session's user.
+
 package flow
 
 import (
@@ -8,21 +10,21 @@ import (
 	"strings"
 )
 
-// Recheck asks userinfo again with the access token of a session, and returns
-// its identity as it is now, by the same rules as Exchange. It returns
-// ErrAccountGone if userinfo still knows the subject but no longer the user
-// name that it had at sign-in: this is how Authelia answers for a disabled or deleted account; and
-// ErrTokensEnded if the access token is taken no more. Any other error says
-// nothing of the account but that it could not be proven.
+// Recheck reads userinfo again with a session's access token and returns the
+// identity as it is now, by the same rules as Exchange. It returns
+// ErrAccountGone if userinfo still has the subject but no longer the user name
+// from the sign-in, which is how Authelia answers for a disabled or deleted
+// account, and ErrTokensEnded if the provider refuses the access token. Any
+// other error says only that the account could not be checked.
 func (rp *RelyingParty) Recheck(ctx context.Context, tokens Tokens, identity Identity) (*Identity, error) {
-	if identity.Issuer != rp.config.Issuer || identity.Subject == "" { // its token is nobody else's to see
-		return nil, fmt.Errorf("%w: the identity is of another issuer", ErrUserinfoInvalid)
+	if identity.Issuer != rp.config.Issuer || identity.Subject == "" { // this provider must not see another's tokens
+		return nil, fmt.Errorf("%w: the identity is from another issuer", ErrUserinfoInvalid)
 	}
-	provider, err := rp.Provider(ctx)
+	md, err := rp.metadata(ctx)
 	if err != nil {
 		return nil, err
 	}
-	userinfo, err := rp.userinfo(ctx, provider, tokens.Access, identity.Subject)
+	userinfo, err := rp.userinfo(ctx, md, tokens.Access, identity.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -30,13 +32,13 @@ func (rp *RelyingParty) Recheck(ctx context.Context, tokens Tokens, identity Ide
 		return nil, ErrAccountGone
 	}
 	return rp.identity(&idTokenClaims{
-		AuthTime: unixTime(identity.AuthTime), subject: identity.Subject, all: heldClaims(tokens.ID),
+		AuthTime: unixTime(identity.AuthTime), subject: identity.Subject, all: verifiedClaims(tokens.ID),
 	}, userinfo)
 }
 
-// heldClaims returns the claims of an ID token that was verified when it came.
-// It is not verified again: its key may have been replaced since.
-func heldClaims(raw string) claims {
+// verifiedClaims returns the claims of an ID token that was verified when it was
+// received. It is not verified again: its key may have been replaced since.
+func verifiedClaims(raw string) claims {
 	_, rest, _ := strings.Cut(raw, ".")
 	payload, _, _ := strings.Cut(rest, ".")
 	decoded, err := base64.RawURLEncoding.DecodeString(payload)

@@ -1,3 +1,5 @@
+// The refresh request, which renews a session's tokens.
+
 package flow
 
 import (
@@ -10,24 +12,25 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Refresh gets new tokens for a refresh token, with exactly one token request
-// that is never repeated (RFC 6749 section 6): Authelia revokes the whole
-// family of a refresh token that comes twice, so the caller sees to it that
-// one is used once, on all nodes together, and keeps what comes back.
+// Refresh exchanges a refresh token for new tokens with a single token request
+// (https://datatracker.ietf.org/doc/html/rfc6749#section-6), which it never
+// repeats: if a refresh token is sent twice, Authelia revokes all tokens of the
+// sign-in. The caller makes sure that each is used once across all nodes, and
+// stores the result.
 //
-// It returns ErrTokensEnded if the provider takes the refresh token no more, or
-// answered with tokens that do not verify or are not for this identity, as the
-// old ones are spent then, too. After any other error they may still be good.
+// It returns ErrTokensEnded if the provider refuses the refresh token, or if
+// the new tokens do not verify or are not for this identity: the old tokens are
+// used up then too. After any other error they may still be valid.
 func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Identity) (*Tokens, error) {
 	if tokens.Refresh == "" || identity.Issuer != rp.config.Issuer {
 		return nil, ErrTokensEnded
 	}
-	provider, err := rp.Provider(ctx)
+	md, err := rp.metadata(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ctx = oidc.ClientContext(ctx, rp.config.Client)
-	token, err := rp.oauth2(provider).TokenSource(ctx, &oauth2.Token{RefreshToken: tokens.Refresh}).Token()
+	token, err := rp.oauth2(md).TokenSource(ctx, &oauth2.Token{RefreshToken: tokens.Refresh}).Token()
 	if err != nil {
 		err = tokenError(err)
 		if refused, ok := errors.AsType[*TokenError](err); ok && refused.Code == "invalid_grant" {
@@ -39,14 +42,17 @@ func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Ide
 		return nil, fmt.Errorf("%w: %w", ErrTokensEnded, err)
 	}
 	fresh := &Tokens{
-		Access: token.AccessToken, Refresh: token.RefreshToken, // the old one where the answer has none
+		Access: token.AccessToken, Refresh: token.RefreshToken, // the old one if the response has none
 		ID: tokens.ID, SID: tokens.SID, Expires: rp.expiry(token),
 	}
 	raw, ok := token.Extra("id_token").(string)
-	if !ok || raw == "" { // optional (OpenID Connect Core 1.0 section 12.2)
+	if !ok || raw == "" { // optional (OIDC Core 1.0 section 12.2)
 		return fresh, nil
 	}
-	claims, err := rp.verifyRefreshed(ctx, provider, raw, token.AccessToken, tokens.ID, identity)
+	claims, err := rp.verifyIDToken(ctx, md, receivedIDToken{raw: raw, accessToken: token.AccessToken, nonceValid: nonceOf(tokens.ID)})
+	if err == nil {
+		err = claims.match(&identity)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTokensEnded, err)
 	}
@@ -57,20 +63,21 @@ func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Ide
 	return fresh, nil
 }
 
-// verifyRefreshed checks an ID token that came with a refresh, against the one
-// of the sign-in (OpenID Connect Core 1.0 section 12.2).
-func (rp *RelyingParty) verifyRefreshed(ctx context.Context, provider *Provider, raw, accessToken, former string, identity Identity) (*idTokenClaims, error) {
+// nonceOf accepts the nonce of the ID token from the sign-in, and no nonce.
+func nonceOf(signInIDToken string) func(string) bool {
 	var nonce string
-	_ = json.Unmarshal(heldClaims(former)["nonce"], &nonce)
-	nonceFits := func(got string) bool { return got == "" || equal(got, nonce) }
-	claims, err := rp.verify(ctx, provider, raw, nonceFits, accessToken)
+	_ = json.Unmarshal(verifiedClaims(signInIDToken)["nonce"], &nonce)
+	return func(got string) bool { return got == "" || sameSecret(got, nonce) }
+}
+
+// match checks that a refreshed ID token is about the user and the sign-in of
+// identity (https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse).
+func (c *idTokenClaims) match(identity *Identity) error {
 	switch {
-	case err != nil:
-		return nil, err
-	case !equal(claims.subject, identity.Subject):
-		return nil, fmt.Errorf("%w: sub is another", ErrIDTokenInvalid)
-	case claims.AuthTime != 0 && identity.AuthTime != 0 && int64(claims.AuthTime) != identity.AuthTime:
-		return nil, fmt.Errorf("%w: auth_time is another", ErrIDTokenInvalid)
+	case !sameSecret(c.subject, identity.Subject):
+		return fmt.Errorf("%w: sub has changed", ErrIDTokenInvalid)
+	case c.AuthTime != 0 && identity.AuthTime != 0 && int64(c.AuthTime) != identity.AuthTime:
+		return fmt.Errorf("%w: auth_time has changed", ErrIDTokenInvalid)
 	}
-	return claims, nil
+	return nil
 }

@@ -1,62 +1,66 @@
+// RelyingParty: one client at one provider.
+
 package flow
 
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 // ClientAuth is how the relying party authenticates at the token endpoint. It
-// is never guessed: a first wrong try would count towards the provider's rate limit.
+// is never guessed: a wrong first attempt would count towards the provider's
+// rate limit.
 type ClientAuth int
 
 const (
-	// ClientAuthBasic is client_secret_basic (RFC 6749 section 2.3.1).
+	// ClientAuthBasic is client_secret_basic
+	// (https://datatracker.ietf.org/doc/html/rfc6749#section-2.3.1).
 	ClientAuthBasic ClientAuth = iota
 	// ClientAuthPost is client_secret_post.
 	ClientAuthPost
 )
 
-// Config is one client at one provider.
+// Config describes one client at one provider. All fields without a default
+// are required.
 type Config struct {
 	Issuer        string
 	ClientID      string
 	ClientSecret  string
-	ClientAuth    ClientAuth
+	ClientAuth    ClientAuth // default ClientAuthBasic
 	RedirectURI   string
-	Scopes        []string // must hold openid
-	UsernameClaim string   // empty: preferred_username
-	GroupsClaim   string   // empty: groups
+	Scopes        []string // must include openid
+	UsernameClaim string   // name of the claim with the user name
+	GroupsClaim   string   // name of the claim with the groups
 	Client        *http.Client
-	Keyring       func(context.Context) (*keyring.Keyring, error) // may have to wait for storage
-	Now           func() time.Time                                // nil: time.Now
+	Keyring       func(context.Context) (*keyring.Keyring, error) // may wait for storage
+	Now           func() time.Time                                // default time.Now
 }
 
-// RelyingParty runs the authorization code flow at one provider (OpenID
-// Connect Core 1.0 section 3.1). All methods may be called at once.
+// RelyingParty runs the authorization code flow at one provider
+// (https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth). All
+// methods may be called concurrently.
 type RelyingParty struct {
-	config Config
+	config    Config
+	discovery singleflight.Group
 
-	mu       sync.Mutex // guards what follows; never held while the provider is asked
-	provider *Provider
-	loaded   time.Time // when provider was
-	flight   *discovery
-	failed   error // of the last attempt, until nextTry
-	nextTry  time.Time
+	mu      sync.Mutex // guards the fields below; never held during a request to the provider
+	known   *metadata
+	loaded  time.Time // when known was read
+	failed  error     // of the last attempt, until nextTry
+	nextTry time.Time
 }
 
-// New returns the relying party of cfg. It asks nothing of anybody.
+// New returns the relying party for cfg. It does no I/O.
 func New(cfg Config) *RelyingParty {
-	if cfg.UsernameClaim == "" {
-		cfg.UsernameClaim = "preferred_username"
-	}
-	if cfg.GroupsClaim == "" {
-		cfg.GroupsClaim = "groups"
-	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -66,14 +70,32 @@ func New(cfg Config) *RelyingParty {
 // Issuer returns the issuer URL of the provider.
 func (rp *RelyingParty) Issuer() string { return rp.config.Issuer }
 
-// oauth2 returns the client's view of provider.
-func (rp *RelyingParty) oauth2(provider *Provider) *oauth2.Config {
+// oauth2 returns the configuration for x/oauth2.
+func (rp *RelyingParty) oauth2(md *metadata) *oauth2.Config {
 	style := oauth2.AuthStyleInHeader
 	if rp.config.ClientAuth == ClientAuthPost {
 		style = oauth2.AuthStyleInParams
 	}
 	return &oauth2.Config{
 		ClientID: rp.config.ClientID, ClientSecret: rp.config.ClientSecret, RedirectURL: rp.config.RedirectURI, Scopes: rp.config.Scopes,
-		Endpoint: oauth2.Endpoint{AuthURL: provider.AuthorizationEndpoint, TokenURL: provider.TokenEndpoint, AuthStyle: style},
+		Endpoint: oauth2.Endpoint{AuthURL: md.authorizationEndpoint, TokenURL: md.tokenEndpoint, AuthStyle: style},
 	}
+}
+
+// formRequest returns a POST of form to an endpoint other than the token
+// endpoint, with the client authenticated by auth (RFC 6749 section 2.3.1).
+func (rp *RelyingParty) formRequest(ctx context.Context, endpoint string, form url.Values, auth ClientAuth) (*http.Request, error) {
+	if auth == ClientAuthPost {
+		form.Set("client_id", rp.config.ClientID)
+		form.Set("client_secret", rp.config.ClientSecret)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if auth == ClientAuthBasic {
+		request.SetBasicAuth(url.QueryEscape(rp.config.ClientID), url.QueryEscape(rp.config.ClientSecret))
+	}
+	return request, nil
 }

@@ -1,3 +1,5 @@
+// Tests of revocation.
+
 package flow
 
 import (
@@ -6,7 +8,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// A provider that names the methods of its revocation endpoint gets one of them.
+// The client uses a method that the provider supports at its revocation endpoint.
 func TestRevocationAuth(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -18,41 +20,41 @@ func TestRevocationAuth(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.op.Misbehave(func(m *authelia.Misbehaviour) {
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) {
 				m.Metadata = authelia.Set("revocation_endpoint_auth_methods_supported", row.methods)
 			})
-			old := w.signedIn()
-			_ = w.rp.Revoke(t.Context(), old.Tokens, old.Identity)
-			request := w.last(authelia.EndpointRevocation)
+			old := h.signedIn()
+			_ = h.rp.Revoke(t.Context(), old.Tokens, old.Identity)
+			request := h.last(authelia.EndpointRevocation)
 			if request.Form.Has("client_secret") != row.posts || (request.Header.Get("Authorization") == "") != row.posts {
-				t.Errorf("sent %v %v", request.Form, request.Header)
+				t.Errorf("sent %v with %v, want %+v", request.Form, request.Header, row)
 			}
 		})
 	}
 }
 
-// Nobody is shown a token that is not theirs, and a provider without the
-// endpoint is asked nothing.
+// A provider never sees another's tokens, and one without the endpoint gets no
+// request.
 func TestRevokeNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	old := w.signedIn()
-	if err := w.rp.Revoke(t.Context(), old.Tokens, Identity{Issuer: "https://old.example"}); err != nil {
-		t.Error(err)
+	h := newHarness(t)
+	old := h.signedIn()
+	if err := h.rp.Revoke(t.Context(), old.Tokens, Identity{Issuer: "https://old.example"}); err != nil {
+		t.Errorf("Revoke for another issuer: %v, want no error", err)
 	}
-	w.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = authelia.Without("revocation_endpoint") })
-	w.Advance(discoveryAge)
-	w.rp.Answers(t.Context()) // reads them anew
-	if err := w.rp.Revoke(t.Context(), old.Tokens, old.Identity); err != nil {
-		t.Error(err)
+	h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = authelia.Without("revocation_endpoint") })
+	h.Advance(discoveryAge)
+	h.rp.Reachable(t.Context()) // reads the metadata again
+	if err := h.rp.Revoke(t.Context(), old.Tokens, old.Identity); err != nil {
+		t.Errorf("Revoke without an endpoint: %v, want no error", err)
 	}
-	w.calls(authelia.EndpointRevocation, 0)
-	w.op.Behave()
-	w.Advance(discoveryAge)
-	w.rp.Answers(t.Context())
-	w.op.Down()
-	if err := w.rp.Revoke(t.Context(), old.Tokens, old.Identity); err == nil {
-		t.Error("nobody was told, and no error")
+	h.calls(authelia.EndpointRevocation, 0)
+	h.op.Behave()
+	h.Advance(discoveryAge)
+	h.rp.Reachable(t.Context())
+	h.op.Down()
+	if err := h.rp.Revoke(t.Context(), old.Tokens, old.Identity); err == nil {
+		t.Error("Revoke with the provider down succeeded, want an error")
 	}
 }

@@ -42,6 +42,7 @@ func newSiteWithBackchannelAt(tb testing.TB, now func() time.Time, change func(*
 		c.RelyingParty = flow.New(flow.Config{
 			Issuer: alice.Issuer, ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com" + request.Base,
 			Scopes: []string{"openid"}, Client: &http.Client{Transport: s.op.Transport()}, Keyring: c.Gate.Sessions.Keyring, Now: now,
+			UsernameClaim: "preferred_username", GroupsClaim: "groups",
 		})
 		if change != nil {
 			change(c)

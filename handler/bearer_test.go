@@ -64,6 +64,7 @@ func newSiteWithBearers(t *testing.T, policy Policy) (s *site, p *bearerProvider
 		c.Now, c.Policy = clock, policy
 		c.RelyingParty = flow.New(flow.Config{
 			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", Client: &http.Client{Transport: p}, Now: clock,
+			UsernameClaim: "preferred_username", GroupsClaim: "groups",
 		})
 	})
 	return s, p, func(d time.Duration) { now = now.Add(d) }

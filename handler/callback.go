@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
@@ -77,7 +76,7 @@ func (h *Handler) strayCallback(in *incoming, state string, cause error) error {
 		return nil
 	case errors.Is(cause, flow.ErrLoginExpired):
 		return h.refuseAs(in, request.Navigation, cause)
-	case strings.HasPrefix(state, "r."): // a second try whose cookie is missing as well
+	case flow.Restarted(state): // a second try whose cookie is missing as well
 		return h.refuseAs(in, request.Navigation, problem.CookiesMissing.Because(cause))
 	}
 	return h.startLogin(in, "/", true)

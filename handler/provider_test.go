@@ -92,6 +92,7 @@ func (s *siteWithProvider) partyConfig(scopes []string, store *session.Store) fl
 	return flow.Config{
 		Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", Scopes: scopes,
 		RedirectURI: "https://romm.example.com/api/oauth/openid", Keyring: store.Keyring,
+		UsernameClaim: "preferred_username", GroupsClaim: "groups",
 		Client: &http.Client{
 			Transport: s.op.Transport(), Timeout: 30 * time.Second,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

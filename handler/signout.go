@@ -103,14 +103,14 @@ func clearCache(w http.ResponseWriter) { w.Header().Set("Clear-Site-Data", `"cac
 // portal, or the signed-out page at once.
 func (h *Handler) leaveURL(r *http.Request, idToken string) string {
 	here := h.origin + request.Base + "/signed-out"
-	provider, err := h.config.RelyingParty.Provider(r.Context())
+	authorization, err := h.config.RelyingParty.AuthorizationEndpoint(r.Context())
 	if err != nil {
 		return here
 	}
 	if location, ok := h.config.RelyingParty.EndSessionURL(r.Context(), idToken, here, ""); ok {
 		return location
 	}
-	if issuer, ok := strings.CutSuffix(provider.AuthorizationEndpoint, autheliaAuthorization); ok {
+	if issuer, ok := strings.CutSuffix(authorization, autheliaAuthorization); ok {
 		return issuer + "/logout?rd=" + url.QueryEscape(here)
 	}
 	return here

@@ -80,7 +80,7 @@ func (h *Handler) proveByNavigation(in *incoming) (bool, error) {
 	}
 	ctx, cancel := context.WithTimeout(in.r.Context(), provenWait)
 	defer cancel()
-	if !h.config.RelyingParty.Answers(ctx) {
+	if !h.config.RelyingParty.Reachable(ctx) {
 		return false, nil
 	}
 	return true, h.startLogin(in, target, false)

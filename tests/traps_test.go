@@ -44,7 +44,7 @@ var traps = [...]trap{
 	19: {text: "RomM's container asks through a proxy", readme: "If RomM's container has `HTTP_PROXY` set, name Caddy in its `NO_PROXY`."},
 	20: {text: "Basic credentials are form-decoded", tests: "TestClientAuthentication"},
 	21: {text: "another key under the same kid", tests: "TestKeysSurviveARestart TestRotationOverlaps TestNodesThatStartTogetherAgree"},
-	22: {text: "RomM keeps the provider's metadata for its life", tests: "TestIssuerIsWhatRomMDialled", readme: "RomM reads these settings and the gate's metadata once: restart RomM after every change to them."},
+	22: {text: "RomM keeps the provider's metadata for its life", tests: "TestIssuerIsWhatRomMDialed", readme: "RomM reads these settings and the gate's metadata once: restart RomM after every change to them."},
 	23: {text: "metadata with keys that RomM's client library trips over", tests: "TestMetadataWire"},
 	24: {text: "ID tokens without what RomM needs", tests: "TestTokenWire TestOptionalClaims TestCodeNeedsWhatRomMNeeds"},
 	25: {text: "roles as a string, or the provider's groups", tests: "TestTokenWire TestOptionalClaims"},

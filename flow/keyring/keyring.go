@@ -1,3 +1,5 @@
+// Keyring: sealing, opening and authenticating values.
+
 package keyring
 
 import (
@@ -16,10 +18,10 @@ import (
 // secretSize is the size of a gate's secret and of every key derived from it, in bytes.
 const secretSize = 32
 
-// Keyring holds the secrets of one gate and derives one key a purpose from
-// them, so that a value sealed for one purpose, or at one gate, opens nothing
-// at another. It seals with its first secret and opens with any of them, which
-// is what makes a rotation harmless.
+// Keyring holds the secrets of one gate and derives a key from them for each
+// purpose, so that a value sealed for one purpose or gate does not open for
+// another. It seals with its first secret and opens with any of them, so that
+// a rotation invalidates nothing. All methods may be called concurrently.
 type Keyring struct {
 	gate    string
 	secrets [][]byte
@@ -32,30 +34,27 @@ type derivedKey struct {
 	purpose string
 }
 
-// New returns a keyring of gate with at least one secret of 32 bytes,
-// the one that seals first.
+// New returns a keyring of gate with secrets of 32 bytes each, at least one.
+// The first seals.
 func New(gate string, secrets ...[]byte) (*Keyring, error) {
 	if len(secrets) == 0 {
-		return nil, errors.New("a keyring needs a secret")
+		return nil, errors.New("a keyring needs at least one secret")
 	}
 	for _, secret := range secrets {
 		if len(secret) != secretSize {
-			return nil, fmt.Errorf("a secret has %d bytes, this one has %d", secretSize, len(secret))
+			return nil, fmt.Errorf("a secret must have %d bytes, not %d", secretSize, len(secret))
 		}
 	}
 	return &Keyring{gate: gate, secrets: secrets}, nil
 }
 
-// Gate returns the id of the gate whose secrets these are.
-func (k *Keyring) Gate() string { return k.gate }
-
-// Seal encrypts and authenticates plaintext for purpose. What stands in bound
-// (a cookie's name, a record's id) must be given to Open again, word for word.
+// Seal encrypts and authenticates plaintext for purpose. The caller must pass
+// the same bound values to Open, such as a cookie's name or a record's ID.
 func (k *Keyring) Seal(purpose string, plaintext []byte, bound ...string) []byte {
-	return k.aead(0, purpose).Seal(nil, nil, plaintext, k.additional(purpose, bound)) //nolint:gosec // NewAEAD chooses the nonce
+	return k.aead(0, purpose).Seal(nil, nil, plaintext, k.additional(purpose, bound)) //nolint:gosec // the AEAD adds the nonce
 }
 
-// Open returns what Seal sealed, and false for anything else.
+// Open returns the plaintext of a value from Seal, and false for any other value.
 func (k *Keyring) Open(purpose string, sealed []byte, bound ...string) ([]byte, bool) {
 	additional := k.additional(purpose, bound)
 	for i := range k.secrets {
@@ -66,32 +65,33 @@ func (k *Keyring) Open(purpose string, sealed []byte, bound ...string) ([]byte, 
 	return nil, false
 }
 
-// Current reports whether sealed was sealed under the secret that seals now.
-// What is not, and is to outlive a rotation, must be sealed anew.
+// Current reports whether sealed was sealed under the first secret. A value
+// that was not must be sealed anew if it is to outlive the rotation.
 func (k *Keyring) Current(purpose string, sealed []byte, bound ...string) bool {
 	_, err := k.aead(0, purpose).Open(nil, nil, sealed, k.additional(purpose, bound))
 	return err == nil
 }
 
-// SealText is Seal in the unpadded URL-safe base64 alphabet, fit for a cookie or a query.
+// SealText is Seal in unpadded base64url, for a cookie or a query.
 func (k *Keyring) SealText(purpose string, plaintext []byte, bound ...string) string {
 	return base64.RawURLEncoding.EncodeToString(k.Seal(purpose, plaintext, bound...))
 }
 
-// OpenText opens what SealText sealed, and returns false for anything else.
+// OpenText returns the plaintext of a value from SealText, and false for any
+// other value, including other spellings of the same bytes.
 func (k *Keyring) OpenText(purpose, sealed string, bound ...string) ([]byte, bool) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
-	if err != nil || len(sealed) != base64.RawURLEncoding.EncodedLen(len(raw)) { // the decoder passes over line breaks
+	if err != nil || len(sealed) != base64.RawURLEncoding.EncodedLen(len(raw)) { // the decoder skips line breaks
 		return nil, false
 	}
 	return k.Open(purpose, raw, bound...)
 }
 
-// MAC returns the HMAC-SHA256 of data under the secret that seals.
+// MAC returns the HMAC-SHA256 of data under the first secret.
 func (k *Keyring) MAC(purpose string, data []byte) []byte { return k.mac(0, purpose, data) }
 
 // CheckMAC reports whether mac is a prefix, at least 8 bytes long, of the MAC
-// of data under one of the secrets. It takes the same time whatever mac is.
+// of data under one of the secrets. It compares in constant time.
 func (k *Keyring) CheckMAC(purpose string, data, mac []byte) bool {
 	if len(mac) < 8 || len(mac) > sha256.Size {
 		return false
@@ -132,8 +132,8 @@ func (k *Keyring) key(id derivedKey) []byte {
 	return DeriveKey(k.secrets[id.secret], k.gate, id.kind+" "+id.purpose)
 }
 
-// additional is the additional authenticated data of a sealed value: every
-// part with its length before it, so that no two lists read the same.
+// additional returns the additional authenticated data of a sealed value: each
+// part follows its length, so that different lists never encode the same.
 func (k *Keyring) additional(purpose string, bound []string) []byte {
 	var b strings.Builder
 	for _, part := range append([]string{k.gate, purpose}, bound...) {
@@ -142,18 +142,18 @@ func (k *Keyring) additional(purpose string, bound []string) []byte {
 	return []byte(b.String())
 }
 
-// DeriveKey derives a key of 32 bytes for purpose from a secret of high
-// entropy with HKDF-SHA256 (RFC 5869), apart for every gate.
+// DeriveKey derives a key of 32 bytes for one gate and purpose from a secret of
+// high entropy, with HKDF-SHA256 (RFC 5869).
 func DeriveKey(secret []byte, gate, purpose string) []byte {
 	key, err := hkdf.Key(sha256.New, secret, []byte(gate), "romm_oidc "+purpose, secretSize)
 	if err != nil {
-		panic(err) // only for lengths that HKDF cannot give, and this one is constant
+		panic(err) // only for too long keys, and this length is constant
 	}
 	return key
 }
 
-// NewAEAD returns AES-256-GCM under key, which has 32 bytes, with a random
-// nonce put before each ciphertext.
+// NewAEAD returns AES-256-GCM under key, which must have 32 bytes. It puts a
+// random nonce in front of each ciphertext.
 func NewAEAD(key []byte) cipher.AEAD {
 	block, err := aes.NewCipher(key)
 	if err != nil {

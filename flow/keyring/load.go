@@ -1,3 +1,5 @@
+// Loading a keyring from storage, and making it on first use.
+
 package keyring
 
 import (
@@ -11,27 +13,27 @@ import (
 	"time"
 )
 
-// keyringVersion is of the document. One without a version is the first.
+// keyringVersion is the version of the document. A document without one is of version 1.
 const keyringVersion = 1
 
 // storedKeyring is the document in storage. New secrets come last, so that a
-// version of this module that knows no rotation goes on sealing with the first,
-// which all nodes can open.
+// version of this module without rotation keeps sealing with the first, which
+// all nodes can open.
 type storedKeyring struct {
 	Version int        `json:"version,omitempty"`
 	Secrets [][]byte   `json:"secrets"`
-	Times   []keyTimes `json:"times,omitempty"` // of the secrets, in their order; none in a document from before rotation
+	Times   []keyTimes `json:"times,omitempty"` // of the secrets, in the same order; absent in documents from before rotation
 }
 
-// keyTimes are the times of a secret.
+// keyTimes says when a secret was made and when it seals.
 type keyTimes struct {
 	Created    time.Time `json:"created"`
-	ActiveFrom time.Time `json:"active_from"` // the newest whose time has come seals
+	ActiveFrom time.Time `json:"active_from"` // the newest active secret seals
 }
 
-// Load reads the keyring of gate from storage and makes it there at
-// first need, under a storage lock, so that all nodes agree on one. It seals
-// with the secret whose turn it is at now.
+// Load reads the keyring of gate from storage. On first use, it makes one
+// under a storage lock, so that all nodes agree. The keyring seals with the
+// secret that is active at now.
 func Load(ctx context.Context, storage Storage, gate string, now time.Time) (*Keyring, error) {
 	key := keyringPath(gate)
 	stored, err := readKeyring(ctx, storage, key)
@@ -59,8 +61,8 @@ func Load(ctx context.Context, storage Storage, gate string, now time.Time) (*Ke
 
 func keyringPath(gate string) string { return StoragePrefix(gate) + "/keyring.json" }
 
-// readKeyring refuses what it does not understand whole: a document that was
-// written over would end every session.
+// readKeyring fails on any document that it does not fully understand: to
+// overwrite it would end every session.
 func readKeyring(ctx context.Context, storage Storage, key string) (*storedKeyring, error) {
 	document, err := storage.Load(ctx, key)
 	if err != nil {
@@ -74,10 +76,10 @@ func readKeyring(ctx context.Context, storage Storage, key string) (*storedKeyri
 		return nil, fmt.Errorf("decoding the keyring: a newer version of this module wrote it (version %d)", stored.Version)
 	}
 	if len(stored.Times) == 0 {
-		stored.Times = make([]keyTimes, len(stored.Secrets)) // of unknown age: the first of them seals
+		stored.Times = make([]keyTimes, len(stored.Secrets)) // their age is unknown: the first one seals
 	}
 	if len(stored.Times) != len(stored.Secrets) {
-		return nil, fmt.Errorf("decoding the keyring: it has %d secrets and the times of %d", len(stored.Secrets), len(stored.Times))
+		return nil, fmt.Errorf("decoding the keyring: it has %d secrets but times for %d", len(stored.Secrets), len(stored.Times))
 	}
 	return stored, nil
 }
@@ -93,18 +95,17 @@ func (s *storedKeyring) store(ctx context.Context, storage Storage, key string) 
 	return nil
 }
 
-// add adds a secret that seals from a time on.
-func (s *storedKeyring) add(now, from time.Time) {
+// add adds a secret that seals from activeFrom on.
+func (s *storedKeyring) add(now, activeFrom time.Time) {
 	secret := make([]byte, secretSize)
 	_, _ = rand.Read(secret) // never fails (crypto/rand)
 	s.Version = keyringVersion
 	s.Secrets = append(s.Secrets, secret)
-	s.Times = append(s.Times, keyTimes{Created: now.UTC(), ActiveFrom: from.UTC()})
+	s.Times = append(s.Times, keyTimes{Created: now.UTC(), ActiveFrom: activeFrom.UTC()})
 }
 
-// keyring returns the secrets with the one in front that seals at now: the
-// newest whose time has come, or else, when clocks disagree, the one whose
-// time comes first.
+// keyring returns a keyring that seals with the newest active secret or, if
+// clocks disagree and none is active, with the one that becomes active first.
 func (s *storedKeyring) keyring(gate string, now time.Time) (*Keyring, error) {
 	sealing := 0
 	for i, times := range s.Times {

@@ -1,3 +1,5 @@
+// Tests of loading a keyring: nodes, damaged documents, storage failures.
+
 package keyring
 
 import (
@@ -8,32 +10,34 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring/keyringtest"
 )
 
-const keyringKey = "romm_oidc/gate/keyring.json"
+const keyringPathOfGate = "romm_oidc/gate/keyring.json"
 
 // Nodes that start at once agree on one keyring, which is written once.
 func TestLoadKeyring(t *testing.T) {
 	t.Parallel()
-	storage := newMemory()
+	storage := keyringtest.New()
 	var wg sync.WaitGroup
 	rings := make([]*Keyring, 20)
 	for i := range rings {
 		wg.Go(func() {
 			var err error
 			if rings[i], err = Load(t.Context(), storage, "gate", time.Now()); err != nil {
-				t.Error(err)
+				t.Errorf("Load: %v, want a keyring", err)
 			}
 		})
 	}
 	wg.Wait()
-	if storage.stores != 1 || len(storage.values) != 1 || len(storage.values[keyringKey]) == 0 {
-		t.Errorf("%d times stored, %d values", storage.stores, len(storage.values))
+	if storage.Calls("Store") != 1 || len(storage.Keys("")) != 1 || len(storage.Value(keyringPathOfGate)) == 0 {
+		t.Errorf("%d writes, keys %q, want one write of one keyring", storage.Calls("Store"), storage.Keys(""))
 	}
 	sealed := rings[0].Seal("p", []byte("text"))
 	for _, ring := range rings {
-		if got, ok := ring.Open("p", sealed); !ok || string(got) != "text" || ring.Gate() != "gate" {
-			t.Errorf("got %q, %v at %q", got, ok, ring.Gate())
+		if got, ok := ring.Open("p", sealed); !ok || string(got) != "text" || ring.gate != "gate" {
+			t.Errorf("Open = %q, %v on gate %q, want text on gate", got, ok, ring.gate)
 		}
 	}
 	later, err := Load(t.Context(), storage, "gate", time.Now())
@@ -41,47 +45,47 @@ func TestLoadKeyring(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := later.Open("p", sealed); !ok {
-		t.Error("a restart lost the keyring")
+		t.Error("the keyring does not open its value after a restart, want it to")
 	}
 	other, err := Load(t.Context(), storage, "other", time.Now())
 	if err != nil || bytes.Equal(other.secrets[0], later.secrets[0]) {
-		t.Errorf("two gates share a secret, %v", err)
+		t.Errorf("another gate has the same secret (%v), want its own", err)
 	}
-	if len(storage.locks) != 2 || len(storage.locks[keyringKey]) != 0 {
-		t.Errorf("a lock is held, or was never taken: %v", storage.locks)
+	if locks := storage.Calls("Lock"); locks == 0 || len(storage.Locked()) != 0 {
+		t.Errorf("%d locks taken, %q held, want some taken and none held", locks, storage.Locked())
 	}
 }
 
-// A document that cannot be read is for a person to look at: a new one would
-// end every session, and two nodes could go on with two.
+// A document that cannot be read needs an operator: a new one would end every
+// session, and two nodes could end up with two keyrings.
 func TestCorruptKeyring(t *testing.T) {
 	t.Parallel()
 	secret := strings.Repeat("A", 43) + "="
 	for name, row := range map[string]struct{ document, fail string }{
-		"empty":            {"", "decoding"},
-		"no JSON":          {"\x00\x00", "decoding"},
-		"cut short":        {`{"secrets":["` + secret, "decoding"},
-		"null":             {"null", "needs a secret"},
-		"no secrets":       {`{}`, "needs a secret"},
-		"an empty list":    {`{"secrets":[]}`, "needs a secret"},
-		"a short secret":   {`{"secrets":["AAAA"]}`, "this one has 3"},
-		"a long secret":    {`{"secrets":["` + strings.Repeat("A", 44) + `"]}`, "this one has 33"},
-		"one of two short": {`{"secrets":["` + secret + `","AAAA"]}`, "this one has 3"},
-		"a null secret":    {`{"secrets":[null]}`, "this one has 0"},
-		"no base64":        {`{"secrets":["!"]}`, "decoding"},
-		"a later version":  {`{"version":2,"secrets":["` + secret + `"]}`, "a newer version of this module wrote it"},
-		"a time too many":  {`{"secrets":["` + secret + `"],"times":[{},{}]}`, "1 secrets and the times of 2"},
+		"empty":                   {"", "decoding"},
+		"not JSON":                {"\x00\x00", "decoding"},
+		"cut short":               {`{"secrets":["` + secret, "decoding"},
+		"null document":           {"null", "needs at least one secret"},
+		"no secrets":              {`{}`, "needs at least one secret"},
+		"empty list":              {`{"secrets":[]}`, "needs at least one secret"},
+		"short secret":            {`{"secrets":["AAAA"]}`, "not 3"},
+		"long secret":             {`{"secrets":["` + strings.Repeat("A", 44) + `"]}`, "not 33"},
+		"second secret short":     {`{"secrets":["` + secret + `","AAAA"]}`, "not 3"},
+		"null secret":             {`{"secrets":[null]}`, "not 0"},
+		"not base64":              {`{"secrets":["!"]}`, "decoding"},
+		"later version":           {`{"version":2,"secrets":["` + secret + `"]}`, "a newer version of this module wrote it"},
+		"more times than secrets": {`{"secrets":["` + secret + `"],"times":[{},{}]}`, "1 secrets but times for 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			storage := newMemory()
-			storage.values[keyringKey] = []byte(row.document)
+			storage := keyringtest.New()
+			storage.Put(keyringPathOfGate, []byte(row.document))
 			ring, err := Load(t.Context(), storage, "gate", time.Now())
 			if ring != nil || err == nil || !strings.Contains(err.Error(), row.fail) {
-				t.Errorf("got %v, %v", ring, err)
+				t.Errorf("Load = %v, %v, want the error %q", ring, err, row.fail)
 			}
-			if storage.stores != 0 || string(storage.values[keyringKey]) != row.document {
-				t.Error("it was written over")
+			if storage.Calls("Store") != 0 || string(storage.Value(keyringPathOfGate)) != row.document {
+				t.Error("the document was overwritten, want it unchanged")
 			}
 		})
 	}
@@ -89,75 +93,62 @@ func TestCorruptKeyring(t *testing.T) {
 
 func TestKeyringStorageFails(t *testing.T) {
 	t.Parallel()
-	away := errors.New("storage is away")
 	for _, method := range []string{"Load", "Lock", "Store"} {
-		storage := newMemory()
-		storage.fail[method] = away
+		storage := keyringtest.New()
+		storage.Fail(keyringtest.ErrUnavailable, method)
 		ring, err := Load(t.Context(), storage, "gate", time.Now())
-		if ring != nil || !errors.Is(err, away) || len(storage.values) != 0 {
-			t.Errorf("%s: got %v, %v", method, ring, err)
+		if ring != nil || !errors.Is(err, keyringtest.ErrUnavailable) || len(storage.Keys("")) != 0 {
+			t.Errorf("%s fails: Load = %v, %v, want the storage's error and nothing stored", method, ring, err)
 		}
-		delete(storage.fail, method)
+		storage.Fail(nil, method)
 		if _, err := Load(t.Context(), storage, "gate", time.Now()); err != nil {
-			t.Errorf("after %s failed: %v", method, err)
+			t.Errorf("Load after %s failed once: %v, want a keyring", method, err)
 		}
 	}
 }
 
-// racing is a storage where another node is faster: its keyring is there once the lock is.
-type racing struct{ *memory }
-
-func (r racing) Lock(ctx context.Context, name string) error {
-	if err := r.memory.Lock(ctx, name); err != nil {
-		return err
-	}
-	return r.Store(ctx, name, []byte(`{"secrets":["`+strings.Repeat("A", 43)+`="]}`))
-}
-
+// Another node makes the keyring between this node's read and its lock.
 func TestKeyringOfAFasterNode(t *testing.T) {
 	t.Parallel()
-	storage := racing{newMemory()}
+	storage := keyringtest.New()
+	storage.Before(func(_ context.Context, method, key string) error {
+		if method == "Lock" {
+			storage.Put(key, []byte(`{"secrets":["`+strings.Repeat("A", 43)+`="]}`))
+		}
+		return nil
+	})
 	ring, err := Load(t.Context(), storage, "gate", time.Now())
-	if err != nil || storage.stores != 1 || !bytes.Equal(ring.secrets[0], make([]byte, 32)) {
-		t.Errorf("got %v, %v, %d times stored", ring, err, storage.stores)
+	if err != nil || !bytes.Equal(ring.secrets[0], make([]byte, 32)) {
+		t.Errorf("Load = %v, %v, want the other node's keyring", ring, err)
 	}
-	if len(storage.locks[keyringKey]) != 0 {
-		t.Error("the lock is held")
+	if n := storage.Calls("Store"); n != 0 {
+		t.Errorf("%d writes, want none", n)
+	}
+	if len(storage.Locked()) != 0 {
+		t.Errorf("locks %q are held, want none", storage.Locked())
 	}
 }
 
-// What is unlocked is unlocked for good, though the request that locked it ended.
+// The keyring is unlocked even if the request that locked it has ended.
 func TestKeyringUnlocksAfterTheRequest(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	storage := ending{newMemory(), cancel}
+	storage := keyringtest.New()
+	storage.Before(func(_ context.Context, method, _ string) error {
+		if method == "Store" {
+			cancel()
+		}
+		return nil
+	})
 	_, _ = Load(ctx, storage, "gate", time.Now())
-	if len(storage.locks[keyringKey]) != 0 {
-		t.Error("the lock is held")
+	if len(storage.Locked()) != 0 {
+		t.Errorf("locks %q are held, want none", storage.Locked())
 	}
-}
-
-// ending is a storage whose caller ends while it stores, and that does nothing for who ended.
-type ending struct {
-	*memory
-	cancel context.CancelFunc
-}
-
-func (e ending) Store(ctx context.Context, key string, value []byte) error {
-	e.cancel()
-	return e.memory.Store(ctx, key, value)
-}
-
-func (e ending) Unlock(ctx context.Context, name string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return e.memory.Unlock(ctx, name)
 }
 
 func TestStoragePrefix(t *testing.T) {
 	t.Parallel()
 	if got := StoragePrefix("0123abcd"); got != "romm_oidc/0123abcd" {
-		t.Errorf("got %q", got)
+		t.Errorf("StoragePrefix = %q, want romm_oidc/0123abcd", got)
 	}
 }

@@ -1,3 +1,5 @@
+// Rotation: when a new secret is made, and when an old one is dropped.
+
 package keyring
 
 import (
@@ -8,59 +10,59 @@ import (
 )
 
 const (
-	// Lead is how long a new key is known before it is used. Every node
-	// reads the keys anew each minute, so that all of them open what the first
-	// of them seals, through an hour in which storage does not answer.
+	// Lead is the time between making a key and using it. Every node reads the
+	// keys once a minute, so all of them know a key before the first node uses
+	// it, even if storage does not answer for most of an hour.
 	Lead = time.Hour
 
-	// MinRotate is the shortest time between two rotations of themselves. Each
-	// secret is kept for as long as a session lasts, and each is tried to open
-	// what a stranger sends: with sessions of 30 days these are 32 secrets.
+	// MinRotate is the shortest time between two automatic rotations. Each
+	// secret is kept for as long as a session lasts, and each is tried on any
+	// value that a client sends: with sessions of 30 days, on up to 32 secrets.
 	MinRotate = 24 * time.Hour
 
-	// DefaultRotate is how old a key gets before there is a new one.
+	// DefaultRotate is the age at which a key gets a successor.
 	DefaultRotate = 90 * 24 * time.Hour
 
-	// keyGrace is how much longer than necessary an old secret is kept: for
-	// clocks that differ, and so that the sweep can still read what expired.
+	// keyGrace is how much longer than necessary an old secret is kept: it
+	// allows for clocks that differ, and lets the sweep read expired records.
 	keyGrace = 24 * time.Hour
 
 	maxSecrets = 100 // of one gate
 )
 
-// ErrRotatedTooOften says that a gate has so many secrets that another must
-// wait until an old one is dropped. Whoever asked for the rotation is told.
-var ErrRotatedTooOften = errors.New("the keys were rotated too often: another rotation is possible when the oldest ones are dropped")
+// errTooManySecrets is an answer to the operator who asked for a rotation.
+var errTooManySecrets = errors.New("the keys were rotated too often: the next rotation is possible when the oldest keys expire")
 
 // Rotation says when keys are made and dropped. Its zero value does neither.
 type Rotation struct {
-	Every time.Duration // age of the newest at which there is another; never if 0
-	Keep  time.Duration // how long what was sealed may have to be opened
-	Now   bool          // make one whatever the age of the newest, unless there is one that has yet to be used
+	At    time.Time     // the current time
+	Every time.Duration // age at which the newest key gets a successor; 0 means never
+	Keep  time.Duration // how long a sealed value may be needed; 0 keeps every key
+	Now   bool          // make a key whatever the age of the newest, unless that is not active yet
 }
 
-// Due reports whether there is to be a new key beside one that was created at
-// a time and is used from another on.
-func (r Rotation) Due(created, from, now time.Time) bool {
-	return !from.After(now) && (r.Now || r.Every > 0 && now.Sub(created) >= r.Every)
+// Due reports whether a key that was created at created, and is active from
+// activeFrom on, needs a successor.
+func (r Rotation) Due(created, activeFrom time.Time) bool {
+	return !activeFrom.After(r.At) && (r.Now || r.Every > 0 && r.At.Sub(created) >= r.Every)
 }
 
-// Rotate gives the keyring of gate a new secret if it is time, and
-// drops those whose work is done. The new one is stored Lead before it
-// seals. Of several nodes that do this at once one does it. It returns the
-// keyring, which must exist, as it now is; with an error, as it was read, or
-// nil.
-func Rotate(ctx context.Context, storage Storage, gate string, r Rotation, now time.Time) (*Keyring, error) {
+// Rotate gives the keyring of gate a new secret if that is due, and drops
+// secrets that are no longer needed. The new secret is stored Lead before it
+// seals. If several nodes call Rotate at once, one of them makes the secret.
+// The keyring must exist. Rotate returns the keyring as it is afterwards or,
+// with an error, as it was read, or nil if it could not be read.
+func Rotate(ctx context.Context, storage Storage, gate string, r Rotation) (*Keyring, error) {
 	key := keyringPath(gate)
 	stored, err := readKeyring(ctx, storage, key)
 	if err != nil {
 		return nil, err
 	}
-	before, err := stored.keyring(gate, now)
+	before, err := stored.keyring(gate, r.At)
 	if err != nil {
 		return nil, err
 	}
-	if changed, err := stored.rotate(r, now); !changed || err != nil {
+	if changed, err := stored.rotate(r); !changed || err != nil {
 		return before, err
 	}
 	if err := storage.Lock(ctx, key); err != nil {
@@ -70,51 +72,51 @@ func Rotate(ctx context.Context, storage Storage, gate string, r Rotation, now t
 	if stored, err = readKeyring(ctx, storage, key); err != nil {
 		return before, err
 	}
-	changed, err := stored.rotate(r, now)
+	changed, err := stored.rotate(r)
 	if err == nil && changed {
 		err = stored.store(ctx, storage, key)
 	}
 	if err != nil {
 		return before, err
 	}
-	return stored.keyring(gate, now)
+	return stored.keyring(gate, r.At)
 }
 
 // rotate reports whether it changed the document.
-func (s *storedKeyring) rotate(r Rotation, now time.Time) (bool, error) {
-	changed := s.drop(r, now)
-	created, from := s.newest()
-	if !r.Due(created, from, now) {
+func (s *storedKeyring) rotate(r Rotation) (bool, error) {
+	changed := s.drop(r)
+	created, activeFrom := s.newest()
+	if !r.Due(created, activeFrom) {
 		return changed, nil
 	}
 	if len(s.Secrets) >= maxSecrets {
-		return changed, ErrRotatedTooOften
+		return changed, errTooManySecrets
 	}
-	s.add(now, now.Add(Lead))
+	s.add(r.At, r.At.Add(Lead))
 	return true, nil
 }
 
 // newest returns when the newest secret was made, and from when on it seals.
-func (s *storedKeyring) newest() (created, from time.Time) {
+func (s *storedKeyring) newest() (created, activeFrom time.Time) {
 	for _, times := range s.Times {
-		if !times.ActiveFrom.Before(from) {
-			created, from = times.Created, times.ActiveFrom
+		if !times.ActiveFrom.Before(activeFrom) {
+			created, activeFrom = times.Created, times.ActiveFrom
 		}
 	}
-	return created, from
+	return created, activeFrom
 }
 
-// drop removes the secrets under which nothing is left to open: those whose
-// follower has been sealing for longer than anything lives. Not when the
-// follower itself is about to get one, which is what happens first after a
-// year in which Caddy was off: the sweep has yet to read what expired.
-func (s *storedKeyring) drop(r Rotation, now time.Time) bool {
-	if created, from := s.newest(); r.Keep <= 0 || r.Due(created, from, now) || now.Sub(created) < keyGrace {
+// drop removes the secrets that no value needs any longer, because their
+// successor has been active for longer than any value lives. It waits while
+// the newest secret is due for a successor or younger than keyGrace: after a
+// year in which Caddy was off, the sweep must first read the expired records.
+func (s *storedKeyring) drop(r Rotation) bool {
+	if created, activeFrom := s.newest(); r.Keep <= 0 || r.Due(created, activeFrom) || r.At.Sub(created) < keyGrace {
 		return false
 	}
 	kept := storedKeyring{Version: s.Version}
 	for i, times := range s.Times {
-		if replaced, ok := s.replaced(times); !ok || now.Sub(replaced) < r.Keep+keyGrace {
+		if replaced, ok := s.replaced(times); !ok || r.At.Sub(replaced) < r.Keep+keyGrace {
 			kept.Secrets, kept.Times = append(kept.Secrets, s.Secrets[i]), append(kept.Times, times)
 		}
 	}
@@ -123,11 +125,11 @@ func (s *storedKeyring) drop(r Rotation, now time.Time) bool {
 	return changed
 }
 
-// replaced returns when the next secret took over from one with these times,
-// and false if there is none.
-func (s *storedKeyring) replaced(by keyTimes) (at time.Time, ok bool) {
+// replaced returns when the successor of a secret with times old became
+// active, and false if it has none.
+func (s *storedKeyring) replaced(old keyTimes) (at time.Time, ok bool) {
 	for _, times := range s.Times {
-		if times.ActiveFrom.After(by.ActiveFrom) && (!ok || times.ActiveFrom.Before(at)) {
+		if times.ActiveFrom.After(old.ActiveFrom) && (!ok || times.ActiveFrom.Before(at)) {
 			at, ok = times.ActiveFrom, true
 		}
 	}

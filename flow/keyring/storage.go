@@ -1,12 +1,14 @@
+// Storage: where a gate keeps its state.
+
 package keyring
 
 import "context"
 
-// Storage is the part of certmagic.Storage that the gate keeps its state in,
-// so that sessions live wherever Caddy's certificates do. Load returns an
-// error that matches fs.ErrNotExist when the key is absent; so does List for
-// an absent path, on some backends. There is no compare-and-swap: who must
-// not be overtaken takes Lock.
+// Storage is the part of certmagic.Storage that the gate uses, so that
+// sessions live where Caddy's certificates do. Load returns an error that
+// matches fs.ErrNotExist if the key is absent; on some backends, List does so
+// for an absent path. There is no compare-and-swap: callers that read, change
+// and write a value hold a Lock meanwhile.
 type Storage interface {
 	Lock(ctx context.Context, name string) error
 	Unlock(ctx context.Context, name string) error
@@ -16,5 +18,5 @@ type Storage interface {
 	List(ctx context.Context, path string, recursive bool) ([]string, error)
 }
 
-// StoragePrefix is the folder of a gate's state in a Storage.
+// StoragePrefix returns the folder of a gate's state in a Storage.
 func StoragePrefix(gate string) string { return "romm_oidc/" + gate }

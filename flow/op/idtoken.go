@@ -1,3 +1,5 @@
+// The ID token: its payload and signature.
+
 package op
 
 import (
@@ -10,20 +12,21 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// RolesClaim is the claim that carries RomM's roles, and a scope, because
-// RomM asks for a claim by a scope of the same name. It is what RomM's
-// OIDC_CLAIM_ROLES must be.
-const RolesClaim = "romm_roles"
+// rolesClaim is the claim that carries RomM's roles: the value of RomM's
+// OIDC_CLAIM_ROLES. It is also a scope, because RomM requests a claim by the
+// scope of the same name.
+const rolesClaim = "romm_roles"
 
-// idTokenLifetime is how long RomM may take to look at an ID token. RomM does
-// so at once and allows 120 s for clocks that differ.
+// idTokenLifetime is how long RomM may take to check an ID token. RomM does so
+// at once and allows 120 s for clocks that differ.
 const idTokenLifetime = 5 * time.Minute
 
-// idToken is the payload (OIDC Core 1.0 sections 2 and 5.1).
+// idToken is the payload (OIDC Core 1.0 section 2 and
+// https://openid.net/specs/openid-connect-core-1_0.html#StandardClaims).
 type idToken struct {
 	Issuer     string `json:"iss"`
 	Subject    string `json:"sub"`
-	Audience   string `json:"aud"` // a string: RomM compares it, and only otherwise looks at azp
+	Audience   string `json:"aud"` // a string: RomM compares it, and looks at azp only if it is a list
 	Party      string `json:"azp"`
 	Expires    int64  `json:"exp"`
 	IssuedAt   int64  `json:"iat"`
@@ -34,29 +37,29 @@ type idToken struct {
 	Verified   bool   `json:"email_verified"` // JSON true: RomM takes the string "true" for unverified
 	Username   string `json:"preferred_username"`
 	Name       string `json:"name,omitempty"`
-	// Roles is a list, always: in a string RomM would look for a substring,
-	// and find "admin" in "not-an-admin".
+	// Roles is always a list: in a string, RomM would look for a substring and
+	// find "admin" in "not-an-admin".
 	Roles []string `json:"romm_roles,omitzero"`
 }
 
-// sign returns the ID token for what a code held.
-func (p *Provider) sign(key signingKey, issuer string, opened grant, accessToken string) (string, error) {
-	now := p.state.now()
+// idToken returns the signed ID token for the content of a code.
+func (p *Provider) idToken(key signingKey, issuer string, content codeContent, accessToken string) (string, error) {
+	now := p.keys.now()
 	payload, err := json.Marshal(idToken{
 		Issuer:     issuer,
-		Subject:    opened.Subject,
+		Subject:    content.Subject,
 		Audience:   p.config.ClientID,
 		Party:      p.config.ClientID,
 		Expires:    now.Add(idTokenLifetime).Unix(),
 		IssuedAt:   now.Unix(),
-		AuthTime:   opened.AuthTime,
-		Nonce:      opened.Nonce,
+		AuthTime:   content.AuthTime,
+		Nonce:      content.Nonce,
 		AccessHash: halfHash(accessToken),
-		Email:      opened.Email,
+		Email:      content.Email,
 		Verified:   true,
-		Username:   opened.Username,
-		Name:       opened.Name,
-		Roles:      opened.Roles,
+		Username:   content.Username,
+		Name:       content.Name,
+		Roles:      content.Roles,
 	})
 	if err != nil {
 		return "", fmt.Errorf("encoding the ID token: %w", err)
@@ -75,8 +78,8 @@ func (p *Provider) sign(key signingKey, issuer string, opened grant, accessToken
 	return signed.CompactSerialize()
 }
 
-// halfHash is the left half of a SHA-256, as at_hash has it for ES256 and
-// RS256 (OIDC Core 1.0 section 3.1.3.6).
+// halfHash returns the left half of value's SHA-256: at_hash for ES256 and RS256
+// (https://openid.net/specs/openid-connect-core-1_0.html#CodeIDToken).
 func halfHash(value string) string {
 	sum := sha256.Sum256([]byte(value))
 	return base64.RawURLEncoding.EncodeToString(sum[:sha256.Size/2])

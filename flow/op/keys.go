@@ -1,247 +1,153 @@
+// Keys: the gate's signing keys in memory, loaded from storage when needed.
+
 package op
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 const (
-	signingKeyPurpose = "signing key"
-	rsaBits           = 2048
-
-	// keysKept is how long an old key stays published after it signed for the
-	// last time. RomM looks at an ID token once, at once; the rest is for
-	// clocks that differ.
-	keysKept = 24 * time.Hour
-
-	// keysVersion is of the document. One without a version is the first.
-	keysVersion = 1
+	keysFresh   = time.Minute      // age at which the keys in memory are read again
+	loadTimeout = 30 * time.Second // of one load, which may generate an RSA key under the lock
+	loadWait    = 2 * time.Second  // how long RomM may wait for a first load; it gives up after 5 s
+	loadPause   = time.Second      // after a failed load, so that anonymous requests cannot flood storage
 )
 
-// storedKeys is the document in storage. It is a list so that a key can be
-// published before it signs and after it did: RomM keeps our keys until it
-// meets a kid that it does not know.
-type storedKeys struct {
-	Version int         `json:"version,omitempty"`
-	Keys    []storedKey `json:"keys"`
+// Keys are the signing keys of a gate. One value serves all configurations of
+// the gate and outlives them. All methods may be called concurrently.
+type Keys struct {
+	gate    string
+	keyring func(context.Context) (*keyring.Keyring, error)
+	storage func() keyring.Storage
+	now     func() time.Time
+	rotate  atomic.Int64 // keyring.Rotation.Every, in nanoseconds
+
+	loaded atomic.Pointer[keySet] // nil until the first load
+
+	mu   sync.Mutex
+	last *load // the load in progress, or the last one if it failed
 }
 
-type storedKey struct {
-	KeyID      string    `json:"kid"` // RFC 7638 thumbprint: another key can never come under the same one
-	Algorithm  string    `json:"alg"`
-	Created    time.Time `json:"created"`
-	ActiveFrom time.Time `json:"active_from"` // the newest key whose time has come signs
-	Sealed     []byte    `json:"sealed"`      // PKCS #8, under the gate's ring, bound to kid and alg
+// load is one read of the keys that any number of callers wait for.
+//
+// It is not a golang.org/x/sync/singleflight: callers must see a failure for
+// loadPause without starting another load, and a load that storage blocks for
+// longer than loadTimeout must be abandoned.
+type load struct {
+	done  chan struct{} // closed when keys and err are set
+	keys  *keySet
+	err   error
+	again time.Time // when another load may start; needs Keys.mu
 }
 
-// signingKey is a storedKey that was opened.
-type signingKey struct {
-	storedKey
-	private crypto.Signer
-}
-
-// keySet is what the endpoints work with: everything that comes from storage,
-// read at one time, never changed.
-type keySet struct {
-	keyring *keyring.Keyring
-	signing []signingKey
-	public  json.RawMessage // the JWK Set document
-	read    time.Time
-}
-
-// newKeySet encodes the public halves once for all requests.
-func newKeySet(ring *keyring.Keyring, signing []signingKey, read time.Time) (*keySet, error) {
-	document := jose.JSONWebKeySet{}
-	for _, key := range signing {
-		document.Keys = append(document.Keys, jose.JSONWebKey{
-			Key:       key.private.Public(),
-			KeyID:     key.KeyID,
-			Algorithm: key.Algorithm,
-			Use:       "sig",
-		})
-	}
-	public, err := json.Marshal(document)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the JWK Set: %w", err)
-	}
-	return &keySet{keyring: ring, signing: signing, public: public, read: read}, nil
-}
-
-// current is the key that signs with algorithm: the newest whose time has
-// come, or else, when clocks disagree, the one whose time comes first.
-func (k *keySet) current(algorithm string, now time.Time) (signingKey, bool) {
-	var best signingKey
-	for _, key := range k.signing {
-		if key.Algorithm != algorithm {
-			continue
-		}
-		active, bestActive := !key.ActiveFrom.After(now), !best.ActiveFrom.After(now)
-		switch {
-		case best.private == nil,
-			active && !bestActive,
-			active && bestActive && key.ActiveFrom.After(best.ActiveFrom),
-			!active && !bestActive && key.ActiveFrom.Before(best.ActiveFrom):
-			best = key
-		}
-	}
-	return best, best.private != nil
-}
-
-// loadSigningKeys reads the signing keys, makes those that are missing, and
-// changes what r says, under a storage lock, so that all nodes agree on them.
-// It returns keys beside an error if those that are stored will do.
-func loadSigningKeys(ctx context.Context, storage keyring.Storage, gate string, ring *keyring.Keyring, r keyring.Rotation,
+// NewKeys returns the signing keys of gate. Each load calls ring and storage,
+// never while a request waits for more than 2 s; now is the clock. NewKeys
+// does no I/O.
+func NewKeys(gate string, ring func(context.Context) (*keyring.Keyring, error), storage func() keyring.Storage,
 	now func() time.Time,
-) ([]signingKey, error) {
-	name := keyring.StoragePrefix(gate) + "/signing_keys.json"
-	document, err := readSigningKeys(ctx, storage, name)
-	if err != nil {
-		return nil, err
-	}
-	keys := openSigningKeys(ring, document)
-	if document.settled(ring, keys, r, now()) {
+) *Keys {
+	return &Keys{gate: gate, keyring: ring, storage: storage, now: now}
+}
+
+// current returns the keys in memory, or nil, without waiting. If they are
+// missing or no longer fresh, it also returns the load that will change that.
+func (k *Keys) current(ctx context.Context, report func(Event)) (*keySet, *load) {
+	keys := k.loaded.Load()
+	if keys != nil && k.now().Sub(keys.read) < keysFresh {
 		return keys, nil
 	}
-	changed, err := changeSigningKeys(ctx, storage, name, ring, r, now)
-	if err != nil && len(missing(keys)) > 0 {
-		return nil, err
-	}
-	if err != nil {
-		return keys, err
-	}
-	return changed, nil
+	return keys, k.load(ctx, report)
 }
 
-// changeSigningKeys does what is to be done to the document under its lock,
-// unless another node just did it.
-func changeSigningKeys(ctx context.Context, storage keyring.Storage, name string, ring *keyring.Keyring, r keyring.Rotation,
-	now func() time.Time,
-) ([]signingKey, error) {
-	if err := storage.Lock(ctx, name); err != nil {
-		return nil, fmt.Errorf("locking the signing keys: %w", err)
-	}
-	defer func() { _ = storage.Unlock(context.WithoutCancel(ctx), name) }()
-	document, err := readSigningKeys(ctx, storage, name)
-	if err != nil {
-		return nil, err
-	}
-	keys := openSigningKeys(ring, document)
-	if document.settled(ring, keys, r, now()) {
+// await is like current, but waits for the first load until ctx ends.
+func (k *Keys) await(ctx context.Context, report func(Event)) (*keySet, error) {
+	keys, load := k.current(ctx, report)
+	if keys != nil {
 		return keys, nil
 	}
-	if err := document.change(ring, keys, r, now()); err != nil {
-		return nil, err
+	select {
+	case <-load.done:
+		return load.keys, load.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the signing keys: %w", context.Cause(ctx))
 	}
-	encoded, err := json.Marshal(document)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the signing keys: %w", err)
-	}
-	if err := storage.Store(ctx, name, encoded); err != nil {
-		return nil, fmt.Errorf("storing the signing keys: %w", err)
-	}
-	return openSigningKeys(ring, document), nil
 }
 
-// readSigningKeys returns an empty document when there is none.
-func readSigningKeys(ctx context.Context, storage keyring.Storage, name string) (storedKeys, error) {
-	var document storedKeys
-	encoded, err := storage.Load(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return document, nil
-	}
+// awaitBriefly is await for the endpoints. RomM may ask a node that has not
+// handled a sign-in yet, and only storage knows the keys that other nodes made.
+// It returns nil if the keys do not arrive within loadWait.
+func (k *Keys) awaitBriefly(ctx context.Context, report func(Event)) *keySet {
+	ctx, cancel := context.WithTimeout(ctx, loadWait)
+	defer cancel()
+	keys, err := k.await(ctx, report)
 	if err != nil {
-		return document, fmt.Errorf("loading the signing keys: %w", err)
-	}
-	if err := json.Unmarshal(encoded, &document); err != nil {
-		return document, fmt.Errorf("decoding the signing keys: %w", err)
-	}
-	if document.Version > keysVersion {
-		return document, fmt.Errorf("decoding the signing keys: a newer version of this module wrote them (version %d)", document.Version)
-	}
-	return document, nil
-}
-
-// openSigningKeys returns the keys that open under the keyring and are what
-// their name says.
-func openSigningKeys(ring *keyring.Keyring, document storedKeys) []signingKey {
-	var keys []signingKey
-	for _, stored := range document.Keys {
-		plaintext, ok := ring.Open(signingKeyPurpose, stored.Sealed, stored.KeyID, stored.Algorithm)
-		if !ok {
-			continue
-		}
-		private, err := x509.ParsePKCS8PrivateKey(plaintext)
-		if err != nil {
-			continue
-		}
-		signer, ok := private.(crypto.Signer)
-		if !ok {
-			continue
-		}
-		keys = append(keys, signingKey{storedKey: stored, private: signer})
+		return nil
 	}
 	return keys
 }
 
-// missing lists the algorithms that have no key.
-func missing(keys []signingKey) []string {
-	var algorithms []string
-	set := keySet{signing: keys}
-	for _, algorithm := range []string{ES256, RS256} {
-		if _, ok := set.current(algorithm, time.Time{}); !ok {
-			algorithms = append(algorithms, algorithm)
+// load starts a load, or returns the one in progress. It does not end with the
+// request that started it, since others wait for it too, but with loadTimeout.
+func (k *Keys) load(ctx context.Context, report func(Event)) *load {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last != nil && k.now().Before(k.last.again) {
+		return k.last
+	}
+	l := &load{done: make(chan struct{}), again: k.now().Add(loadTimeout)}
+	k.last = l
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		defer cancel()
+		l.keys, l.err = k.read(ctx, keyring.Rotation{})
+		k.mu.Lock()
+		l.again = k.now().Add(loadPause)
+		if l.err == nil {
+			k.loaded.Store(l.keys)
+			if k.last == l { // not replaced because storage blocked it for too long
+				k.last = nil
+			}
 		}
-	}
-	return algorithms
+		k.mu.Unlock()
+		close(l.done)
+		if l.err != nil {
+			report(Event{eventKeys, l.err})
+		}
+	}()
+	return l
 }
 
-// newSigningKey makes a key that signs from a time on.
-func newSigningKey(ring *keyring.Keyring, algorithm string, now, from time.Time) (signingKey, error) {
-	private, err := generate(algorithm)
+// read reads the keyring and the signing keys, makes missing keys, and rotates
+// them as r says, at the current time. If only that change fails, it returns keys and an error. A
+// panic in a storage plugin must not end the process.
+func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			keys, err = nil, fmt.Errorf("reading the signing keys: panic: %v", p)
+		}
+	}()
+	r.At = k.now()
+	ring, err := k.keyring(ctx)
 	if err != nil {
-		return signingKey{}, fmt.Errorf("making a signing key: %w", err)
+		return nil, fmt.Errorf("reading the keyring: %w", err)
 	}
-	thumbprint, err := (&jose.JSONWebKey{Key: private.Public()}).Thumbprint(crypto.SHA256)
+	file := keyFile{
+		storage: k.storage(), path: keyring.StoragePrefix(k.gate) + "/signing_keys.json",
+		keyring: ring, rotation: r,
+	}
+	signing, changeErr := file.load(ctx)
+	if signing == nil {
+		return nil, changeErr
+	}
+	keys, err = newKeySet(ring, signing, k.now())
 	if err != nil {
-		return signingKey{}, fmt.Errorf("naming a signing key: %w", err)
+		return nil, err
 	}
-	key := signingKey{private: private, storedKey: storedKey{
-		KeyID:      base64.RawURLEncoding.EncodeToString(thumbprint),
-		Algorithm:  algorithm,
-		Created:    now.UTC(),
-		ActiveFrom: from.UTC(),
-	}}
-	return key, key.seal(ring)
-}
-
-// seal seals the private half under the secret that seals now.
-func (k *signingKey) seal(ring *keyring.Keyring) error {
-	plaintext, err := x509.MarshalPKCS8PrivateKey(k.private)
-	if err != nil {
-		return fmt.Errorf("encoding a signing key: %w", err)
-	}
-	k.Sealed = ring.Seal(signingKeyPurpose, plaintext, k.KeyID, k.Algorithm)
-	return nil
-}
-
-func generate(algorithm string) (crypto.Signer, error) {
-	if algorithm == RS256 {
-		return rsa.GenerateKey(rand.Reader, rsaBits)
-	}
-	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	return keys, changeErr
 }

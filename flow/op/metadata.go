@@ -1,12 +1,15 @@
+// The metadata and JWK Set endpoints.
+
 package op
 
 import "net/http"
 
-// metadata is the provider's description of itself (OIDC Discovery 1.0
-// section 3). The client library that RomM uses hands the whole document to
-// its HTTP client's constructor and to its session, so a key that is not in
-// the standard, such as "scope", "timeout", "verify" or "nonce", would change
-// how RomM behaves: none may be added here without trying it.
+// metadata describes the provider
+// (https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata).
+// RomM's client library passes the whole document to its HTTP client's
+// constructor and to its session. A key that is not in the standard, such as
+// "scope", "timeout", "verify" or "nonce", would change how RomM behaves: test
+// with RomM before adding one.
 type metadata struct {
 	Issuer                string   `json:"issuer"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
@@ -18,14 +21,15 @@ type metadata struct {
 	SubjectTypes          []string `json:"subject_types_supported"`
 	SigningAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
 	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
-	// Claims leaves out email_verified: RomM would then insist on it, which
-	// would be one more way to fail for a claim that is always true here.
+	// Claims leaves out email_verified: RomM would then insist on it, one more
+	// way to fail for a claim that is always true here.
 	Claims []string `json:"claims_supported"`
 }
 
-// ServeMetadata answers <issuer>/.well-known/openid-configuration (OIDC
-// Discovery 1.0 section 4.2). Both algorithms are advertised whichever signs,
-// since RomM keeps this document until it restarts.
+// ServeMetadata answers <issuer>/.well-known/openid-configuration
+// (https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationResponse).
+// It advertises both signing algorithms, whichever is configured, because RomM
+// keeps this document until it restarts.
 func (p *Provider) ServeMetadata(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodGet, http.MethodHead) {
 		return
@@ -34,13 +38,13 @@ func (p *Provider) ServeMetadata(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusBadRequest, errorResponse{Error: "invalid_request"})
 		return
 	}
-	issuer := issuer(r)
+	issuer := p.issuer(r)
 	writeJSON(w, http.StatusOK, metadata{
 		Issuer:                issuer,
 		AuthorizationEndpoint: issuer + AuthorizationPath,
 		TokenEndpoint:         issuer + TokenPath,
 		JWKSURI:               issuer + JWKSPath,
-		Scopes:                []string{"openid", "profile", "email", RolesClaim},
+		Scopes:                []string{"openid", "profile", "email", rolesClaim},
 		ResponseTypes:         []string{"code"},
 		GrantTypes:            []string{grantType},
 		SubjectTypes:          []string{"public"},
@@ -48,21 +52,22 @@ func (p *Provider) ServeMetadata(w http.ResponseWriter, r *http.Request) {
 		AuthMethods:           []string{"client_secret_basic", "client_secret_post"},
 		Claims: []string{
 			"iss", "sub", "aud", "azp", "exp", "iat", "auth_time", "nonce", "at_hash",
-			"email", "name", "preferred_username", RolesClaim,
+			"email", "name", "preferred_username", rolesClaim,
 		},
 	})
 }
 
-// ServeJWKS answers <issuer>/jwks with the public half of every signing key
-// (RFC 7517 section 5), also of those that sign no more or not yet. While
-// storage does not give the keys it answers 503 within 2 s.
+// ServeJWKS answers <issuer>/jwks with all public keys
+// (https://datatracker.ietf.org/doc/html/rfc7517#section-5), including those
+// that are not active yet and those that no longer sign. It answers 503 if
+// storage does not provide the keys within 2 s.
 func (p *Provider) ServeJWKS(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
-	keys := p.state.soon(r.Context(), p.config.Report)
+	keys := p.keys.awaitBriefly(r.Context(), p.config.Report)
 	if keys == nil {
-		unavailable(w)
+		writeUnavailable(w)
 		return
 	}
 	writeJSON(w, http.StatusOK, keys.public)

@@ -1,6 +1,9 @@
+// Tests of the metadata and JWK Set endpoints.
+
 package op
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -13,11 +16,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring/keyringtest"
 )
 
 func TestMetadataWire(t *testing.T) {
-	server := serve(t, New(node(testGate, newMemory(), newClock().Now), testConfig))
-	response, err := http.Get(server.URL + IssuerPath + MetadataPath)
+	server := serve(t, newProvider(testGate, keyringtest.New(), newClock().Now, testConfig))
+	response, err := http.Get(server.URL + testIssuerPath + MetadataPath)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +42,7 @@ func TestMetadataWire(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", body, want)
 	}
 	if response.StatusCode != http.StatusOK {
-		t.Errorf("status %d", response.StatusCode)
+		t.Errorf("status %d, want 200", response.StatusCode)
 	}
 	for name, want := range map[string]string{
 		"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
@@ -48,8 +53,8 @@ func TestMetadataWire(t *testing.T) {
 	}
 }
 
-func TestIssuerIsWhatRomMDialled(t *testing.T) {
-	provider, _ := prepared(t, testConfig)
+func TestIssuerIsWhatRomMDialed(t *testing.T) {
+	provider, _ := loaded(t, testConfig)
 	for name, row := range map[string]struct{ url, want string }{
 		"container network": {"http://caddy:9080", "http://caddy:9080/api/oauth/openid"},
 		"default port":      {"http://caddy", "http://caddy/api/oauth/openid"},
@@ -58,26 +63,26 @@ func TestIssuerIsWhatRomMDialled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder := httptest.NewRecorder()
-			provider.ServeMetadata(recorder, httptest.NewRequest(http.MethodGet, row.url+IssuerPath+MetadataPath, nil))
+			provider.ServeMetadata(recorder, httptest.NewRequest(http.MethodGet, row.url+testIssuerPath+MetadataPath, nil))
 			if got := object(t, recorder.Body.Bytes())["issuer"]; got != row.want {
-				t.Errorf("metadata: %v, want %v", got, row.want)
+				t.Errorf("issuer in the metadata %v, want %v", got, row.want)
 			}
-			request := httptest.NewRequest(http.MethodPost, row.url+IssuerPath+TokenPath,
+			request := httptest.NewRequest(http.MethodPost, row.url+testIssuerPath+TokenPath,
 				strings.NewReader(tokenForm(code(t, provider, testClaims)).Encode()))
 			request.Header = tokenRequest(nil).Header
 			if got := part(t, object(t, post(provider, request).Body.Bytes())["id_token"], 1)["iss"]; got != row.want {
-				t.Errorf("ID token: %v, want %v", got, row.want)
+				t.Errorf("iss in the ID token %v, want %v", got, row.want)
 			}
 		})
 	}
 }
 
-// CVE-2024-21498, CVE-2024-21499: a stranger behind a proxy sends
-// X-Forwarded-Host and so chooses the addresses in the metadata.
-// RomM would then send its client secret and its codes to him.
+// CVE-2024-21498, CVE-2024-21499: an attacker sends X-Forwarded-Host to choose
+// the addresses in the metadata.
+// RomM would then send its client secret and its codes there.
 func TestForwardedHeadersChooseNoIssuer(t *testing.T) {
-	provider, _ := prepared(t, testConfig)
-	request := httptest.NewRequest(http.MethodGet, "http://caddy:9080"+IssuerPath+MetadataPath, nil)
+	provider, _ := loaded(t, testConfig)
+	request := httptest.NewRequest(http.MethodGet, "http://caddy:9080"+testIssuerPath+MetadataPath, nil)
 	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Original-Host", "X-Host"} {
 		request.Header.Set(name, "evil.example")
 	}
@@ -87,31 +92,29 @@ func TestForwardedHeadersChooseNoIssuer(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	provider.ServeMetadata(recorder, request)
 	if got := object(t, recorder.Body.Bytes())["issuer"]; got != "http://caddy:9080/api/oauth/openid" {
-		t.Errorf("issuer %v", got)
+		t.Errorf("issuer %v, want http://caddy:9080/api/oauth/openid", got)
 	}
 	if strings.Contains(recorder.Body.String(), "evil") {
-		t.Error(recorder.Body)
+		t.Errorf("metadata %s, want nothing of evil.example", recorder.Body)
 	}
 }
 
 func TestNoHostNoIssuer(t *testing.T) {
-	provider, _ := prepared(t, testConfig)
-	request := httptest.NewRequest(http.MethodGet, IssuerPath+MetadataPath, nil)
+	provider, _ := loaded(t, testConfig)
+	request := httptest.NewRequest(http.MethodGet, testIssuerPath+MetadataPath, nil)
 	request.Host = ""
 	recorder := httptest.NewRecorder()
 	provider.ServeMetadata(recorder, request)
 	if recorder.Code != http.StatusBadRequest {
-		t.Errorf("metadata: %d", recorder.Code)
+		t.Errorf("metadata without a Host: %d, want 400", recorder.Code)
 	}
 	request = tokenRequest(tokenForm(code(t, provider, testClaims)))
 	request.Host = ""
-	if recorder := post(provider, request); recorder.Code != http.StatusBadRequest {
-		t.Errorf("token: %d", recorder.Code)
-	}
+	wantAnswer(t, post(provider, request), http.StatusBadRequest, "invalid_request")
 }
 
 func TestMethods(t *testing.T) {
-	provider, _ := prepared(t, testConfig)
+	provider, _ := loaded(t, testConfig)
 	server := serve(t, provider)
 	for _, row := range []struct{ path, allow string }{
 		{MetadataPath, "GET, HEAD"},
@@ -120,7 +123,7 @@ func TestMethods(t *testing.T) {
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
 			t.Run(method+row.path, func(t *testing.T) {
-				request, err := http.NewRequestWithContext(t.Context(), method, server.URL+IssuerPath+row.path, nil)
+				request, err := http.NewRequestWithContext(t.Context(), method, server.URL+testIssuerPath+row.path, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -132,13 +135,13 @@ func TestMethods(t *testing.T) {
 				refused := response.StatusCode == http.StatusMethodNotAllowed
 				allowed := slices.Contains(strings.Split(row.allow, ", "), method)
 				if refused == allowed {
-					t.Errorf("status %d", response.StatusCode)
+					t.Errorf("status %d, want 405: %v", response.StatusCode, !allowed)
 				}
 				if refused && response.Header.Get("Allow") != row.allow {
-					t.Errorf("Allow: %q", response.Header.Get("Allow"))
+					t.Errorf("Allow %q, want %q", response.Header.Get("Allow"), row.allow)
 				}
 				if response.StatusCode/100 == 3 {
-					t.Error("RomM's client follows no redirect")
+					t.Errorf("status %d, want no redirect, which RomM would not follow", response.StatusCode)
 				}
 			})
 		}
@@ -146,26 +149,25 @@ func TestMethods(t *testing.T) {
 }
 
 func TestJWKSWire(t *testing.T) {
-	provider, _ := prepared(t, testConfig)
-	recorder := httptest.NewRecorder()
-	provider.ServeJWKS(recorder, httptest.NewRequest(http.MethodGet, "http://caddy:9080"+IssuerPath+JWKSPath, nil))
+	provider, _ := loaded(t, testConfig)
+	recorder := getJWKS(provider)
 	if recorder.Code != http.StatusOK || recorder.Header().Get("Content-Type") != "application/json" ||
 		recorder.Header().Get("Cache-Control") != "no-store" {
-		t.Errorf("%d %v", recorder.Code, recorder.Header())
+		t.Errorf("JWK Set: %d %v, want 200, JSON and no-store", recorder.Code, recorder.Header())
 	}
 	var document map[string][]map[string]string
 	if err := json.Unmarshal(recorder.Body.Bytes(), &document); err != nil {
 		t.Fatal(err)
 	}
 	if len(document) != 1 || len(document["keys"]) != 2 {
-		t.Fatalf("%v", document)
+		t.Fatalf("JWK Set %v, want two keys", document)
 	}
-	// The members that a thumbprint is made of, in its order (RFC 7638 section 3.2).
+	// The members of a thumbprint, in order (RFC 7638 section 3.2).
 	required := map[string][]string{"ES256": {"crv", "kty", "x", "y"}, "RS256": {"e", "kty", "n"}}
 	for _, key := range document["keys"] {
 		t.Run(key["alg"], func(t *testing.T) {
 			members := required[key["alg"]]
-			// Exactly these: no d, p, q, dp, dq, qi or oth, which are private.
+			// None of the private members d, p, q, dp, dq, qi and oth.
 			want := slices.Sorted(slices.Values(append([]string{"alg", "kid", "use"}, members...)))
 			if got := slices.Sorted(maps.Keys(key)); !slices.Equal(got, want) {
 				t.Errorf("members %v, want %v", got, want)
@@ -179,64 +181,53 @@ func TestJWKSWire(t *testing.T) {
 				t.Errorf("kid %s, want the thumbprint %s", key["kid"], want)
 			}
 			if key["use"] != "sig" {
-				t.Errorf("use %q", key["use"])
+				t.Errorf("use %q, want sig", key["use"])
 			}
 		})
 		delete(required, key["alg"])
 	}
 	if len(required) != 0 {
-		t.Errorf("no key for %v", required)
+		t.Errorf("no key for %v, want one for each algorithm", required)
 	}
 }
 
-// RomM gives up after 5 s, and a storage may hang for longer than that.
+// RomM gives up after 5 s, and storage may hang for longer than that.
 func TestEndpointsHardlyWaitForStorage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage, clock, heard := newMemory(), newClock(), &events{}
+		storage, clock, heard := keyringtest.New(), newClock(), &events{}
 		config := testConfig
 		config.Report = heard.report
-		provider := New(node(testGate, storage, clock.Now), config)
+		provider := newProvider(testGate, storage, clock.Now, config)
 		release := make(chan struct{})
-		storage.hook(func() error { <-release; return nil })
+		storage.Before(func(context.Context, string, string) error { <-release; return nil })
 
-		jwks := func() *httptest.ResponseRecorder {
-			recorder := httptest.NewRecorder()
-			provider.ServeJWKS(recorder, httptest.NewRequest(http.MethodGet, "http://caddy:9080"+IssuerPath+JWKSPath, nil))
-			return recorder
-		}
 		began := time.Now()
 		for name, recorder := range map[string]*httptest.ResponseRecorder{
-			"jwks": jwks(), "token": post(provider, tokenRequest(tokenForm("code"))),
+			"jwks": getJWKS(provider), "token": post(provider, tokenRequest(tokenForm("code"))),
 		} {
 			if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" ||
 				recorder.Body.String() != `{"error":"temporarily_unavailable"}` {
-				t.Errorf("%s: %d %v %s", name, recorder.Code, recorder.Header(), recorder.Body)
+				t.Errorf("%s: %d %v %s, want 503 with Retry-After", name, recorder.Code, recorder.Header(), recorder.Body)
 			}
 		}
-		if took := time.Since(began); took > 2*loadSoon {
-			t.Errorf("%s for two requests", took)
+		if took := time.Since(began); took > 2*loadWait {
+			t.Errorf("two requests took %s, want at most %s", took, 2*loadWait)
 		}
-		if want := []string{EventRefused + ": " + RefusalUnavailable}; !slices.Equal(heard.all(), want) {
-			t.Errorf("heard %v, want %v", heard.all(), want)
+		wantEvents(t, heard, eventRefused+": "+reasonUnavailable)
+		if recorder := getMetadata(provider); recorder.Code != http.StatusOK { // needs no key
+			t.Errorf("metadata: %d %s, want 200", recorder.Code, recorder.Body)
 		}
-		recorder := httptest.NewRecorder()
-		provider.ServeMetadata(recorder, httptest.NewRequest(http.MethodGet, "http://caddy:9080"+IssuerPath+MetadataPath, nil))
-		if recorder.Code != http.StatusOK {
-			t.Errorf("metadata needs no key: %d", recorder.Code)
-		}
-		// The refused requests have a load started, so nobody need call Prepare.
+		// The refused requests started a load.
 		close(release)
-		until(t, "keys", func() bool { return jwks().Code == http.StatusOK })
+		until(t, "keys", func() bool { return getJWKS(provider).Code == http.StatusOK })
 	})
 }
 
-// RomM's token request lands on a node that nobody has signed in at: it has yet
-// to read the keys that the others made.
+// RomM's token request reaches a node without sign-ins, which has yet to read
+// the keys that other nodes made.
 func TestFirstTokenRequestAtAnotherNode(t *testing.T) {
-	storage, clock := newMemory(), newClock()
-	sent := code(t, ready(t, storage, clock.Now), testClaims)
-	idle := New(node(testGate, storage, clock.Now), testConfig)
-	if recorder := post(idle, tokenRequest(tokenForm(sent))); recorder.Code != http.StatusOK {
-		t.Errorf("%d %s", recorder.Code, recorder.Body)
-	}
+	storage, clock := keyringtest.New(), newClock()
+	sent := code(t, started(t, storage, clock.Now), testClaims)
+	idle := newProvider(testGate, storage, clock.Now, testConfig)
+	wantAnswer(t, post(idle, tokenRequest(tokenForm(sent))), http.StatusOK, "")
 }

@@ -1,3 +1,5 @@
+// Rotation of the signing keys: when keys are made, dropped and sealed anew.
+
 package op
 
 import (
@@ -8,14 +10,21 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
-// Configure sets how old a signing key gets before there is another; never if
-// it is 0. Every instance of the gate calls it; the last call wins.
-func (s *Keys) Configure(rotate time.Duration) { s.rotate.Store(int64(rotate)) }
+// keysKept is how long an old key stays published after the next key became
+// active. RomM checks an ID token once and at once; the rest allows for clocks
+// that differ.
+const keysKept = 24 * time.Hour
 
-// Run reads the keys anew each minute until ctx ends, so that a node at which
-// nobody signs in learns of the others' keys, and makes and drops them when it
-// is time. report hears of EventKeys.
-func (s *Keys) Run(ctx context.Context, report func(string, error)) {
+// Configure sets the age at which a signing key gets a successor. Every
+// configuration of the gate calls it; the last call wins. Until the first call,
+// keys are made only where they are missing.
+func (k *Keys) Configure(rotate time.Duration) { k.rotate.Store(int64(rotate)) }
+
+// Run reads the keys every minute until ctx ends, and makes and drops keys
+// when due. This way a node without sign-ins learns of keys that other nodes
+// made. It does nothing until a request has needed the keys. report receives
+// an Event for each failure.
+func (k *Keys) Run(ctx context.Context, report func(Event)) {
 	ticker := time.NewTicker(keysFresh)
 	defer ticker.Stop()
 	for {
@@ -24,74 +33,73 @@ func (s *Keys) Run(ctx context.Context, report func(string, error)) {
 			return
 		case <-ticker.C:
 		}
-		if s.loaded.Load() == nil {
-			continue // nobody has needed them
+		if k.loaded.Load() == nil {
+			continue
 		}
-		if err := s.tend(ctx, false); err != nil && ctx.Err() == nil {
-			report(EventKeys, err)
+		if err := k.refresh(ctx, false); err != nil && ctx.Err() == nil {
+			report(Event{eventKeys, err})
 		}
 	}
 }
 
-// Rotate makes a new signing key of each algorithm. It is published at once and
-// signs from an hour on, when every node knows it; until then a second call
-// makes no other.
-func (s *Keys) Rotate(ctx context.Context) error { return s.tend(ctx, true) }
+// Rotate makes a new signing key for each algorithm. It is published at once
+// and signs an hour later, when every node knows it. Until then, further calls
+// make none.
+func (k *Keys) Rotate(ctx context.Context) error { return k.refresh(ctx, true) }
 
-// tend reads the keys and changes them if it is time, or in any case if rotate.
-func (s *Keys) tend(ctx context.Context, rotate bool) error {
+// refresh reads the keys and rotates them if that is due, or if rotate is set.
+func (k *Keys) refresh(ctx context.Context, rotate bool) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	keys, err := s.read(ctx, keyring.Rotation{Every: time.Duration(s.rotate.Load()), Keep: keysKept, Now: rotate})
+	keys, err := k.read(ctx, keyring.Rotation{Every: time.Duration(k.rotate.Load()), Keep: keysKept, Now: rotate})
 	if keys != nil {
-		s.loaded.Store(keys)
+		k.loaded.Store(keys)
 	}
 	return err
 }
 
-// settled reports whether nothing is to be done to the document, of which keys
-// were opened.
-func (d *storedKeys) settled(ring *keyring.Keyring, keys []signingKey, r keyring.Rotation, now time.Time) bool {
-	return len(wanted(keys, r, now)) == 0 &&
-		!slices.ContainsFunc(d.Keys, func(stored storedKey) bool { return stored.done(keys, r, now) }) &&
-		!slices.ContainsFunc(keys, func(key signingKey) bool { return key.fading(ring, r) })
+// settled reports whether the document, from which keys were opened, needs no change.
+func (f keyFile) settled(document storedKeys, keys []signingKey) bool {
+	return len(f.due(keys)) == 0 &&
+		!slices.ContainsFunc(document.Keys, func(stored storedKey) bool { return f.obsolete(stored, keys) }) &&
+		!slices.ContainsFunc(keys, f.needsSealing)
 }
 
-// change makes the keys that are wanted, drops those whose work is done, and
-// seals anew those that an old secret seals. What does not open it keeps until
-// there are newer ones: another node may have the keyring for it.
-func (d *storedKeys) change(ring *keyring.Keyring, keys []signingKey, r keyring.Rotation, now time.Time) error {
-	d.Keys = slices.DeleteFunc(d.Keys, func(stored storedKey) bool { return stored.done(keys, r, now) })
+// change adds the keys that are due, drops obsolete ones, and seals keys anew
+// that an old secret seals. It keeps keys that do not open until newer ones
+// replace them: another node may have the keyring for them.
+func (f keyFile) change(document *storedKeys, keys []signingKey) error {
+	document.Keys = slices.DeleteFunc(document.Keys, func(stored storedKey) bool { return f.obsolete(stored, keys) })
 	for _, key := range keys {
-		if !key.fading(ring, r) {
+		if !f.needsSealing(key) {
 			continue
 		}
-		if err := key.seal(ring); err != nil {
+		if err := key.seal(f.keyring); err != nil {
 			return err
 		}
-		for i := range d.Keys {
-			if d.Keys[i].KeyID == key.KeyID {
-				d.Keys[i] = key.storedKey
+		for i := range document.Keys {
+			if document.Keys[i].KeyID == key.KeyID {
+				document.Keys[i] = key.storedKey
 			}
 		}
 	}
-	for algorithm, from := range wanted(keys, r, now) {
-		key, err := newSigningKey(ring, algorithm, now, from)
+	for algorithm, activeFrom := range f.due(keys) {
+		key, err := newSigningKey(f.keyring, algorithm, f.rotation.At, activeFrom)
 		if err != nil {
 			return err
 		}
-		d.Keys = append(d.Keys, key.storedKey)
+		document.Keys = append(document.Keys, key.storedKey)
 	}
-	d.Version = keysVersion
+	document.Version = keysVersion
 	return nil
 }
 
-// wanted returns the algorithms that want a key, and when it is to sign: at
-// once where there is none, else when every node and RomM can know it.
-func wanted(keys []signingKey, r keyring.Rotation, now time.Time) map[string]time.Time {
-	from := map[string]time.Time{}
+// due returns the algorithms that need a new key, and when it becomes active:
+// at once if it is the first, otherwise when every node and RomM can know it.
+func (f keyFile) due(keys []signingKey) map[string]time.Time {
+	activeFrom := map[string]time.Time{}
 	for _, algorithm := range missing(keys) {
-		from[algorithm] = now
+		activeFrom[algorithm] = f.rotation.At
 	}
 	newest := map[string]signingKey{}
 	for _, key := range keys {
@@ -100,23 +108,24 @@ func wanted(keys []signingKey, r keyring.Rotation, now time.Time) map[string]tim
 		}
 	}
 	for algorithm, key := range newest {
-		if r.Due(key.Created, key.ActiveFrom, now) {
-			from[algorithm] = now.Add(keyring.Lead)
+		if f.rotation.Due(key.Created, key.ActiveFrom) {
+			activeFrom[algorithm] = f.rotation.At.Add(keyring.Lead)
 		}
 	}
-	return from
+	return activeFrom
 }
 
-// done reports whether a newer one of keys has signed for so long that nothing
-// that this one signed can still be looked at.
-func (k *storedKey) done(keys []signingKey, r keyring.Rotation, now time.Time) bool {
-	return r.Keep > 0 && slices.ContainsFunc(keys, func(key signingKey) bool {
-		return key.Algorithm == k.Algorithm && key.ActiveFrom.After(k.ActiveFrom) && now.Sub(key.ActiveFrom) >= r.Keep
+// obsolete reports whether a newer one of keys has been active for so long
+// that RomM cannot still be checking a signature of stored.
+func (f keyFile) obsolete(stored storedKey, keys []signingKey) bool {
+	return f.rotation.Keep > 0 && slices.ContainsFunc(keys, func(key signingKey) bool {
+		return key.Algorithm == stored.Algorithm && key.ActiveFrom.After(stored.ActiveFrom) &&
+			f.rotation.At.Sub(key.ActiveFrom) >= f.rotation.Keep
 	})
 }
 
-// fading reports whether a secret seals the key that will be dropped some day:
-// a newer one seals now.
-func (k *signingKey) fading(ring *keyring.Keyring, r keyring.Rotation) bool {
-	return r.Keep > 0 && !ring.Current(signingKeyPurpose, k.Sealed, k.KeyID, k.Algorithm)
+// needsSealing reports whether key is sealed under an old secret, which will
+// be dropped some day.
+func (f keyFile) needsSealing(key signingKey) bool {
+	return f.rotation.Keep > 0 && !f.keyring.Current(signingKeyPurpose, key.Sealed, key.KeyID, key.Algorithm)
 }

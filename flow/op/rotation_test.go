@@ -1,8 +1,9 @@
+// Tests of the rotation of the signing keys.
+
 package op
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -12,185 +13,174 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring/keyringtest"
 )
 
 const rotateEvery = 90 * 24 * time.Hour
 
-// tended is a node that rotates, and its keys are up to date.
-func tended(t *testing.T, provider *Provider) *Provider {
+// refreshed returns provider after it rotated its keys if that was due.
+func refreshed(t *testing.T, provider *Provider) *Provider {
 	t.Helper()
-	provider.state.Configure(rotateEvery)
-	if err := provider.state.tend(t.Context(), false); err != nil {
-		t.Fatal(err)
+	provider.keys.Configure(rotateEvery)
+	if err := provider.keys.refresh(t.Context(), false); err != nil {
+		t.Fatalf("refreshing the keys: %v", err)
 	}
 	return provider
 }
 
-// RomM meets no kid that is nowhere: at each moment of a rotation, what one
-// node signs with every node publishes.
+// At each moment of a rotation, every node publishes the key that any node
+// signs with: RomM never meets a kid that is not published.
 func TestSigningKeysRotate(t *testing.T) {
-	storage, clock := newMemory(), newClock()
-	a, b := ready(t, storage, clock.Now), ready(t, storage, clock.Now)
-	old := signs(t, a)
+	storage, clock := keyringtest.New(), newClock()
+	a, b := started(t, storage, clock.Now), started(t, storage, clock.Now)
+	old := signingKID(t, a)
 	clock.add(rotateEvery)
-	tended(t, a)
-	if got := signs(t, a); got != old || len(published(t, a)) != 4 {
-		t.Errorf("%s signs, %d published", got, len(published(t, a)))
+	refreshed(t, a)
+	if got := signingKID(t, a); got != old || len(published(t, a)) != 4 {
+		t.Errorf("key %s signs and %d are published, want %s and 4", got, len(published(t, a)), old)
 	}
-	tended(t, b)
+	refreshed(t, b)
 	if !maps.Equal(published(t, a), published(t, b)) {
-		t.Error("two nodes made keys")
+		t.Errorf("the second node publishes %v, want %v", published(t, b), published(t, a))
 	}
 	clock.add(keyring.Lead)
-	tended(t, a)
-	next := signs(t, a)
+	refreshed(t, a)
+	next := signingKID(t, a)
 	if _, known := published(t, b)[next]; next == old || !known { // b read the keys before
-		t.Errorf("%s signs, and b publishes %v", next, published(t, b))
+		t.Errorf("key %s signs and the other node publishes %v, want a new key that it publishes", next, published(t, b))
 	}
 	clock.add(keysKept - time.Second)
-	if keys := published(t, tended(t, a)); len(keys) != 4 || keys[old] != ES256 {
-		t.Errorf("an old key was dropped early: %v", keys)
+	if keys := published(t, refreshed(t, a)); len(keys) != 4 || keys[old] != ES256 {
+		t.Errorf("published keys %v just before the old ones expire, want 4 with %s", keys, old)
 	}
 	clock.add(time.Second)
-	if keys := published(t, tended(t, a)); len(keys) != 2 || keys[next] != ES256 {
-		t.Errorf("published: %v", keys)
+	if keys := published(t, refreshed(t, a)); len(keys) != 2 || keys[next] != ES256 {
+		t.Errorf("published keys %v after the old ones expired, want 2 with %s", keys, next)
 	}
 }
 
 func TestSigningKeysRotateByHand(t *testing.T) {
-	storage, clock := newMemory(), newClock()
-	provider := ready(t, storage, clock.Now)
+	storage, clock := keyringtest.New(), newClock()
+	provider := started(t, storage, clock.Now)
 	for range 3 {
 		clock.add(time.Minute)
-		if err := provider.state.Rotate(t.Context()); err != nil {
+		if err := provider.keys.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if keys := published(t, provider); len(keys) != 4 {
-		t.Errorf("%d keys: not one more of each algorithm", len(keys))
+		t.Errorf("%d keys are published, want one more for each algorithm", len(keys))
 	}
 }
 
 func TestSigningKeysRotateOnceInACluster(t *testing.T) {
-	storage, clock := newMemory(), newClock()
+	storage, clock := keyringtest.New(), newClock()
 	nodes := make([]*Provider, 8)
 	for i := range nodes {
-		nodes[i] = ready(t, storage, clock.Now)
+		nodes[i] = started(t, storage, clock.Now)
 	}
 	clock.add(rotateEvery)
 	var group sync.WaitGroup
 	for _, provider := range nodes {
-		group.Go(func() { tended(t, provider) })
+		group.Go(func() { refreshed(t, provider) })
 	}
 	group.Wait()
 	for _, provider := range nodes {
 		if keys := published(t, provider); len(keys) != 4 {
-			t.Errorf("%d keys", len(keys))
+			t.Errorf("%d keys are published, want 4", len(keys))
 		}
 	}
 }
 
-// The secret that sealed the signing keys is dropped one day. They are sealed
-// anew before, or each drop would cost RomM's keys.
+// The secret that sealed the signing keys is dropped some day. They are sealed
+// anew before that, or they would be lost with it.
 func TestSigningKeysOutliveTheirSecret(t *testing.T) {
-	storage, clock := newMemory(), newClock()
-	provider := ready(t, storage, clock.Now)
+	storage, clock := keyringtest.New(), newClock()
+	provider := started(t, storage, clock.Now)
 	before := published(t, provider)
-	ring, err := keyring.Rotate(t.Context(), storage, testGate, keyring.Rotation{Now: true}, clock.Now())
+	ring, err := keyring.Rotate(t.Context(), storage, testGate, keyring.Rotation{At: clock.Now(), Now: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	first := ring // seals with the first secret
 	clock.add(keyring.Lead)
-	tended(t, provider)
-	var document storedKeys
-	if err := json.Unmarshal(storage.values[keysName], &document); err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range document.Keys {
+	refreshed(t, provider)
+	for _, key := range storedDocument(t, storage).Keys {
 		if first.Current(signingKeyPurpose, key.Sealed, key.KeyID, key.Algorithm) {
-			t.Error("still sealed under the old secret")
+			t.Errorf("key %s is sealed under the old secret, want the new one", key.KeyID)
 		}
 	}
-	stored := slices.Clone(storage.values[keysName])
-	tended(t, provider)
-	if !slices.Equal(stored, storage.values[keysName]) {
-		t.Error("sealed again and again")
+	stored := slices.Clone(storage.Value(keysPath))
+	refreshed(t, provider)
+	if !slices.Equal(stored, storage.Value(keysPath)) {
+		t.Error("a second refresh changed the stored keys, want no change")
 	}
-	if got := published(t, ready(t, storage, clock.Now)); !maps.Equal(got, before) {
-		t.Errorf("published %v, before %v", got, before)
+	if got := published(t, started(t, storage, clock.Now)); !maps.Equal(got, before) {
+		t.Errorf("published keys %v, want %v", got, before)
 	}
 }
 
-// A rotation that fails leaves the keys as they were, in memory and in
-// storage, and is made up for.
+// A failed rotation leaves the keys as they were, in memory and in storage, and
+// happens at the next attempt.
 func TestSigningKeyRotationIsInterrupted(t *testing.T) {
-	storage, clock := newMemory(), newClock()
-	failing := &readOnly{memory: storage}
-	provider := ready(t, failing, clock.Now)
-	before := slices.Clone(storage.values[keysName])
+	storage, clock := keyringtest.New(), newClock()
+	provider := started(t, storage, clock.Now)
+	before := storage.Value(keysPath)
 	clock.add(rotateEvery)
-	failing.err = errStorage
-	provider.state.Configure(rotateEvery)
-	if err := provider.state.tend(t.Context(), false); !errors.Is(err, errStorage) {
-		t.Errorf("%v", err)
+	storage.Fail(keyringtest.ErrUnavailable, "Store")
+	provider.keys.Configure(rotateEvery)
+	if err := provider.keys.refresh(t.Context(), false); !errors.Is(err, keyringtest.ErrUnavailable) {
+		t.Errorf("refresh = %v, want the storage's error", err)
 	}
-	if len(published(t, provider)) != 2 || !slices.Equal(before, storage.values[keysName]) {
-		t.Error("half a rotation")
+	if keys := published(t, provider); len(keys) != 2 {
+		t.Errorf("%d keys are published after a failed rotation, want 2", len(keys))
 	}
-	signs(t, provider)
-	failing.err = nil
-	if keys := published(t, tended(t, provider)); len(keys) != 4 {
-		t.Errorf("%d keys", len(keys))
+	if !slices.Equal(before, storage.Value(keysPath)) {
+		t.Error("a failed rotation changed the stored keys, want no change")
+	}
+	signingKID(t, provider)
+	storage.Fail(nil, "Store")
+	if keys := published(t, refreshed(t, provider)); len(keys) != 4 {
+		t.Errorf("%d keys are published after storage recovered, want 4", len(keys))
 	}
 }
 
-// readOnly is a storage that takes nothing while err is set, as on a full disk.
-type readOnly struct {
-	*memory
-	err error
-}
-
-func (s *readOnly) Store(ctx context.Context, key string, value []byte) error {
-	if s.err != nil {
-		return s.err
-	}
-	return s.memory.Store(ctx, key, value)
-}
-
-// What a later version wrote is not written over.
+// The keys of a later version of this module are not overwritten.
 func TestSigningKeysOfALaterVersion(t *testing.T) {
-	storage := newMemory()
+	storage := keyringtest.New()
 	const document = `{"version":2,"keys":[]}`
-	storage.values[keysName] = []byte(document)
-	provider := New(node(testGate, storage, newClock().Now), testConfig)
-	if err := provider.Prepare(t.Context()); err == nil || string(storage.values[keysName]) != document {
-		t.Errorf("%v, stored %s", err, storage.values[keysName])
+	storage.Put(keysPath, []byte(document))
+	provider := newProvider(testGate, storage, newClock().Now, testConfig)
+	if _, err := provider.Code(t.Context(), testClaims, "n"); err == nil {
+		t.Error("Code succeeded, want an error")
+	}
+	if got := string(storage.Value(keysPath)); got != document {
+		t.Errorf("stored keys %s, want %s", got, document)
 	}
 }
 
-// A node at which nobody signs in learns of new keys, since RomM may ask it.
+// A node without sign-ins learns of new keys, since RomM may ask it for them.
 func TestIdleNodeLearnsOfNewKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage, heard := newMemory(), &events{}
-		a, b := ready(t, storage, time.Now), ready(t, storage, time.Now)
-		a.state.Configure(rotateEvery)
+		storage, heard := keyringtest.New(), &events{}
+		a, b := started(t, storage, time.Now), started(t, storage, time.Now)
+		a.keys.Configure(rotateEvery)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); b.state.Run(ctx, heard.report) }()
-		if err := a.state.Rotate(t.Context()); err != nil {
+		go func() { defer close(done); b.keys.Run(ctx, heard.report) }()
+		if err := a.keys.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(keysFresh + time.Second)
 		synctest.Wait()
-		if keys := b.state.loaded.Load(); len(keys.signing) != 4 {
-			t.Errorf("%d keys", len(keys.signing))
+		if keys := b.keys.loaded.Load(); len(keys.signing) != 4 {
+			t.Errorf("%d keys on the idle node, want 4", len(keys.signing))
 		}
-		storage.hook(func() error { return errStorage })
+		storage.Fail(keyringtest.ErrUnavailable)
 		time.Sleep(keysFresh)
 		synctest.Wait()
 		if len(heard.all()) != 1 {
-			t.Errorf("heard %v", heard.all())
+			t.Errorf("reported events %q, want one failure", heard.all())
 		}
 		cancel()
 		<-done

@@ -1,15 +1,14 @@
+// The token endpoint: RomM redeems a code for an ID token.
+
 package op
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
-	"unicode/utf8"
 )
 
 const (
@@ -17,37 +16,39 @@ const (
 	bodyLimit = 8 << 10              // bytes of a token request
 )
 
-// tokenResponse is a successful answer (OIDC Core 1.0 section 3.1.3.3).
+// tokenResponse is a successful answer
+// (https://openid.net/specs/openid-connect-core-1_0.html#TokenResponse).
 type tokenResponse struct {
-	AccessToken string `json:"access_token"` // random; it opens nothing, but the specification wants one
+	AccessToken string `json:"access_token"` // random and useless, but required
 	TokenType   string `json:"token_type"`
 	ExpiresIn   int64  `json:"expires_in"` // seconds
 	IDToken     string `json:"id_token"`
 }
 
-// ServeToken answers <issuer>/token (OIDC Core 1.0 section 3.1.3): RomM
-// redeems a code for an ID token. Nothing of the ID token comes from the
-// request but the issuer, which is the address that RomM dialled. What it
-// decided goes to Config.Report and State.Outcome. While storage does
-// not give the keys it answers 503 within 2 s.
+// ServeToken answers <issuer>/token
+// (https://openid.net/specs/openid-connect-core-1_0.html#TokenEndpoint): RomM
+// redeems a code for an ID token. Nothing in the ID token comes from the
+// request except the issuer, which is the address that RomM dialed. The result
+// goes to Config.Report and Outcome. It answers 503 if storage does not provide
+// the signing keys within 2 s.
 func (p *Provider) ServeToken(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodPost) {
 		return
 	}
-	response, known, err := p.exchange(w, r)
+	response, known, err := p.issueToken(w, r)
 	if err == nil {
-		p.config.Report(EventRedeemed, nil)
+		p.config.Report(Event{Name: eventRedeemed})
 		writeJSON(w, http.StatusOK, response)
 		return
 	}
-	event := EventStranger
+	event := eventUnknown
 	if known {
-		event = EventRefused
+		event = eventRefused
 	}
-	p.config.Report(event, err)
+	p.config.Report(Event{event, err})
 	refusal, ok := errors.AsType[*refusalError](err)
 	if !ok || refusal == errUnavailable {
-		unavailable(w)
+		writeUnavailable(w)
 		return
 	}
 	if refusal.status == http.StatusUnauthorized { // RFC 6749 section 5.2, invalid_client
@@ -56,45 +57,46 @@ func (p *Provider) ServeToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, refusal.status, errorResponse{Error: refusal.code})
 }
 
-// exchange turns a token request into tokens. known reports whether it is
-// RomM's, by its secret or by a code of ours: anybody may send another.
-func (p *Provider) exchange(w http.ResponseWriter, r *http.Request) (response tokenResponse, known bool, err error) {
+// issueToken turns a token request into a response. known reports whether the
+// request comes from RomM, as shown by its secret or by a code of this gate:
+// any other client can send requests too.
+func (p *Provider) issueToken(w http.ResponseWriter, r *http.Request) (response tokenResponse, known bool, err error) {
 	form, err := readForm(w, r)
 	known = p.authenticate(r, form) == nil
 	if err != nil {
 		return response, known, err
 	}
-	keys := p.state.soon(r.Context(), p.config.Report)
+	keys := p.keys.awaitBriefly(r.Context(), p.config.Report)
 	if keys == nil {
 		return response, known, errUnavailable
 	}
-	key, ok := keys.current(p.config.Algorithm, p.state.now())
+	key, ok := keys.signer(p.config.Algorithm, p.keys.now())
 	if !ok {
 		return response, known, errUnavailable
 	}
 	code := form.Get("code")
-	opened, genuine := p.openCode(keys.keyring, code)
+	content, genuine := p.openCode(keys.keyring, code)
 	if refusal := p.check(r, form, genuine); refusal != nil {
 		if genuine {
-			p.state.refuse(code, opened, refusal.reason)
+			p.codes.refuse(code, content, refusal.reason)
 		}
 		return response, known || genuine, refusal
 	}
-	// Signed before it is redeemed, so that a code is spent only for a token.
+	// Sign before redeeming, so that a code is used up only for a token.
 	response = tokenResponse{AccessToken: rand.Text(), TokenType: "Bearer", ExpiresIn: int64(idTokenLifetime.Seconds())}
-	response.IDToken, err = p.sign(key, issuer(r), opened, response.AccessToken)
+	response.IDToken, err = p.idToken(key, p.issuer(r), content, response.AccessToken)
 	if err != nil {
-		p.state.refuse(code, opened, RefusalUnavailable)
+		p.codes.refuse(code, content, reasonUnavailable)
 		return tokenResponse{}, known, err
 	}
-	if err := p.state.redeem(code, opened); err != nil {
+	if err := p.codes.redeem(code, content); err != nil {
 		return tokenResponse{}, known, err
 	}
 	return response, known, nil
 }
 
-// check refuses a token request for everything but the code's age and use.
-// The client comes first: nobody else learns anything about a code.
+// check checks everything about a token request except the code's age and use.
+// The client comes first: only RomM may learn anything about a code.
 func (p *Provider) check(r *http.Request, form url.Values, genuine bool) *refusalError {
 	if refusal := p.authenticate(r, form); refusal != nil {
 		return refusal
@@ -106,7 +108,7 @@ func (p *Provider) check(r *http.Request, form url.Values, genuine bool) *refusa
 		return errGrantType
 	case form.Get("redirect_uri") == "" || form.Get("code") == "":
 		return errRequest
-	case form.Get("redirect_uri") != p.config.RedirectURI: // RFC 6749 section 4.1.3
+	case form.Get("redirect_uri") != p.config.RedirectURI: // https://datatracker.ietf.org/doc/html/rfc6749#section-4.1.3
 		return errRedirectURI
 	case !genuine:
 		return errCode
@@ -114,52 +116,9 @@ func (p *Provider) check(r *http.Request, form url.Values, genuine bool) *refusa
 	return nil
 }
 
-// authenticate checks that the request comes from RomM (RFC 6749 section
-// 2.3.1). Both parts are compared by their digests, in the same time whatever
-// they are and however long.
-func (p *Provider) authenticate(r *http.Request, form url.Values) *refusalError {
-	id, secret := form.Get("client_id"), form.Get("client_secret")
-	if r.Header.Get("Authorization") != "" {
-		// RomM sends both parts as they are, not form-urlencoded, so a "%" or
-		// a "+" in the secret is just that.
-		user, password, _ := r.BasicAuth() // both empty, hence refused, for any other scheme
-		user, password = fromLatin1(user), fromLatin1(password)
-		if secret != "" || id != "" && id != user || len(r.Header.Values("Authorization")) > 1 {
-			return errRequest // two methods at once (RFC 6749 section 2.3)
-		}
-		id, secret = user, password
-	}
-	sameID, sameSecret := equal(p.clientID, id), equal(p.clientSecret, secret)
-	switch {
-	case p.config.ClientID == "" || !sameID:
-		return errClient
-	case p.config.ClientSecret == "" || !sameSecret:
-		return errSecret
-	}
-	return nil
-}
-
-func equal(digest [sha256.Size]byte, value string) bool {
-	sum := sha256.Sum256([]byte(value))
-	return subtle.ConstantTimeCompare(digest[:], sum[:]) == 1
-}
-
-// fromLatin1 returns credentials in UTF-8. RomM's client library encodes them
-// in Latin-1, which differs for an umlaut in a secret.
-func fromLatin1(value string) string {
-	if utf8.ValidString(value) {
-		return value
-	}
-	runes := make([]rune, len(value))
-	for i := range len(value) {
-		runes[i] = rune(value[i])
-	}
-	return string(runes)
-}
-
-// readForm returns the parameters of the body. Those of the query are not
-// looked at (RFC 6749 section 2.3.1 forbids credentials there), and a
-// parameter that comes twice is refused (section 3.2).
+// readForm returns the parameters in the body. It ignores the query, where RFC
+// 6749 section 2.3.1 forbids credentials, and refuses repeated parameters
+// (https://datatracker.ietf.org/doc/html/rfc6749#section-3.2).
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/x-www-form-urlencoded" || r.Host == "" {

@@ -91,8 +91,8 @@ func (s *Store) rotate(ctx context.Context, now bool) error {
 		}
 		read := s.now()
 		keys, err := keyring.Rotate(ctx, v.storage, s.gate, keyring.Rotation{
-			Every: v.limits.Rotate, Keep: v.limits.Lifetime + sweepGrace, Now: now,
-		}, read)
+			At: read, Every: v.limits.Rotate, Keep: v.limits.Lifetime + sweepGrace, Now: now,
+		})
 		if keys != nil {
 			s.keyring.Store(&loadedKeyring{keys, v, read})
 		}

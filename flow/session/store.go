@@ -148,7 +148,7 @@ func (s *Store) Away() bool { return s.away.Load() }
 // Create stores rec as a new session and returns it with a new ticket for the
 // cookie. It sets rec.Created. Head and record are in storage when it returns.
 // Never log the ticket.
-func (s *Store) Create(ctx context.Context, rec Record) (ticketText string, session *Session, err error) {
+func (s *Store) Create(ctx context.Context, rec Record) (string, *Session, error) {
 	v, err := s.openVault(ctx)
 	if err != nil {
 		return "", nil, err
@@ -157,7 +157,9 @@ func (s *Store) Create(ctx context.Context, rec Record) (ticketText string, sess
 	rec.Created = s.now().UTC()
 	head := newHead(&rec, rec.Created.Add(v.limits.Lifetime), s.node)
 	t := newTicket(v.keys)
-	session = s.newSession(t, &head, &snapshot{Revision: 1, Record: rec}, rec.Created.Unix())
+	// Results are unnamed: if storage hangs, the work below outlives Create, and a
+	// return must not overwrite what it reads.
+	session := s.newSession(t, &head, &snapshot{Revision: 1, Record: rec}, rec.Created.Unix())
 
 	// The head is written first and removed last: without a head there is no session.
 	err = within(ctx, storeLimit, func(ctx context.Context) error {

@@ -135,7 +135,10 @@ func (c oidcClient) start(ctx context.Context) (url.Values, string, error) {
 // that RomM has then, which may be another one than before.
 func (c oidcClient) redeem(ctx context.Context, claims op.Claims, start url.Values, session string) (string, error) {
 	code, err := c.config.Provider.Code(ctx, claims, start.Get("nonce"))
-	if err != nil {
+	switch {
+	case errors.Is(err, op.ErrClaimsTooLarge):
+		return session, errClaimsTooLarge.Because(err)
+	case err != nil:
 		return session, storageProblem(err)
 	}
 	const what = "GET /api/oauth/openid"
@@ -176,10 +179,10 @@ func (a *App) refusal(what string, answer *application.Answer, code string) erro
 	case http.StatusBadRequest:
 		return errRefused.Because(cause)
 	case http.StatusInternalServerError:
-		switch outcome := a.config.Provider.Outcome(code); {
-		case outcome.Refusal != "":
-			return errSecret.Because(errors.Join(cause, errors.New("the token endpoint refused RomM: "+outcome.Refusal)))
-		case !outcome.Requested:
+		switch requested, reason := a.config.Provider.Outcome(code); {
+		case reason != "":
+			return errSecret.Because(errors.Join(cause, errors.New("the token endpoint refused RomM: "+reason)))
+		case !requested:
 			return errNoMetadata.Because(cause)
 		default:
 			return errRefused.Because(cause)

@@ -94,6 +94,11 @@ var (
 		Text: "It holds more data than this site reads, so your role cannot be determined. Ask the site's operator.", Way: problem.WayProvider,
 		Hint: "One account may have up to 1 MiB, all accounts together 16 MiB. Look for an account with settings (ui_settings) of that size in GET /api/users.",
 	}
+	errClaimsTooLarge = &problem.Problem{
+		Code: "claims_too_large", Status: http.StatusForbidden, Title: "Your account at {provider} has too much data",
+		Text: "{provider} sends more about you than fits into RomM's sign-in. Ask the administrator of the site.", Way: problem.WayProvider,
+		Hint: "The user's subject, user name, e-mail address, name and roles together must fit into a code of 4 KiB. Shorten the display name at the provider.",
+	}
 	errLinkTaken = &problem.Problem{
 		Code: "link_taken", Status: http.StatusForbidden, Title: "This e-mail address belongs to another user here",
 		Text: "Another account at {provider} already uses the RomM account with your e-mail address.", Way: problem.WayProvider,

@@ -1,5 +1,3 @@
-// The OpenID Provider under test, and the brokered login that uses it.
-
 package authlib
 
 import (
@@ -18,17 +16,19 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 )
 
-const gate = "gate"
+const (
+	gate       = "gate"
+	issuerPath = "/api/oauth/openid"
+)
 
-// gateway is our side of a brokered login: a server with the provider, and the
+// gateway is our side of a brokered login: the provider at a server, and the
 // steps that the gate takes.
 type gateway struct {
 	config  op.Config
 	keyring *keyring.Keyring
-	offset  atomic.Int64 // added to the clock, in nanoseconds
+	offset  atomic.Int64 // of the clock, in nanoseconds
 
 	mu       sync.Mutex
-	state    *op.Keys
 	provider *op.Provider
 	seen     []string // method and path of each request
 }
@@ -41,20 +41,19 @@ func newGateway(t *testing.T, config op.Config) *gateway {
 	}
 	g := &gateway{config: config, keyring: keyring}
 	g.use(newMemory())
-	if err := g.provider.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	g.code(t, claims, "n") // waits until the keys are in memory
 	return g
 }
 
-// use replaces the state behind the same address, like a restart with another
-// storage.
+// use puts another state behind the same address, as a restart with another
+// storage would.
 func (g *gateway) use(storage keyring.Storage) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state = op.NewKeys(gate, func(context.Context) (*keyring.Keyring, error) { return g.keyring, nil },
-		func() keyring.Storage { return storage }, func() time.Time { return time.Now().Add(time.Duration(g.offset.Load())) })
-	g.provider = op.New(g.state, g.config)
+	now := func() time.Time { return time.Now().Add(time.Duration(g.offset.Load())) }
+	keys := op.NewKeys(gate, func(context.Context) (*keyring.Keyring, error) { return g.keyring, nil },
+		func() keyring.Storage { return storage }, now)
+	g.provider = op.New(keys, op.NewCodes(now), g.config)
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -63,18 +62,18 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.seen = append(g.seen, r.Method+" "+r.URL.Path)
 	g.mu.Unlock()
 	switch r.URL.Path {
-	case op.IssuerPath + op.MetadataPath:
+	case issuerPath + op.MetadataPath:
 		provider.ServeMetadata(w, r)
-	case op.IssuerPath + op.TokenPath:
+	case issuerPath + op.TokenPath:
 		provider.ServeToken(w, r)
-	case op.IssuerPath + op.JWKSPath:
+	case issuerPath + op.JWKSPath:
 		provider.ServeJWKS(w, r)
 	default:
 		http.NotFound(w, r)
 	}
 }
 
-// requests returns the requests since the last call.
+// requests returns what arrived since it was last asked.
 func (g *gateway) requests() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -83,13 +82,13 @@ func (g *gateway) requests() []string {
 	return seen
 }
 
-// login is a login that RomM has started, with its state, nonce and cookie.
+// login is a login that RomM has begun: its state and nonce, and its cookie.
 type login struct {
 	location *url.URL
 	cookie   *http.Cookie
 }
 
-// follow requests one URL and does not follow redirects.
+// follow asks for one URL and follows nothing.
 func follow(t *testing.T, address string, cookie *http.Cookie) (status int, header http.Header, body string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
@@ -111,13 +110,12 @@ func follow(t *testing.T, address string, cookie *http.Cookie) (status int, head
 	return response.StatusCode, response.Header, string(content)
 }
 
-// begin makes the first brokered call: without cookies, and without following
-// its redirect.
+// begin is the first brokered call: without cookies, its redirect only read.
 func begin(t *testing.T, romm string) login {
 	t.Helper()
 	status, header, body := follow(t, romm+"/api/login/openid", nil)
 	if status != http.StatusFound {
-		t.Fatalf("the login route answered %d, want 302: %s", status, body)
+		t.Fatalf("login: %d %s", status, body)
 	}
 	location, err := url.Parse(header.Get("Location"))
 	if err != nil {
@@ -129,11 +127,11 @@ func begin(t *testing.T, romm string) login {
 			return login{location, &http.Cookie{Name: cookie.Name, Value: cookie.Value}}
 		}
 	}
-	t.Fatalf("the login route set no romm_session: %v", header)
+	t.Fatalf("no session: %v", header)
 	return login{}
 }
 
-// finish makes the second brokered call.
+// finish is the second brokered call.
 func (l login) finish(t *testing.T, romm, code string) (int, string) {
 	t.Helper()
 	query := url.Values{"code": {code}, "state": {l.location.Query().Get("state")}}
@@ -141,7 +139,18 @@ func (l login) finish(t *testing.T, romm, code string) (int, string) {
 	return status, body
 }
 
-// code makes a code for a login, like the gate after a user has signed in.
+// outcome fails the test unless this is what happened to code at the token endpoint.
+func (g *gateway) outcome(t *testing.T, code string, requested bool, reason string) {
+	t.Helper()
+	g.mu.Lock()
+	provider := g.provider
+	g.mu.Unlock()
+	if gotRequested, gotReason := provider.Outcome(code); gotRequested != requested || gotReason != reason {
+		t.Errorf("outcome of the code = %v, %q, want %v, %q", gotRequested, gotReason, requested, reason)
+	}
+}
+
+// code makes a code for a login, as the gate does once a user has signed in.
 func (g *gateway) code(t *testing.T, claims op.Claims, nonce string) string {
 	t.Helper()
 	code, err := g.provider.Code(t.Context(), claims, nonce)
@@ -151,7 +160,7 @@ func (g *gateway) code(t *testing.T, claims op.Claims, nonce string) string {
 	return code
 }
 
-// memory is an in-memory storage for one process.
+// memory is a storage in memory, for one process.
 type memory struct {
 	mu     sync.Mutex
 	lock   sync.Mutex
@@ -188,7 +197,7 @@ func (m *memory) Delete(_ context.Context, key string) error {
 
 func (m *memory) List(context.Context, string, bool) ([]string, error) { return nil, nil }
 
-// hanging is a storage that answers only when the request is cancelled.
+// hanging is a storage that answers only when the request gives up.
 type hanging struct{ *memory }
 
 func (hanging) Load(ctx context.Context, _ string) ([]byte, error) {

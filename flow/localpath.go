@@ -1,3 +1,5 @@
+// LocalPath: where a sign-in may return to.
+
 package flow
 
 import (
@@ -7,14 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-// returnToLimit bounds where a sign-in comes back to, in bytes: it travels in a cookie.
+// returnToLimit bounds a return path, in bytes: it has to fit into a cookie.
 const returnToLimit = 1 << 10
 
-// LocalPath reports whether target is a path of this site, with or without a
-// query, that no browser takes for another site: one leading slash, no
-// backslash, dot segment or fragment, nothing but printable ASCII. Browsers
-// drop tabs and line breaks and read a backslash as a slash (WHATWG URL,
-// section 4.4), so that what looks local to one parser is not to another.
+// LocalPath reports whether target is a path on this site, with or without a
+// query, that no browser reads as another site: one leading slash, printable
+// ASCII, no backslash, dot segment or fragment, at most 1 KiB. Browsers drop
+// tabs and line breaks and read a backslash as a slash
+// (https://url.spec.whatwg.org/#url-parsing), so what looks local to one parser
+// may not be local to another.
 func LocalPath(target string) bool {
 	if len(target) > returnToLimit || !strings.HasPrefix(target, "/") || strings.HasPrefix(target, "//") {
 		return false
@@ -28,8 +31,8 @@ func LocalPath(target string) bool {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil {
 		return false
 	}
-	// What is decoded once more on the way must not become another site either,
-	// nor what loses its dot segments: no browser sends any.
+	// The path must stay local if something on the way decodes it once more or
+	// removes its dot segments. Browsers send none.
 	return !strings.HasPrefix(u.Path, "//") && !strings.ContainsFunc(u.Path, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\\' }) &&
 		!slices.ContainsFunc(strings.Split(u.Path, "/"), func(segment string) bool { return segment == "." || segment == ".." })
 }

@@ -1,3 +1,5 @@
+// An HTTP client for which every response but a 200 is an error.
+
 package flow
 
 import (
@@ -9,17 +11,17 @@ import (
 	"net/http"
 )
 
-// statusClient is client, to which every answer but a 200 is an error: the
-// body of one is quoted nowhere.
+// statusClient returns a client like client that turns every response but a 200
+// into an error, so that no error quotes its body.
 func statusClient(client *http.Client) *http.Client {
 	strict := *client
 	strict.Transport = statusTransport{client.Transport}
 	return &strict
 }
 
-// statusError is an answer that is no 200, or none at all.
+// statusError is a response other than a 200, or a missing one.
 type statusError struct {
-	status int   // 0: there was no answer
+	status int   // 0 if there was no response
 	cause  error // why there was none
 }
 
@@ -50,12 +52,13 @@ func (t statusTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// unavailable tells an endpoint that cannot be asked now, by an error of a
-// status client, from one that refuses or answers nonsense.
-func unavailable(err error) bool {
+// isUnavailable reports whether an error from a statusClient means that the
+// endpoint cannot be asked now, rather than that it refused or that its
+// response makes no sense.
+func isUnavailable(err error) bool {
 	if e, ok := errors.AsType[*statusError](err); ok {
 		return e.status == 0 || e.status >= http.StatusInternalServerError || e.status == http.StatusTooManyRequests
 	}
-	_, network := errors.AsType[net.Error](err) // while the body came
+	_, network := errors.AsType[net.Error](err) // while reading the body
 	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled)
 }

@@ -1,3 +1,5 @@
+// Tests of access tokens that clients bring.
+
 package flow
 
 import (
@@ -16,14 +18,14 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// issuing is a provider that gives out access tokens as a test wants them.
+// issuing is a provider that issues access tokens as the test needs them.
 type issuing struct {
 	*testing.T
 	key           *ecdsa.PrivateKey
-	introspection string // what it answers; empty: it has no such endpoint
-	status        int    // of that; 0: 200
+	introspection string // introspection response; empty means no such endpoint
+	status        int    // of the introspection response; 0 means 200
 	userinfo      string
-	asked         *http.Request // at the introspection endpoint
+	asked         *http.Request // the introspection request
 	form          string
 }
 
@@ -39,6 +41,7 @@ func newIssuing(t *testing.T) *issuing {
 func (p *issuing) relyingParty(now time.Time) *RelyingParty {
 	return New(Config{
 		Issuer: testIssuer, ClientID: "romm", ClientSecret: testSecret, Now: func() time.Time { return now },
+		UsernameClaim: "preferred_username", GroupsClaim: "groups",
 		Client: newClient(p.T, ClientConfig{Issuer: testIssuer}, network(p.answer)),
 	})
 }
@@ -82,8 +85,8 @@ func (p *issuing) token(typ string, key any, alg jose.SignatureAlgorithm, claims
 	return raw
 }
 
-// An access token that is a JWT passes only if it is one, of this issuer, for
-// this client, now (RFC 9068 section 4).
+// An access token that is a JWT must be valid, from this issuer and for this
+// client (RFC 9068 section 4).
 func TestBearerJWT(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
@@ -93,32 +96,32 @@ func TestBearerJWT(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		typ  string // default at+jwt
-		set  string // claims beside or in place of the good ones, in JSON; null takes one away
+		set  string // claims that are added or replaced, in JSON; null removes one
 		key  any
 		alg  jose.SignatureAlgorithm
 		want error
 		text string
 	}{
-		"good":                           {},
-		"long type":                      {typ: "application/at+jwt"},
-		"several audiences":              {set: `{"aud":["x","romm"]}`},
-		"ID token":                       {typ: "JWT", want: ErrBearerInvalid, text: "typ"},
-		"no type":                        {typ: "x", want: ErrBearerInvalid, text: "typ"},
-		"no audience, as by Authelia":    {set: `{"aud":[]}`, want: ErrBearerInvalid, text: "audience"},
-		"no aud":                         {set: `{"aud":null}`, want: ErrBearerInvalid, text: "audience"},
-		"for another (GHSA-wcvh-g65p)":   {set: `{"aud":["grafana"]}`, want: ErrBearerInvalid, text: "audience"},
-		"of another issuer":              {set: `{"iss":"https://evil.example"}`, want: ErrBearerInvalid, text: "issued by"},
-		"expired":                        {set: `{"exp":1799999999}`, want: ErrBearerInvalid, text: "expired"},
-		"without exp":                    {set: `{"exp":null}`, want: ErrBearerInvalid, text: "expired"},
-		"not yet":                        {set: `{"nbf":1800000400}`, want: ErrBearerInvalid, text: "nbf"},
-		"issued later":                   {set: `{"iat":1800000400}`, want: ErrBearerInvalid, text: "iat"},
-		"without iat":                    {set: `{"iat":null}`, want: ErrBearerInvalid, text: "iat"},
-		"without client_id":              {set: `{"client_id":null}`, want: ErrBearerInvalid, text: "client_id"},
-		"without sub":                    {set: `{"sub":null}`, want: ErrBearerInvalid, text: "sub"},
-		"sub of control bytes":           {set: `{"sub":"a\u0000"}`, want: ErrBearerInvalid, text: "sub"},
-		"somebody else's at userinfo":    {set: `{"sub":"2"}`, want: ErrUserinfoInvalid, text: "sub"},
-		"another's key":                  {key: other, want: ErrBearerInvalid, text: "signature"},
-		"HS256 with the client's secret": {key: []byte(strings.Repeat("s", 32)), alg: jose.HS256, want: ErrBearerInvalid, text: "algorithm"},
+		"valid":                               {},
+		"long type":                           {typ: "application/at+jwt"},
+		"several audiences":                   {set: `{"aud":["x","romm"]}`},
+		"ID token":                            {typ: "JWT", want: ErrBearerInvalid, text: "typ"},
+		"no type":                             {typ: "x", want: ErrBearerInvalid, text: "typ"},
+		"no audience, as by Authelia":         {set: `{"aud":[]}`, want: ErrBearerInvalid, text: "audience"},
+		"no aud":                              {set: `{"aud":null}`, want: ErrBearerInvalid, text: "audience"},
+		"for another client (GHSA-wcvh-g65p)": {set: `{"aud":["grafana"]}`, want: ErrBearerInvalid, text: "audience"},
+		"from another issuer":                 {set: `{"iss":"https://evil.example"}`, want: ErrBearerInvalid, text: "issued by"},
+		"expired":                             {set: `{"exp":1799999999}`, want: ErrBearerInvalid, text: "expired"},
+		"without exp":                         {set: `{"exp":null}`, want: ErrBearerInvalid, text: "expired"},
+		"not valid yet":                       {set: `{"nbf":1800000400}`, want: ErrBearerInvalid, text: "nbf"},
+		"issued in the future":                {set: `{"iat":1800000400}`, want: ErrBearerInvalid, text: "iat"},
+		"without iat":                         {set: `{"iat":null}`, want: ErrBearerInvalid, text: "iat"},
+		"without client_id":                   {set: `{"client_id":null}`, want: ErrBearerInvalid, text: "client_id"},
+		"without sub":                         {set: `{"sub":null}`, want: ErrBearerInvalid, text: "sub"},
+		"sub with a control character":        {set: `{"sub":"a\u0000"}`, want: ErrBearerInvalid, text: "sub"},
+		"userinfo of another user":            {set: `{"sub":"2"}`, want: ErrUserinfoInvalid, text: "sub"},
+		"signed by another key":               {key: other, want: ErrBearerInvalid, text: "signature"},
+		"HS256 with the client's secret":      {key: []byte(strings.Repeat("s", 32)), alg: jose.HS256, want: ErrBearerInvalid, text: "algorithm"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,7 +131,7 @@ func TestBearerJWT(t *testing.T) {
 			}
 			var set map[string]any
 			if c.set != "" && json.Unmarshal([]byte(c.set), &set) != nil {
-				t.Fatal(c.set)
+				t.Fatalf("row %q is not JSON", c.set)
 			}
 			maps.Copy(claims, set)
 			maps.DeleteFunc(claims, func(_ string, value any) bool { return value == nil })
@@ -144,14 +147,14 @@ func TestBearerJWT(t *testing.T) {
 			identity, expires, err := p.relyingParty(now).Bearer(t.Context(), p.token(c.typ, c.key, c.alg, claims))
 			failsAs(t, err, c.want, c.text)
 			if c.want == nil && (identity.Subject != "1" || identity.Username != "alice" || expires.Unix() != now.Unix()+600) {
-				t.Errorf("%+v until %v", identity, expires)
+				t.Errorf("Bearer = %+v until %v, want alice until %v", identity, expires, now.Add(600*time.Second))
 			}
 		})
 	}
 }
 
-// Another token is asked about, and has to be ours or for us: Authelia tells
-// any client about any token.
+// The provider is asked about any other token, which must be issued to or for
+// this client: Authelia answers any client about any token.
 func TestBearerIntrospection(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
@@ -161,22 +164,22 @@ func TestBearerIntrospection(t *testing.T) {
 		want           error
 		text           string
 	}{
-		"ours":              {says: `{"active":true,"client_id":"romm","sub":"1","exp":1800000600}`},
-		"for us":            {says: `{"active":true,"client_id":"script","aud":["romm"],"sub":"1"}`},
-		"for us alone":      {says: `{"active":true,"client_id":"script","aud":"romm","sub":"1","iss":"` + testIssuer + `"}`},
-		"another's":         {says: `{"active":true,"client_id":"grafana","sub":"1"}`, want: ErrBearerInvalid, text: "neither ours"},
-		"for another":       {says: `{"active":true,"client_id":"script","aud":["grafana"],"sub":"1"}`, want: ErrBearerInvalid, text: "neither ours"},
-		"nobody's":          {says: `{"active":true,"client_id":"romm"}`, want: ErrBearerInvalid, text: "sub"},
-		"not active":        {says: `{"active":false}`, want: ErrBearerInvalid, text: "not active"},
-		"active in words":   {says: `{"active":"true","client_id":"romm","sub":"1"}`, want: ErrProviderUnavailable},
-		"of another issuer": {says: `{"active":true,"client_id":"romm","sub":"1","iss":"https://evil.example"}`, want: ErrBearerInvalid, text: "iss"},
-		"expired":           {says: `{"active":true,"client_id":"romm","sub":"1","exp":1800000000}`, want: ErrBearerInvalid, text: "expired"},
-		"no JSON":           {says: `<html>`, want: ErrProviderUnavailable},
-		"refused":           {says: `{}`, status: 401, want: ErrProviderUnavailable},
-		"no endpoint":       {want: ErrBearerInvalid, text: "no introspection endpoint"},
-		"a refresh token":   {says: `{"active":true,"client_id":"romm","sub":"1"}`, userinfo: "-", want: ErrUserinfoInvalid},
-		"disabled":          {says: `{"active":true,"client_id":"romm","sub":"1"}`, userinfo: `{"sub":"1"}`, want: ErrAccountGone},
-		"somebody else":     {says: `{"active":true,"client_id":"romm","sub":"2"}`, want: ErrUserinfoInvalid},
+		"issued to this client":    {says: `{"active":true,"client_id":"romm","sub":"1","exp":1800000600}`},
+		"this client in aud":       {says: `{"active":true,"client_id":"script","aud":["romm"],"sub":"1"}`},
+		"this client is aud":       {says: `{"active":true,"client_id":"script","aud":"romm","sub":"1","iss":"` + testIssuer + `"}`},
+		"issued to another client": {says: `{"active":true,"client_id":"grafana","sub":"1"}`, want: ErrBearerInvalid, text: "neither to this client"},
+		"for another client":       {says: `{"active":true,"client_id":"script","aud":["grafana"],"sub":"1"}`, want: ErrBearerInvalid, text: "neither to this client"},
+		"without sub":              {says: `{"active":true,"client_id":"romm"}`, want: ErrBearerInvalid, text: "sub"},
+		"not active":               {says: `{"active":false}`, want: ErrBearerInvalid, text: "not active"},
+		"active is a string":       {says: `{"active":"true","client_id":"romm","sub":"1"}`, want: ErrProviderUnavailable},
+		"from another issuer":      {says: `{"active":true,"client_id":"romm","sub":"1","iss":"https://evil.example"}`, want: ErrBearerInvalid, text: "iss"},
+		"expired":                  {says: `{"active":true,"client_id":"romm","sub":"1","exp":1800000000}`, want: ErrBearerInvalid, text: "expired"},
+		"not JSON":                 {says: `<html>`, want: ErrProviderUnavailable},
+		"client refused":           {says: `{}`, status: 401, want: ErrProviderUnavailable},
+		"no endpoint":              {want: ErrBearerInvalid, text: "no introspection endpoint"},
+		"a refresh token":          {says: `{"active":true,"client_id":"romm","sub":"1"}`, userinfo: "-", want: ErrUserinfoInvalid},
+		"account disabled":         {says: `{"active":true,"client_id":"romm","sub":"1"}`, userinfo: `{"sub":"1"}`, want: ErrAccountGone},
+		"sub of another user":      {says: `{"active":true,"client_id":"romm","sub":"2"}`, want: ErrUserinfoInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -188,7 +191,7 @@ func TestBearerIntrospection(t *testing.T) {
 			identity, _, err := p.relyingParty(now).Bearer(t.Context(), "authelia_at_x&y.z")
 			failsAs(t, err, c.want, c.text)
 			if c.want == nil && (identity.Username != "alice" || identity.Issuer != testIssuer) {
-				t.Errorf("%+v", identity)
+				t.Errorf("Bearer = %+v, want alice", identity)
 			}
 			if c.says == "" {
 				return
@@ -196,15 +199,14 @@ func TestBearerIntrospection(t *testing.T) {
 			id, secret, _ := p.asked.BasicAuth()
 			if p.asked.Method != http.MethodPost || id != "romm" || secret != "a%25b%2Bc+d%C3%A9%3Ae%26f%3Dg" ||
 				p.form != "token=authelia_at_x%26y.z&token_type_hint=access_token" {
-				t.Errorf("asked %s %q %q %s", p.asked.Method, id, secret, p.form)
+				t.Errorf("introspection request %s as %q with %q and %s, want POST with Basic and the token", p.asked.Method, id, secret, p.form)
 			}
 		})
 	}
 }
 
-// Anybody may send access tokens that an unknown key signed. That they use up
-// the reads of the keys is no reason to refuse a sign-in after the provider
-// replaced its keys.
+// An attacker sends access tokens signed by an unknown key, which use up the key
+// reads. Sign-ins must still succeed after the provider replaced its keys.
 func TestForgedBearersDoNotSpendTheKeyReads(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
@@ -220,25 +222,25 @@ func TestForgedBearersDoNotSpendTheKeyReads(t *testing.T) {
 	}
 	_, _, err := rp.Bearer(t.Context(), forged)
 	failsAs(t, err, ErrProviderUnavailable, "")
-	failsAs(t, err, ErrKeyReads, "") // by which it counts as a guess all the same
+	failsAs(t, err, ErrKeyReads, "") // so that the gate counts it as a guess
 	p.key = newIssuing(t).key
-	provider, err := rp.Provider(t.Context())
+	provider, err := rp.metadata(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rp.verify(t.Context(), provider, p.token("JWT", p.key, jose.ES256, claims), func(string) bool { return true }, ""); err != nil {
-		t.Error(err)
+	if _, err := rp.verifyIDToken(t.Context(), provider, receivedIDToken{raw: p.token("JWT", p.key, jose.ES256, claims), nonceValid: func(string) bool { return true }}); err != nil {
+		t.Errorf("verifying an ID token after forged access tokens: %v, want no error", err)
 	}
 }
 
-// FuzzJWTHeader: whatever a client sends for a token is looked at without harm.
+// FuzzJWTHeader reads the header of anything that a client sends as a token.
 func FuzzJWTHeader(f *testing.F) {
 	for _, s := range []string{"", "a.b.c", "e30.e30.e30", "e30.e30.", "authelia_at_x.y", "eyJ0eXAiOiJhdCtqd3QifQ.e30.AA", fmt.Sprintf("%s.%s.%s", "e30", strings.Repeat("a", 100), "")} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		if header := jwtHeader(raw); header != nil && (!json.Valid(header) || strings.Count(raw, ".") != 2) {
-			t.Errorf("%q has a header %q", raw, header)
+			t.Errorf("header of %q = %q, want JSON from a token of three parts", raw, header)
 		}
 	})
 }

@@ -1,0 +1,151 @@
+// Access tokens that clients bring as bearer tokens.
+
+package flow
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// tokenInfo is what is known about a valid access token.
+type tokenInfo struct {
+	subject string
+	expires time.Time // zero if the provider does not say
+}
+
+// Bearer returns the user that a client's access token speaks for, as userinfo
+// describes them now and by the same rules as Exchange, and when the token
+// expires, zero if the provider does not say. It refuses a token for another
+// client, even with a valid signature: a token issued to another service would
+// otherwise open this one (GHSA-wcvh-g65p-v576). Errors match ErrBearerInvalid,
+// or are those of Recheck.
+func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*Identity, time.Time, error) {
+	md, err := rp.metadata(ctx)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	check := rp.introspect
+	if header := jwtHeader(raw); header != nil {
+		check = rp.verifyAccessToken
+	}
+	info, err := check(ctx, md, raw)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if !isSubject(info.subject) {
+		return nil, time.Time{}, fmt.Errorf("%w: sub is missing or not an identifier", ErrBearerInvalid)
+	}
+	identity, err := rp.Recheck(ctx, Tokens{Access: raw}, Identity{Issuer: rp.config.Issuer, Subject: info.subject})
+	return identity, info.expires, err
+}
+
+// verifyAccessToken checks an access token that is a JWT
+// (https://datatracker.ietf.org/doc/html/rfc9068#section-4).
+func (rp *RelyingParty) verifyAccessToken(ctx context.Context, md *metadata, raw string) (*tokenInfo, error) {
+	invalid := func(reason string) error { return fmt.Errorf("%w: %s", ErrBearerInvalid, reason) }
+	var header struct {
+		Type string `json:"typ"`
+	}
+	// An ID token has the same keys and audience, but must not open anything.
+	if json.Unmarshal(jwtHeader(raw), &header) != nil ||
+		!strings.EqualFold(header.Type, "at+jwt") && !strings.EqualFold(header.Type, "application/at+jwt") {
+		return nil, invalid("typ is not at+jwt")
+	}
+	// iss, aud, exp, nbf, signature and algorithm
+	token, err := md.verifyJWT(ctx, md.bearerKeys, raw, &oidc.Config{ClientID: rp.config.ClientID, Now: rp.config.Now})
+	switch {
+	case errors.Is(err, ErrProviderUnavailable):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrBearerInvalid, err)
+	}
+	var claims struct {
+		ClientID string `json:"client_id"`
+	}
+	switch {
+	case token.Claims(&claims) != nil || claims.ClientID == "": // https://datatracker.ietf.org/doc/html/rfc9068#section-2.2
+		return nil, invalid("client_id is missing")
+	case token.IssuedAt.Unix() <= 0 || token.IssuedAt.After(rp.config.Now().Add(idTokenLeeway)): // section 2.2
+		return nil, invalid("iat is missing or in the future")
+	}
+	return &tokenInfo{subject: token.Subject, expires: token.Expiry}, nil
+}
+
+// introspect asks the provider about a token
+// (https://datatracker.ietf.org/doc/html/rfc7662#section-2). Authelia answers
+// any client about any token, so introspect accepts a token only if it was
+// issued to this client, or for it.
+func (rp *RelyingParty) introspect(ctx context.Context, md *metadata, raw string) (*tokenInfo, error) {
+	invalid := func(reason string) error { return fmt.Errorf("%w: %s", ErrBearerInvalid, reason) }
+	if md.introspectionEndpoint == "" {
+		return nil, invalid("it is not a JWT, and the provider has no introspection endpoint")
+	}
+	form := url.Values{"token": {raw}, "token_type_hint": {"access_token"}}
+	// Authelia expects Basic here, whatever the method at the token endpoint.
+	request, err := rp.formRequest(ctx, md.introspectionEndpoint, form, ClientAuthBasic)
+	if err != nil {
+		return nil, fmt.Errorf("creating an introspection request: %w", err)
+	}
+	request.Header.Set("Accept", "application/json")
+	answer, err := statusClient(rp.config.Client).Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("%w: requesting its introspection endpoint: %w", ErrProviderUnavailable, err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: reading its introspection response: %w", ErrProviderUnavailable, err)
+	}
+	var response struct {
+		Active   bool     `json:"active"`
+		Issuer   string   `json:"iss"`
+		Subject  string   `json:"sub"`
+		ClientID string   `json:"client_id"`
+		Expires  unixTime `json:"exp"`
+	}
+	var all claims
+	if json.Unmarshal(body, &response) != nil || json.Unmarshal(body, &all) != nil {
+		return nil, fmt.Errorf("%w: its introspection response is not a JSON object", ErrProviderUnavailable)
+	}
+	audience, err := all.list("aud")
+	switch {
+	case !response.Active:
+		return nil, invalid("it is not active")
+	case response.Issuer != "" && response.Issuer != rp.config.Issuer:
+		return nil, invalid("iss is another issuer")
+	case err != nil || response.ClientID != rp.config.ClientID && !slices.Contains(audience, rp.config.ClientID):
+		return nil, invalid("it was issued neither to this client nor for it")
+	}
+	info := &tokenInfo{subject: response.Subject}
+	if response.Expires > 0 {
+		info.expires = time.Unix(int64(response.Expires), 0)
+		if !rp.config.Now().Before(info.expires) {
+			return nil, invalid("it has expired")
+		}
+	}
+	return info, nil
+}
+
+// jwtHeader returns the header of a JWT in JSON, or nil if raw is not a JWT.
+func jwtHeader(raw string) []byte {
+	head, _, _ := strings.Cut(raw, ".")
+	header, err := base64.RawURLEncoding.DecodeString(head)
+	if strings.Count(raw, ".") != 2 || err != nil || !json.Valid(header) {
+		return nil
+	}
+	return header
+}
+
+// isSubject reports whether s can be a sub
+// (https://openid.net/specs/openid-connect-core-1_0.html#IDToken).
+func isSubject(s string) bool { return s != "" && len(s) <= 255 && printable(s, 255) == s }

@@ -1,0 +1,100 @@
+// The provider's signing keys, and JWTs that they verify.
+
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+const (
+	// jwtLimit bounds a JWT before it is parsed, in bytes.
+	jwtLimit = 16 << 10
+	// keyReads is how often the keys may be read per minute. Every token signed
+	// by an unknown key makes go-oidc read them again.
+	keyReads = 10
+)
+
+// signatureAlgorithms are the algorithms that a provider may sign with. They
+// are asymmetric: Authelia lists HS256 first, and a client that accepted it
+// would trust signatures by any holder of the client secret.
+var signatureAlgorithms = []string{
+	oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA,
+}
+
+var errTooLarge = errors.New("it exceeds 16 KiB")
+
+// newKeySet returns the keys at jwksURI. They are read on first use, kept, and
+// read again for a signature by an unknown key
+// (https://openid.net/specs/openid-connect-core-1_0.html#RotateSigKeys). All
+// waiting requests share a read, and it does not end with any of them.
+func newKeySet(client *http.Client, jwksURI string, now func() time.Time) oidc.KeySet {
+	bounded := statusClient(client)
+	bounded.Transport = &keysTransport{base: bounded.Transport, now: now}
+	return oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), bounded), jwksURI)
+}
+
+// verifyJWT returns the claims of a JWT that the provider signed with one of
+// keySet. Errors match ErrProviderUnavailable if the keys could not be read.
+func (md *metadata) verifyJWT(ctx context.Context, keySet oidc.KeySet, raw string, cfg *oidc.Config) (*oidc.IDToken, error) {
+	if len(raw) > jwtLimit {
+		return nil, errTooLarge
+	}
+	cfg.SupportedSigningAlgs = signatureAlgorithms
+	keys := &recordingKeySet{KeySet: keySet}
+	token, err := oidc.NewVerifier(md.issuer, keys, cfg).Verify(ctx, raw)
+	if err != nil && isUnavailable(keys.err) {
+		return nil, fmt.Errorf("%w: reading its keys: %w", ErrProviderUnavailable, keys.err)
+	}
+	return token, err
+}
+
+// recordingKeySet keeps its last error, which go-oidc's verifier returns only
+// as text.
+type recordingKeySet struct {
+	oidc.KeySet
+	err error
+}
+
+func (k *recordingKeySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+	payload, err := k.KeySet.VerifySignature(ctx, jwt)
+	k.err = err
+	return payload, err
+}
+
+// keysTransport limits how often the keys are read.
+type keysTransport struct {
+	base http.RoundTripper
+	now  func() time.Time
+
+	mu    sync.Mutex // guards reads
+	reads []time.Time
+}
+
+func (t *keysTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !t.allow() {
+		return nil, &statusError{cause: ErrKeyReads}
+	}
+	return t.base.RoundTrip(r)
+}
+
+// allow counts a read, and reports whether it is within the limit.
+func (t *keysTransport) allow() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	for len(t.reads) > 0 && now.Sub(t.reads[0]) >= time.Minute {
+		t.reads = t.reads[1:]
+	}
+	if len(t.reads) >= keyReads {
+		return false
+	}
+	t.reads = append(t.reads, now)
+	return true
+}
