@@ -165,7 +165,7 @@ func (a *fakeApplication) AfterResponse(_ context.Context, forwarded application
 	if a.answered == nil {
 		return false
 	}
-	a.answered = append(a.answered, strings.TrimSpace(forwarded.Path+" "+strconv.Itoa(response.Status)+" "+string(response.Body)+" "+forwarded.Session))
+	a.answered = append(a.answered, strings.Join(strings.Fields(forwarded.Path+" "+strconv.Itoa(response.Status)+" "+string(response.Body)+" "+forwarded.Session), " "))
 	return true
 }
 
