@@ -227,7 +227,7 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
 	}
 	caddyhttp.SetVar(r.Context(), seenVar, true)
-	err := m.handler.ServeHTTP(w, r, &chain{next: next, r: r})
+	err := m.handler.ServeHTTP(w, r, &chain{next: next, r: r}) //nolint:contextcheck // the request carries it
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok {
 		return err

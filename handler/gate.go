@@ -19,7 +19,7 @@ type Gate struct {
 	Sessions *session.Store
 
 	calls    singleflight.Group  // confirmations and brokered sign-ins, by session
-	failedAt atomic.Int64        // when the application last failed, Unix nanoseconds
+	failedAt atomic.Int64        // when the application last failed, by the monotonic clock; 0: never
 	redeemed limit.Once[outcome] // sign-ins, by state
 
 	logoutAttempts limit.Attempts // logout requests that did not succeed, or not yet

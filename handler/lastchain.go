@@ -3,8 +3,9 @@
 package handler
 
 import (
-	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // lastChain is the last configuration that answered a request, and a chain

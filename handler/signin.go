@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -96,7 +97,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	}
 	v.checked(h.now(), h.nextCheck(s.Record()))
 	if renews {
-		v.renewAt.Store(h.now().Add(renewPause).UnixNano())
+		v.renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
 		h.replace(ctx, old, s)
 	}
 	in.chain.Identify(identity)

@@ -60,7 +60,7 @@ func (s *Server) resumeURL(flow *consentFlow) string {
 func (s *Server) consent(r *http.Request) answer {
 	flow, sess := s.flows[r.URL.Query().Get("flow_id")], s.sessionOf(r)
 	if flow == nil || flow.used || flow.decided {
-		return s.completionPage(http.StatusOK, "This request is over", "Please go back to the application and try again.", "")
+		return s.completionPage("This request is over", "Please go back to the application and try again.", "")
 	}
 	if sess == nil || flow.username != sess.username {
 		return redirect(http.StatusFound, s.flowURL("/", flow))

@@ -71,16 +71,16 @@ func (s *Server) signOutPage(target string) answer {
 	return s.page(http.StatusOK, page{Kind: "logout", Title: "Sign out", Target: target})
 }
 
-func (s *Server) completionPage(status int, title, message, detail string) answer {
-	return s.page(status, page{Kind: "message", Title: title, Message: message, Detail: detail})
+func (s *Server) completionPage(title, message, detail string) answer {
+	return s.page(http.StatusOK, page{Kind: "message", Title: title, Message: message, Detail: detail})
 }
 
 // completion is the page for requests whose response cannot go to the client.
 func (s *Server) completion(r *http.Request) answer {
 	query := r.URL.Query()
 	if query.Get("error") == "" {
-		return s.completionPage(http.StatusOK, "Done", "You can close this page.", "")
+		return s.completionPage("Done", "You can close this page.", "")
 	}
-	return s.completionPage(http.StatusOK, "An error occurred processing the request",
+	return s.completionPage("An error occurred processing the request",
 		query.Get("error_description")+" "+query.Get("error_hint"), query.Get("error"))
 }

@@ -27,7 +27,7 @@ func (s *Server) portal(r *http.Request) answer {
 			return s.loginPage(r, http.StatusOK, flow, "", "")
 		}
 		if flow != nil && s.clients[flow.query.Get("client_id")].TwoFactor {
-			return s.completionPage(http.StatusOK, "Register your first device", "This application needs a second factor.", "")
+			return s.completionPage("Register your first device", "This application needs a second factor.", "")
 		}
 		return s.authenticatedPage(sess.username) // even with a flow: only the tab with the password goes on
 	case http.MethodPost:

@@ -153,6 +153,30 @@ func (x *exchange) create(u User) error {
 	return x.json(http.StatusCreated, x.userJSON(added))
 }
 
+// changedProfile returns u with what users may change of themselves.
+func (x *exchange) changedProfile(u User, form url.Values) (User, error) {
+	changed := u
+	if name := strings.ToLower(form.Get("username")); name != "" && name != u.Username {
+		if !usernameShape.MatchString(name) {
+			return u, detail{status: http.StatusBadRequest, text: "Username must be at least 3 characters of letters, numbers, underscores or hyphens"}
+		}
+		changed.Username = name
+	}
+	if password := form.Get("password"); password != "" {
+		changed.Password = password
+	}
+	if form.Has("email") {
+		changed.Email = strings.ToLower(form.Get("email"))
+	}
+	if settings := form.Get("ui_settings"); settings != "" && x.version.atLeast(4, 6, 0) {
+		if !json.Valid([]byte(settings)) {
+			return u, errUnhandled
+		}
+		changed.UISettings = settings
+	}
+	return changed, nil
+}
+
 // updateUser reads a form, or before 4.0 the query. Users cannot change their own
 // role or enabled flag, and from 5.0 the last administrator stays one.
 func (x *exchange) updateUser() error {
@@ -168,24 +192,9 @@ func (x *exchange) updateUser() error {
 	if err != nil {
 		return err
 	}
-	changed := u
-	if name := strings.ToLower(form.Get("username")); name != "" && name != u.Username {
-		if !usernameShape.MatchString(name) {
-			return detail{status: http.StatusBadRequest, text: "Username must be at least 3 characters of letters, numbers, underscores or hyphens"}
-		}
-		changed.Username = name
-	}
-	if password := form.Get("password"); password != "" {
-		changed.Password = password
-	}
-	if form.Has("email") {
-		changed.Email = strings.ToLower(form.Get("email"))
-	}
-	if settings := form.Get("ui_settings"); settings != "" && x.version.atLeast(4, 6, 0) {
-		if !json.Valid([]byte(settings)) {
-			return errUnhandled
-		}
-		changed.UISettings = settings
+	changed, err := x.changedProfile(u, form)
+	if err != nil {
+		return err
 	}
 	if admin && !own {
 		if err := x.applyRights(&changed, form); err != nil {
