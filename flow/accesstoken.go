@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 )
 
 // tokenInfo is what is known about a valid access token.
@@ -128,7 +130,7 @@ func (rp *RelyingParty) introspect(ctx context.Context, md *metadata, raw string
 	}
 	info := &tokenInfo{subject: response.Subject}
 	if response.Expires > 0 {
-		info.expires = time.Unix(int64(response.Expires), 0)
+		info.expires = monotonic.Near(time.Unix(int64(response.Expires), 0), rp.config.Now())
 		if !rp.config.Now().Before(info.expires) {
 			return nil, invalid("it has expired")
 		}

@@ -19,13 +19,13 @@ type Gate struct {
 	Sessions *session.Store
 
 	calls    singleflight.Group  // confirmations and brokered sign-ins, by session
-	failedAt atomic.Int64        // when the application last failed, Unix nanoseconds
+	failedAt atomic.Int64        // when the application last failed, by the monotonic clock; 0: never
 	redeemed limit.Once[outcome] // sign-ins, by state
 
 	logoutAttempts limit.Attempts // logout requests that did not succeed, or not yet
 	logoutTokens   limit.UsedIDs  // the jti of those that did
 
-	tokenBudget limit.TokenBudget
+	tokenBudget limit.TokenBudget // of code redemptions and refreshes
 
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
@@ -46,6 +46,7 @@ func NewGate(store *session.Store) *Gate {
 		logoutTokens: limit.UsedIDs{Age: 2 * flow.LogoutTokenAge},
 		checks:       make(workQueue, workQueueSize), ends: make(workQueue, workQueueSize),
 	}
+	g.tokenBudget.Report = g.reportHeldBack
 	store.OnEnd(g.sessionEnded)
 	return g
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
@@ -37,7 +38,7 @@ type check struct {
 // first. It takes no time when nothing is due.
 func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime) {
 	now, due := h.now(), v.checkAt.Load()
-	if now.UnixNano() < due || !v.checkAt.CompareAndSwap(due, now.Add(checkTimeout).UnixNano()) {
+	if monotonic.Nanoseconds(now) < due || !v.checkAt.CompareAndSwap(due, monotonic.Nanoseconds(now.Add(checkTimeout))) {
 		return
 	}
 	c := &check{began: now, done: make(chan struct{})}
@@ -69,8 +70,8 @@ func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRu
 // checked notes a successful check, and when the next one is due.
 func (v *sessionRuntime) checked(now, next time.Time) {
 	v.failed.Store(0)
-	v.checkedAt.Store(now.UnixNano())
-	v.checkAt.Store(next.UnixNano())
+	v.checkedAt.Store(monotonic.Nanoseconds(now))
+	v.checkAt.Store(monotonic.Nanoseconds(next))
 }
 
 // nextCheck returns when a session that was just checked is to be checked again.
@@ -92,10 +93,10 @@ func (h *Handler) nextCheck(record *session.Record) time.Time {
 	return next
 }
 
-// afterFailure returns when to try again, in Unix nanoseconds.
+// afterFailure returns when to try again, by the monotonic clock.
 func (h *Handler) afterFailure(v *sessionRuntime) int64 {
 	pause := min(backoffLeast<<min(v.failed.Add(1)-1, 10), max(backoffMost, h.config.Recheck))
-	return h.now().Add(pause + flow.Jitter(pause/2)).UnixNano()
+	return monotonic.Nanoseconds(h.now().Add(pause + flow.Jitter(pause/2)))
 }
 
 // prove checks s at the provider, and refreshes its tokens where that takes

@@ -76,7 +76,7 @@ func (h *Handler) loseProof(ctx context.Context, s *session.Session, seen flow.T
 }
 
 func (h *Handler) noteUnproven(s *session.Session, record *session.Record, cause error) {
-	record.UnprovenSince = h.now().UTC().Truncate(time.Second)
+	record.UnprovenSince = h.now().UTC()
 	h.config.Observe("refreshed", reasonUnproven)
 	h.config.Logger.Info("session unproven: its tokens ended, the user's next page view proves it again", zap.String("user", record.Identity.Username),
 		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", cause))

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
@@ -18,14 +19,14 @@ const confirmedFor = time.Minute
 // sessionRuntime is what the gate knows about a live session beside its record.
 // It is not stored: after a restart it begins anew.
 type sessionRuntime struct {
-	confirmedAt   atomic.Int64 // when the application's session was last seen alive, Unix nanoseconds; 0: never
+	confirmedAt   atomic.Int64 // when the application's session was last seen alive, as all moments here by the monotonic clock; 0: never
 	client        atomic.Pointer[clientHint]
 	configuration atomic.Int64 // the number of the configuration that the application's session is of
-	checkAt       atomic.Int64 // when the provider is to be asked again, Unix nanoseconds
-	checkedAt     atomic.Int64 // when it last answered, Unix nanoseconds; 0: never
+	checkAt       atomic.Int64 // when the provider is to be asked again
+	checkedAt     atomic.Int64 // when it last answered; 0: never
 	check         atomic.Pointer[check]
 	failed        atomic.Int32 // checks since checkedAt
-	renewAt       atomic.Int64 // before when a navigation is not sent to the provider again, Unix nanoseconds
+	renewAt       atomic.Int64 // before when a navigation is not sent to the provider again
 	brokered      atomic.Pointer[brokering]
 	stamp         atomic.Pointer[stamp]
 	verdict       atomic.Pointer[verdict]
@@ -45,7 +46,7 @@ func runtimeOf(s *session.Session) *sessionRuntime {
 
 func newRuntime() any { return new(sessionRuntime) }
 
-func (v *sessionRuntime) confirm(now time.Time) { v.confirmedAt.Store(now.UnixNano()) }
+func (v *sessionRuntime) confirm(now time.Time) { v.confirmedAt.Store(monotonic.Nanoseconds(now)) }
 
 // signedIn notes that h has just signed the session in to the application.
 func (v *sessionRuntime) signedIn(h *Handler) {
@@ -57,7 +58,7 @@ func (v *sessionRuntime) signedIn(h *Handler) {
 // and after the application last failed.
 func (v *sessionRuntime) confirmed(now time.Time, failedAt int64) bool {
 	at := v.confirmedAt.Load()
-	return at != 0 && at > failedAt && now.UnixNano()-at < int64(confirmedFor)
+	return at != 0 && at > failedAt && monotonic.Nanoseconds(now)-at < int64(confirmedFor)
 }
 
 func (v *sessionRuntime) permitted(record *session.Record, policy *Policy) bool {

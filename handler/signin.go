@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -96,7 +97,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	}
 	v.checked(h.now(), h.nextCheck(s.Record()))
 	if renews {
-		v.renewAt.Store(h.now().Add(renewPause).UnixNano())
+		v.renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
 		h.replace(ctx, old, s)
 	}
 	in.chain.Identify(identity)
@@ -108,11 +109,11 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 
 // redeemCode redeems code at the provider, unless too many recent codes were invalid.
 func (h *Handler) redeemCode(ctx context.Context, login *flow.Login, code, clientIP string) (result *flow.Result, err error) {
-	network := limit.NetworkOf(clientIP)
-	if err := h.config.Gate.tokenBudget.Begin(ctx, network, h.now); err != nil {
+	end, err := h.config.Gate.tokenBudget.Begin(ctx, limit.SignIn, limit.NetworkOf(clientIP))
+	if err != nil {
 		return nil, err
 	}
-	defer func() { h.config.Gate.tokenBudget.End(network, err, h.now()) }()
+	defer func() { end(err) }()
 	return h.config.RelyingParty.Exchange(ctx, login, code)
 }
 

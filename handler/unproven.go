@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -36,7 +37,7 @@ func (h *Handler) outlived(record *session.Record) bool {
 // awaited returns the check that a navigation has to wait for, nil if there is none.
 func (h *Handler) awaited(v *sessionRuntime) *check {
 	c := v.check.Load()
-	if c == nil || c.began.UnixNano()-v.checkedAt.Load() < int64(max(longIdle, h.config.Recheck)) {
+	if c == nil || monotonic.Nanoseconds(c.began)-v.checkedAt.Load() < int64(max(longIdle, h.config.Recheck)) {
 		return nil
 	}
 	select {
@@ -75,7 +76,7 @@ func (h *Handler) proveByNavigation(in *incoming) (bool, error) {
 		return false, nil
 	}
 	now, next := h.now(), v.renewAt.Load()
-	if now.UnixNano() < next || !v.renewAt.CompareAndSwap(next, now.Add(renewPause).UnixNano()) {
+	if monotonic.Nanoseconds(now) < next || !v.renewAt.CompareAndSwap(next, monotonic.Nanoseconds(now.Add(renewPause))) {
 		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(in.r.Context(), provenWait)
@@ -100,7 +101,7 @@ func (h *Handler) keepsSession(in *incoming, err error) bool {
 	if s == nil || !unproven(s.Record()) || h.outlived(s.Record()) {
 		return false
 	}
-	runtimeOf(s).renewAt.Store(h.now().Add(renewPause).UnixNano())
+	runtimeOf(s).renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
 	h.config.Logger.Warn("session not proven again, it goes on unproven: the sign-in failed, the user's next page view tries again",
 		zap.String("code", refusal.Code), zap.String("user", s.Record().Identity.Username),
 		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", refusal.Cause))

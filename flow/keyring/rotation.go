@@ -42,9 +42,10 @@ type Rotation struct {
 }
 
 // Due reports whether a key that was created at created, and is active from
-// activeFrom on, needs a successor.
+// activeFrom on, needs a successor. A key that becomes active later than Lead
+// from now was made before the clock was set back: it is not waited for.
 func (r Rotation) Due(created, activeFrom time.Time) bool {
-	return !activeFrom.After(r.At) && (r.Now || r.Every > 0 && r.At.Sub(created) >= r.Every)
+	return (!activeFrom.After(r.At) || activeFrom.After(r.At.Add(Lead))) && (r.Now || r.Every > 0 && r.At.Sub(created) >= r.Every)
 }
 
 // Rotate gives the keyring of gate a new secret if that is due, and drops

@@ -92,11 +92,9 @@ func (c *Codes) remember(key [sha256.Size]byte, content codeContent, record code
 	if _, known := c.records[key]; !known && len(c.records) >= codesKept {
 		return
 	}
-	record.forget = time.UnixMilli(content.Expires)
-	if now := c.now(); record.forget.Before(now) {
-		record.forget = now
-	}
-	record.forget = record.forget.Add(codeLifetime)
+	now := c.now()
+	left := min(max(0, time.UnixMilli(content.Expires).Sub(now)), codeLifetime) // the clock may have been set meanwhile
+	record.forget = now.Add(left + codeLifetime)
 	c.records[key] = record
 }
 

@@ -120,28 +120,34 @@ func (s *Store) noteWrite(method string, err error) {
 	}
 }
 
-// tryStorage finds out whether storage works: again if it did not, and once in
-// a while if sessions were used and nothing was written. watchedStorage takes
-// note of the results.
-func (s *Store) tryStorage(ctx context.Context) error {
+// tryReads finds out whether storage gives values again. That it gives lists,
+// followEnds finds out. watchedStorage takes note of the result.
+func (s *Store) tryReads(ctx context.Context) error {
+	v, err := s.configured()
+	if err != nil || !s.health.reads.fails("Load") {
+		return nil //nolint:nilerr // not configured, so there is nothing to find out
+	}
+	return within(ctx, probeLimit, func(ctx context.Context) error { _, err := v.load(ctx, s.tryKey()); return err })
+}
+
+// tryWrites finds out whether storage takes values: again if it did not, and
+// once in a while if sessions were used and nothing was written.
+func (s *Store) tryWrites(ctx context.Context) error {
 	v, err := s.configured()
 	if err != nil {
 		return nil //nolint:nilerr // not configured, so there is nothing to find out
 	}
-	key := keyring.StoragePrefix(s.gate) + "/try"
-	if s.health.reads.fails("Load") {
-		_ = within(ctx, probeLimit, func(ctx context.Context) error { _, err := v.load(ctx, key); return err })
-	}
 	switch writes := &s.health.writes; {
-	case writes.away():
-		if writes.idle(s.now(), retryWritesEvery) {
-			_ = s.Probe(ctx)
-		}
-	case writes.idle(s.now(), tryWritesEvery) && s.inUse.Swap(false):
-		_ = within(ctx, probeLimit, func(ctx context.Context) error { return v.storage.Store(ctx, key, []byte("x")) })
+	case writes.away() && writes.idle(s.now(), retryWritesEvery):
+		return s.Probe(ctx)
+	case !writes.away() && writes.idle(s.now(), tryWritesEvery) && s.inUse.Swap(false):
+		return within(ctx, probeLimit, func(ctx context.Context) error { return v.storage.Store(ctx, s.tryKey(), []byte("x")) })
 	}
 	return nil
 }
+
+// tryKey is the key of a value that means nothing.
+func (s *Store) tryKey() string { return keyring.StoragePrefix(s.gate) + "/try" }
 
 // watchedStorage is a storage whose results the store takes note of.
 type watchedStorage struct {

@@ -5,6 +5,7 @@ package session
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,16 +23,16 @@ func loggedStore(storage *fakeStorage) (*Store, *observer.ObservedLogs) {
 
 // failing makes storage fail these operations until the returned function is called.
 func failing(storage *fakeStorage, operations ...string) (mend func()) {
-	broken := true
+	var mended atomic.Bool
 	storage.before = func(called, _ string) error {
 		for _, operation := range operations {
-			if broken && called == operation {
+			if !mended.Load() && called == operation {
 				return errAway
 			}
 		}
 		return nil
 	}
-	return func() { broken = false }
+	return func() { mended.Store(true) }
 }
 
 // Storage that is read-only or full: reads work, so sessions go on, and until
@@ -53,6 +54,7 @@ func TestStorageThatTakesNoValuesIsReported(t *testing.T) {
 				ticket, _ := create(t, s, "ada")
 				_, ending := create(t, s, "bob")
 				start(t, s)
+				time.Sleep(time.Second / 2) // at no time when the background tasks run
 				for round := 1; round <= 2; round++ {
 					mend := failing(storage, operations...)
 					switch operations[0] {

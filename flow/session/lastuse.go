@@ -56,7 +56,7 @@ func (s *Store) storeLastUse(ctx context.Context, session *Session) (err error) 
 	if err != nil {
 		return err
 	}
-	if err := v.storeLastUse(ctx, session.id, session.used.Load()); err != nil {
+	if err := v.storeLastUse(ctx, session.id, s.unixOf(session.used.Load())); err != nil {
 		return err
 	}
 	if session.Ended() { // during the write, which brought back a value that End had deleted
@@ -74,9 +74,9 @@ func (s *Store) lastUse(ctx context.Context, v openVault, id ID, head *Head) (us
 	}
 	used = max(used, head.Created.Unix())
 	if session := s.memory.get(id); session != nil {
-		used, held = max(used, session.used.Load()), session.held.Load() > 0
+		used, held = max(used, s.unixOf(session.used.Load())), session.held.Load() > 0
 	}
-	return used, held, nil
+	return min(used, s.unix()), held, nil // a use in the future counts as now
 }
 
 // maintainMemory visits the sessions in memory: it ends those that have reached
@@ -86,7 +86,7 @@ func (s *Store) maintainMemory(context.Context) error {
 	if v == nil {
 		return nil // not configured, so there are no sessions
 	}
-	now := s.unix()
+	now := s.tick()
 	s.memory.each(func(session *Session) {
 		switch {
 		case session.expired(now, v.limits):

@@ -29,7 +29,7 @@ func (s *Store) Lookup(ctx context.Context, text string) (*Session, error) {
 		}
 		return s.load(ctx, v, t, id)
 	}
-	now := s.unix()
+	now := s.tick()
 	switch {
 	case session.ended.Load():
 		return nil, nil
@@ -46,7 +46,7 @@ func (s *Store) Lookup(ctx context.Context, text string) (*Session, error) {
 
 // load reads a session that is not in memory.
 func (s *Store) load(ctx context.Context, v *vault, t ticket, id ID) (*Session, error) {
-	if s.memory.absent.contains(id, s.unix()) {
+	if s.memory.absent.contains(id, s.tick()) {
 		return nil, nil
 	}
 	keys, err := s.Keyring(ctx)
@@ -65,7 +65,7 @@ func (s *Store) load(ctx context.Context, v *vault, t ticket, id ID) (*Session, 
 }
 
 func (s *Store) read(ctx context.Context, v openVault, t ticket, id ID) (*Session, error) {
-	now := s.unix()
+	now := s.tick()
 	head, _, err := v.readHead(ctx, id)
 	if head == nil {
 		return nil, s.markAbsent(id, now, err)
@@ -83,6 +83,7 @@ func (s *Store) read(ctx context.Context, v openVault, t ticket, id ID) (*Sessio
 	if err != nil {
 		return nil, err
 	}
+	record.anchor(s.now())
 	session := s.newSession(t, head, record, max(used, head.Created.Unix()))
 	switch {
 	case reason != "" || s.retries.hasEnded(id, head) || session.expired(now, v.limits):

@@ -79,7 +79,7 @@ func (m *memory) insert(s *Session) *Session {
 	if existing := m.get(s.id); existing != nil {
 		return existing
 	}
-	if s.ended.Load() || m.absent.contains(s.id, s.store.unix()) {
+	if s.ended.Load() || m.absent.contains(s.id, s.store.tick()) {
 		return nil
 	}
 	s.slot = len(m.sessions)
@@ -173,7 +173,7 @@ func (m *memory) size() int {
 type absentIDs struct {
 	capacity       int // per generation
 	mu             sync.Mutex
-	younger, older map[ID]int64 // when the entry expires, Unix seconds
+	younger, older map[ID]int64 // when the entry expires, see Store.tick
 }
 
 const forGood = math.MaxInt64

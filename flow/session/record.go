@@ -12,6 +12,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 )
 
 // Record is the content of a session. In storage it is sealed under a key that
@@ -60,6 +61,20 @@ func (s *snapshot) revise(change func(*Record)) *snapshot {
 		return nil
 	}
 	return next
+}
+
+// anchor gives the times of a stored snapshot a monotonic reading, so that
+// setting the clock from now on changes no interval. What storage has from the
+// future counts as now.
+func (s *snapshot) anchor(now time.Time) {
+	for _, at := range []*time.Time{&s.Record.Created, &s.Record.UnprovenSince} {
+		if !at.IsZero() {
+			*at = monotonic.Past(*at, now)
+		}
+	}
+	if !s.Record.Tokens.Expires.IsZero() {
+		s.Record.Tokens.Expires = monotonic.Near(s.Record.Tokens.Expires, now)
+	}
 }
 
 // Each sealed value in storage begins with magic and the format version, so

@@ -68,7 +68,7 @@ func (s *Store) EndAll(ctx context.Context, reason string) (int, error) {
 }
 
 func (s *Store) endAll(ctx context.Context, reason string, match func(*Head) bool) (int, error) {
-	return s.endSelected(ctx, &selection{match: match, reason: reason})
+	return s.endSelected(ctx, &selection{match: match, reason: reason, now: s.now})
 }
 
 // selection chooses sessions to end by their heads.
@@ -76,11 +76,12 @@ type selection struct {
 	match  func(*Head) bool // called with nil for an unreadable head
 	reason string
 	until  time.Time // sessions created later are excluded; zero for no limit
+	now    func() time.Time
 }
 
 func (sel *selection) includes(head *Head) bool {
-	if head != nil && !sel.until.IsZero() && head.Created.After(sel.until) {
-		return false
+	if head != nil && !sel.until.IsZero() && head.Created.After(sel.until) && !head.Created.After(sel.now()) {
+		return false // created in the future is created before the clock was set back
 	}
 	return sel.match(head)
 }

@@ -16,10 +16,10 @@ type Session struct {
 	id      ID
 	next    atomic.Pointer[Session] // in its chain of memory's table
 	sum     [32]byte                // SHA-256 of the whole ticket
-	created int64                   // Head.Created in Unix seconds, which never changes
-	expires int64                   // Head.Expires in Unix seconds, which never changes
-	used    atomic.Int64            // last use, Unix seconds
-	written atomic.Int64            // last use that is in storage or queued for it, Unix seconds
+	created int64                   // Head.Created as a tick, which never changes
+	expires int64                   // Head.Expires as a tick, which never changes
+	used    atomic.Int64            // the tick of the last use
+	written atomic.Int64            // the tick of the last use that is in storage or queued for it
 	ended   atomic.Bool
 	evicted atomic.Bool
 	held    atomic.Int32 // len(holders), readable without mu
@@ -61,7 +61,7 @@ func (s *Session) Ended() bool {
 		return true
 	}
 	// endLocal does not reach an evicted session.
-	return s.evicted.Load() && s.store.memory.absent.contains(s.id, s.store.unix())
+	return s.evicted.Load() && s.store.memory.absent.contains(s.id, s.store.tick())
 }
 
 // endReason returns why the session ended, "" if it has not or if no reason is
@@ -133,7 +133,7 @@ func (s *Session) release(h Holder) (successor *Session) {
 	s.holders[i], s.holders[last] = s.holders[last], nil
 	s.holders = s.holders[:last] // keeps its capacity: a session has many short requests
 	s.held.Add(-1)
-	s.touch(s.store.unix())
+	s.touch(s.store.tick())
 	return nil
 }
 

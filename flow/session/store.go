@@ -73,7 +73,7 @@ type Store struct {
 	health       health        // what was last seen of storage
 	inUse        atomic.Bool   // a session was used since storage was last tried
 	process      string        // names this process in intents
-	lastPoll     int64         // Unix seconds of the last successful followEnds; only catchUp uses it
+	lastPoll     pollTime      // of the last successful followEnds; only catchUp uses it
 
 	lifecycle sync.Mutex // guards the fields below
 	stop      context.CancelFunc
@@ -132,8 +132,6 @@ func (s *Store) openVault(ctx context.Context) (openVault, error) {
 	return openVault{v, keys}, nil
 }
 
-func (s *Store) unix() int64 { return s.now().Unix() }
-
 // Len returns the number of sessions in memory.
 func (s *Store) Len() int { return s.memory.size() }
 
@@ -179,15 +177,20 @@ func (s *Store) Create(ctx context.Context, rec Record) (string, *Session, error
 	return t.String(), session, nil
 }
 
+// newSession takes the last use in Unix seconds.
 func (s *Store) newSession(t ticket, head *Head, record *snapshot, used int64) *Session {
 	sum := t.sum()
+	created := s.tickOf(head.Created.Unix())
 	session := &Session{
 		store: s, id: idOf(sum), sum: sum, key: t.key(s.gate),
-		created: head.Created.Unix(), expires: head.Expires.Unix(),
+		created: created, expires: created + head.Expires.Unix() - head.Created.Unix(),
 	}
 	session.head.Store(head)
 	session.record.Store(record)
-	session.used.Store(used)
-	session.written.Store(used)
+	session.used.Store(s.tickOf(used))
+	session.written.Store(session.used.Load())
+	if used > s.unix() { // a use in the future counts as now, and the next one puts that right in storage
+		session.written.Store(0)
+	}
 	return session
 }

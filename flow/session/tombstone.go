@@ -73,8 +73,8 @@ func (s *Store) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := s.unix()
-	if s.lastPoll == 0 || now-s.lastPoll < int64(tombstoneLife/2/time.Second) {
+	now := pollTime{s.tick(), s.unix()}
+	if s.lastPoll == (pollTime{}) || now.since(s.lastPoll) < int64(tombstoneLife/2/time.Second) {
 		s.lastPoll = now
 		return nil
 	}
@@ -95,3 +95,10 @@ func (s *Store) catchUp(ctx context.Context) error {
 	s.lastPoll = now
 	return nil
 }
+
+// pollTime is a time by both clocks: the process's own one stands still while
+// the machine sleeps, and the other nodes go on.
+type pollTime struct{ tick, unix int64 }
+
+// since returns the seconds since earlier, by the clock that counted more.
+func (t pollTime) since(earlier pollTime) int64 { return max(t.tick-earlier.tick, t.unix-earlier.unix) }

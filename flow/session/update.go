@@ -110,6 +110,7 @@ func (s *Store) reload(ctx context.Context, v *vault, session *Session) error {
 		}
 		return nil // broken: memory has a good copy and writes it again
 	}
+	stored.anchor(s.now())
 	if stored.Revision > session.record.Load().Revision {
 		session.record.Store(stored)
 	}

@@ -27,10 +27,11 @@ type task struct {
 func (s *Store) pollTasks() []task {
 	return []task{
 		{"follow ends", s.followEnds},
+		{"try reads", s.tryReads},
 		{"catch up", s.whenReachable(s.catchUp)},
 		{"reload keyring", s.whenReachable(s.reloadKeyring)},
 		{"retry", s.whenReachable(s.retry)},
-		{"try storage", s.tryStorage},
+		{"try writes", s.tryWrites},
 	}
 }
 
