@@ -5,6 +5,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,18 +22,16 @@ func loggedStore(storage *fakeStorage) (*Store, *observer.ObservedLogs) {
 	return newTestStore(storage, func(o *Options) { o.Logger = zap.New(core) }), logs
 }
 
-// failing makes storage fail these operations until the returned function is called.
-func failing(storage *fakeStorage, operations ...string) (mend func()) {
-	var mended atomic.Bool
+// failing makes storage fail these operations while the returned value is true.
+func failing(storage *fakeStorage, operations ...string) *atomic.Bool {
+	var broken atomic.Bool
 	storage.before = func(called, _ string) error {
-		for _, operation := range operations {
-			if !mended.Load() && called == operation {
-				return errAway
-			}
+		if broken.Load() && slices.Contains(operations, called) {
+			return errAway
 		}
 		return nil
 	}
-	return func() { mended.Store(true) }
+	return &broken
 }
 
 // Storage that is read-only or full: reads work, so sessions go on, and until
@@ -53,10 +52,11 @@ func TestStorageThatTakesNoValuesIsReported(t *testing.T) {
 				s, logs := loggedStore(storage)
 				ticket, _ := create(t, s, "ada")
 				_, ending := create(t, s, "bob")
+				broken := failing(storage, operations...)
 				start(t, s)
 				time.Sleep(time.Second / 2) // at no time when the background tasks run
 				for round := 1; round <= 2; round++ {
-					mend := failing(storage, operations...)
+					broken.Store(true)
 					switch operations[0] {
 					case "delete":
 						_ = s.End(t.Context(), ending.ID(), "sign_out")
@@ -73,7 +73,7 @@ func TestStorageThatTakesNoValuesIsReported(t *testing.T) {
 					if !s.Away() {
 						t.Errorf("round %d: Away = false after a minute, want true", round)
 					}
-					mend()
+					broken.Store(false)
 					for range 6 {
 						time.Sleep(time.Second)
 						mustOpen(t, s, ticket)
