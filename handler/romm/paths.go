@@ -98,7 +98,7 @@ func shut(method, path string) bool {
 // their credential.
 func isUnchecked(path string) bool {
 	switch path {
-	case "/api/stats", "/api/docs", "/api/redoc", "/api/feeds/tinfoil", "/api/tinfoil/feed":
+	case "/api/config", "/api/stats", "/api/docs", "/api/redoc", "/api/feeds/tinfoil", "/api/tinfoil/feed":
 		return true
 	}
 	return !strings.HasPrefix(path, "/api/") || request.Under(path, "/api/heartbeat")

@@ -111,7 +111,7 @@ func TestAnonymousEndpointsStayShut(t *testing.T) {
 		"POST /api/users,POST /api/users/invite-link,POST /api/users/register,GET /api/setup/library,POST /api/setup/platforms," +
 			"POST /api/login,GET /api/login/openid,POST /api/token,POST /api/forgot-password,POST /api/reset-password,GET /api/oauth/openid2," +
 			"GET /ws/socket.io,GET /netplay/socket.io,OPTIONS /api/users,OPTIONS /api/setup/platforms": application.CredentialClosed,
-		"GET /api/stats,HEAD /api/stats,GET /api/feeds/tinfoil,GET /api/tinfoil/feed,GET /api/docs,GET /api/redoc,GET /openapi.json," +
+		"GET /api/config,GET /api/stats,HEAD /api/stats,GET /api/feeds/tinfoil,GET /api/tinfoil/feed,GET /api/docs,GET /api/redoc,GET /openapi.json," +
 			"GET /api/heartbeat/metadata/igdb,GET /assets/romm/resources/roms/1/cover/big.png,GET /": application.Vouched,
 	} {
 		for target := range strings.SplitSeq(targets, ",") {

@@ -149,13 +149,11 @@ func isAsWritten(u *url.URL, path string) bool {
 }
 
 // namesIn returns how many of the last segments of path are names of files. These
-// may be spelled in any way, because RomM finds the file by its number, and nginx
-// reads a path only once.
+// may be spelled in any way, because RomM finds a download by its number, and nginx
+// decodes the path of an image or a manual once.
 func namesIn(path string) int {
-	for i := range routes {
-		if routes[i].file && matches(routes[i].pattern, path) {
-			return 1
-		}
+	if matches("/api/*/#/content/*", path) || matches("/api/*/#/files/content/*", path) {
+		return 1
 	}
 	for _, files := range []string{resources, "/api/raw/assets/"} {
 		if below, ok := strings.CutPrefix(path, files); ok {
