@@ -16,7 +16,7 @@ import (
 
 // LinksPath is where GET lists the links. The parameter account is the e-mail
 // address or user name of a RomM account: DELETE removes its link, and PATCH
-// moves it to the subject in sub.
+// moves it to the subject in sub. DELETE also takes the address as email.
 const LinksPath = "/romm_oidc/links"
 
 // TrustPath is where POST trusts the RomM account in the parameter account, an
@@ -61,7 +61,7 @@ func forgetLinks(ctx context.Context, r *http.Request) (any, error) {
 	}
 	account := cmp.Or(values["account"], values["email"])
 	if account == "" {
-		return nil, refuse(http.StatusBadRequest, "which link? Write %s?account=<the RomM account's e-mail address or user name>", LinksPath)
+		return nil, refuse(http.StatusBadRequest, "which link? Write %s?email=<the RomM account's e-mail address>, or ?account=<its user name>", LinksPath)
 	}
 	changed := []ChangedLink{}
 	for _, gate := range gates {
