@@ -97,7 +97,7 @@ var (
 		Hint: "The log of {provider} says why. Authelia answers like this for a user who was disabled while they were signed in there.",
 	}
 	LoginRequired = &Problem{
-		Code: "login_required", Status: http.StatusForbidden, Title: "{provider} wants you to sign in again",
+		Code: "login_required", Status: http.StatusBadGateway, Title: "{provider} wants you to sign in again",
 		Text: "{provider} did not sign you in because it first needs something from you: your sign-in, your consent, or the choice of an account. Please start again.", Way: WayEither,
 	}
 	StateLost = &Problem{
