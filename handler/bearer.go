@@ -99,7 +99,7 @@ type bearerRequest struct {
 func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	b, err := h.bearerOf(in)
 	if err != nil {
-		return h.refuseCredential(in, err)
+		return h.refuseAs(in, request.Script, err)
 	}
 	identity, upstream := &b.record.Identity, b.record.Upstream.Session
 	in.chain.Identify(identity)

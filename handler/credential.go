@@ -70,10 +70,11 @@ func (h *Handler) serveCredential(in *incoming, access application.Access) error
 		// The application checks the credential again when the request arrives, so
 		// one of good standing passes while the application could not be asked.
 	case err != nil:
-		return h.refuseCredential(in, err)
+		return h.refuseCredential(in, access, err)
 	case access == application.Credential:
+		// Undecided: the application answers as it would without the gate.
 	case recognition != application.Recognized:
-		return h.refuseCredential(in, h.unknownCredential(in.r.Context(), in.caller()))
+		return h.refuseCredential(in, access, h.unknownCredential(in.r.Context(), in.caller()))
 	case access == application.CredentialClosed:
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
 	}
@@ -89,8 +90,8 @@ func (h *Handler) serveCredential(in *incoming, access application.Access) error
 
 // refuseCredential refuses a request with a credential. A user who opens a page
 // can sign in, whatever credential the browser sent along.
-func (h *Handler) refuseCredential(in *incoming, err error) error {
-	if problem.Of(err).Code == problem.CredentialUnknown.Code && in.class() == request.Navigation && h.config.Application.Document(in.path) {
+func (h *Handler) refuseCredential(in *incoming, access application.Access, err error) error {
+	if access == application.Vouched && problem.Of(err).Code == problem.CredentialUnknown.Code && in.class() == request.Navigation {
 		return h.denyAnonymous(in)
 	}
 	return h.refuseAs(in, request.Script, err)
