@@ -196,7 +196,7 @@ func (m *Middleware) application(gate *pooledGate) *romm.App {
 			Algorithm: s.RommIDTokenAlg, Report: func(event op.Event) { observeProvider(m.logger, event) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: s.Roles, Clients: clients,
-		Links: gate.links, Release: gate.romm,
+		Links: gate.links, Release: gate.romm, Logger: m.logger,
 	})
 }
 
