@@ -88,6 +88,11 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	if err := m.Validate(); err != nil { // Caddy calls it after Provision, which relies on it
 		return err
 	}
+	around := siteOf(ctx)
+	m.place = around.place()
+	if err := around.check(); err != nil {
+		return fmt.Errorf("the site %s: %w", m.place, err)
+	}
 	if m.client, err = newClient(resolved); err != nil {
 		return err
 	}
@@ -102,7 +107,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	m.handler = gen.handler
 	first, err := m.gate.join(m, gen)
 	if first {
-		m.warn()
+		m.warn(around)
 	}
 	return err
 }
@@ -130,12 +135,20 @@ func (m *Middleware) Cleanup() error {
 }
 
 // warn logs a warning for each setting that is allowed but dangerous.
-func (m *Middleware) warn() {
+func (m *Middleware) warn(around *site) {
 	if !m.resolved.Origin().Secure() {
 		m.logger.Warn("redirect_uri is http: attackers on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
 	}
 	if slices.Contains(m.resolved.Clients, romm.ClientsPassword) {
 		m.logger.Warn("clients password: RomM user names and passwords get past the provider and its second factor")
+	}
+	if !around.proxied() {
+		m.logger.Warn("no reverse_proxy follows romm_oidc: sign-ins will fail, since the gate signs users in to RomM through it. Add \"reverse_proxy romm:8080\" after romm_oidc",
+			zap.String("site", m.place))
+	}
+	if host, ok := around.overTLS(); ok {
+		m.logger.Warn("the address is served over TLS with a certificate that RomM does not trust, so that RomM cannot reach its provider there: write http:// before it",
+			zap.String("address", host), zap.String("site", m.place))
 	}
 }
 

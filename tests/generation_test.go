@@ -49,7 +49,7 @@ func goroutines(t *testing.T) (n int) {
 	}
 	ours := regexp.MustCompile(`caddy-romm-oidc(/flow|/handler|\.)`)
 	_, groups, _ := strings.Cut(profile.String(), "\n") // the first line is the total
-	for _, group := range strings.Split(groups, "\n\n") {
+	for group := range strings.SplitSeq(groups, "\n\n") {
 		if count := 0; ours.MatchString(group) && !strings.Contains(group, "caddy-romm-oidc/tests") {
 			_, _ = fmt.Sscanf(strings.TrimSpace(group), "%d @", &count)
 			n += count
