@@ -21,6 +21,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
@@ -89,13 +90,14 @@ func (g *pooledGate) start() {
 	ctx, g.stop = context.WithCancel(context.Background())
 	go g.sessions.Run(context.Background()) // until Close
 	go g.gate.Run(ctx)
+	go g.gate.ShareFailures(ctx, limit.Share{Gate: g.id, Storage: g.currentStorage})
 	go g.signing.Run(ctx, func(event op.Event) {
 		logger.Warn("maintaining the signing keys failed, will retry", zap.String("event", event.Name), zap.Error(event.Err))
 	})
 }
 
 // currentStorage returns the storage of the configuration in force.
-func (g *pooledGate) currentStorage() keyring.Storage { return g.current.Load().storage }
+func (g *pooledGate) currentStorage() keyring.Storage { return g.sessions.Storage() }
 
 // Destruct implements caddy.Destructor: no configuration uses the gate any
 // more. Its sockets and downloads end, since nothing could end them later; its
@@ -147,11 +149,12 @@ func (g *pooledGate) Rotate(ctx context.Context) error {
 func (g *pooledGate) Status(ctx context.Context) admin.Status {
 	status := admin.Status{
 		Gate: g.id, Issuer: g.issuer, ClientID: g.clientID, Origin: g.origin,
-		StorageAway: g.sessions.Away(), SessionsInMemory: g.sessions.Len(),
+		SessionsInMemory: g.sessions.Len(),
 	}
 	if err := g.sessions.Probe(ctx); err != nil {
 		status.StorageError = err.Error()
 	}
+	status.StorageAway = g.sessions.Away()
 	rp := g.current.Load().relyingParty
 	err := rp.Discover(ctx)
 	read, failed := rp.Loaded()
