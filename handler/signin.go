@@ -113,6 +113,9 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 		v.renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
 		h.replace(ctx, old, s)
 	}
+	if err := h.config.Application.Open(ctx, *identity); err != nil {
+		h.config.Logger.Warn("account's tokens and password may still be refused, until the next sign-in", zap.String("user", identity.Username), zap.Error(err))
+	}
 	in.chain.Identify(identity)
 	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session_id", s.ID()),
 		zap.String("client_ip", in.chain.ClientIP()))
