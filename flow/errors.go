@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Every error of this package matches one of these, or is an
-// AuthorizationError or a TokenError, unless the function says otherwise. The
+// AuthorizationError, a UserError or a TokenError, unless the function says otherwise. The
 // gate decides by them what the user reads. Their text is for the log and holds
 // nothing secret or personal.
 var (
@@ -65,6 +66,19 @@ func (e *AuthorizationError) Error() string {
 	return fmt.Sprintf("the authorization endpoint answered %s: %s", e.Code, e.Description)
 }
 
+// UserError is an error about a user that the provider named. User is for the
+// user's own eyes, and no part of the text.
+type UserError struct {
+	User string // may be empty
+	Err  error
+}
+
+// Error returns the text of Err.
+func (e *UserError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *UserError) Unwrap() error { return e.Err }
+
 // TokenError is an error response of the token or revocation endpoint
 // (https://datatracker.ietf.org/doc/html/rfc6749#section-5.2).
 type TokenError struct {
@@ -76,6 +90,21 @@ type TokenError struct {
 func (e *TokenError) Error() string {
 	return fmt.Sprintf("the token endpoint answered %d %s", e.Status, e.Code)
 }
+
+// EndpointError is a response of the token endpoint that says nothing about the
+// request: status 429 or 5xx. It matches ErrProviderUnavailable.
+type EndpointError struct {
+	Status     int
+	RetryAfter time.Duration // 0 if the response has none
+}
+
+// Error returns the status, for the log.
+func (e *EndpointError) Error() string {
+	return fmt.Sprintf("%s: its token endpoint answered %d", ErrProviderUnavailable, e.Status)
+}
+
+// Is makes it match ErrProviderUnavailable.
+func (e *EndpointError) Is(target error) bool { return target == ErrProviderUnavailable }
 
 // printable returns at most limit bytes of s, with "?" for everything but
 // printable ASCII.

@@ -54,6 +54,14 @@ func (a *fakeApplication) Access(r *http.Request, path string, plain bool) appli
 		return application.Open
 	case path == "/token" && plain && r.Header.Get("Authorization") != "":
 		return application.Credential
+	case strings.HasPrefix(path, "/files/") && r.Header.Get("Authorization") != "":
+		return application.Credential
+	case path == "/vouched" && plain && r.Header.Get("Authorization") != "":
+		return application.Vouched
+	case path == "/closed" && plain && r.Header.Get("Authorization") != "":
+		return application.CredentialClosed
+	case path == "/bearer-closed" && plain && r.Header.Get("Authorization") != "":
+		return application.BearerClosed
 	case (path == "/bearer" || path == "/guarded") && plain && r.Header.Get("Authorization") != "":
 		return application.Bearer
 	case path == "/exchange" && plain:
@@ -61,8 +69,7 @@ func (a *fakeApplication) Access(r *http.Request, path string, plain bool) appli
 	}
 	return application.Protected
 }
-func (a *fakeApplication) Document(path string) bool { return !request.Under(path, "/api") }
-func (a *fakeApplication) Socket(path string) bool   { return request.Under(path, "/ws") }
+func (a *fakeApplication) Socket(path string) bool { return request.Under(path, "/ws") }
 func (a *fakeApplication) SignInTarget(r *http.Request, _ string, _ request.Origin) string {
 	return r.URL.Query().Get("next")
 }
@@ -138,6 +145,8 @@ func (a *fakeApplication) Shut(_ context.Context, identity flow.Identity) error 
 	a.gone = append(a.gone, identity.Username)
 	return nil
 }
+
+func (a *fakeApplication) Open(context.Context, flow.Identity) error { return nil }
 
 func (a *fakeApplication) Guard(_ context.Context, forwarded application.Forwarded, _ flow.Identity) error {
 	if forwarded.Path == "/guarded" {

@@ -62,6 +62,9 @@ var users = []authelia.User{
 	{Name: "frank", Password: "frank-password", DisplayName: "Frank NoMail", Groups: []string{"romm-users"}},
 }
 
+// ticketName is the name of the cookie with the ticket.
+const ticketName = "__Host-romm_oidc_9443"
+
 const rolesByMail = "roles {\n admin alice@example.com\n user *\n}\n"
 
 // freshConnections keeps Caddy from reusing a connection to the previous
@@ -121,6 +124,13 @@ func serve(t *testing.T, h http.Handler) string {
 // load loads the configuration of o into Caddy, at the start and as a reload.
 func (s *stack) load(o options) {
 	s.t.Helper()
+	s.tester.InitServer(s.caddyfile(o), "caddyfile")
+	// An old connection may still be served by the old configuration.
+	transport.CloseIdleConnections()
+}
+
+// caddyfile returns the configuration of o.
+func (s *stack) caddyfile(o options) string {
 	client := o.gate
 	if client == "" {
 		client = "romm"
@@ -132,7 +142,7 @@ func (s *stack) load(o options) {
 	if strings.Contains(site, "%s") {
 		site = fmt.Sprintf(site, strings.TrimPrefix(s.rommURL, "http://"))
 	}
-	s.tester.InitServer(fmt.Sprintf(`{
+	return fmt.Sprintf(`{
 	admin localhost:2999
 	http_port 9080
 	https_port 9443
@@ -162,9 +172,7 @@ func (s *stack) load(o options) {
 	}
 }
 `, s.storage, public, inside, s.cert, s.key, issuer, s.autheliaURL, base, o.directive, site,
-		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global), "caddyfile")
-	// An old connection may still be served by the old configuration.
-	transport.CloseIdleConnections()
+		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global)
 }
 
 // browser is a browser without scripts: it has a cookie jar and does not
@@ -222,6 +230,12 @@ func (b *browser) send(target string, body io.Reader, fields ...string) response
 		}
 		r.Header[fields[i]] = append(r.Header[fields[i]], fields[i+1])
 	}
+	return b.sendRequest(r)
+}
+
+// sendRequest sends r and reads the answer.
+func (b *browser) sendRequest(r *http.Request) response {
+	b.t.Helper()
 	answer, err := b.client.Do(r)
 	if err != nil {
 		b.t.Fatal(err)
@@ -234,10 +248,15 @@ func (b *browser) send(target string, body io.Reader, fields ...string) response
 	return response{answer, string(content)}
 }
 
-// open navigates to target, like a browser's address bar.
+// open navigates to target, like a browser's address bar. It follows the redirect
+// to the page of a failed sign-in, and no other.
 func (b *browser) open(target string) response {
 	b.t.Helper()
-	return b.do(target, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none", "Accept", "text/html")
+	answer := b.do(target, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none", "Sec-Fetch-User", "?1", "Accept", "text/html")
+	if location := answer.Header.Get("Location"); strings.HasPrefix(location, base+"/failed") {
+		return b.open(location)
+	}
+	return answer
 }
 
 // fetch sends a request like a script of the site.

@@ -27,16 +27,20 @@ type task struct {
 func (s *Store) pollTasks() []task {
 	return []task{
 		{"follow ends", s.followEnds},
+		{"try reads", s.tryReads},
 		{"catch up", s.whenReachable(s.catchUp)},
 		{"reload keyring", s.whenReachable(s.reloadKeyring)},
 		{"retry", s.whenReachable(s.retry)},
+		{"tell other nodes of changed accounts", s.whenReachable(s.maintainDoubts)},
+		{"try writes", s.tryWrites},
 	}
 }
 
-// whenReachable skips run while there is no storage or it does not answer.
+// whenReachable skips run while there is no storage or it gives no values. It
+// does not skip it while storage takes none: the retries find out about that.
 func (s *Store) whenReachable(run func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if s.vault.Load() == nil || s.Away() {
+		if s.vault.Load() == nil || s.health.reads.away() {
 			return nil
 		}
 		return run(ctx)
@@ -73,11 +77,15 @@ func (s *Store) Run(ctx context.Context) {
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeLimit/2)
 	defer cancel()
 	s.attempt(ctx, task{"retry", s.retry})
+	s.attempt(ctx, task{"tell other nodes of changed accounts", s.maintainDoubts})
 }
 
-// Close stops Run and waits until it returns, at most 10 seconds if storage
-// does not answer. It may be called more than once, and without Run.
+// Close aborts all streams and transfers, now and from now on, stops Run and
+// waits until it returns, at most 10 seconds if storage does not answer. The
+// sessions do not end. It may be called more than once, and without Run.
 func (s *Store) Close() {
+	s.released.Store(true)
+	s.memory.each(func(session *Session) { session.abortHolders() })
 	s.lifecycle.Lock()
 	s.closed = true
 	stop, done := s.stop, s.done
@@ -120,6 +128,10 @@ func (s *Store) attempt(ctx context.Context, t task) {
 		err = t.run(ctx)
 	}()
 	if err != nil && ctx.Err() == nil {
-		s.logger.Warn("session background task failed, will retry", zap.String("task", t.name), zap.Error(err))
+		level := zap.WarnLevel
+		if s.Away() { // which has been said
+			level = zap.DebugLevel
+		}
+		s.logger.Log(level, "session background task failed, will retry", zap.String("task", t.name), zap.Error(err))
 	}
 }

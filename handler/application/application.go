@@ -34,9 +34,16 @@ const (
 	// The request passes unstamped and keeps the field, unless the application
 	// does not recognize the credential.
 	Credential
+	// Vouched is Credential for what the application opens without a check. The
+	// request passes only if the application has recognized the credential.
+	Vouched
+	// CredentialClosed has a credential as above, and is closed to credentials.
+	CredentialClosed
 	// Bearer has an access token that the provider issued. The request passes
 	// stamped if the provider confirms the token.
 	Bearer
+	// BearerClosed has an access token as above, and is closed to access tokens.
+	BearerClosed
 	// Exchange has a credential in its body and asks for a token in return.
 	Exchange
 )
@@ -56,8 +63,8 @@ type Recognition int
 
 // The zero value is no verdict.
 const (
-	// Undecided means that the application cannot tell. The request passes, and
-	// the application answers it as it would without the gate.
+	// Undecided means that the application cannot tell. A Credential request
+	// passes, and the application answers it as it would without the gate.
 	Undecided Recognition = iota
 	// Recognized means that the credential is valid.
 	Recognized
@@ -96,12 +103,10 @@ type Session struct {
 type Application interface {
 	// Intent says whether r signs in or out.
 	Intent(r *http.Request, path string) Intent
-	// Access says what r may do without a session. It must be Protected where
-	// Intent is not None. plain is false if the path was spelled unusually; the
-	// application might read such a path differently, so it opens nothing.
+	// Access says what r may do without a session. Nothing may pass where Intent
+	// is not None. plain is false if the path was spelled unusually; see
+	// [request.Ambiguous] for what the application might read differently.
 	Access(r *http.Request, path string, plain bool) Access
-	// Document reports whether the response to a GET of path may be a page.
-	Document(path string) bool
 	// Socket reports whether path belongs to the application's WebSockets.
 	Socket(path string) bool
 	// SignInTarget returns the local path that a SignIn request wants to come
@@ -114,8 +119,9 @@ type Application interface {
 	// the user is signed out: 401 or 403.
 	DeniedStatus(ctx context.Context, call Caller) int
 	// Recognize asks the application about the Authorization header field of a
-	// Credential request. An error means that the application cannot be asked
-	// now; the request then passes only if it was Recognized within the last hour.
+	// request with a credential. An error means that the application cannot be
+	// asked now; a Credential request then passes only if the credential was
+	// Recognized within the last hour.
 	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
 	// SessionCookie returns the name of the application's session cookie.
 	SessionCookie() string
@@ -139,9 +145,13 @@ type Application interface {
 	// have caused, so that the application requires no CSRF token.
 	Unforgeable(r *http.Request)
 	// Shut revokes what else opens the account of identity, such as tokens and
-	// passwords, until its next sign-in. The gate calls it when the provider or
+	// passwords, until Open. The gate calls it when the provider or
 	// the policy no longer lets identity in.
 	Shut(ctx context.Context, identity flow.Identity) error
+	// Open undoes Shut. The gate calls it when identity has signed in at the
+	// provider and to the application; a sign-in that only repeats an earlier one
+	// for the same session may come from before Shut.
+	Open(ctx context.Context, identity flow.Identity) error
 	// Guard returns a Problem if the signed-in user identity may not make the
 	// request now.
 	Guard(ctx context.Context, forwarded Forwarded, identity flow.Identity) error
@@ -170,6 +180,12 @@ type Application interface {
 type Chain interface {
 	// Serve passes r to the next handler.
 	Serve(w http.ResponseWriter, r *http.Request) error
+	// Unreachable reports whether err, which Serve returned, says that what is
+	// behind the gate did not answer.
+	Unreachable(err error) bool
+	// HandlesErrors reports whether the site has its own answer to the request if
+	// the gate returns an error.
+	HandlesErrors() bool
 	// Fresh prepares r, which the gate made on behalf of visitor, to be served
 	// as a request of its own.
 	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request

@@ -1,0 +1,122 @@
+// Shut accounts: their tokens and passwords stay refused until the next sign-in.
+
+package romm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+)
+
+// shutMark says that the account of its link is shut. It is stored by account and
+// not part of the link: nothing that writes a link can open the account, and the
+// mark stays when the link is removed or moved.
+type shutMark struct {
+	Link
+	// Demotion says that only an administrator's role could not be taken away yet.
+	Demotion bool `json:"demotion,omitempty"`
+}
+
+func (l *Links) shutPath(link *Link) string {
+	return l.path("shut", (&account{ID: link.ID, Created: link.Created}).key())
+}
+
+// Shut makes the tokens and passwords of identity's RomM account unrecognized
+// until Open, or until the account's next owner signs in. It may be called again.
+func (a *App) Shut(ctx context.Context, identity flow.Identity) error {
+	link, err := a.config.Links.of(ctx, &identity)
+	if err != nil || link == nil {
+		return err
+	}
+	return a.config.Links.mark(ctx, shutMark{Link: *link})
+}
+
+// Open ends what Shut began.
+func (a *App) Open(ctx context.Context, identity flow.Identity) error {
+	link, err := a.config.Links.of(ctx, &identity)
+	if err != nil || link == nil {
+		return err
+	}
+	return a.config.Links.open(ctx, link, func(*shutMark) bool { return true })
+}
+
+// isShut reports whether the credentials of user's account are shut.
+func (a *App) isShut(ctx context.Context, user *account) (bool, error) {
+	now := linkTo(user, "", "")
+	shut, err := a.config.Links.isShut(ctx, &now)
+	if err != nil || shut {
+		return shut, err
+	}
+	// RomM may not have reported the creation when the account was shut.
+	link, err := a.config.Links.ofUser(ctx, user)
+	if err != nil || link == nil || link.Created == now.Created {
+		return false, err
+	}
+	return a.config.Links.isShut(ctx, link)
+}
+
+// mark stores m, unless the account is shut for a better reason already.
+func (l *Links) mark(ctx context.Context, m shutMark) error {
+	known, err := l.marked(ctx, &m.Link)
+	if err != nil || known != nil && (m.Demotion || !known.Demotion) {
+		return err
+	}
+	document, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encoding that an account is shut: %w", err)
+	}
+	if err := l.storage().Store(ctx, l.shutPath(&m.Link), document); err != nil {
+		return fmt.Errorf("storing that an account is shut: %w", err)
+	}
+	return nil
+}
+
+// marked returns the mark of link's account, nil if it has none.
+func (l *Links) marked(ctx context.Context, link *Link) (*shutMark, error) {
+	document, err := l.storage().Load(ctx, l.shutPath(link))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // not shut is not an error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("loading whether an account is shut: %w", err)
+	}
+	var m shutMark
+	if err := json.Unmarshal(document, &m); err != nil {
+		return nil, fmt.Errorf("decoding whether an account is shut: %w", err)
+	}
+	return &m, nil
+}
+
+// open removes the mark of link's account if ends returns true for it.
+func (l *Links) open(ctx context.Context, link *Link, ends func(*shutMark) bool) error {
+	m, err := l.marked(ctx, link)
+	if err != nil || m == nil || !ends(m) {
+		return err
+	}
+	return l.drop(ctx, l.shutPath(link))
+}
+
+// isShut reports whether the account of link is shut.
+func (l *Links) isShut(ctx context.Context, link *Link) (bool, error) {
+	m, err := l.marked(ctx, link)
+	if err != nil || m != nil {
+		return m != nil, err
+	}
+	// Links of former releases have it in the link itself.
+	holder, err := l.ofAccount(ctx, link.ID)
+	return err == nil && holder != nil && holder.Shut && holder.sameAccount(link), err
+}
+
+// keepShut turns what a link of a former release says into a mark, before the
+// link is written anew.
+func (l *Links) keepShut(ctx context.Context, id int) error {
+	holder, err := l.ofAccount(ctx, id)
+	if err != nil || holder == nil || !holder.Shut {
+		return err
+	}
+	return l.mark(ctx, shutMark{Link: *holder})
+}
