@@ -122,13 +122,21 @@ func (n *node) end() {
 }
 
 // serve answers r as the node's Caddy would.
-func (n *node) serve(r *http.Request) *http.Response {
+func (n *node) serve(r *http.Request) (answer *http.Response) {
 	w := httptest.NewRecorder()
+	defer func() {
+		if recover() != nil { // as the server closes the connection then
+			answer = &http.Response{StatusCode: http.StatusBadGateway, Body: http.NoBody}
+		}
+	}()
 	if err := n.handler.ServeHTTP(w, r, &chain{node: n, uri: r.URL.RequestURI()}); err != nil && w.Code == http.StatusOK && w.Body.Len() == 0 {
 		w.Code = http.StatusBadGateway // as Caddy answers an error of reverse_proxy
 	}
 	return w.Result()
 }
+
+// errRefused is what a reverse_proxy returns for a RomM that is down.
+var errRefused = errors.New("dial tcp: connection refused")
 
 // chain is Caddy's chain behind the gate: a reverse_proxy to RomM.
 type chain struct {
@@ -141,12 +149,18 @@ type chain struct {
 func (c *chain) Serve(w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = errors.New("dial tcp: connection refused")
+			err = errRefused
 		}
 	}()
 	c.node.cluster.romm.ServeHTTP(w, r)
 	return nil
 }
+
+// Unreachable implements application.Chain.
+func (c *chain) Unreachable(err error) bool { return errors.Is(err, errRefused) }
+
+// HandlesErrors implements application.Chain.
+func (c *chain) HandlesErrors() bool { return false }
 
 // Fresh implements application.Chain.
 func (c *chain) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
