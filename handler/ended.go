@@ -10,6 +10,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -83,6 +84,7 @@ func (g *Gate) afterEnd(do func(context.Context)) {
 		do(ctx)
 	}
 	if !g.ends.add(bounded) {
+		g.Background.Done(background.SignOut, errQueueFull)
 		g.logger().Warn("session ended, but neither the application nor the provider was told: too many sessions ended at once")
 	}
 }
@@ -92,14 +94,18 @@ func (g *Gate) signOut(ctx context.Context, v *sessionRuntime, upstream string) 
 	if !ok || upstream == "" {
 		return
 	}
-	if err := g.last.Load().handler.config.Application.SignOut(ctx, call, upstream); err != nil {
+	err := g.last.Load().handler.config.Application.SignOut(ctx, call, upstream)
+	g.Background.Done(background.SignOut, err)
+	if err != nil {
 		g.logger().Debug("application's session not signed out, it will expire by itself", zap.Error(err))
 	}
 }
 
 // shutAccount makes the account's other credentials stop working.
 func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
-	if err := g.last.Load().handler.config.Application.Shut(ctx, *identity); err != nil {
+	err := g.last.Load().handler.config.Application.Shut(ctx, *identity)
+	g.Background.Done(background.Shut, err)
+	if err != nil {
 		g.logger().Warn("account's tokens and password still work: shutting them failed", zap.String("user", identity.Username), zap.Error(err))
 	}
 }
@@ -109,7 +115,9 @@ func (g *Gate) revoke(ctx context.Context, record *session.Record) {
 	if record.Tokens.Access == "" || unproven(record) {
 		return
 	}
-	if err := g.last.Load().handler.config.RelyingParty.Revoke(ctx, record.Tokens, record.Identity); err != nil {
+	err := g.last.Load().handler.config.RelyingParty.Revoke(ctx, record.Tokens, record.Identity)
+	g.Background.Done(background.Revoke, err)
+	if err != nil {
 		g.logger().Debug("tokens not revoked, they will expire by themselves", zap.Error(err))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -50,6 +51,7 @@ func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime) {
 		h.checkNow(ctx, s, v)
 	}) {
 		close(c.done)
+		h.config.Gate.Background.Done(background.Recheck, errQueueFull)
 		v.checkAt.Store(h.afterFailure(v))
 	}
 }
@@ -59,7 +61,9 @@ func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRu
 	if s.Ended() {
 		return
 	}
-	if err := h.prove(ctx, s, v); err != nil {
+	err := h.prove(ctx, s, v)
+	h.config.Gate.Background.Done(background.Recheck, err)
+	if err != nil {
 		v.checkAt.Store(h.afterFailure(v))
 		h.config.Logger.Debug("session could not be re-checked, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
 		return

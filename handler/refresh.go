@@ -3,6 +3,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -31,10 +33,12 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 	defer cancel()
 	var failed error
 	var fresh flow.Tokens
+	asked := false
 	due := func(record *session.Record) bool {
 		return !unproven(record) && record.Tokens.Refresh == seen.Refresh && record.Tokens.Access == seen.Access
 	}
 	err := h.config.Gate.Sessions.UpdateOnce(ctx, s, due, func(record *session.Record) {
+		asked = true
 		tokens, err := h.config.RelyingParty.Refresh(ctx, record.Tokens, record.Identity)
 		switch {
 		case errors.Is(err, flow.ErrTokensEnded):
@@ -46,9 +50,12 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 			h.config.Observe("refreshed", "ok")
 		}
 	})
+	if outcome := cmp.Or(failed, err); asked || outcome != nil && !errors.Is(outcome, session.ErrEnded) {
+		h.config.Gate.Background.Done(background.Refresh, outcome)
+	}
 	if failed != nil {
 		h.config.Observe("refreshed", problem.Of(failed).Code)
-		h.config.Logger.Warn("tokens not refreshed, will retry", zap.Stringer("session_id", s.ID()), zap.Error(failed))
+		h.config.Logger.Debug("tokens not refreshed, will retry", zap.Stringer("session_id", s.ID()), zap.Error(failed))
 		return failed
 	}
 	if errors.Is(err, session.ErrEnded) && fresh.Access != "" { // its end revoked the tokens before these

@@ -91,6 +91,13 @@ func (q *retryQueue) batch() (ends map[ID]tombstone, selections []*selection, re
 	return ends, slices.Clone(q.selections), records
 }
 
+// waiting returns how many ends and selections are in the queue.
+func (q *retryQueue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ends) + len(q.selections)
+}
+
 func (q *retryQueue) removeEnd(id ID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
