@@ -32,6 +32,7 @@ var errQueueFull = errors.New("too many pieces of work wait")
 func (g *Gate) Waiting() map[background.Work]int {
 	waiting := map[background.Work]int{
 		background.Recheck: len(g.checks), background.SignOut: len(g.ends), background.Tombstone: g.Sessions.Unpersisted(),
+		background.Shut: g.shuts.len(),
 	}
 	g.Sessions.Each(func(s *session.Session) {
 		if runtimeOf(s).failed.Load() > 0 {
@@ -85,6 +86,7 @@ func (g *Gate) Run(ctx context.Context) {
 		all.Go(func() { g.checks.do(ctx, g.logger) })
 		all.Go(func() { g.ends.do(ctx, g.logger) })
 	}
+	all.Go(func() { g.repeatShuts(ctx) })
 	ticker := time.NewTicker(heldEvery)
 	defer ticker.Stop()
 	for {

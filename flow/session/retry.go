@@ -98,6 +98,14 @@ func (q *retryQueue) waiting() int {
 	return len(q.ends) + len(q.selections)
 }
 
+// end returns the end of id that is not in storage yet.
+func (q *retryQueue) end(id ID) (tombstone, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t, queued := q.ends[id]
+	return t, queued
+}
+
 func (q *retryQueue) removeEnd(id ID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -180,6 +180,12 @@ type Application interface {
 type Chain interface {
 	// Serve passes r to the next handler.
 	Serve(w http.ResponseWriter, r *http.Request) error
+	// Unreachable reports whether err, which Serve returned, says that what is
+	// behind the gate did not answer.
+	Unreachable(err error) bool
+	// HandlesErrors reports whether the site has its own answer to the request if
+	// the gate returns an error.
+	HandlesErrors() bool
 	// Fresh prepares r, which the gate made on behalf of visitor, to be served
 	// as a request of its own.
 	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request
