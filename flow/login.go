@@ -45,8 +45,9 @@ const sealLogin = "login"
 type Login struct {
 	State    string    `json:"s"`
 	Nonce    string    `json:"n"`
-	Verifier string    `json:"v"` // https://datatracker.ietf.org/doc/html/rfc7636#section-4.1
-	ReturnTo string    `json:"r"` // a local path
+	Verifier string    `json:"v"`           // https://datatracker.ietf.org/doc/html/rfc7636#section-4.1
+	ReturnTo string    `json:"r"`           // a local path
+	Scopes   string    `json:"c,omitempty"` // what the authorization request asks for, separated by spaces
 	Expires  time.Time `json:"e"`
 }
 
@@ -68,7 +69,7 @@ func (rp *RelyingParty) Begin(ctx context.Context, returnTo string, restarted bo
 		returnTo = "/"
 	}
 	login := &Login{
-		State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
+		State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Scopes: strings.Join(rp.config.Scopes, " "),
 		ReturnTo: returnTo, Expires: rp.config.Now().Add(LoginLifetime).Truncate(time.Second),
 	}
 	if restarted {
