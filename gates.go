@@ -24,6 +24,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
@@ -95,6 +96,7 @@ func (g *pooledGate) start() {
 	ctx, g.stop = context.WithCancel(context.Background())
 	go g.sessions.Run(context.Background()) // until Close
 	go g.gate.Run(ctx)
+	go g.gate.ShareFailures(ctx, limit.Share{Gate: g.id, Storage: g.currentStorage})
 	go g.signing.Run(ctx, func(event op.Event) {
 		logger.Warn("maintaining the signing keys failed, will retry", zap.String("event", event.Name), zap.Error(event.Err))
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Every error of this package matches one of these, or is an
@@ -87,6 +88,21 @@ func (e *TokenError) Definite() bool {
 	return e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests ||
 		e.Status < http.StatusMultipleChoices && e.Code != ""
 }
+
+// EndpointError is a response of the token endpoint that says nothing about the
+// request: status 429 or 5xx. It matches ErrProviderUnavailable.
+type EndpointError struct {
+	Status     int
+	RetryAfter time.Duration // 0 if the response has none
+}
+
+// Error returns the status, for the log.
+func (e *EndpointError) Error() string {
+	return fmt.Sprintf("%s: its token endpoint answered %d", ErrProviderUnavailable, e.Status)
+}
+
+// Is makes it match ErrProviderUnavailable.
+func (e *EndpointError) Is(target error) bool { return target == ErrProviderUnavailable }
 
 // printable returns at most limit bytes of s, with "?" for everything but
 // printable ASCII.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,9 +84,25 @@ func tokenError(err error) error {
 	}
 	status := refused.Response.StatusCode
 	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
-		return fmt.Errorf("%w: its token endpoint answered %d", ErrProviderUnavailable, status)
+		return &EndpointError{Status: status, RetryAfter: retryAfter(refused.Response.Header)}
 	}
 	return &TokenError{Code: printable(refused.ErrorCode, 100), Status: status}
+}
+
+// retryAfter returns how long a response asks to wait, 0 if it does not
+// (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3). A date is taken by the
+// clock of the response.
+func retryAfter(header http.Header) time.Duration {
+	value := header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	at, err := http.ParseTime(value)
+	now, dateErr := http.ParseTime(header.Get("Date"))
+	if err != nil || dateErr != nil {
+		return 0
+	}
+	return max(0, at.Sub(now))
 }
 
 // checkTokens checks a token response

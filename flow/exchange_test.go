@@ -193,3 +193,24 @@ func TestExchangeWithoutProvider(t *testing.T) {
 	failsAs(t, err, ErrProviderUnavailable, "503")
 	h.calls(authelia.EndpointToken, 0)
 }
+
+func TestRetryAfterOfAResponse(t *testing.T) {
+	t.Parallel()
+	const date = "Fri, 27 Nov 2026 12:00:00 GMT"
+	for value, want := range map[string]time.Duration{
+		"60": time.Minute, "0": 0, "": 0, "-5": 0, "soon": 0, "99999999999999999999": 0,
+		"Fri, 27 Nov 2026 12:02:00 GMT": 2 * time.Minute, "Fri, 27 Nov 2026 11:00:00 GMT": 0,
+	} {
+		if got := retryAfter(http.Header{"Retry-After": {value}, "Date": {date}}); got != want {
+			t.Errorf("retryAfter(%q) = %s, want %s", value, got, want)
+		}
+	}
+	h := newHarness(t)
+	h.op.Misbehave(func(m *authelia.Misbehaviour) {
+		m.Fail(authelia.EndpointToken, authelia.Fault{Status: 429, Header: http.Header{"Retry-After": {"60"}}})
+	})
+	_, err := h.signIn()
+	if endpoint, ok := errors.AsType[*EndpointError](err); !ok || endpoint.RetryAfter != time.Minute || !errors.Is(err, ErrProviderUnavailable) {
+		t.Errorf("Exchange = %v, want an EndpointError that asks to wait a minute", err)
+	}
+}

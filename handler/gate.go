@@ -25,7 +25,7 @@ type Gate struct {
 	logoutAttempts limit.Attempts // logout requests that did not succeed, or not yet
 	logoutTokens   limit.UsedIDs  // the jti of those that did
 
-	tokenBudget limit.TokenBudget
+	tokenBudget limit.TokenBudget // of code redemptions and refreshes
 
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
@@ -46,6 +46,7 @@ func NewGate(store *session.Store) *Gate {
 		logoutTokens: limit.UsedIDs{Age: 2 * flow.LogoutTokenAge},
 		checks:       make(workQueue, workQueueSize), ends: make(workQueue, workQueueSize),
 	}
+	g.tokenBudget.Report = g.reportHeldBack
 	store.OnEnd(g.sessionEnded)
 	return g
 }

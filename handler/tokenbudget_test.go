@@ -112,3 +112,29 @@ func TestWrongSecretKeepsItsPage(t *testing.T) {
 		s.wantUpstream(s.open("/", s.signInAs("alice")))
 	})
 }
+
+// The provider limits the gate's token requests. The gate sends none until the time
+// that the provider named, says so once, and once when it goes on.
+func TestRateLimitOfTheProvider(t *testing.T) {
+	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
+		s.op.Misbehave(func(m *authelia.Misbehaviour) {
+			m.Fail(authelia.EndpointToken, authelia.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"300"}}, Times: 1})
+		})
+		for range 12 {
+			if w := s.through(s.open("/"), "alice"); w.Code != http.StatusServiceUnavailable {
+				s.Fatalf("callback: got %d %s, want 503", w.Code, w.Body)
+			}
+		}
+		s.advance(299 * time.Second)
+		if w := s.through(s.open("/"), "alice"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "2" {
+			s.Errorf("callback before the time is up: got %d with Retry-After %q, want 503 with 2", w.Code, w.Header().Get("Retry-After"))
+		}
+		s.wantCalls(authelia.EndpointToken, 1)
+		s.advance(time.Second)
+		s.wantUpstream(s.open("/", s.signInAs("alice")))
+		begun, ended := s.logs.FilterMessageSnippet("sign-ins held back").Len(), s.logs.FilterMessageSnippet("no longer held back").Len()
+		if begun != 1 || ended != 1 {
+			s.Errorf("%d lines say that sign-ins are held back and %d that they no longer are, want 1 each", begun, ended)
+		}
+	})
+}

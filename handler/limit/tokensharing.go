@@ -1,0 +1,187 @@
+// Failed token requests of all Caddies of a gate: the provider counts them together.
+
+package limit
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+)
+
+const (
+	// shareEvery is how often a node reads what other nodes wrote. It writes
+	// its own failures at once.
+	shareEvery   = 10 * time.Second
+	shareTimeout = 5 * time.Second
+	// shareAhead is how many requests a node may have under way or failed
+	// before it has told the others.
+	shareAhead = 8
+)
+
+// Share is where the nodes of a gate tell each other their failures: one small
+// document for each node, which only that node writes.
+type Share struct {
+	Gate    string                 // the gate's ID
+	Storage func() keyring.Storage // the current one
+}
+
+// nodeFailures is the document of a node. Clocks differ, so only the
+// differences between its times are used.
+type nodeFailures struct {
+	Written int64   `json:"written"` // Unix milliseconds
+	Failed  []int64 `json:"failed"`  // of the last hour
+}
+
+// knownNode is another node's document, and when this node noticed it.
+type knownNode struct {
+	nodeFailures
+	noticed time.Time
+}
+
+// sharing is what a budget knows of the other nodes. The budget's lock guards it.
+type sharing struct {
+	nodes   map[string]knownNode
+	untold  int           // failures that the other nodes may not know
+	written bool          // this node has a document
+	notify  chan struct{} // of a failure; nil: Run was not called
+}
+
+// fits reports whether this node may have one more request under way. Until it
+// has told its failures, it takes no more than its share of the room: the other
+// nodes may use theirs at the same time.
+func (s *sharing) fits(underWay, room int) bool {
+	return s.notify == nil || underWay+s.untold < min(shareAhead, max(1, room/(1+len(s.nodes))))
+}
+
+// note notes a failure of this node.
+func (s *sharing) note() {
+	if s.notify == nil {
+		return
+	}
+	s.untold++
+	select {
+	case s.notify <- struct{}{}:
+	default:
+	}
+}
+
+// with returns own and the failures of the other nodes in the last hour, the
+// oldest first.
+func (s *sharing) with(own []time.Time, now time.Time) []time.Time {
+	if len(s.nodes) == 0 {
+		return own
+	}
+	for _, node := range s.nodes {
+		for _, at := range node.Failed {
+			failed := node.noticed.Add(-time.Duration(max(0, node.Written-at)) * time.Millisecond)
+			if now.Sub(failed) < time.Hour {
+				own = append(own, failed)
+			}
+		}
+	}
+	slices.SortFunc(own, time.Time.Compare)
+	return own
+}
+
+// Run tells the other nodes the failures of this one, and reads theirs, until
+// ctx ends. While the storage is away, each node counts alone.
+func (b *TokenBudget) Run(ctx context.Context, share Share) {
+	notify := make(chan struct{}, 1)
+	b.mu.Lock()
+	b.sharing.notify = notify
+	b.mu.Unlock()
+	node := rand.Text()
+	ticker := time.NewTicker(shareEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-notify:
+		case <-ticker.C:
+		}
+		b.exchange(ctx, share, node)
+	}
+}
+
+// exchange writes the document of this node if it has new failures, removes it
+// if the last failure is an hour ago, and reads those of the others.
+func (b *TokenBudget) exchange(ctx context.Context, share Share, node string) {
+	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
+	defer cancel()
+	b.mu.Lock()
+	told, known, written := b.sharing.untold, b.sharing.nodes, b.sharing.written
+	own := nodeFailures{Written: time.Now().UnixMilli()}
+	for _, f := range b.failed {
+		if age := time.Since(f.at); age < time.Hour {
+			own.Failed = append(own.Failed, own.Written-age.Milliseconds())
+		}
+	}
+	b.mu.Unlock()
+
+	folder := path.Join(keyring.StoragePrefix(share.Gate), "token_failures")
+	var err error
+	switch {
+	case told > 0:
+		document, _ := json.Marshal(own) // numbers always encode
+		err = share.Storage().Store(ctx, path.Join(folder, node), document)
+		written = err == nil
+	case written && len(own.Failed) == 0:
+		err = share.Storage().Delete(ctx, path.Join(folder, node))
+		written = err != nil
+	}
+	nodes := known
+	if others, failed := share.read(ctx, folder, node, known); failed == nil {
+		nodes = others
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sharing.untold -= told // also if it failed: sign-ins do not wait for the storage
+	b.sharing.nodes, b.sharing.written = nodes, written
+	b.wake()
+}
+
+// read returns the documents of the other nodes, and removes those of nodes
+// that are gone.
+func (s Share) read(ctx context.Context, folder, own string, known map[string]knownNode) (map[string]knownNode, error) {
+	keys, err := s.Storage().List(ctx, folder, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the nodes' failures: %w", err)
+	}
+	nodes := make(map[string]knownNode, len(keys))
+	now := time.Now()
+	for _, key := range keys {
+		name := path.Base(key)
+		var node knownNode
+		value, err := s.Storage().Load(ctx, key)
+		if name == own || err != nil || json.Unmarshal(value, &node.nodeFailures) != nil {
+			continue // it has gone meanwhile, or it is unreadable
+		}
+		age := now.Sub(time.UnixMilli(node.Written)) // by two clocks, so it serves for the first reading only
+		if age > 2*time.Hour {
+			_ = s.Storage().Delete(ctx, key) // best effort, another node tries too
+			continue
+		}
+		switch before, ok := known[name]; {
+		case !ok:
+			node.noticed = now.Add(-max(0, age))
+		case before.Written == node.Written && len(before.Failed) == len(node.Failed):
+			node.noticed = before.noticed
+		default:
+			node.noticed = now
+		}
+		nodes[name] = node
+	}
+	return nodes, nil
+}

@@ -1,0 +1,147 @@
+// Caddies that share a storage share the budget of token requests.
+
+package limit
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+)
+
+// documents is a storage in memory.
+type documents struct {
+	keyring.Storage // the rest is not used
+
+	mu     sync.Mutex
+	values map[string][]byte
+	away   bool
+}
+
+var errAway = errors.New("storage away")
+
+func (d *documents) Store(_ context.Context, key string, value []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.away {
+		return errAway
+	}
+	d.values[key] = value
+	return nil
+}
+
+func (d *documents) Load(_ context.Context, key string) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if value, ok := d.values[key]; ok && !d.away {
+		return value, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (d *documents) Delete(_ context.Context, key string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.values, key)
+	return nil
+}
+
+func (d *documents) List(_ context.Context, path string, _ bool) (keys []string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.away {
+		return nil, errAway
+	}
+	for key := range d.values {
+		if strings.HasPrefix(key, path+"/") {
+			keys = append(keys, key)
+		}
+	}
+	if keys == nil {
+		return nil, fs.ErrNotExist
+	}
+	return keys, nil
+}
+
+// Dead refresh tokens and made-up codes at three Caddies, to which the provider
+// speaks as to one. It counts fewer failures than it allows.
+func TestNodesShareTheBudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		storage := &documents{values: map[string][]byte{}}
+		share := Share{Gate: "gate", Storage: func() keyring.Storage { return storage }}
+		nodes := make([]*TokenBudget, 3)
+		for i := range nodes {
+			nodes[i] = new(TokenBudget)
+			go nodes[i].Run(ctx, share)
+		}
+		synctest.Wait()
+		var mu sync.Mutex
+		var failed []time.Time
+		for range 70 {
+			for _, node := range nodes {
+				for kind := range TokenRequest(2) {
+					for range 10 {
+						go func() {
+							end, err := node.Begin(ctx, kind, netip.Prefix{})
+							if err != nil {
+								return
+							}
+							time.Sleep(200 * time.Millisecond)
+							mu.Lock()
+							failed = append(failed, time.Now())
+							mu.Unlock()
+							end(&flow.TokenError{Code: "invalid_grant"})
+						}()
+					}
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		for period, most := range map[time.Duration]int{time.Minute: 30, 2 * time.Minute: 40, 10 * time.Minute: 50, time.Hour: 100} {
+			for i := range failed {
+				n := 0
+				for j := i; j >= 0 && failed[i].Sub(failed[j]) < period; j-- {
+					n++
+				}
+				if n > most {
+					t.Fatalf("%d failures in %s, want at most %d", n, period, most)
+				}
+			}
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if len(storage.values) != 0 {
+			t.Errorf("%d documents are left two hours later, want none", len(storage.values))
+		}
+	})
+}
+
+// Each node counts alone while the storage is away, and no sign-in waits for it.
+func TestBudgetWithoutStorage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var b TokenBudget
+		storage := &documents{away: true}
+		go b.Run(ctx, Share{Gate: "gate", Storage: func() keyring.Storage { return storage }})
+		synctest.Wait()
+		for range tokenLimits[0].all {
+			begin(t, &b, SignIn)(&flow.TokenError{Code: "invalid_grant"})
+		}
+		if _, err := b.Begin(ctx, SignIn, netip.Prefix{}); !errors.Is(err, ErrHeldBack) {
+			t.Errorf("Begin = %v, want ErrHeldBack", err)
+		}
+	})
+}

@@ -1,0 +1,35 @@
+// The budget of token requests: what it tells the operator and the other nodes.
+
+package handler
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+)
+
+// ShareFailures tells the other nodes of the gate how many token requests of
+// this one failed, since the provider may count all of them together, until ctx
+// ends. It is called once.
+func (g *Gate) ShareFailures(ctx context.Context, share limit.Share) {
+	recovered(g.logger, func() { g.tokenBudget.Run(ctx, share) })
+}
+
+// reportHeldBack logs that the gate makes no more token requests of a kind, and
+// that it makes them again.
+func (g *Gate) reportHeldBack(kind limit.TokenRequest, reason error, until time.Time) {
+	logger := g.logger()
+	switch {
+	case reason == nil && kind == limit.SignIn:
+		logger.Info("sign-ins are no longer held back")
+	case reason == nil:
+		logger.Info("token refreshes are no longer held back")
+	case kind == limit.SignIn:
+		logger.Warn("sign-ins held back: users cannot sign in for now, or the provider would refuse every request of the gate", zap.Time("until", until), zap.NamedError("cause", reason))
+	default:
+		logger.Warn("token refreshes held back: sessions go on unchecked once their tokens expire, will retry", zap.Time("until", until), zap.NamedError("cause", reason))
+	}
+}
