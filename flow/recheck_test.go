@@ -127,8 +127,8 @@ func TestRecheckOfAnUnnamedUser(t *testing.T) {
 		t.Fatalf("sign-in = %+v, %v, want alice", result, err)
 	}
 	got, err := h.rp.Recheck(t.Context(), result.Tokens, result.Identity)
-	if err != nil || got.Username != "alice" || !got.Unnamed {
-		t.Errorf("Recheck = %+v, %v, want alice, unnamed", got, err)
+	if err != nil || got.Username != "alice" || !slices.Contains(got.FromIDToken, "username") {
+		t.Errorf("Recheck = %+v, %v, want alice, named by the ID token", got, err)
 	}
 	userinfo(authelia.Edits(authelia.Without("preferred_username"), authelia.Set("groups", []string{"other"})))(h.op)
 	got, err = h.rp.Recheck(t.Context(), result.Tokens, result.Identity)

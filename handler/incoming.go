@@ -97,13 +97,24 @@ func (in *incoming) findSession() error {
 	}
 	in.chain.Identify(&record.Identity)
 	v := runtimeOf(s)
-	if !v.permitted(record, &h.config.Policy) {
+	switch {
+	case h.lacksScope(record):
+		if record.UnprovenSince.IsZero() {
+			_ = h.loseProof(in.r.Context(), s, record.Tokens, h.now()) // if storage is away, the next request tries again
+		}
+	case !v.permitted(record, &h.config.Policy):
 		in.endSession(s, problem.NotAllowed.Code)
 		return problem.NotAllowed.Because(problem.NoEntryFits(&record.Identity))
 	}
 	v.rememberClient(in.r)
 	in.session, in.runtime = s, v
 	return nil
+}
+
+// forgetSession makes the request anonymous: its session has ended.
+func (in *incoming) forgetSession() {
+	http.SetCookie(in.w, in.handler.cookies.Unset(in.handler.cookies.Ticket))
+	in.session, in.runtime = nil, nil
 }
 
 // endSession ends s and takes its ticket from the browser.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 // Policy says who may use the site: users who match at least one entry. The
@@ -39,4 +41,24 @@ func (p *Policy) Permits(identity *flow.Identity) bool {
 	_, domain, _ := strings.Cut(identity.Email, "@") // of a@evil@good.com it is evil@good.com (CVE-2026-40574)
 	return slices.ContainsFunc(p.Emails, func(email string) bool { return flow.EqualFoldASCII(email, identity.Email) }) ||
 		slices.ContainsFunc(p.Domains, func(entry string) bool { return flow.EqualFoldASCII(entry, domain) })
+}
+
+// refusal returns why the operator's rules do not let identity in, nil if they
+// do. Sign-ins and re-checks go by it alike.
+func (h *Handler) refusal(identity *flow.Identity) *problem.Problem {
+	if !h.config.Policy.Permits(identity) {
+		return problem.NotAllowed.Because(problem.NoEntryFits(identity))
+	}
+	if _, err := h.config.Application.Role(identity); err != nil {
+		return problem.Of(err)
+	}
+	return nil
+}
+
+// lacksScope reports whether the operator's rules cannot be applied to a session
+// yet: they name groups, and its sign-in did not ask for a scope that a sign-in
+// would ask for now. A user must not be refused for groups that the provider was
+// never asked for.
+func (h *Handler) lacksScope(record *session.Record) bool {
+	return h.config.GroupRules && h.config.RelyingParty.LacksScope(record.Tokens)
 }

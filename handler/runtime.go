@@ -5,6 +5,7 @@ package handler
 import (
 	"crypto/tls"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,17 +20,22 @@ const confirmedFor = time.Minute
 // sessionRuntime is what the gate knows about a live session beside its record.
 // It is not stored: after a restart it begins anew.
 type sessionRuntime struct {
-	confirmedAt   atomic.Int64 // when the application's session was last seen alive, as all moments here by the monotonic clock; 0: never
-	client        atomic.Pointer[clientHint]
-	configuration atomic.Int64 // the number of the configuration that the application's session is of
-	checkAt       atomic.Int64 // when the provider is to be asked again
-	checkedAt     atomic.Int64 // when it last answered; 0: never
-	check         atomic.Pointer[check]
-	failed        atomic.Int32 // checks since checkedAt
-	renewAt       atomic.Int64 // before when a navigation is not sent to the provider again
-	brokered      atomic.Pointer[brokering]
-	stamp         atomic.Pointer[stamp]
-	verdict       atomic.Pointer[verdict]
+	confirmedAt     atomic.Int64 // when the application's session was last seen alive, as all moments here by the monotonic clock; 0: never
+	client          atomic.Pointer[clientHint]
+	configuration   atomic.Int64 // the number of the configuration that the application's session is of
+	checkAt         atomic.Int64 // when the provider is to be asked again
+	checkedAt       atomic.Int64 // when it last answered; 0: never
+	check           atomic.Pointer[check]
+	failed          atomic.Int32 // checks since checkedAt
+	usedAt          atomic.Int64 // when the last request came; 0: never
+	pausing         sync.Mutex   // held while a request ends a pause
+	provenUntil     atomic.Int64 // until when the provider's last answer about the user counts; 0: unknown
+	unansweredSince atomic.Int64 // since when it is due and the provider does not answer; 0: it does
+	refusedSince    atomic.Int64 // since when the application refuses a change; 0: it does not
+	renewAt         atomic.Int64 // before when a navigation is not sent to the provider again
+	brokered        atomic.Pointer[brokering]
+	stamp           atomic.Pointer[stamp]
+	verdict         atomic.Pointer[verdict]
 }
 
 // verdict is what a policy decided about a record; it holds until either changes.

@@ -34,10 +34,14 @@ func (h *Handler) serveSessions(in *incoming) error {
 	if k == request.Prefetch {
 		return h.refuse(in, problem.Prefetch)
 	}
-	s, err := in.lookup()
-	switch {
-	case err != nil:
+	if err := in.findSession(); err != nil {
 		return h.refuse(in, err)
+	}
+	if in.session != nil && !h.comeBack(in) {
+		in.forgetSession()
+	}
+	s := in.session
+	switch {
 	case s == nil && k == request.Navigation:
 		return h.startLogin(in, sessionsPath, false)
 	case s == nil:
@@ -46,10 +50,6 @@ func (h *Handler) serveSessions(in *incoming) error {
 		return h.refuse(in, problem.CrossOrigin)
 	}
 	identity := &s.Record().Identity
-	in.chain.Identify(identity)
-	if !h.config.Policy.Permits(identity) {
-		return h.refuse(in, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
-	}
 	if in.r.Method == http.MethodPost {
 		return h.endOwn(in, s)
 	}

@@ -65,11 +65,12 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 		return outcome{err: err}
 	}
 	identity := &result.Identity
-	if !h.config.Policy.Permits(identity) {
-		return outcome{err: problem.NotAllowed.Because(problem.NoEntryFits(identity))}
-	}
 	old, _ := in.lookup()
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
+	if refusal := h.refusal(identity); refusal != nil {
+		h.shutOut(ctx, old, identity, refusal.Code)
+		return outcome{err: refusal}
+	}
 	upstream, err := h.signInToApplication(ctx, in, old, identity)
 	if err != nil {
 		return outcome{err: err}
@@ -95,6 +96,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	if renews && upstream == old.Record().Upstream {
 		v.confirmedAt.Store(runtimeOf(old).confirmedAt.Load())
 	}
+	v.proved(result.Tokens)
 	v.checked(h.now(), h.nextCheck(s.Record()))
 	if renews {
 		v.renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
@@ -105,6 +107,18 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 		zap.String("client_ip", in.chain.ClientIP()))
 	h.config.Observe("signed_in", "ok")
 	return outcome{ticket: ticket, returnTo: login.ReturnTo}
+}
+
+// shutOut follows up on a sign-in that the operator's rules refuse: what the user
+// signed in to before does not go on either.
+func (h *Handler) shutOut(ctx context.Context, old *session.Session, identity *flow.Identity, reason string) {
+	if old != nil && sameUser(&old.Record().Identity, identity) {
+		h.end(ctx, old, reason) // which shuts the account
+		return
+	}
+	if shuts(reason) {
+		h.config.Gate.afterEnd(func(ctx context.Context) { h.config.Gate.shutAccount(ctx, identity) })
+	}
 }
 
 // redeemCode redeems code at the provider, unless too many recent codes were invalid.
@@ -123,7 +137,7 @@ func (h *Handler) redeemCode(ctx context.Context, login *flow.Login, code, clien
 func (h *Handler) signInToApplication(ctx context.Context, in *incoming, old *session.Session, identity *flow.Identity) (session.Upstream, error) {
 	if old != nil {
 		record := old.Record()
-		if unproven(record) && sameIdentity(&record.Identity, identity) && runtimeOf(old).configuration.Load() == h.number {
+		if h.unproven(record) && sameIdentity(&record.Identity, identity) && runtimeOf(old).configuration.Load() == h.number {
 			return record.Upstream, nil
 		}
 	}

@@ -133,12 +133,12 @@ var (
 		Hint: "The provider must send the username claim (username_claim, by default preferred_username with the scope profile).",
 	}
 	ProviderUnavailable = &Problem{
-		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Title: "{provider} does not answer",
+		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Title: "{provider} does not answer", Away: true,
 		Text: "Signing in is not possible at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
 		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091. If the provider names itself differently from issuer, the log says what to write.",
 	}
 	StorageUnavailable = &Problem{
-		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Title: "One moment",
+		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Title: "One moment", Away: true,
 		Text: "Sessions cannot be read or created right now. Signed-in users stay signed in; this page tries again by itself.", Retry: 5 * time.Second,
 		Hint: "Caddy's storage cannot be read or written; Caddy's log says why.",
 	}

@@ -26,6 +26,7 @@ type Problem struct { //nolint:errname // named by the RFC
 	Way       Way           // what the page offers
 	Reference string        // identifies this refusal on the page and in the log; set by the gate
 	Retry     time.Duration // when the page reloads itself, also sent as Retry-After; 0: never
+	Away      bool          // the provider, the application or storage did not answer; nothing was decided
 	ReturnTo  string        // the local path that the failed sign-in was meant to return to; may be empty
 }
 

@@ -16,12 +16,12 @@ import (
 // what the operator can do.
 var (
 	errUnreachable = &problem.Problem{
-		Code: "romm_unreachable", Status: http.StatusBadGateway, Title: "RomM does not answer as expected",
+		Code: "romm_unreachable", Status: http.StatusBadGateway, Title: "RomM does not answer as expected", Away: true,
 		Text: "You are known to {provider}, but RomM did not answer. Try again in a moment.", Way: problem.WayRetry,
 		Hint: "RomM may be starting, or something between Caddy and RomM answers in its place. The directives behind romm_oidc must pass /api/* on to RomM unchanged.",
 	}
 	errBusy = &problem.Problem{
-		Code: "romm_busy", Status: http.StatusServiceUnavailable, Title: "RomM does not answer",
+		Code: "romm_busy", Status: http.StatusServiceUnavailable, Title: "RomM does not answer", Away: true,
 		Text: "Your token or password cannot be checked right now.", Retry: 5 * time.Second,
 		Hint: "RomM may be starting, or has too much to do.",
 	}
@@ -106,9 +106,12 @@ var (
 	}
 )
 
-// unexpected returns errUnreachable with what came instead of RomM's answer.
+// unexpected returns errUnreachable with what came instead of RomM's answer. A
+// 4xx is an answer: the same request would get it again.
 func unexpected(what string, answer *application.Answer) *problem.Problem {
-	return errUnreachable.Because(seen(what, answer))
+	p := errUnreachable.Because(seen(what, answer))
+	p.Away = answer.Status < 400 || answer.Status >= 500 || answer.Status == http.StatusRequestTimeout || answer.Status == http.StatusTooManyRequests
+	return p
 }
 
 // seen describes answer, the response to the request what, for a problem's cause.
