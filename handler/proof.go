@@ -1,21 +1,5 @@
 // The proof of a session: until when its tokens speak for it, and what follows
-// when they no longer do.
-//
-//	what happened                                        what follows
-//	-------------------------------------------------------------------------------------------
-//	userinfo describes the user, rules admit them        proven until the access token expires
-//	userinfo describes the user, rules refuse them       ends: not_allowed, no_role, email_…
-//	userinfo no longer names the user                    ends: account_gone
-//	refreshed tokens are another user's or client's      ends: subject_changed
-//	access token refused before its time, and
-//	  no refresh token, or refused as well (4xx)         ends: withdrawn
-//	refresh refused (4xx, not 429)                       no more refreshes; proven until the access token expires
-//	access token expired, refresh refused or impossible  unproven since it expired
-//	access token expired, other answers                  unproven since it expired
-//	access token expired, no answer, 5xx, 429            goes on; unproven after `unproven` of that
-//	unproven for `unproven`                              ends: unproven
-//	application refuses a changed identity               retried; ends after 3 × recheck: recheck_failed
-//	application does not answer                          retried
+// when they no longer do. The whole table is in docs/architecture.md.
 
 package handler
 
