@@ -138,6 +138,11 @@ func (m *Middleware) warn() {
 	if !m.resolved.Origin().Secure() {
 		m.logger.Warn("redirect_uri is http: attackers on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
 	}
+	for _, origin := range m.resolved.AlsoOrigins() {
+		if !origin.Secure() {
+			m.logger.Warn("also names an http origin: any device on that network can read the tokens and passwords that clients send there", zap.Stringer("origin", origin))
+		}
+	}
 	if slices.Contains(m.resolved.Clients, romm.ClientsPassword) {
 		m.logger.Warn("clients password: RomM user names and passwords get past the provider and its second factor")
 	}
@@ -164,6 +169,7 @@ func (m *Middleware) build(gate *pooledGate, client *http.Client) {
 	}
 	m.handler = handler.New(handler.Config{
 		Origin:          s.Origin(),
+		Also:            s.AlsoOrigins(),
 		ProviderLabel:   s.Provider,
 		RelyingParty:    rp,
 		Application:     m.application(gate),
@@ -191,7 +197,7 @@ func (m *Middleware) application(gate *pooledGate) *romm.App {
 			Algorithm: s.RommIDTokenAlg, Report: func(event op.Event) { observeProvider(m.logger, event) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: s.Roles, Clients: clients,
-		Links: gate.links, Release: gate.romm,
+		Links: gate.links, Release: gate.romm, Logger: m.logger,
 	})
 }
 

@@ -47,10 +47,10 @@ func (p *Policy) Permits(identity *flow.Identity) bool {
 // do. Sign-ins and re-checks go by it alike.
 func (h *Handler) refusal(identity *flow.Identity) *problem.Problem {
 	if !h.config.Policy.Permits(identity) {
-		return problem.NotAllowed.Because(problem.NoEntryFits(identity))
+		return problem.NotAllowed.Because(problem.NoEntryFits(identity)).For(identity.Username)
 	}
 	if _, err := h.config.Application.Role(identity); err != nil {
-		return problem.Of(err)
+		return problem.Of(err).For(identity.Username)
 	}
 	return nil
 }

@@ -89,7 +89,26 @@ var (
 	}
 	SignInDenied = &Problem{
 		Code: "sign_in_denied", Status: http.StatusForbidden, Title: "{provider} did not sign you in",
-		Text: "You declined, or your account may not use this site. You can try again.", Way: WayRetry,
+		Text: "You declined, or your account may not use this site. You can try again, or use another account.", Way: WayEither,
+	}
+	ProviderError = &Problem{
+		Code: "provider_error", Status: http.StatusBadGateway, Title: "{provider} could not sign you in",
+		Text: "{provider} reports an error of its own. Try again, or use another account; if it happens again, ask the operator of {provider}.", Way: WayEither,
+		Hint: "The log of {provider} says why. Authelia answers like this for a user who was disabled while they were signed in there.",
+	}
+	LoginRequired = &Problem{
+		Code: "login_required", Status: http.StatusBadGateway, Title: "{provider} wants you to sign in again",
+		Text: "{provider} did not sign you in because it first needs something from you: your sign-in, your consent, or the choice of an account. Please start again.", Way: WayEither,
+	}
+	StateLost = &Problem{
+		Code: "state_lost", Status: http.StatusBadGateway, Title: "The sign-in gets lost on its way back",
+		Text: "What {provider} sends back does not belong to any sign-in that this browser started, again and again. Please tell the site's operator.", Way: WayRetry,
+		Hint: "The callback must arrive with its whole query, unchanged: state, iss and code. A proxy, a rewrite or an extension of the browser may drop or change it. Caddy's log says what came.",
+	}
+	SignInFailed = &Problem{
+		Code: "sign_in_failed", Status: http.StatusBadRequest, Title: "This sign-in failed",
+		Text: "The reason is no longer known here. Please start again.", Way: WayRetry,
+		Hint: "Look for the reference in Caddy's log.",
 	}
 	ProviderRefused = &Problem{
 		Code: "provider_refused", Status: http.StatusBadGateway, Title: "{provider} refused this site",
@@ -133,17 +152,17 @@ var (
 		Hint: "The provider must send the username claim (username_claim, by default preferred_username with the scope profile).",
 	}
 	ProviderUnavailable = &Problem{
-		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Title: "{provider} does not answer", Away: true,
+		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Away: true, Title: "{provider} does not answer",
 		Text: "Signing in is not possible at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
 		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091. If the provider names itself differently from issuer, the log says what to write.",
 	}
 	StorageUnavailable = &Problem{
-		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Title: "One moment", Away: true,
+		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Away: true, Title: "One moment",
 		Text: "Sessions cannot be read or created right now. Signed-in users stay signed in; this page tries again by itself.", Retry: 5 * time.Second,
 		Hint: "Caddy's storage cannot be read or written; Caddy's log says why.",
 	}
 	Internal = &Problem{
-		Code: "internal", Status: http.StatusInternalServerError, Title: "Something went wrong",
+		Code: "internal", Status: http.StatusInternalServerError, Away: true, Title: "Something went wrong",
 		Text: "Please try again. If it happens again, tell the site's operator.", Way: WayRetry,
 	}
 )
