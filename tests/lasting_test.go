@@ -62,7 +62,7 @@ func TestMorning(t *testing.T) {
 	short := authelia.Lifespans{AccessToken: 3 * time.Second}
 	for name, o := range map[string]options{
 		"without refresh tokens": {directive: rolesByMail + recheckSoon, authelia: func(o *authelia.Options) { o.Clients[0].ConsentMode, o.Lifespans = "implicit", short }},
-		"with refresh tokens":    {directive: rolesByMail + recheckSoon + refreshingScopes, authelia: func(o *authelia.Options) {
+		"with refresh tokens": {directive: rolesByMail + recheckSoon + refreshingScopes, authelia: func(o *authelia.Options) {
 			refreshing(o)
 			o.Lifespans = short
 		}},
