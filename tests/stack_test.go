@@ -225,6 +225,12 @@ func (b *browser) send(target string, body io.Reader, fields ...string) response
 		}
 		r.Header[fields[i]] = append(r.Header[fields[i]], fields[i+1])
 	}
+	return b.sendRequest(r)
+}
+
+// sendRequest sends r and reads the answer.
+func (b *browser) sendRequest(r *http.Request) response {
+	b.t.Helper()
 	answer, err := b.client.Do(r)
 	if err != nil {
 		b.t.Fatal(err)

@@ -49,6 +49,10 @@ var (
 		Code: "credential_unknown", Status: http.StatusUnauthorized, Title: "Not authenticated",
 		Text: "This token or password is not valid.",
 	}
+	CredentialNotAllowed = &Problem{
+		Code: "credential_not_allowed", Status: http.StatusForbidden, Title: "Not open to tokens and passwords",
+		Text: "The token or password is valid, but this address takes a sign-in with a browser.",
+	}
 	TooManyAttempts = &Problem{
 		Code: "too_many_attempts", Status: http.StatusTooManyRequests, Title: "Too many attempts",
 		Text: "Too many wrong tokens or passwords came from your address. Wait a minute, then try again.",

@@ -102,26 +102,21 @@ func isRommJWT(s string) bool {
 	return json.Unmarshal(header, &h) == nil && h.Algorithm == "HS256"
 }
 
-// accepts reports whether r may pass with its credential if RomM recognizes it.
-// known is the route of r, nil if it has none.
-func (a *App) accepts(r *http.Request, path string, plain bool, known *route) bool {
+// accepts reports whether r brings a credential of a kind that the gate asks RomM
+// about. known is the route of r, nil if it has none. RomM is never asked about a
+// password that the operator did not let in: the answer would tell whether it is
+// right.
+func (a *App) accepts(r *http.Request, known *route) bool {
 	switch credentialOf(r) {
-	case noCredential, accessToken:
-		return false
 	case basicAuth:
-		if !a.config.Clients[ClientsPassword] && (known == nil || !known.password) {
-			return false
-		}
+		return a.config.Clients[ClientsPassword] || known != nil && known.password
 	case rommJWT:
-		if !a.config.Clients[ClientsPassword] {
-			return false
-		}
+		return a.config.Clients[ClientsPassword]
 	case clientToken:
-		if !a.isWithin(v48, version{}) { // earlier releases would take it for a JWT that they cannot read
-			return false
-		}
+		return a.isWithin(v48, version{}) // earlier releases would take it for a JWT that they cannot read
+	case noCredential, accessToken:
 	}
-	return known != nil || isAPI(r, path, plain)
+	return false
 }
 
 // Recognize asks RomM for the owner of a credential. RomM handles an unknown
