@@ -102,8 +102,9 @@ func (g *Gate) signOut(ctx context.Context, v *sessionRuntime, upstream string) 
 	}
 }
 
-// shutAccount makes the account's other credentials stop working.
+// shutAccount makes the account's other credentials stop working, at once.
 func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
+	defer func() { g.recognized.doubt(g.last.Load().handler.now()) }()
 	if err := g.last.Load().handler.config.Application.Shut(ctx, *identity); err != nil {
 		g.logger().Warn("account's tokens and password still work: shutting them failed", zap.String("user", identity.Username), zap.Error(err))
 	}
