@@ -48,15 +48,15 @@ func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *ses
 	}
 	now := monotonic.Nanoseconds(h.now())
 	v.refusedSince.CompareAndSwap(0, now)
-	if now-v.refusedSince.Load() >= int64(h.refusedFor()) {
+	if now-v.refusedSince.Load() >= int64(h.patience()) {
 		h.end(ctx, s, reasonRecheckFailed)
 		return nil
 	}
 	return fmt.Errorf("%w: %w", errNotApplied, err)
 }
 
-// refusedFor is how long the application may refuse a change before the session ends.
-func (h *Handler) refusedFor() time.Duration { return max(3*h.config.Recheck, refusedLeast) }
+// patience is how long the application may refuse a change before the session ends.
+func (h *Handler) patience() time.Duration { return max(3*h.config.Recheck, refusedLeast) }
 
 // afterRefusedChange returns when to try again to bring a change to the
 // application: at the next re-check, and in time to end the session.
@@ -66,7 +66,7 @@ func (h *Handler) afterRefusedChange(v *sessionRuntime) int64 {
 		return h.afterFailure(v)
 	}
 	now := monotonic.Nanoseconds(h.now())
-	return min(now+int64(h.config.Recheck), max(now+int64(time.Second), since+int64(h.refusedFor())))
+	return min(now+int64(h.config.Recheck), max(now+int64(time.Second), since+int64(h.patience())))
 }
 
 // refusedWith returns the Problem with which the application refused a sign-in, nil

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
@@ -53,7 +52,7 @@ func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool
 	}
 	v := runtimeOf(ended)
 	g.afterEnd(func(ctx context.Context) {
-		if shuts(reason) {
+		if shutsAccount(reason) {
 			g.shutAccount(ctx, &record.Identity)
 		}
 		g.signOut(ctx, v, record.Upstream.Session)
@@ -102,14 +101,6 @@ func (g *Gate) signOut(ctx context.Context, v *sessionRuntime, upstream string) 
 	}
 }
 
-// shutAccount makes the account's other credentials stop working, at once.
-func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
-	defer func() { g.recognized.doubt(g.last.Load().handler.now()) }()
-	if err := g.last.Load().handler.config.Application.Shut(ctx, *identity); err != nil {
-		g.logger().Warn("account's tokens and password still work: shutting them failed", zap.String("user", identity.Username), zap.Error(err))
-	}
-}
-
 // revoke revokes the tokens of a session that the provider still accepts.
 func (g *Gate) revoke(ctx context.Context, record *session.Record) {
 	h := g.last.Load().handler
@@ -128,10 +119,10 @@ func (h *Handler) end(ctx context.Context, s *session.Session, reason string) {
 	}
 }
 
-// shuts reports whether a session that ended for reason leaves its account
+// shutsAccount reports whether a session that ended for reason leaves its account
 // shut, with its tokens and its password: the provider, or the operator's rules,
 // no longer let its user in. All other ends are of one session only.
-func shuts(reason string) bool {
+func shutsAccount(reason string) bool {
 	switch reason {
 	case reasonAccountGone, reasonWithdrawn, reasonSubjectChanged, reasonRecheckFailed, problem.NotAllowed.Code, reasonNoRole,
 		problem.EmailMissing.Code, problem.EmailUnverified.Code, problem.EmailNotASCII.Code, problem.UsernameMissing.Code:
@@ -142,7 +133,7 @@ func shuts(reason string) bool {
 
 // label returns reason as the metrics have it: reasons that are not ours are "other".
 func label(reason string) string {
-	if shuts(reason) {
+	if shutsAccount(reason) {
 		return reason
 	}
 	switch reason {

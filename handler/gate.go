@@ -20,7 +20,8 @@ type Gate struct {
 	Sessions *session.Store
 
 	calls    singleflight.Group  // confirmations and brokered sign-ins, by session
-	failedAt atomic.Int64        // when the application last failed, by the monotonic clock; 0: never
+	doubts   atomic.Uint64       // how often what the application said before came into doubt
+	accounts accounts            // that users were seen with
 	redeemed limit.Once[outcome] // sign-ins, by state
 
 	logoutAttempts limit.Attempts // logout requests that did not succeed, or not yet
@@ -32,6 +33,7 @@ type Gate struct {
 
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
+	shuts      shuts
 	attempts   limit.Attempts
 
 	configurations atomic.Int64              // how many configurations there were
@@ -51,6 +53,7 @@ func NewGate(store *session.Store) *Gate {
 	}
 	g.tokenBudget.Report = g.reportHeldBack
 	store.OnEnd(g.sessionEnded)
+	store.OnDoubt(g.doubt)
 	return g
 }
 

@@ -186,8 +186,8 @@ func (h *Handler) checkIdentity(ctx context.Context, s *session.Session, v *sess
 	case h.lacksScope(record):
 		return h.loseProof(ctx, s, record.Tokens, h.now())
 	}
-	if refusal := h.refusal(identity); refusal != nil {
-		h.end(ctx, s, refusal.Code)
+	if _, refused := h.applyRules(identity); refused != nil {
+		h.end(ctx, s, problem.Of(refused).Code)
 		return nil
 	}
 	if !sameIdentity(identity, &record.Identity) {

@@ -17,7 +17,7 @@ import (
 // groupRoles makes members of romm-admins administrators.
 const groupRoles = "scopes openid profile email groups\nroles {\n admin romm-admins\n user *\n}\n"
 
-func withGroups(o *authelia.Options) {
+func groupsScope(o *authelia.Options) {
 	o.Clients[0].Scopes = append(o.Clients[0].Scopes, "groups")
 }
 
@@ -125,7 +125,7 @@ func TestHundredScriptsAfterAPause(t *testing.T) {
 func TestUnverifiedEmailKeepsNoRole(t *testing.T) {
 	for name, edit := range map[string]authelia.Edit{"unverified": authelia.Set("email_verified", false), "missing": authelia.Without("email")} {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, options{directive: groupRoles + recheckSoon, authelia: withGroups})
+			s := start(t, options{directive: groupRoles + recheckSoon, authelia: groupsScope})
 			s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
 			b := s.as("alice")
 			token := s.romm.NewClientToken("alice", "me.read roms.read")
@@ -142,7 +142,7 @@ func TestUnverifiedEmailKeepsNoRole(t *testing.T) {
 // old ones.
 func TestLastGroupLeftOut(t *testing.T) {
 	s := start(t, options{directive: groupRoles + recheckSoon, authelia: func(o *authelia.Options) {
-		withGroups(o)
+		groupsScope(o)
 		o.Clients[0].ClaimsPolicy = []string{"groups"}
 	}})
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
@@ -176,7 +176,7 @@ func TestRefreshedForAnotherSubject(t *testing.T) {
 // signed in is not refused: the next page passes through Authelia.
 func TestGroupsAddedToTheScopes(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + recheckSoon, authelia: func(o *authelia.Options) {
-		withGroups(o)
+		groupsScope(o)
 		o.Clients[0].ConsentMode = "implicit"
 	}})
 	b := s.as("alice")
