@@ -11,11 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
@@ -38,9 +36,7 @@ var gates = caddy.NewUsagePool()
 type pooledGate struct {
 	id, issuer, clientID, origin string
 
-	// The latest configuration brings these.
-	relyingParty atomic.Pointer[flow.RelyingParty]   // nil until the first Provision completes
-	warned       atomic.Pointer[prometheus.Registry] // identifies the configuration that has logged its warnings
+	generations
 
 	links    *romm.Links
 	sessions *session.Store
@@ -101,26 +97,22 @@ func (g *pooledGate) start() {
 	})
 }
 
-// configure applies a configuration to the running gate.
-func (g *pooledGate) configure(storage keyring.Storage, limits session.Limits) {
-	g.sessions.Configure(storage, limits)
-	g.signing.Configure(limits.Rotate)
-}
-
-// currentStorage returns the storage of the latest configuration.
+// currentStorage returns the storage of the configuration in force.
 func (g *pooledGate) currentStorage() keyring.Storage { return g.sessions.Storage() }
 
-// Destruct implements caddy.Destructor: no configuration uses the gate any more.
+// Destruct implements caddy.Destructor: no configuration uses the gate any
+// more. Its sockets and downloads end, since nothing could end them later; its
+// sessions stay in storage.
 func (g *pooledGate) Destruct() error {
 	g.stop()
 	g.sessions.Close()
 	return nil
 }
 
-// runningGates returns the gates that have a complete configuration.
+// runningGates returns the gates that have a configuration in force.
 func runningGates() (all []admin.Gate) {
 	eachGate(func(g *pooledGate) {
-		if g.relyingParty.Load() != nil {
+		if g.current.Load() != nil {
 			all = append(all, g)
 		}
 	})
@@ -145,6 +137,16 @@ func (g *pooledGate) Issuer() string { return g.issuer }
 // Sessions implements admin.Gate.
 func (g *pooledGate) Sessions() *session.Store { return g.sessions }
 
+// EndTokens implements admin.Gate.
+func (g *pooledGate) EndTokens(ctx context.Context, userKeys []string, match func(*flow.Identity) bool, reason string) (int, error) {
+	return g.gate.EndTokens(ctx, userKeys, match, reason)
+}
+
+// EndAllTokens implements admin.Gate.
+func (g *pooledGate) EndAllTokens(ctx context.Context, reason string) (int, error) {
+	return g.gate.EndAllTokens(ctx, reason)
+}
+
 // Links implements admin.Gate.
 func (g *pooledGate) Links() *romm.Links { return g.links }
 
@@ -164,7 +166,13 @@ func (g *pooledGate) Status(ctx context.Context) admin.Status {
 		status.StorageError = err.Error()
 	}
 	status.StorageAway = g.sessions.Away()
-	rp := g.relyingParty.Load()
+	for _, check := range []func(context.Context) error{g.sessions.CheckKeyring, g.signing.Check} {
+		if damaged, ok := errors.AsType[*keyring.DocumentError](check(ctx)); ok {
+			status.KeysError = damaged.Error()
+			break
+		}
+	}
+	rp := g.current.Load().relyingParty
 	err := rp.Discover(ctx)
 	read, failed := rp.Loaded()
 	status.Provider.MetadataRead = read

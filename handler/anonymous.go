@@ -73,5 +73,9 @@ func (h *Handler) denyAnonymous(in *incoming) error {
 // passUnstamped passes r on without a user.
 func (h *Handler) passUnstamped(in *incoming, r *http.Request) error {
 	request.ForwardCookies(r, h.private, "")
-	return h.serve(in.chain, &answerWriter{ResponseWriter: in.w, handler: h}, r)
+	// A ticket that may be good is a user's, whom the application would take for
+	// nobody here.
+	nobody := in.unknown || in.session != nil
+	_, err := h.serve(in.chain, &answerWriter{ResponseWriter: in.w, in: in, nobody: nobody}, r)
+	return err
 }

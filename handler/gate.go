@@ -4,6 +4,7 @@ package handler
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/singleflight"
@@ -19,16 +20,20 @@ type Gate struct {
 	Sessions *session.Store
 
 	calls    singleflight.Group  // confirmations and brokered sign-ins, by session
-	failedAt atomic.Int64        // when the application last failed, by the monotonic clock; 0: never
+	doubts   atomic.Uint64       // how often what the application said before came into doubt
+	accounts accounts            // that users were seen with
 	redeemed limit.Once[outcome] // sign-ins, by state
 
 	logoutAttempts limit.Attempts // logout requests that did not succeed, or not yet
 	logoutTokens   limit.UsedIDs  // the jti of those that did
 
 	tokenBudget limit.TokenBudget // of code redemptions and refreshes
+	refusals    sync.Map          // causes for which refreshes were refused, since the last success
+	awayUntil   atomic.Int64      // until when the provider counts as away, by the monotonic clock
 
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
+	shuts      shuts
 	attempts   limit.Attempts
 
 	configurations atomic.Int64              // how many configurations there were
@@ -48,6 +53,7 @@ func NewGate(store *session.Store) *Gate {
 	}
 	g.tokenBudget.Report = g.reportHeldBack
 	store.OnEnd(g.sessionEnded)
+	store.OnDoubt(g.doubt)
 	return g
 }
 

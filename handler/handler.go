@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -25,6 +24,7 @@ type Config struct {
 	Application     application.Application
 	Gate            *Gate // shared by all instances of the gate
 	Policy          Policy
+	GroupRules      bool          // the operator's rules name groups
 	Lifetime        time.Duration // of a ticket in the browser
 	Recheck         time.Duration // between two re-checks of a session in use; positive
 	Unproven        time.Duration // how long a session goes on after its tokens ended
@@ -33,6 +33,7 @@ type Config struct {
 	Logger          *zap.Logger
 	Observe         func(event, code string) // counts events; both words come from fixed lists; nil: no counting
 	Now             func() time.Time         // nil: time.Now
+	InForce         func() bool              // whether Caddy has started this configuration for good; nil: it has
 }
 
 // Handler answers every request of one site. It holds configuration only; what
@@ -49,6 +50,9 @@ type Handler struct {
 func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.InForce == nil {
+		cfg.InForce = func() bool { return true }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(string, string) {}
@@ -113,6 +117,6 @@ func knownMethod(r *http.Request) bool {
 // applicationFailed notes that the application failed: its sessions have to
 // be confirmed again, and it may be another release when it returns.
 func (h *Handler) applicationFailed() {
-	h.config.Gate.failedAt.Store(monotonic.Nanoseconds(h.now()))
+	h.config.Gate.doubt()
 	h.config.Application.Failed()
 }

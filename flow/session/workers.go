@@ -31,6 +31,7 @@ func (s *Store) pollTasks() []task {
 		{"catch up", s.whenReachable(s.catchUp)},
 		{"reload keyring", s.whenReachable(s.reloadKeyring)},
 		{"retry", s.whenReachable(s.retry)},
+		{"tell other nodes of changed accounts", s.whenReachable(s.maintainDoubts)},
 		{"try writes", s.tryWrites},
 	}
 }
@@ -76,11 +77,15 @@ func (s *Store) Run(ctx context.Context) {
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeLimit/2)
 	defer cancel()
 	s.attempt(ctx, task{"retry", s.retry})
+	s.attempt(ctx, task{"tell other nodes of changed accounts", s.maintainDoubts})
 }
 
-// Close stops Run and waits until it returns, at most 10 seconds if storage
-// does not answer. It may be called more than once, and without Run.
+// Close aborts all streams and transfers, now and from now on, stops Run and
+// waits until it returns, at most 10 seconds if storage does not answer. The
+// sessions do not end. It may be called more than once, and without Run.
 func (s *Store) Close() {
+	s.released.Store(true)
+	s.memory.each(func(session *Session) { session.abortHolders() })
 	s.lifecycle.Lock()
 	s.closed = true
 	stop, done := s.stop, s.done
