@@ -104,7 +104,8 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	m.gateID = gate.id
 	// A configuration has one registry, but a handler for each site address.
 	if registry := ctx.GetMetricsRegistry(); gate.warned.Swap(registry) != registry {
-		m.warn()
+		server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+		m.warn(server)
 	}
 	gate.configure(ctx.Storage(), session.Limits{
 		Idle:     time.Duration(resolved.Session.Idle),
@@ -134,7 +135,10 @@ func (m *Middleware) Cleanup() error {
 }
 
 // warn logs a warning for each setting that is allowed but dangerous.
-func (m *Middleware) warn() {
+func (m *Middleware) warn(server *caddyhttp.Server) {
+	if readsFromTheLeft(server) {
+		m.logger.Warn("trusted_proxies without trusted_proxies_strict: clients choose the address in the access log and for other directives; romm_oidc itself reads X-Forwarded-For from the right, so list all of your proxies, and add trusted_proxies_strict")
+	}
 	if !m.resolved.Origin().Secure() {
 		m.logger.Warn("redirect_uri is http: attackers on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
 	}
@@ -188,6 +192,7 @@ func (m *Middleware) application(gate *pooledGate) *romm.App {
 		Provider: op.New(gate.signing, gate.codes, op.Config{
 			IssuerPath: request.Base, ClientID: s.ClientID, ClientSecret: s.RommClientSecret, RedirectURI: s.RedirectURI,
 			Algorithm: s.RommIDTokenAlg, Report: func(event op.Event) { observeProvider(m.logger, event) },
+			Limit: func(r *http.Request) time.Duration { return gate.gate.TokenRequest(clientIP(r)) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: s.Roles, Clients: clients,
 		Links: gate.links, Release: gate.romm,
@@ -227,7 +232,9 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
 	}
 	caddyhttp.SetVar(r.Context(), seenVar, true)
-	err := m.handler.ServeHTTP(w, r, &chain{next: next, r: r}) //nolint:contextcheck // the request carries it
+	c := &chain{next: next, r: r}
+	forwardClientIP(r, c)
+	err := m.handler.ServeHTTP(w, r, c) //nolint:contextcheck // the request carries it
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok {
 		return err

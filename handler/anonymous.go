@@ -32,10 +32,13 @@ func (h *Handler) serveAnonymous(in *incoming) error {
 			}
 			return h.signOutByScript(in)
 		}
-	case application.None:
+	case application.LogIn, application.None:
 	}
 	switch in.access() {
 	case application.Open:
+		if _, err := request.ReadBody(in.w, in.r, exchangeLimit); err != nil {
+			return h.refuse(in, bodyProblem(err))
+		}
 		delete(in.r.Header, "Authorization") // an application may answer 500 to a token that it cannot read, on public paths too
 		return h.passUnstamped(in, in.r)
 	case application.Credential:

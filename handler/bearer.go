@@ -152,7 +152,7 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 	if known != nil && now.Before(known.until) {
 		return known, nil
 	}
-	attempt, wait := h.config.Gate.attempts.Take(token.address, now)
+	attempt, wait := h.config.Gate.attempts.Take(token.address, token.raw, now)
 	if attempt == nil && known == nil {
 		return nil, problem.TooManyAttempts.After(wait)
 	}

@@ -22,6 +22,7 @@ type Gate struct {
 	failedAt atomic.Int64        // when the application last failed, by the monotonic clock; 0: never
 	redeemed limit.Once[outcome] // sign-ins, by state
 
+	tokenRequests  limit.Attempts // of clients that are not the application, at the endpoints for it
 	logoutAttempts limit.Attempts // logout requests that did not succeed, or not yet
 	logoutTokens   limit.UsedIDs  // the jti of those that did
 

@@ -74,6 +74,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, chain applic
 		return h.refuseAs(in, request.Script, problem.MethodNotAllowed)
 	}
 	name, own := in.own()
+	if own && r.Method == http.MethodPost {
+		if _, err := request.ReadBody(w, r, ownLimit); err != nil {
+			return h.refuseAs(in, request.Script, bodyProblem(err))
+		}
+	}
 	if own && h.config.Application.ServeProvider(w, r, path[len(request.Base):]) {
 		return nil
 	}
@@ -98,6 +103,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, chain applic
 	default:
 		return h.serveAnonymous(in)
 	}
+}
+
+// ownLimit bounds the body of a request to the gate's own endpoints, in bytes.
+// Each has a smaller limit of its own.
+const ownLimit = 32 << 10
+
+// bodyProblem returns the problem of an error of request.ReadBody.
+func bodyProblem(err error) error {
+	refusal := *problem.BodyRefused
+	if errors.Is(err, request.ErrBodyTooSlow) {
+		refusal.Status = http.StatusRequestTimeout
+	}
+	return refusal.Because(err)
 }
 
 // knownMethod refuses methods that no client of the application sends (CVE-2026-71324).

@@ -36,6 +36,7 @@ func (h *Handler) refuseAs(in *incoming, class request.Class, err error) error {
 		// that stays open would have to read the upload first.
 		in.w.Header().Set("Connection", "close")
 	}
+	request.DrainBody(in.w, in.r)
 	if h.config.PassErrors {
 		return refusal
 	}

@@ -30,6 +30,8 @@ func (h *Handler) serveSession(in *incoming) error {
 		if in.r.Method == http.MethodPost {
 			return h.signOutByScript(in)
 		}
+	case application.LogIn:
+		return h.serveExchange(in)
 	case application.None:
 	}
 	if answered, err := h.proveByNavigation(in); answered {

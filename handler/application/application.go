@@ -19,6 +19,7 @@ const (
 	None    Intent = iota // the request is for the application
 	SignIn                // the request starts a sign-in
 	SignOut               // the request signs the user out
+	LogIn                 // the request has a password or the like in its body
 )
 
 // Access is what an anonymous request may do.
