@@ -47,6 +47,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //		romm_client_secret <secret>
 //		romm_id_token_alg  ES256|RS256
 //		redirect_uri       <url>
+//		also               <origin...>
 //		scopes             <scope...>
 //		username_claim     <claim>
 //		groups_claim       <claim>

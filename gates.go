@@ -39,8 +39,7 @@ type pooledGate struct {
 	id, issuer, clientID, origin string
 
 	// The latest configuration brings these.
-	relyingParty atomic.Pointer[flow.RelyingParty] // nil until the first Provision completes
-	storage      atomic.Pointer[keyring.Storage]
+	relyingParty atomic.Pointer[flow.RelyingParty]   // nil until the first Provision completes
 	warned       atomic.Pointer[prometheus.Registry] // identifies the configuration that has logged its warnings
 
 	links    *romm.Links
@@ -104,13 +103,12 @@ func (g *pooledGate) start() {
 
 // configure applies a configuration to the running gate.
 func (g *pooledGate) configure(storage keyring.Storage, limits session.Limits) {
-	g.storage.Store(&storage)
 	g.sessions.Configure(storage, limits)
 	g.signing.Configure(limits.Rotate)
 }
 
 // currentStorage returns the storage of the latest configuration.
-func (g *pooledGate) currentStorage() keyring.Storage { return *g.storage.Load() }
+func (g *pooledGate) currentStorage() keyring.Storage { return g.sessions.Storage() }
 
 // Destruct implements caddy.Destructor: no configuration uses the gate any more.
 func (g *pooledGate) Destruct() error {
@@ -160,11 +158,12 @@ func (g *pooledGate) Rotate(ctx context.Context) error {
 func (g *pooledGate) Status(ctx context.Context) admin.Status {
 	status := admin.Status{
 		Gate: g.id, Issuer: g.issuer, ClientID: g.clientID, Origin: g.origin,
-		StorageAway: g.sessions.Away(), SessionsInMemory: g.sessions.Len(),
+		SessionsInMemory: g.sessions.Len(),
 	}
 	if err := g.sessions.Probe(ctx); err != nil {
 		status.StorageError = err.Error()
 	}
+	status.StorageAway = g.sessions.Away()
 	rp := g.relyingParty.Load()
 	err := rp.Discover(ctx)
 	read, failed := rp.Loaded()

@@ -25,7 +25,7 @@ var (
 	}, func() float64 { return sum((*session.Store).Len) })
 	storageAway = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "caddy_romm_oidc_storage_away",
-		Help: "Gates with a storage that does not answer. Their users stay signed in.",
+		Help: "Gates with a storage that gives or takes no values. Their users stay signed in; new sign-ins fail.",
 	}, func() float64 {
 		return sum(func(s *session.Store) int {
 			if s.Away() {

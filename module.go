@@ -142,6 +142,11 @@ func (m *Middleware) warn(server *caddyhttp.Server) {
 	if !m.resolved.Origin().Secure() {
 		m.logger.Warn("redirect_uri is http: attackers on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
 	}
+	for _, origin := range m.resolved.AlsoOrigins() {
+		if !origin.Secure() {
+			m.logger.Warn("also names an http origin: any device on that network can read the tokens and passwords that clients send there", zap.Stringer("origin", origin))
+		}
+	}
 	if slices.Contains(m.resolved.Clients, romm.ClientsPassword) {
 		m.logger.Warn("clients password: RomM user names and passwords get past the provider and its second factor")
 	}
@@ -168,6 +173,7 @@ func (m *Middleware) build(gate *pooledGate, client *http.Client) {
 	}
 	m.handler = handler.New(handler.Config{
 		Origin:          s.Origin(),
+		Also:            s.AlsoOrigins(),
 		ProviderLabel:   s.Provider,
 		RelyingParty:    rp,
 		Application:     m.application(gate),

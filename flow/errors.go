@@ -10,7 +10,7 @@ import (
 )
 
 // Every error of this package matches one of these, or is an
-// AuthorizationError or a TokenError, unless the function says otherwise. The
+// AuthorizationError, a UserError or a TokenError, unless the function says otherwise. The
 // gate decides by them what the user reads. Their text is for the log and holds
 // nothing secret or personal.
 var (
@@ -65,6 +65,19 @@ type AuthorizationError struct {
 func (e *AuthorizationError) Error() string {
 	return fmt.Sprintf("the authorization endpoint answered %s: %s", e.Code, e.Description)
 }
+
+// UserError is an error about a user that the provider named. User is for the
+// user's own eyes, and no part of the text.
+type UserError struct {
+	User string // may be empty
+	Err  error
+}
+
+// Error returns the text of Err.
+func (e *UserError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *UserError) Unwrap() error { return e.Err }
 
 // TokenError is an error response of the token or revocation endpoint
 // (https://datatracker.ietf.org/doc/html/rfc6749#section-5.2).

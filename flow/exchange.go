@@ -65,7 +65,7 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	}
 	identity, err := rp.identity(claims, userinfo)
 	if err != nil {
-		return nil, err
+		return nil, &UserError{User: userinfo.text(rp.config.UsernameClaim), Err: err}
 	}
 	return &Result{Identity: *identity, Tokens: Tokens{
 		Access: token.AccessToken, Refresh: token.RefreshToken, ID: rawIDToken, SID: claims.SID,

@@ -30,7 +30,7 @@ var notLocal = []string{
 	"//romm.example.test", "//romm.example.test@evil.example/", "//a:b@evil.example", "//", "///", "//?", "//#", "//[::1]", "//%65vil.example", "//evil%E3%80%82example", "//evil.example;a", "//.", "//..",
 	// backslashes
 	"/\\evil.example", "/\\/evil.example", "/\\\\evil.example", "\\/evil.example", "\\\\evil.example", "\\evil.example", "\\/\\/evil.example", "//\\evil.example", "/a\\b", "/a/\\evil.example",
-	"/library?a=\\b", "\\", "/\\", "/a\\..\\..\\b", "/.\\evil.example",
+	"\\", "/\\", "/a\\..\\..\\b", "/.\\evil.example",
 	// white space and control characters, raw
 	" //evil.example", "\t//evil.example", "\n//evil.example", "\r//evil.example", "\x00//evil.example", "/\t/evil.example", "/\n/evil.example", "/\r/evil.example", "/\r\n/evil.example",
 	"/\t\\evil.example", "/\x00/evil.example", "/ /evil.example", "/\x0b/evil.example", "/\x0c/evil.example", "/\x1f/evil.example", "/\x7f/evil.example", "/\x85/evil.example", "/\xa0/evil.example",
@@ -57,7 +57,7 @@ var notLocal = []string{
 var local = []string{
 	"/", "/library", "/library/", "/library?platform=3&sort=name", "/rom/1234", "/rom/1234?tab=saves", "/?a", "/?", "/?%", "/?a=%zz", "/library?", "/login?next=%2From%2F1",
 	"/collection/a%20b", "/rom/%E3%83%9D%E3%82%B1%E3%83%A2%E3%83%B3", "/search?q=%23%26%3D%2B+a", "/a//b", "/a/%2Fb", "/assets/romm/resources/a%2Cb%27c.png?ts=2026-11-24%2012:00",
-	"/https://evil.example", "/evil.example", "/@evil.example", "/:80", "/;a=b", "/a:b@c", "/?next=https://evil.example", "/?next=//evil.example", "/?next=%5C%5Cevil", "/?a=%0d%0a", "/a?b?c", "/a?//b",
+	"/https://evil.example", "/evil.example", "/@evil.example", "/:80", "/;a=b", "/a:b@c", "/?next=https://evil.example", "/?next=//evil.example", "/?next=%5C%5Cevil", "/?a=%0d%0a", "/a?b?c", "/a?//b", "/library?a=\\b", "/?\\evil.example", "/a?\\\\b",
 	"/.well-known/x", "/...", "/.../a", "/a/.hidden", "/a..b/c", "/..a", "/a.", "/a/b..", "/%252f%252fevil.example", "/%2525", "/~alice", "/a!$&'()*+,;=:@-._~", "/<b>", "/\"'", "/{a}|^`", "/javascript:alert(1)",
 	"/" + strings.Repeat("a", returnToLimit-1), "/?" + strings.Repeat("a", returnToLimit-2),
 }
@@ -142,7 +142,7 @@ func FuzzLocalPath(f *testing.F) {
 		if err := staysHere(target); err != nil {
 			t.Errorf("LocalPath accepts what leaves the site: %v, want it refused", err)
 		}
-		if len(target) > returnToLimit || strings.ContainsAny(target, "\r\n\x00\\#") {
+		if len(target) > returnToLimit || strings.ContainsAny(target, "\r\n\x00#") {
 			t.Errorf("LocalPath accepts %q, want it refused", target)
 		}
 	})

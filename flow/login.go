@@ -3,14 +3,12 @@
 package flow
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -27,9 +25,15 @@ import (
 // LoginLifetime is how long a login may take.
 const LoginLifetime = 10 * time.Minute
 
-// MaxLogins is the number of logins that one browser may have in progress, in
-// several tabs. The caller drops the oldest.
-const MaxLogins = 5
+// What one browser may have in progress, in several tabs: as many logins as fit
+// into loginsBytes, and minLogins in any case, unless the pages that they return
+// to have such long addresses that they exceed loginsLimit. Servers accept
+// header lines of 8 KiB.
+const (
+	minLogins   = 20
+	loginsBytes = 4 << 10
+	loginsLimit = 7 << 10
+)
 
 // restartPrefix begins the state of a login that replaces one without a cookie.
 const restartPrefix = "r."
@@ -43,11 +47,34 @@ const sealLogin = "login"
 // Login is a sign-in in progress. It is sealed into a cookie, which binds it to
 // the browser that began it and costs the server nothing.
 type Login struct {
-	State    string    `json:"s"`
-	Nonce    string    `json:"n"`
-	Verifier string    `json:"v"` // https://datatracker.ietf.org/doc/html/rfc7636#section-4.1
-	ReturnTo string    `json:"r"` // a local path
-	Expires  time.Time `json:"e"`
+	State    string
+	Nonce    string
+	Verifier string // https://datatracker.ietf.org/doc/html/rfc7636#section-4.1
+	ReturnTo string // a local path
+	Expires  time.Time
+}
+
+// text returns l as it is sealed, as short as it can be: nothing in it needs an
+// escape, whatever the characters of the path.
+func (l *Login) text() []byte {
+	return []byte(strings.Join([]string{strconv.FormatInt(l.Expires.Unix(), 36), l.State, l.Nonce, l.Verifier, l.ReturnTo}, "\n"))
+}
+
+// parseLogin is the reverse of text.
+func parseLogin(text []byte) (*Login, bool) {
+	parts := strings.SplitN(string(text), "\n", 5)
+	if len(parts) != 5 {
+		return nil, false
+	}
+	expires, err := strconv.ParseInt(parts[0], 36, 64)
+	if err != nil {
+		return nil, false
+	}
+	login := &Login{State: parts[1], Nonce: parts[2], Verifier: parts[3], ReturnTo: parts[4], Expires: time.Unix(expires, 0).UTC()}
+	if !LocalPath(login.ReturnTo) {
+		login.ReturnTo = "/"
+	}
+	return login, true
 }
 
 // Restarted reports whether state is that of a login that Begin started in place
@@ -85,14 +112,8 @@ func (rp *RelyingParty) LoginCookie(ctx context.Context, prefix string, login *L
 	if err != nil {
 		return "", "", fmt.Errorf("sealing a login: %w", err)
 	}
-	var plaintext bytes.Buffer
-	encoder := json.NewEncoder(&plaintext)
-	encoder.SetEscapeHTML(false) // a query of many "&" would outgrow the cookie
-	if err := encoder.Encode(login); err != nil {
-		return "", "", fmt.Errorf("encoding a login: %w", err)
-	}
 	name = prefix + "login_" + strconv.FormatInt(login.Expires.Unix()/60, 36) + "_" + stateHash(login.State)
-	return name, ring.SealText(sealLogin, plaintext.Bytes(), name), nil
+	return name, ring.SealText(sealLogin, login.text(), name), nil
 }
 
 // stateHash returns a short hash of a state for the name of its cookie.
@@ -103,7 +124,7 @@ func stateHash(state string) string {
 
 // FindLogin returns the login with the state of a response, and the name of its
 // cookie. It returns ErrLoginUnknown if no cookie holds that login, and
-// ErrLoginExpired, with the name, if it has expired. Any other error means that
+// ErrLoginExpired, with both, if it has expired. Any other error means that
 // the keyring is not available now.
 func (rp *RelyingParty) FindLogin(ctx context.Context, prefix string, cookies []*http.Cookie, state string) (*Login, string, error) {
 	if state == "" || len(state) > stateLimit {
@@ -121,46 +142,75 @@ func (rp *RelyingParty) FindLogin(ctx context.Context, prefix string, cookies []
 			}
 		}
 		plaintext, ok := ring.OpenText(sealLogin, cookie.Value, cookie.Name)
-		var login Login
-		if !ok || json.Unmarshal(plaintext, &login) != nil || !sameSecret(login.State, state) {
+		login, parsed := parseLogin(plaintext)
+		if !ok || !parsed || !sameSecret(login.State, state) {
 			continue // only this browser's own state counts (https://datatracker.ietf.org/doc/html/rfc6749#section-10.12)
 		}
-		if !LocalPath(login.ReturnTo) {
-			login.ReturnTo = "/"
-		}
 		if rp.config.Now().After(login.Expires) {
-			return nil, cookie.Name, ErrLoginExpired
+			return login, cookie.Name, ErrLoginExpired
 		}
-		return &login, cookie.Name, nil
+		return login, cookie.Name, nil
 	}
 	return nil, "", ErrLoginUnknown
 }
 
-// LoginCookies returns the names of the login cookies among cookies, oldest first.
-func LoginCookies(prefix string, cookies []*http.Cookie) []string {
-	type dated struct {
-		minute int64
-		name   string
+// LatestReturnTo returns where the latest of the logins among cookies leads, and
+// "/" if there is none that can be opened.
+func (rp *RelyingParty) LatestReturnTo(ctx context.Context, prefix string, cookies []*http.Cookie) string {
+	logins := loginCookies(prefix, cookies)
+	if len(logins) == 0 {
+		return "/"
 	}
-	var logins []dated
-	for _, cookie := range cookies {
-		rest, ok := strings.CutPrefix(cookie.Name, prefix+"login_")
-		if !ok {
-			continue
-		}
-		minute, _, _ := strings.Cut(rest, "_")
-		at, err := strconv.ParseInt(minute, 36, 64)
-		if err != nil {
-			at = 0 // not ours: the first to be dropped
-		}
-		logins = append(logins, dated{at, cookie.Name})
+	ring, err := rp.config.Keyring(ctx)
+	if err != nil {
+		return "/"
 	}
-	slices.SortStableFunc(logins, func(a, b dated) int { return cmp.Compare(a.minute, b.minute) })
-	names := make([]string, len(logins))
-	for i, login := range logins {
-		names[i] = login.name
+	for _, cookie := range slices.Backward(logins) {
+		if text, ok := ring.OpenText(sealLogin, cookie.Value, cookie.Name); ok {
+			if login, ok := parseLogin(text); ok {
+				return login.ReturnTo
+			}
+		}
+	}
+	return "/"
+}
+
+// SurplusLogins returns the names of the login cookies, oldest first, that the
+// browser has to drop for another one of that many bytes.
+func SurplusLogins(prefix string, cookies []*http.Cookie, bytes int) []string {
+	logins := loginCookies(prefix, cookies)
+	for _, cookie := range logins {
+		bytes += len(cookie.Name) + len(cookie.Value)
+	}
+	var names []string
+	for len(logins) > 0 && (bytes > loginsLimit || bytes > loginsBytes && len(logins) >= minLogins) {
+		oldest := logins[0]
+		logins = logins[1:]
+		bytes -= len(oldest.Name) + len(oldest.Value)
+		names = append(names, oldest.Name)
 	}
 	return names
+}
+
+// loginCookies returns the login cookies among cookies, oldest first.
+func loginCookies(prefix string, cookies []*http.Cookie) []*http.Cookie {
+	prefix += "login_"
+	var logins []*http.Cookie
+	for _, cookie := range cookies {
+		if strings.HasPrefix(cookie.Name, prefix) {
+			logins = append(logins, cookie)
+		}
+	}
+	minute := func(c *http.Cookie) int64 {
+		text, _, _ := strings.Cut(strings.TrimPrefix(c.Name, prefix), "_")
+		at, err := strconv.ParseInt(text, 36, 64)
+		if err != nil {
+			return 0 // not ours: the first to be dropped
+		}
+		return at
+	}
+	slices.SortStableFunc(logins, func(a, b *http.Cookie) int { return cmp.Compare(minute(a), minute(b)) })
+	return logins
 }
 
 // sameSecret compares in constant time.

@@ -4,8 +4,11 @@ package handler
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
@@ -30,14 +33,18 @@ func (h *Handler) callback(in *incoming) error {
 	ctx := in.r.Context()
 	query, err := url.ParseQuery(in.r.URL.RawQuery)
 	if err != nil || len(in.r.URL.RawQuery) > responseLimit {
-		return h.refuseAs(in, request.Navigation, problem.ResponseInvalid.Because(err))
+		return h.failSignIn(in, problem.ResponseInvalid.Because(err))
 	}
 	state := query.Get("state")
 	login, cookie, err := h.config.RelyingParty.FindLogin(ctx, h.cookies.Prefix, in.r.Cookies(), state)
 	switch {
-	case errors.Is(err, flow.ErrLoginUnknown) || errors.Is(err, flow.ErrLoginExpired):
-		return h.strayCallback(in, state, err)
-	case err != nil:
+	case errors.Is(err, flow.ErrLoginExpired):
+		expired := *problem.LoginExpired.Because(err)
+		expired.ReturnTo = login.ReturnTo
+		return h.strayCallback(in, state, &expired)
+	case errors.Is(err, flow.ErrLoginUnknown):
+		return h.strayCallback(in, state, strayCause(query))
+	case err != nil: // the code is not spent: the same address again may succeed
 		return h.refuseAs(in, request.Navigation, problem.StorageUnavailable.Because(err))
 	}
 	begun := startedLogin{login, cookie}
@@ -53,6 +60,9 @@ func (h *Handler) callback(in *incoming) error {
 		return h.signInFailed(in, begun, result.err)
 	}
 	http.SetCookie(in.w, h.cookies.Unset(cookie))
+	if request.CookieValue(in.r, h.cookies.Restarts) != "" {
+		http.SetCookie(in.w, h.cookies.Unset(h.cookies.Restarts))
+	}
 	http.SetCookie(in.w, h.cookies.Set(h.cookies.Ticket, result.ticket, h.config.Lifetime))
 	h.dropBrowserCookies(in.w)
 	problem.Redirect(in.w, http.StatusSeeOther, h.localTarget(result.returnTo))
@@ -65,7 +75,32 @@ type startedLogin struct {
 	cookie string
 }
 
-// strayCallback answers a callback that fits no login of this browser.
+// maxRestarts is how often the gate starts a sign-in by itself in place of one
+// that is not found again, before it says so.
+const maxRestarts = 2
+
+// errNoResponse is the cause of a callback without a query: it was bookmarked or
+// typed, or something on the way dropped the query.
+var errNoResponse = errors.New("the callback came without a query")
+
+// oauthError matches the codes of error responses, so that nothing else from
+// the query reaches the page or the log.
+var oauthError = regexp.MustCompile(`^[a-z_]{1,40}$`)
+
+// strayCause says what is wrong with a response that fits no login of the browser.
+func strayCause(query url.Values) error {
+	cause := "its state is that of no sign-in of this browser"
+	if query.Get("state") == "" {
+		cause = "it has no state"
+	}
+	if code := query.Get("error"); oauthError.MatchString(code) {
+		cause += ", and it is the error " + code
+	}
+	return fmt.Errorf("%w: %s", flow.ErrLoginUnknown, cause)
+}
+
+// strayCallback answers a callback that fits no login of this browser. A sign-in
+// in its place leads to the page that the browser asked for last.
 func (h *Handler) strayCallback(in *incoming, state string, cause error) error {
 	s, err := in.lookup()
 	switch {
@@ -74,12 +109,25 @@ func (h *Handler) strayCallback(in *incoming, state string, cause error) error {
 	case s != nil:
 		problem.Redirect(in.w, http.StatusSeeOther, "/")
 		return nil
-	case errors.Is(cause, flow.ErrLoginExpired):
-		return h.refuseAs(in, request.Navigation, cause)
-	case flow.Restarted(state): // a second try whose cookie is missing as well
-		return h.refuseAs(in, request.Navigation, problem.CookiesMissing.Because(cause))
+	case errors.Is(cause, problem.LoginExpired):
+		return h.failSignIn(in, cause)
 	}
-	return h.startLogin(in, "/", true)
+	came := h.cookies.Came(in.r)
+	restarts, _ := strconv.Atoi(request.CookieValue(in.r, h.cookies.Restarts))
+	target := h.config.RelyingParty.LatestReturnTo(in.r.Context(), h.cookies.Prefix, in.r.Cookies())
+	var refusal problem.Problem
+	switch {
+	case !came && (flow.Restarted(state) || state == "" && !errors.Is(cause, errNoResponse)):
+		refusal = *problem.CookiesMissing.Because(cause)
+	case restarts >= maxRestarts:
+		refusal = *problem.StateLost.Because(cause)
+		refusal.Hint += " The last response: " + cause.Error() + "."
+	default:
+		http.SetCookie(in.w, h.cookies.Set(h.cookies.Restarts, strconv.Itoa(max(restarts, 0)+1), flow.LoginLifetime))
+		return h.startLogin(in, target, true)
+	}
+	refusal.ReturnTo = target
+	return h.failSignIn(in, &refusal)
 }
 
 // signInFailed ends a sign-in on a page that leads back to where it was to end.
@@ -92,5 +140,5 @@ func (h *Handler) signInFailed(in *incoming, login startedLogin, err error) erro
 		problem.Redirect(in.w, http.StatusSeeOther, h.localTarget(login.ReturnTo))
 		return nil
 	}
-	return h.refuseAs(in, request.Navigation, &refusal)
+	return h.failSignIn(in, &refusal)
 }

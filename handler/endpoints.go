@@ -18,6 +18,7 @@ var endpointMethods = map[string]string{
 	"login":              "GET, HEAD",
 	"logout":             "GET, HEAD, POST",
 	"signed-out":         "GET, HEAD",
+	"failed":             "GET, HEAD",
 	"session":            "GET, HEAD, POST",
 	"backchannel-logout": "POST",
 }
@@ -31,7 +32,17 @@ func (h *Handler) serveOwn(in *incoming, name string) error {
 	case !slices.Contains(strings.Split(allow, ", "), in.r.Method):
 		in.w.Header().Set("Allow", allow) // RFC 9110 section 15.5.6
 		return h.refuse(in, problem.MethodNotAllowed)
-	case (name == "" || name == "login") && in.r.Header.Get("Sec-Fetch-Mode") != "" && in.class() != request.Navigation:
+	}
+	// Nothing but a user's own request starts, ends or clears anything.
+	class := in.class()
+	switch {
+	case class == request.Prefetch:
+		return h.refuse(in, problem.Prefetch)
+	case in.r.Method == http.MethodHead:
+		problem.OwnHeader(in.w, "", 0)
+		in.w.WriteHeader(http.StatusOK)
+		return nil
+	case (name == "" || name == "login") && in.r.Header.Get("Sec-Fetch-Mode") != "" && class != request.Navigation:
 		return h.refuse(in, problem.NotSignedIn) // an image, a frame or a script starts no sign-in
 	}
 	switch name {
@@ -44,13 +55,15 @@ func (h *Handler) serveOwn(in *incoming, name string) error {
 		return h.signOutByLink(in)
 	case "signed-out":
 		return h.signedOut(in)
+	case "failed":
+		return h.signInFailure(in)
 	case "session":
 		return h.serveSessions(in)
 	case "backchannel-logout":
 		return h.backchannelLogout(in)
 	}
 	if in.r.URL.RawQuery == "" { // bookmarked, or typed
-		return h.strayCallback(in, "", nil)
+		return h.strayCallback(in, "", errNoResponse)
 	}
 	return h.callback(in)
 }

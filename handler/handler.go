@@ -4,7 +4,6 @@ package handler
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -20,7 +19,8 @@ import (
 // Config is what one handler instance knows.
 type Config struct {
 	Origin          request.Origin
-	ProviderLabel   string // what the pages call the provider
+	Also            []request.Origin // further addresses, for clients without a browser
+	ProviderLabel   string           // what the pages call the provider
 	RelyingParty    *flow.RelyingParty
 	Application     application.Application
 	Gate            *Gate // shared by all instances of the gate
@@ -69,9 +69,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, chain applic
 	in := &incoming{handler: h, w: w, r: r, chain: chain, path: path, plain: plain}
 	switch {
 	case !ok:
-		return h.refuseAs(in, request.Script, problem.BadRequest)
+		return h.refuse(in, problem.BadRequest)
 	case !knownMethod(r):
-		return h.refuseAs(in, request.Script, problem.MethodNotAllowed)
+		return h.refuse(in, problem.MethodNotAllowed)
 	}
 	name, own := in.own()
 	if own && r.Method == http.MethodPost {
@@ -82,12 +82,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, chain applic
 	if own && h.config.Application.ServeProvider(w, r, path[len(request.Base):]) {
 		return nil
 	}
-	if !h.reached(in) {
-		return h.refuse(in, h.misdirected(r))
+	if !h.reached(in, h.config.Origin) {
+		return h.serveElsewhere(in, own)
 	}
-	if r.TLS != nil && !r.TLS.HandshakeComplete && (own || !request.IsSafe(r.Method)) {
-		// An attacker who recorded 0-RTT data can replay it (RFC 8470 section 5.2).
-		return h.refuseAs(in, request.Script, problem.TooEarly)
+	if in.early() {
+		return h.refuse(in, problem.TooEarly)
 	}
 	h.keep(chain)
 	if own {
@@ -127,28 +126,6 @@ func knownMethod(r *http.Request) bool {
 		return request.IsSocket(r)
 	}
 	return false
-}
-
-// reached reports whether the request came to the public origin. The scheme is that of
-// the connection, or what a trusted proxy says of its own.
-func (h *Handler) reached(in *incoming) bool {
-	if !h.config.Origin.HasHost(in.r.Host) {
-		return false
-	}
-	secure := in.r.TLS != nil
-	if !secure && h.config.Origin.Secure() && in.chain.TrustedProxy() {
-		secure = in.r.Header.Get("X-Forwarded-Proto") == "https"
-	}
-	return secure == h.config.Origin.Secure()
-}
-
-// misdirected is problem.Misdirected with the origin that was used and the right one.
-func (h *Handler) misdirected(r *http.Request) error {
-	came := request.Origin{Scheme: "http", Host: r.Host}
-	if r.TLS != nil {
-		came.Scheme = "https"
-	}
-	return problem.Misdirected.Because(fmt.Errorf("the request came to %s, and redirect_uri is at %s", came, h.config.Origin))
 }
 
 // applicationFailed notes that the application failed: its sessions have to

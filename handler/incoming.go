@@ -31,7 +31,9 @@ type incoming struct {
 // class says how a refusal of the request has to look.
 func (in *incoming) class() request.Class {
 	app := in.handler.config.Application
-	return request.Classify(in.r, app.Socket(in.path), app.Document(in.path))
+	_, page := in.own()
+	page = page || app.Intent(in.r, in.path) == application.SignIn
+	return request.Classify(in.r, app.Socket(in.path), page)
 }
 
 // access says what the request may do without a session.
@@ -71,7 +73,7 @@ func (in *incoming) own() (name string, ok bool) {
 // lookup returns the session that the request's ticket opens, nil if there is
 // none. An error says that storage could not tell.
 func (in *incoming) lookup() (*session.Session, error) {
-	ticket := request.CookieValue(in.r, in.handler.cookies.Ticket)
+	ticket, _ := in.handler.cookies.TicketOf(in.r)
 	if ticket == "" {
 		return nil, nil
 	}
@@ -99,15 +101,29 @@ func (in *incoming) findSession() error {
 	v := runtimeOf(s)
 	if !v.permitted(record, &h.config.Policy) {
 		in.endSession(s, problem.NotAllowed.Code)
-		return problem.NotAllowed.Because(problem.NoEntryFits(&record.Identity))
+		return problem.NotAllowed.Because(problem.NoEntryFits(&record.Identity)).For(record.Identity.Username)
 	}
 	v.rememberClient(in.r)
 	in.session, in.runtime = s, v
+	if ticket, name := h.cookies.TicketOf(in.r); name == h.cookies.Former {
+		http.SetCookie(in.w, h.cookies.Set(h.cookies.Ticket, ticket, h.config.Lifetime))
+		http.SetCookie(in.w, h.cookies.Unset(name))
+	}
 	return nil
 }
 
 // endSession ends s and takes its ticket from the browser.
 func (in *incoming) endSession(s *session.Session, reason string) {
 	in.handler.end(in.r.Context(), s, reason)
-	http.SetCookie(in.w, in.handler.cookies.Unset(in.handler.cookies.Ticket))
+	in.dropTicket(s)
+}
+
+// dropTicket takes the ticket from the browser. s is the session that it
+// opens, nil if it opens none: then a former name may be that of another gate.
+func (in *incoming) dropTicket(s *session.Session) {
+	cookies := &in.handler.cookies
+	http.SetCookie(in.w, cookies.Unset(cookies.Ticket))
+	if _, name := cookies.TicketOf(in.r); s != nil && name != "" && name == cookies.Former {
+		http.SetCookie(in.w, cookies.Unset(name))
+	}
 }

@@ -4,11 +4,10 @@ package handler
 
 import (
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
@@ -56,7 +55,7 @@ func TestChangedOvernight(t *testing.T) {
 	})
 }
 
-// A failed proof shows its error once. The next page load is served, and the
+// The user declines the proof. They get the page that they asked for, and the
 // browser does not loop between gate and provider.
 func TestFailedProofDoesNotLoop(t *testing.T) {
 	asking := func(o *authelia.Options) { o.Clients[0].ConsentMode = "auto" }
@@ -70,8 +69,8 @@ func TestFailedProofDoesNotLoop(t *testing.T) {
 		if err != nil {
 			s.Fatal(err)
 		}
-		if w := s.callback(w, callback, ticket); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), problem.SignInDenied.Code) {
-			s.Errorf("callback: got %d %s, want 403 with %s", w.Code, w.Body, problem.SignInDenied.Code)
+		if w := s.callback(w, callback, ticket); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/library" {
+			s.Errorf("callback: got %d %s, want 303 to /library", w.Code, w.Body)
 		}
 		if s.session(ticket) == nil {
 			s.Error("the failed proof ended the session, want it alive")
@@ -85,8 +84,9 @@ func TestFailedProofDoesNotLoop(t *testing.T) {
 	})
 }
 
-// Authelia answers a disabled user with its own error. The gate does not take that
-// for an outage: it shows the error and not the requested page.
+// Authelia answers a disabled user with server_error, as it does when its
+// database is away. The gate cannot tell which it is: the session goes on for as
+// long as an unproven one may, and not longer.
 func TestDisabledUserFailsTheProof(t *testing.T) {
 	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
 		s.op.SetLifespans(authelia.Lifespans{Session: 24 * time.Hour})
@@ -94,8 +94,73 @@ func TestDisabledUserFailsTheProof(t *testing.T) {
 		s.advance(2 * time.Hour)
 		s.signInAs("alice") // so that Authelia has just read the user
 		s.op.DisableUser("alice")
-		if w := s.through(s.open("/library", ticket), "alice", ticket); w.Code != http.StatusServiceUnavailable || w.Header().Get("Location") != "" {
-			s.Errorf("callback: got %d with Location %q, want 503 without one", w.Code, w.Header().Get("Location"))
+		if w := s.through(s.open("/library", ticket), "alice", ticket); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/library" {
+			s.Errorf("callback: got %d with Location %q, want 303 to /library", w.Code, w.Header().Get("Location"))
+		}
+		since := s.session(ticket).Record().UnprovenSince
+		s.advance(s.handler.config.Unproven)
+		s.open("/library", ticket)
+		s.settle()
+		if s.session(ticket) != nil {
+			s.Errorf("the session lives %s after its tokens ended, want it ended", time.Since(since))
+		}
+	})
+}
+
+// storageIsFull puts the sessions' storage behind one that takes no values.
+func storageIsFull(s *siteWithProvider) {
+	sessions := s.handler.config.Gate.Sessions
+	sessions.Configure(fullStorage{sessions.Storage()}, session.Limits{Idle: session.DefaultIdle, Lifetime: session.DefaultLifetime})
+}
+
+// While storage takes no values, or the provider refuses, a sign-in that only
+// proves a session ends at the page that the user asked for. A sign-in without a
+// session, and one whose user may not use the site, end on an error page.
+func TestFailedProofServesThePage(t *testing.T) {
+	refusal := func(status int, code string) func(*siteWithProvider) {
+		return func(s *siteWithProvider) {
+			s.op.Misbehave(func(m *authelia.Misbehaviour) {
+				m.Fail(authelia.EndpointToken, authelia.Fault{Status: status, Body: `{"error":"` + code + `"}`})
+			})
+		}
+	}
+	for name, spoil := range map[string]func(*siteWithProvider){
+		"storage takes no values":       storageIsFull,
+		"the code is refused":           refusal(http.StatusBadRequest, "invalid_grant"),
+		"the client is refused":         refusal(http.StatusUnauthorized, "invalid_client"),
+		"the provider is rate limited":  refusal(http.StatusTooManyRequests, ""),
+		"the provider answers nonsense": refusal(http.StatusOK, "x"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
+				ticket := s.signInAs("alice")
+				s.advance(2 * time.Hour)
+				s.save(ticket)
+				s.settle()
+				spoil(s)
+				back := s.through(s.open("/library", ticket), "alice", ticket)
+				if back.Code != http.StatusSeeOther || back.Header().Get("Location") != "/library" {
+					s.Errorf("callback: got %d %s, want 303 to /library", back.Code, back.Body)
+				}
+				s.wantUpstream(s.open("/library", ticket))
+				s.newPortal()
+				if back := s.through(s.open("/library"), "bob"); back.Code < http.StatusBadRequest {
+					s.Errorf("callback of a user without a session: got %d to %s, want an error", back.Code, back.Header().Get("Location"))
+				}
+			})
+		})
+	}
+	inBubble(t, plainClient, func(c *Config) {
+		longLife(c)
+		c.Policy = Policy{Groups: []string{"a"}}
+	}, func(s *siteWithProvider) {
+		s.op.SetGroups("alice", "a")
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
+		s.op.SetGroups("alice", "b")
+		s.op.DropSessions()
+		if back := s.through(s.open("/library", ticket), "alice", ticket); back.Code != http.StatusForbidden {
+			s.Errorf("callback of a user who may not use the site by now: got %d, want 403", back.Code)
 		}
 	})
 }

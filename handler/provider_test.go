@@ -124,17 +124,29 @@ func (s *siteWithProvider) through(w *httptest.ResponseRecorder, user string, co
 }
 
 // callback sends the callback as the browser does, with the cookies that w set.
+// It follows the redirect to the page of a failed sign-in.
 func (s *siteWithProvider) callback(w *httptest.ResponseRecorder, callback string, cookies ...string) *httptest.ResponseRecorder {
 	s.Helper()
 	u, err := url.Parse(callback)
 	if err != nil {
 		s.Fatal(err)
 	}
+	cookies = append(cookies, cookiesOf(w)...)
+	back := s.do(s, u.RequestURI(), append(fields(navigation), "Cookie", strings.Join(cookies, "; "))...)
+	if location := back.Header().Get("Location"); strings.HasPrefix(location, failedPath) {
+		return s.open(location, append(cookies, cookiesOf(back)...)...)
+	}
+	return back
+}
+
+// cookiesOf returns the cookies that a response sets.
+func cookiesOf(w *httptest.ResponseRecorder) []string {
+	var cookies []string
 	for _, line := range w.Header()["Set-Cookie"] {
 		pair, _, _ := strings.Cut(line, ";")
 		cookies = append(cookies, pair)
 	}
-	return s.do(s, u.RequestURI(), append(fields(navigation), "Cookie", strings.Join(cookies, "; "))...)
+	return cookies
 }
 
 // signInAs signs a user in at the provider and returns their cookie.

@@ -31,10 +31,10 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 	defer cancel()
 	var failed error
 	var fresh flow.Tokens
-	err := h.config.Gate.Sessions.UpdateLocked(ctx, s, func(record *session.Record) {
-		if unproven(record) || record.Tokens.Refresh != seen.Refresh || record.Tokens.Access != seen.Access {
-			return
-		}
+	due := func(record *session.Record) bool {
+		return !unproven(record) && record.Tokens.Refresh == seen.Refresh && record.Tokens.Access == seen.Access
+	}
+	err := h.config.Gate.Sessions.UpdateOnce(ctx, s, due, func(record *session.Record) {
 		tokens, err := h.config.RelyingParty.Refresh(ctx, record.Tokens, record.Identity)
 		switch {
 		case errors.Is(err, flow.ErrTokensEnded):

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -27,10 +26,28 @@ func (h *Handler) refuse(in *incoming, err error) error { return h.refuseAs(in, 
 
 // refuseAs is refuse for a request that is answered like one of another class.
 func (h *Handler) refuseAs(in *incoming, class request.Class, err error) error {
+	return h.writeRefusal(in, class, h.refusalOf(in, err))
+}
+
+// A reference is the beginning of a rand.Text.
+const (
+	referenceLength   = 10
+	referenceAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+)
+
+// refusalOf returns the problem that err is, with a reference, and logs and
+// counts it.
+func (h *Handler) refusalOf(in *incoming, err error) *problem.Problem {
 	refusal := new(*problem.Of(err))
-	refusal.Reference = rand.Text()[:10]
+	refusal.Reference = rand.Text()[:referenceLength]
 	h.logRefusal(in, refusal)
 	h.config.Observe("refused", refusal.Code)
+	return refusal
+}
+
+// writeRefusal answers the request with refusal, or returns it where problems
+// are passed.
+func (h *Handler) writeRefusal(in *incoming, class request.Class, refusal *problem.Problem) error {
 	if in.r.ProtoMajor == 1 && in.r.Header.Get("Expect") != "" {
 		// A client that asks before it uploads is told not to; a connection
 		// that stays open would have to read the upload first.
@@ -85,26 +102,36 @@ func (h *Handler) pageOf(in *incoming, refusal *problem.Problem) *problem.Page {
 		Hint: problem.Named(refusal.Hint, h.config.ProviderLabel), Reference: refusal.Reference,
 	}
 	home := problem.Link{ID: "home", Label: "Open the site", Href: h.origin + "/"}
+	retry := problem.Link{ID: "retry", Label: "Try again", Href: h.retryHref(in, refusal)}
+	another := &problem.Link{ID: "sign-out", Label: problem.Named("Sign out at {provider}, use another account", h.config.ProviderLabel), Href: request.Base + "/logout"}
 	switch refusal.Way {
 	case problem.WayRetry:
-		p.Links = []problem.Link{{ID: "retry", Label: "Try again", Href: retryHref(in, refusal)}}
+		p.Links = []problem.Link{retry}
 	case problem.WayProvider:
-		p.Button = &problem.Link{ID: "sign-out", Label: problem.Named("Sign out at {provider}", h.config.ProviderLabel), Href: request.Base + "/logout"}
-		p.Links = []problem.Link{home}
+		p.Button, p.Links = another, []problem.Link{home}
+	case problem.WayEither:
+		p.Button, p.Links = another, []problem.Link{retry}
 	case problem.WayHome:
 		p.Links = []problem.Link{home}
+	}
+	if refusal.User != "" && p.Button != nil {
+		p.Text += problem.Named(" You are signed in at {provider} as ", h.config.ProviderLabel) + refusal.User + "."
+	}
+	if name, own := in.own(); own && name == "failed" { // to load it again would try nothing
+		p.RetryAt = retry.Href
 	}
 	return p
 }
 
-// retryHref starts a new sign-in to where the failed one was to end.
-func retryHref(in *incoming, refusal *problem.Problem) string {
+// retryHref starts a new sign-in to where the failed one was to end. None ends
+// at one of the gate's own endpoints, except the page of sessions.
+func (h *Handler) retryHref(in *incoming, refusal *problem.Problem) string {
 	target := refusal.ReturnTo
-	if target == "" && in.r.Method == http.MethodGet && !request.Under(in.r.URL.Path, request.Base) {
+	if _, own := in.own(); target == "" && in.r.Method == http.MethodGet && !own {
 		target = in.chain.OriginalURI()
 	}
 	href := request.Base + "/login"
-	if target != "" && target != "/" && !strings.HasPrefix(target, request.Base) {
+	if target = h.localTarget(target); target != "/" {
 		href += "?next=" + url.QueryEscape(target)
 	}
 	return href

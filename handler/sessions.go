@@ -29,11 +29,7 @@ const (
 // serveSessions shows a user's own sessions with GET and ends one of them, or
 // all others, with POST. Nothing that it shows opens a session.
 func (h *Handler) serveSessions(in *incoming) error {
-	in.path = "/" // a page, though its path is one of an API
 	k := in.class()
-	if k == request.Prefetch {
-		return h.refuse(in, problem.Prefetch)
-	}
 	s, err := in.lookup()
 	switch {
 	case err != nil:
@@ -48,7 +44,7 @@ func (h *Handler) serveSessions(in *incoming) error {
 	identity := &s.Record().Identity
 	in.chain.Identify(identity)
 	if !h.config.Policy.Permits(identity) {
-		return h.refuse(in, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
+		return h.refuse(in, problem.NotAllowed.Because(problem.NoEntryFits(identity)).For(identity.Username))
 	}
 	if in.r.Method == http.MethodPost {
 		return h.endOwn(in, s)
@@ -58,7 +54,9 @@ func (h *Handler) serveSessions(in *incoming) error {
 		return h.refuse(in, problem.StorageUnavailable.Because(err))
 	}
 	if k == request.Navigation {
-		sessionsPage(identity, entries, s.ID()).Write(in.w, in.r)
+		p := sessionsPage(identity, entries, s.ID())
+		p.Text = problem.Named(p.Text, h.config.ProviderLabel)
+		p.Write(in.w, in.r)
 		return nil
 	}
 	problem.JSON{Status: http.StatusOK, Value: sessionsAnswer(identity, entries, s.ID())}.Write(in.w, in.r)
@@ -166,7 +164,8 @@ func sessionsAnswer(identity *flow.Identity, entries []session.Entry, this sessi
 func sessionsPage(identity *flow.Identity, entries []session.Entry, this session.ID) *problem.Page {
 	p := &problem.Page{
 		Status: http.StatusOK, Title: "Where you are signed in",
-		Text:     "You are signed in as " + identity.Username + " (" + identity.Email + "). If you do not know one of these, end it.",
+		Text: "You are signed in as " + identity.Username + " (" + identity.Email + "). If you do not know one of these, end it. " +
+			"While that browser is signed in at {provider}, it comes back at its next reload: sign out at {provider} there too, or change your password.",
 		Sessions: make([]problem.SessionRow, 0, len(entries)),
 		Links:    []problem.Link{{ID: "home", Label: "Back to the site", Href: "/"}},
 	}

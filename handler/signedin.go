@@ -138,7 +138,7 @@ func (h *Handler) localTarget(target string) string {
 		return "/"
 	}
 	u, err := url.Parse(target)
-	if err != nil || request.Under(u.Path, request.Base) && target != sessionsPath {
+	if err != nil || request.Under(request.Normal(u.Path), request.Base) && target != sessionsPath {
 		return "/"
 	}
 	return target

@@ -22,9 +22,16 @@ func (h *Handler) startLogin(in *incoming, returnTo string, restarted bool) erro
 	fail := func(err error) error {
 		refusal := *problem.Of(err)
 		refusal.ReturnTo = returnTo
+		if name, own := in.own(); own && name == "" { // the callback
+			return h.failSignIn(in, &refusal)
+		}
 		return h.refuseAs(in, request.Navigation, &refusal)
 	}
 	ctx := in.r.Context()
+	if !h.config.RelyingParty.Reachable(ctx) { // the browser would show an error of its own
+		_, err := h.config.RelyingParty.Loaded()
+		return fail(problem.ProviderUnavailable.Because(err))
+	}
 	login, location, err := h.config.RelyingParty.Begin(ctx, returnTo, restarted)
 	if err != nil {
 		return fail(err)
@@ -33,10 +40,8 @@ func (h *Handler) startLogin(in *incoming, returnTo string, restarted bool) erro
 	if err != nil {
 		return fail(problem.StorageUnavailable.Because(err))
 	}
-	underWay := flow.LoginCookies(h.cookies.Prefix, in.r.Cookies())
-	for len(underWay) >= flow.MaxLogins {
-		http.SetCookie(in.w, h.cookies.Unset(underWay[0]))
-		underWay = underWay[1:]
+	for _, old := range flow.SurplusLogins(h.cookies.Prefix, in.r.Cookies(), len(name)+len(value)) {
+		http.SetCookie(in.w, h.cookies.Unset(old))
 	}
 	http.SetCookie(in.w, h.cookies.Set(name, value, login.Expires.Sub(h.now())))
 	if request.CookieValue(in.r, h.cookies.SignedOut) != "" {
@@ -66,13 +71,13 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	}
 	identity := &result.Identity
 	if !h.config.Policy.Permits(identity) {
-		return outcome{err: problem.NotAllowed.Because(problem.NoEntryFits(identity))}
+		return outcome{err: problem.NotAllowed.Because(problem.NoEntryFits(identity)).For(identity.Username)}
 	}
 	old, _ := in.lookup()
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
 	upstream, err := h.signInToApplication(ctx, in, old, identity)
 	if err != nil {
-		return outcome{err: err}
+		return outcome{err: problem.Of(err).For(identity.Username)}
 	}
 	ticket, s, err := h.config.Gate.Sessions.Create(ctx, session.Record{
 		Identity: *identity, Tokens: result.Tokens, Upstream: upstream, Created: h.now(),

@@ -13,6 +13,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
+// signedOutPath is the page after a sign-out.
+const signedOutPath = request.Base + "/signed-out"
+
 // signedOutFor is how long the application's page must not sign in again by
 // itself. Only old versions try: they do not follow the address that a
 // sign-out answers with.
@@ -38,11 +41,15 @@ func (h *Handler) signOutByPost(in *incoming) error {
 // signOutByLink ends the session for one of the gate's own links, or an address that was
 // typed. A link of another site gets a button, so that it cannot end anything.
 func (h *Handler) signOutByLink(in *incoming) error {
-	switch in.r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin", "none":
-		if in.r.Header.Get("Sec-Fetch-Dest") == "document" {
-			return h.signOutByBrowser(in)
-		}
+	s, err := in.lookup()
+	switch {
+	case err != nil:
+		return h.refuseAs(in, request.Navigation, err)
+	case s == nil:
+		problem.Redirect(in.w, http.StatusSeeOther, signedOutPath)
+		return nil
+	case in.r.Header.Get("Sec-Fetch-Dest") == "document" && (in.r.Header.Get("Sec-Fetch-Site") == "same-origin" || request.IsTyped(in.r)):
+		return h.signOutByBrowser(in)
 	}
 	(&problem.Page{
 		Status: http.StatusOK, Title: "Sign out?", Text: "You are about to sign out of this site.",
@@ -76,7 +83,7 @@ func (h *Handler) forget(in *incoming, s *session.Session) (idToken string) {
 		h.end(in.r.Context(), s, reasonSignedOut)
 		h.config.Observe("signed_out", "ok")
 	}
-	http.SetCookie(in.w, h.cookies.Unset(h.cookies.Ticket))
+	in.dropTicket(s)
 	h.dropBrowserCookies(in.w)
 	clearCache(in.w)
 	return idToken
@@ -102,7 +109,7 @@ func clearCache(w http.ResponseWriter) { w.Header().Set("Clear-Site-Data", `"cac
 // https://openid.net/specs/openid-connect-rpinitiated-1_0.html), or Authelia's
 // portal, or the signed-out page at once.
 func (h *Handler) leaveURL(r *http.Request, idToken string) string {
-	here := h.origin + request.Base + "/signed-out"
+	here := h.origin + signedOutPath
 	authorization, err := h.config.RelyingParty.AuthorizationEndpoint(r.Context())
 	if err != nil {
 		return here
@@ -124,6 +131,14 @@ const autheliaAuthorization = "/api/oidc/authorization"
 // signedOut is the page after a sign-out. It starts nothing by itself, and
 // takes nothing from a browser that another site made load it as an image.
 func (h *Handler) signedOut(in *incoming) error {
+	s, err := in.lookup()
+	switch {
+	case err != nil:
+		return h.refuseAs(in, request.Navigation, err)
+	case s != nil:
+		h.stillSignedIn(s).Write(in.w, in.r)
+		return nil
+	}
 	if in.class() == request.Navigation || in.r.Header.Get("Sec-Fetch-Mode") == "" {
 		http.SetCookie(in.w, h.cookies.Unset(h.cookies.SignedOut))
 		clearCache(in.w) // again: the page that signed out was still shown the first time
@@ -133,4 +148,13 @@ func (h *Handler) signedOut(in *incoming) error {
 		Links: []problem.Link{{ID: "sign-in", Label: "Sign in again", Href: request.Base + "/login"}},
 	}).Write(in.w, in.r)
 	return nil
+}
+
+// stillSignedIn is the signed-out page for a user who is signed in.
+func (h *Handler) stillSignedIn(s *session.Session) *problem.Page {
+	return &problem.Page{
+		Status: http.StatusOK, Title: "You are signed in", Text: "You are signed in as " + s.Record().Identity.Username + ".",
+		Button: &problem.Link{ID: "sign-out", Label: "Sign out", Href: request.Base + "/logout"},
+		Links:  []problem.Link{{ID: "home", Label: "Open the site", Href: h.origin + "/"}},
+	}
 }

@@ -115,13 +115,21 @@ func TestSignOutLinkOfAnotherSite(t *testing.T) {
 		status         int
 		ends           bool
 	}{
-		"link of another site": {"/logout", navigation + " Sec-Fetch-Site=cross-site", 200, false},
-		"image":                {"/logout", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=same-origin", 200, false},
-		"old browser":          {"/logout", "", 200, false},
-		"form of another site": {"POST /logout", "Origin=https://evil.com", 403, false},
-		"form of a sibling":    {"POST /logout", "Sec-Fetch-Site=same-site", 403, false},
-		"typed address":        {"/logout", navigation + " Sec-Fetch-Site=none", 303, true},
-		"the gate's own form":  {"POST /logout", "Origin=https://romm.example.com Sec-Fetch-Site=same-origin", 303, true},
+		"link of another site":   {"/logout", navigation + " Sec-Fetch-Site=cross-site", 200, false},
+		"image":                  {"/logout", "Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=same-origin", 200, false},
+		"old browser":            {"/logout", "", 200, false},
+		"form of another site":   {"POST /logout", "Origin=https://evil.com", 403, false},
+		"form of a sibling":      {"POST /logout", "Sec-Fetch-Site=same-site", 403, false},
+		"typed address":          {"/logout", navigation + " Sec-Fetch-Site=none Sec-Fetch-User=?1", 303, true},
+		"typed in WebKit":        {"/logout", navigation + " Sec-Fetch-Site=none", 200, false},
+		"prefetch of a sibling":  {"/logout", navigation + " Sec-Fetch-Site=none Sec-Purpose=prefetch", 503, false},
+		"prerender of a sibling": {"/logout", navigation + " Sec-Fetch-Site=none Sec-Fetch-User=?1 Sec-Purpose=prefetch;prerender", 503, false},
+		"prefetch on http":       {"/logout", oldNavigation + " Purpose=prefetch", 503, false},
+		"HEAD":                   {"HEAD /logout", navigation + " Sec-Fetch-Site=none Sec-Fetch-User=?1", 200, false},
+		"prefetch of a form":     {"POST /logout", "Origin=https://romm.example.com Sec-Fetch-Site=same-origin Sec-Purpose=prefetch", 503, false},
+		"form, no-referrer":      {"POST /logout", "Origin=null Sec-Fetch-Site=same-origin", 303, true},
+		"form, opaque origin":    {"POST /logout", "Origin=null Sec-Fetch-Site=cross-site", 403, false},
+		"the gate's own form":    {"POST /logout", "Origin=https://romm.example.com Sec-Fetch-Site=same-origin", 303, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, id, _ := strings.Cut(ticket, "=")
@@ -149,9 +157,8 @@ func TestForeignImageOfTheSignedOutPage(t *testing.T) {
 	for headers, cleared := range map[string]bool{
 		"Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image Sec-Fetch-Site=cross-site":   false,
 		"Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe Sec-Fetch-Site=cross-site": false,
-		"Sec-Purpose=prefetch " + navigation:                                      false,
-		navigation:                                                                true,
-		"":                                                                        true, // a browser without Sec-Fetch headers
+		navigation: true,
+		"":         true, // a browser without Sec-Fetch headers
 	} {
 		w := s.do(t, request.Base+"/signed-out", append(fields(headers), "Cookie", "__Host-romm_oidc_signed_out=1")...)
 		if got := w.Header().Get("Clear-Site-Data") != ""; w.Code != http.StatusOK || got != cleared || (w.Header().Get("Set-Cookie") != "") != cleared {

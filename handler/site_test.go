@@ -30,7 +30,9 @@ const (
 
 const (
 	navigation = "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document"
-	fetch      = "Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty Sec-Fetch-Site=same-origin"
+	// oldNavigation is a navigation without Fetch Metadata.
+	oldNavigation = "Accept=text/html,application/xhtml+xml,*/*;q=0.8 Upgrade-Insecure-Requests=1"
+	fetch         = "Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty Sec-Fetch-Site=same-origin"
 )
 
 var alice = flow.Identity{Issuer: "https://auth.example.com", Subject: "1", Username: "alice", Email: "alice@example.com", Name: "Alice", Groups: []string{"a", "b"}}

@@ -4,9 +4,12 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"strings"
 	"sync"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 // memory is a storage in memory.
@@ -99,4 +102,11 @@ type hangingStorage struct {
 func (h *hangingStorage) List(ctx context.Context, path string, recursive bool) ([]string, error) {
 	<-h.released
 	return h.memory.List(ctx, path, recursive)
+}
+
+// fullStorage takes locks but no values.
+type fullStorage struct{ keyring.Storage }
+
+func (fullStorage) Store(context.Context, string, []byte) error {
+	return errors.New("no space left on device")
 }

@@ -4,11 +4,11 @@ package handler
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"go.uber.org/zap"
+
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -87,12 +87,14 @@ func (h *Handler) proveByNavigation(in *incoming) (bool, error) {
 	return true, h.startLogin(in, target, false)
 }
 
-// keepsSession reports whether a sign-in that failed may end at the page that
-// was asked for: it was only to prove a session that is still there, and it
-// failed because the provider broke down or could not be asked. What the
-// provider says about the user is no breakdown.
+// keepsSession reports whether a sign-in that failed ends at the page that was
+// asked for: it was only to prove a session, which is still there. The user must
+// not be worse off than without it, whether the provider refused, or storage
+// took no new session. What was learnt about the user is another matter: they
+// may not use this site.
 func (h *Handler) keepsSession(in *incoming, err error) bool {
-	if !errors.Is(err, flow.ErrProviderUnavailable) && !errors.Is(err, problem.TooManySignIns) {
+	refusal := problem.Of(err)
+	if refusal.Status == http.StatusForbidden && refusal.Code != problem.SignInDenied.Code {
 		return false
 	}
 	s, _ := in.lookup()
@@ -100,5 +102,8 @@ func (h *Handler) keepsSession(in *incoming, err error) bool {
 		return false
 	}
 	runtimeOf(s).renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
+	h.config.Logger.Warn("session not proven again, it goes on unproven: the sign-in failed, the user's next page view tries again",
+		zap.String("code", refusal.Code), zap.String("user", s.Record().Identity.Username),
+		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", refusal.Cause))
 	return true
 }

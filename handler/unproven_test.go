@@ -79,7 +79,7 @@ func TestOnlyNavigationsGoToTheProvider(t *testing.T) {
 			"/api/x Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty", "/api/x", "HEAD / " + navigation, "/x.png Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image",
 			"/frame Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", "POST /form " + navigation + " Origin=https://romm.example.com",
 			"/ws/x", "/library Sec-Purpose=prefetch " + navigation,
-			"/long?" + strings.Repeat("x", 1100) + " " + navigation, // too long to return to after the callback
+			"/long?" + strings.Repeat("x", 2800) + " " + navigation, // too long to return to after the callback
 		} {
 			method, rest, ok := strings.Cut(request, " /")
 			if !ok {

@@ -94,7 +94,7 @@ func TestExtendedConnect(t *testing.T) {
 	}
 	ticket := ""
 	for _, c := range b.client.Jar.Cookies(r.URL) {
-		if c.Name == "romm_oidc" {
+		if strings.HasPrefix(c.Name, "romm_oidc_") && strings.Count(c.Name, "_") == 2 {
 			ticket = c.String()
 		}
 	}

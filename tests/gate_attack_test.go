@@ -77,7 +77,7 @@ var romMsOwn = map[string]bool{"GET /api/config": true, "PUT /api/heartbeat": tr
 func TestStampCannotBeReplacedOnTheWire(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + "identity_headers\n"})
 	b := s.as("alice")
-	cookie := "__Host-romm_oidc=" + b.ticket()
+	cookie := ticketName + "=" + b.ticket()
 	for name, fields := range map[string][]string{
 		"Connection names the gate's fields":   {"Cookie: " + cookie, "Connection: Cookie, Remote-User, X-Forwarded-For"},
 		"Connection in other spellings":        {"Cookie: " + cookie, "Connection: cOOKIE", "Connection: remote-user, close"},
@@ -119,7 +119,7 @@ func TestInsideAnswersOnlyTheProvider(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
 	s.romm.ForgetRequests()
-	cookie := "__Host-romm_oidc=" + b.ticket() + "; romm_oidc=" + b.ticket()
+	cookie := ticketName + "=" + b.ticket() + "; romm_oidc=" + b.ticket()
 	stranger := s.browser()
 	for _, path := range []string{"/", "/api/heartbeat", "/api/users/me", base, base + "/login", base + "/logout", base + "/signed-out", base + "/x"} {
 		for _, host := range []string{"127.0.0.1:9081", "romm.example.com:9443", "romm.example.com", "evil.com"} {
@@ -148,7 +148,7 @@ func TestLoginCSRF(t *testing.T) {
 	attacks := s.browser().callback("/", "bob")
 	victim := s.browser()
 	answer := victim.open(attacks)
-	if answer.StatusCode != http.StatusFound || !strings.HasPrefix(answer.Header.Get("Location"), issuer) || strings.Contains(strings.Join(answer.Header["Set-Cookie"], ""), "__Host-romm_oidc=") {
+	if answer.StatusCode != http.StatusFound || !strings.HasPrefix(answer.Header.Get("Location"), issuer) || strings.Contains(strings.Join(answer.Header["Set-Cookie"], ""), ticketName+"=") {
 		t.Errorf("the attacker's callback answered %d, want a redirect to Authelia that sets no ticket; header: %v", answer.StatusCode, answer.Header)
 	}
 	// A second callback without a cookie ends on a page, not in a redirect
@@ -258,7 +258,11 @@ func TestMadeUpCodesOnTheWire(t *testing.T) {
 			t.Fatal(err)
 		}
 		response := url.Values{"state": {location.Query().Get("state")}, "code": {"authelia_ac_made.up"}, "iss": {issuer}}
-		if answer := b.do(base+"?"+response.Encode(), fields...); answer.StatusCode != http.StatusBadGateway && answer.StatusCode != http.StatusTooManyRequests {
+		answer := b.do(base+"?"+response.Encode(), fields...)
+		if answer.StatusCode == http.StatusSeeOther {
+			answer = b.do(answer.Header.Get("Location"), fields...)
+		}
+		if answer.StatusCode != http.StatusBadGateway && answer.StatusCode != http.StatusTooManyRequests {
 			t.Fatalf("a made-up code is answered %d, want 502 or 429: %s", answer.StatusCode, answer.body)
 		}
 	}

@@ -189,7 +189,7 @@ func TestEndOnEveryProtocol(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r.Header.Set("Cookie", "__Host-romm_oidc="+b.ticket())
+				r.Header.Set("Cookie", ticketName+"="+b.ticket())
 				r.Header.Set("Origin", public)
 				ended := make(chan string, 1)
 				go func() {

@@ -22,7 +22,7 @@ func (b *browser) ticket() string {
 		b.t.Fatal(err)
 	}
 	for _, c := range b.client.Jar.Cookies(r.URL) {
-		if c.Name == "__Host-romm_oidc" {
+		if c.Name == ticketName {
 			return c.Value
 		}
 	}
@@ -137,7 +137,7 @@ func TestTwoGates(t *testing.T) {
 	alice := s.as("alice")
 	ticket := alice.ticket()
 	s.load(options{directive: rolesByMail, gate: "romm2"})
-	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
+	if answer := s.browser().fetch("/api/users/me", "Cookie", ticketName+"="+ticket); answer.StatusCode/100 != 4 {
 		t.Errorf("the other gate's ticket is answered %d, want 4xx", answer.StatusCode)
 	}
 }

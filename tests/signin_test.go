@@ -39,7 +39,7 @@ func TestSignIn(t *testing.T) {
 		if strings.Contains(c.Name, "romm_session") {
 			t.Errorf("RomM's session cookie reached the browser: %v", c)
 		}
-		if c.Name == "__Host-romm_oidc" && (!c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/") {
+		if c.Name == ticketName && (!c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/") {
 			t.Errorf("the ticket's cookie is %v, want HttpOnly, Secure, Lax and the path /", c)
 		}
 	}

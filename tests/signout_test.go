@@ -36,7 +36,7 @@ func TestSignOut(t *testing.T) {
 				t.Errorf("Clear-Site-Data is %q, want \"cache\"", answer.Header.Get("Clear-Site-Data"))
 			}
 			// CVE-2024-21492: the old ticket is invalid at once.
-			if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
+			if answer := s.browser().fetch("/api/users/me", "Cookie", ticketName+"="+ticket); answer.StatusCode/100 != 4 {
 				t.Errorf("the old ticket is answered %d, want 4xx", answer.StatusCode)
 			}
 			// RomM's page now starts a sign-in by itself, which must not
@@ -113,7 +113,7 @@ func TestLateAnswerRevivesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Cookie", "__Host-romm_oidc="+ticket)
+	r.Header.Set("Cookie", ticketName+"="+ticket)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -125,7 +125,7 @@ func TestLateAnswerRevivesNothing(t *testing.T) {
 	b.fetch("POST /api/logout", "Origin", public)
 	release()
 	<-done
-	if answer := late.fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+ticket); answer.StatusCode/100 != 4 {
+	if answer := late.fetch("/api/users/me", "Cookie", ticketName+"="+ticket); answer.StatusCode/100 != 4 {
 		t.Errorf("the old ticket is answered %d, want 4xx", answer.StatusCode)
 	}
 }
@@ -141,7 +141,7 @@ func TestNewTicketAtEverySignIn(t *testing.T) {
 	if b.ticket() == old {
 		t.Error("the ticket did not change with the new sign-in")
 	}
-	if answer := s.browser().fetch("/api/users/me", "Cookie", "__Host-romm_oidc="+old); answer.StatusCode/100 != 4 {
+	if answer := s.browser().fetch("/api/users/me", "Cookie", ticketName+"="+old); answer.StatusCode/100 != 4 {
 		t.Errorf("the old ticket is answered %d, want 4xx", answer.StatusCode)
 	}
 	eventually(t, func() bool { return s.romm.Sessions() == 1 })

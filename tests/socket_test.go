@@ -21,7 +21,7 @@ func (s *stack) socket(ticket, origin string) (*websocket.Conn, error) {
 	}
 	config.Location.Host = "romm.example.com:9443" // the Host; the test dials by itself
 	if ticket != "" {
-		config.Header.Set("Cookie", "__Host-romm_oidc="+ticket+"; romm_csrftoken=x")
+		config.Header.Set("Cookie", ticketName+"="+ticket+"; romm_csrftoken=x")
 	}
 	conn, err := tls.Dial("tcp", "127.0.0.1:9443", &tls.Config{InsecureSkipVerify: true, ServerName: "romm.example.com", NextProtos: []string{"http/1.1"}})
 	if err != nil {

@@ -62,6 +62,9 @@ var users = []authelia.User{
 	{Name: "frank", Password: "frank-password", DisplayName: "Frank NoMail", Groups: []string{"romm-users"}},
 }
 
+// ticketName is the name of the cookie with the ticket.
+const ticketName = "__Host-romm_oidc_9443"
+
 const rolesByMail = "roles {\n admin alice@example.com\n user *\n}\n"
 
 // freshConnections keeps Caddy from reusing a connection to the previous
@@ -234,10 +237,15 @@ func (b *browser) send(target string, body io.Reader, fields ...string) response
 	return response{answer, string(content)}
 }
 
-// open navigates to target, like a browser's address bar.
+// open navigates to target, like a browser's address bar. It follows the redirect
+// to the page of a failed sign-in, and no other.
 func (b *browser) open(target string) response {
 	b.t.Helper()
-	return b.do(target, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none", "Accept", "text/html")
+	answer := b.do(target, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none", "Sec-Fetch-User", "?1", "Accept", "text/html")
+	if location := answer.Header.Get("Location"); strings.HasPrefix(location, base+"/failed") {
+		return b.open(location)
+	}
+	return answer
 }
 
 // fetch sends a request like a script of the site.

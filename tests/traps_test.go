@@ -172,7 +172,7 @@ func TestLoginCookieComesBack(t *testing.T) {
 		t.Errorf("the redirect sets %d cookies, want 1", len(cookies))
 	}
 	for _, c := range cookies {
-		if !strings.HasPrefix(c.Name, "__Host-romm_oidc_") || c.SameSite != http.SameSiteLaxMode || !c.HttpOnly || !c.Secure || c.Path != "/" || c.Domain != "" {
+		if !strings.HasPrefix(c.Name, ticketName+"_") || c.SameSite != http.SameSiteLaxMode || !c.HttpOnly || !c.Secure || c.Path != "/" || c.Domain != "" {
 			t.Errorf("the login cookie is %v, want __Host-, Lax, HttpOnly, Secure and no domain", c)
 		}
 	}

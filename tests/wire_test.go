@@ -137,7 +137,7 @@ func raw2(t *testing.T, method, path string, fields ...string) response {
 // ticketCookie returns the browser's ticket as a Cookie field line.
 func (b *browser) ticketCookie() string {
 	b.t.Helper()
-	return "Cookie: __Host-romm_oidc=" + b.ticket()
+	return "Cookie: " + ticketName + "=" + b.ticket()
 }
 
 // quiet makes the gate ask RomM for its version, as it does when it first

@@ -17,6 +17,14 @@ var (
 	// ticket cannot be called forged: storage is unreachable.
 	errOutdated = errors.New("the keyring is too old to tell whether the ticket is genuine")
 
+	// errStuck means that storage does not return from a call.
+	errStuck = errors.New("storage has not answered for 10 seconds")
+
+	// errBeingChanged means that another node has begun a change that must not
+	// be made twice, and that nothing is known of its result yet. The caller
+	// tries again later.
+	errBeingChanged = errors.New("another node has begun this change and may not be done with it")
+
 	// errNewer and errUnreadable are why a stored value does not open.
 	errNewer      = errors.New("a newer version of this module wrote it")
 	errUnreadable = errors.New("it is truncated or belongs to another gate")

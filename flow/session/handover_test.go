@@ -1,4 +1,4 @@
-// Streams: hand-over to a newer session, the OnEnd callback, Held, UpdateLocked.
+// Streams: hand-over to a newer session, the OnEnd callback, Held, UpdateOnce.
 
 package session
 
@@ -134,18 +134,18 @@ func TestHeld(t *testing.T) {
 }
 
 // Without the lock, tokens are not touched: another node may be refreshing them.
-func TestUpdateLockedWithoutStorage(t *testing.T) {
+func TestUpdateOnceWithoutStorage(t *testing.T) {
 	storage := newFakeStorage()
 	s := newTestStore(storage)
 	ticket, session := create(t, s, "ada")
 	storage.away.Store(true)
-	err := s.UpdateLocked(t.Context(), session, func(*Record) { t.Error("change was called without the lock") })
+	err := s.UpdateOnce(t.Context(), session, always, func(*Record) { t.Error("change was called without the lock") })
 	if err == nil || session.Ended() {
-		t.Errorf("UpdateLocked = %v, session ended %v, want an error and a session that goes on", err, session.Ended())
+		t.Errorf("UpdateOnce = %v, session ended %v, want an error and a session that goes on", err, session.Ended())
 	}
 	storage.away.Store(false)
 	at := time.Date(2026, 11, 25, 6, 0, 0, 0, time.UTC)
-	if err := s.UpdateLocked(t.Context(), session, func(r *Record) { r.UnprovenSince = at }); err != nil {
+	if err := s.UpdateOnce(t.Context(), session, always, func(r *Record) { r.UnprovenSince = at }); err != nil {
 		t.Fatal(err)
 	}
 	if got := mustOpen(t, newTestStore(storage), ticket).Record().UnprovenSince; !got.Equal(at) {

@@ -16,6 +16,9 @@ const lastUseQueue = 1024
 // the one there is older than v.lastUseEvery. It never blocks.
 func (s *Store) markUsed(session *Session, now int64, v *vault) {
 	session.touch(now)
+	if !s.inUse.Load() { // a write that all cores would wait for, only where it changes something
+		s.inUse.Store(true)
+	}
 	written := session.written.Load()
 	if now-written < v.lastUseEvery || !session.written.CompareAndSwap(written, now) {
 		return

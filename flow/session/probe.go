@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
 // probeLimit bounds one Probe.
@@ -25,7 +23,7 @@ func (s *Store) Probe(ctx context.Context) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		key := keyring.StoragePrefix(s.gate) + "/try"
+		key := s.tryKey()
 		if err := v.storage.Lock(ctx, key); err != nil {
 			return struct{}{}, fmt.Errorf("locking storage: %w", err)
 		}

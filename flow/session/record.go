@@ -46,13 +46,14 @@ func (r Record) clone() Record {
 type snapshot struct {
 	Revision uint64 `json:"revision"`
 	Record   Record `json:"record"`
+	Intent   intent `json:"intent,omitzero"`
 	unsaved  bool   // storage was unreachable when it was made: memory has the only copy
 }
 
 // revise returns the next snapshot with what change makes of the record, or nil
 // if there is nothing to store.
 func (s *snapshot) revise(change func(*Record)) *snapshot {
-	next := &snapshot{Revision: s.Revision + 1, Record: s.Record.clone()}
+	next := &snapshot{Revision: s.Revision + 1, Record: s.Record.clone(), Intent: s.Intent}
 	change(&next.Record)
 	next.Record.Created = s.Record.Created
 	next.Record = next.Record.clone() // change may have kept a reference to a slice

@@ -31,6 +31,8 @@ type Session struct {
 
 	attachment atomic.Pointer[any]
 
+	foreign sighting // of another process's intent; guarded by Store.updates
+
 	slot int // index in memory.sessions; guarded by memory.mu
 
 	mu        sync.Mutex // guards the fields below, and writes of evicted, ended and held

@@ -4,6 +4,7 @@ package session
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -69,7 +70,9 @@ type Store struct {
 	lastUses     chan *Session // sessions with a last use to be written
 	retries      retryQueue    // ends and records that storage could not take
 	revocations  revocations   // recent calls of EndUser, EndSID, EndNamed and EndAll
-	away         atomic.Bool   // storage did not answer the last time
+	health       health        // what was last seen of storage
+	inUse        atomic.Bool   // a session was used since storage was last tried
+	process      string        // names this process in intents
 	lastPoll     pollTime      // of the last successful followEnds; only catchUp uses it
 
 	lifecycle sync.Mutex // guards the fields below
@@ -83,7 +86,7 @@ func New(o Options) *Store {
 	if o.Capacity <= 0 {
 		o.Capacity = defaultCapacity
 	}
-	s := &Store{gate: o.Gate, node: o.Node, logger: o.Logger, now: o.Now, memory: newMemory(o.Capacity)}
+	s := &Store{gate: o.Gate, node: o.Node, logger: o.Logger, now: o.Now, memory: newMemory(o.Capacity), process: rand.Text()}
 	if s.logger == nil {
 		s.logger = zap.NewNop()
 	}
@@ -98,6 +101,9 @@ func New(o Options) *Store {
 // configuration of the gate calls it; the last call applies, to existing
 // sessions too.
 func (s *Store) Configure(storage keyring.Storage, limits Limits) {
+	if storage != nil {
+		storage = watchedStorage{storage, s}
+	}
 	s.vault.Store(&vault{
 		gate: s.gate, storage: storage, limits: limits, logger: s.logger,
 		lastUseEvery: max(1, int64(limits.Idle/20/time.Second)),
@@ -137,11 +143,6 @@ func (s *Store) Held(visit func(*Session)) {
 		}
 	})
 }
-
-// Away reports whether storage failed to answer the last time the store asked.
-// While it is away, this node does not learn of ends on other nodes and trusts
-// its memory.
-func (s *Store) Away() bool { return s.away.Load() }
 
 // Create stores rec as a new session and returns it with a new ticket for the
 // cookie. It sets rec.Created. Head and record are in storage when it returns.

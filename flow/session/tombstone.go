@@ -49,7 +49,7 @@ func (s *Store) followEnds(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	s.setAway(err)
+	s.noteRead("List", err) // a listing that hangs has not told its result itself
 	return nil
 }
 
@@ -63,17 +63,6 @@ func (s *Store) followEnd(ctx context.Context, v *vault, id ID) {
 	}
 	s.endLocal(id, reason)
 	s.logger.Debug("session ended on another node", zap.Stringer("session_id", id), zap.String("reason", reason))
-}
-
-// setAway records whether storage answered, and logs a change.
-func (s *Store) setAway(err error) {
-	wasAway := s.away.Swap(err != nil)
-	switch {
-	case err != nil && !wasAway:
-		s.logger.Warn("session storage unreachable, sessions in memory go on, will retry", zap.Error(err))
-	case err == nil && wasAway:
-		s.logger.Warn("session storage reachable again")
-	}
 }
 
 // catchUp ends the sessions in memory that storage no longer has, if storage

@@ -13,24 +13,36 @@ import (
 // Update changes the record of a session, in memory and in storage. It takes
 // the session's lock in storage and reads the record again, so that change sees
 // what another node has written. change is called at most once, under the lock,
-// and may use the network, for example to refresh tokens, for as long as ctx
-// allows. If it changes nothing, nothing is written.
+// and may use the network for as long as ctx allows. If it changes nothing,
+// nothing is written.
 //
 // Update returns ErrEnded if the session has ended, without calling change if
 // it knows before. If ctx ends while Update waits for the lock, change is not
 // called. If storage is unreachable, Update still calls change, memory keeps
 // the changed record, Update returns the error, and the store retries the write.
 func (s *Store) Update(ctx context.Context, session *Session, change func(*Record)) error {
-	return s.update(ctx, session, change, false)
+	return s.update(ctx, session, func(ctx context.Context, v *vault, current *Session, unreachable error) error {
+		if errors.Is(unreachable, errNewer) {
+			return fmt.Errorf("updating a session: %w", unreachable)
+		}
+		next := current.record.Load().revise(change)
+		switch {
+		case next == nil:
+			return unreachable
+		case current.Ended():
+			return ErrEnded
+		case unreachable != nil:
+			return s.keepUnsaved(current, next, unreachable)
+		}
+		return s.commit(ctx, v, current, next)
+	})
 }
 
-// UpdateLocked is Update for changes that two nodes must never make at the same
-// time: if storage, and with it the lock, is unreachable, change is not called.
-func (s *Store) UpdateLocked(ctx context.Context, session *Session, change func(*Record)) error {
-	return s.update(ctx, session, change, true)
-}
-
-func (s *Store) update(ctx context.Context, session *Session, change func(*Record), needsLock bool) error {
+// update takes the session's locks and calls work with what memory has of it,
+// read again from storage unless that is unreachable.
+func (s *Store) update(ctx context.Context, session *Session,
+	work func(ctx context.Context, v *vault, current *Session, unreachable error) error,
+) error {
 	unlock, err := s.updates.lock(ctx, session.id)
 	if err != nil {
 		return fmt.Errorf("updating a session: %w", err)
@@ -56,24 +68,11 @@ func (s *Store) update(ctx context.Context, session *Session, change func(*Recor
 	if current.Ended() {
 		return ErrEnded
 	}
-	if unreachable != nil && (needsLock || errors.Is(unreachable, errNewer)) {
-		return fmt.Errorf("updating a session: %w", unreachable)
-	}
 	if ctx.Err() != nil {
 		// Another node may have the lock and be refreshing the same tokens.
 		return fmt.Errorf("updating a session: %w", context.Cause(ctx))
 	}
-
-	next := current.record.Load().revise(change)
-	switch {
-	case next == nil:
-		return unreachable
-	case current.Ended():
-		return ErrEnded
-	case unreachable != nil:
-		return s.keepUnsaved(current, next, unreachable)
-	}
-	return s.commit(ctx, v, current, next)
+	return work(ctx, v, current, unreachable)
 }
 
 func (s *Store) unlockRecord(ctx context.Context, v *vault, id ID) {

@@ -27,16 +27,19 @@ type task struct {
 func (s *Store) pollTasks() []task {
 	return []task{
 		{"follow ends", s.followEnds},
+		{"try reads", s.tryReads},
 		{"catch up", s.whenReachable(s.catchUp)},
 		{"reload keyring", s.whenReachable(s.reloadKeyring)},
 		{"retry", s.whenReachable(s.retry)},
+		{"try writes", s.tryWrites},
 	}
 }
 
-// whenReachable skips run while there is no storage or it does not answer.
+// whenReachable skips run while there is no storage or it gives no values. It
+// does not skip it while storage takes none: the retries find out about that.
 func (s *Store) whenReachable(run func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if s.vault.Load() == nil || s.Away() {
+		if s.vault.Load() == nil || s.health.reads.away() {
 			return nil
 		}
 		return run(ctx)
@@ -120,6 +123,10 @@ func (s *Store) attempt(ctx context.Context, t task) {
 		err = t.run(ctx)
 	}()
 	if err != nil && ctx.Err() == nil {
-		s.logger.Warn("session background task failed, will retry", zap.String("task", t.name), zap.Error(err))
+		level := zap.WarnLevel
+		if s.Away() { // which has been said
+			level = zap.DebugLevel
+		}
+		s.logger.Log(level, "session background task failed, will retry", zap.String("task", t.name), zap.Error(err))
 	}
 }

@@ -20,7 +20,7 @@ type Status struct {
 	Provider Provider `json:"provider"`
 	RomM     RomM     `json:"romm"`
 
-	StorageAway      bool   `json:"storage_away"`            // the storage did not answer the last request
+	StorageAway      bool   `json:"storage_away"`            // the last read of the storage failed, or the last write
 	StorageError     string `json:"storage_error,omitempty"` // why the storage is not writable
 	SessionsInMemory int    `json:"sessions_in_memory"`
 }

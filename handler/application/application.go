@@ -101,8 +101,6 @@ type Application interface {
 	// Intent is not None. plain is false if the path was spelled unusually; the
 	// application might read such a path differently, so it opens nothing.
 	Access(r *http.Request, path string, plain bool) Access
-	// Document reports whether the response to a GET of path may be a page.
-	Document(path string) bool
 	// Socket reports whether path belongs to the application's WebSockets.
 	Socket(path string) bool
 	// SignInTarget returns the local path that a SignIn request wants to come

@@ -93,7 +93,26 @@ var (
 	}
 	SignInDenied = &Problem{
 		Code: "sign_in_denied", Status: http.StatusForbidden, Title: "{provider} did not sign you in",
-		Text: "You declined, or your account may not use this site. You can try again.", Way: WayRetry,
+		Text: "You declined, or your account may not use this site. You can try again, or use another account.", Way: WayEither,
+	}
+	ProviderError = &Problem{
+		Code: "provider_error", Status: http.StatusBadGateway, Title: "{provider} could not sign you in",
+		Text: "{provider} reports an error of its own. Try again, or use another account; if it happens again, ask the operator of {provider}.", Way: WayEither,
+		Hint: "The log of {provider} says why. Authelia answers like this for a user who was disabled while they were signed in there.",
+	}
+	LoginRequired = &Problem{
+		Code: "login_required", Status: http.StatusBadGateway, Title: "{provider} wants you to sign in again",
+		Text: "{provider} did not sign you in because it first needs something from you: your sign-in, your consent, or the choice of an account. Please start again.", Way: WayEither,
+	}
+	StateLost = &Problem{
+		Code: "state_lost", Status: http.StatusBadGateway, Title: "The sign-in gets lost on its way back",
+		Text: "What {provider} sends back does not belong to any sign-in that this browser started, again and again. Please tell the site's operator.", Way: WayRetry,
+		Hint: "The callback must arrive with its whole query, unchanged: state, iss and code. A proxy, a rewrite or an extension of the browser may drop or change it. Caddy's log says what came.",
+	}
+	SignInFailed = &Problem{
+		Code: "sign_in_failed", Status: http.StatusBadRequest, Title: "This sign-in failed",
+		Text: "The reason is no longer known here. Please start again.", Way: WayRetry,
+		Hint: "Look for the reference in Caddy's log.",
 	}
 	ProviderRefused = &Problem{
 		Code: "provider_refused", Status: http.StatusBadGateway, Title: "{provider} refused this site",

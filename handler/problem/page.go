@@ -43,6 +43,7 @@ type Page struct {
 	Button    *Link // submits a POST; nil: none
 	Sessions  []SessionRow
 	Retry     time.Duration // when the page reloads itself; 0: never
+	RetryAt   string        // the address that it then loads; empty: its own
 }
 
 // Link is a link or a button on a page.
@@ -69,7 +70,11 @@ func (p *Page) Write(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Security-Policy", pagePolicy)
 	header.Set("X-Frame-Options", "DENY")
 	if p.Retry > 0 {
-		header.Set("Refresh", strconv.Itoa(int(p.Retry.Seconds())))
+		refresh := strconv.Itoa(int(p.Retry.Seconds()))
+		if p.RetryAt != "" {
+			refresh += "; url=" + p.RetryAt
+		}
+		header.Set("Refresh", refresh)
 	}
 	Send(w, r, p.Status, body.Bytes())
 }

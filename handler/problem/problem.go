@@ -27,6 +27,7 @@ type Problem struct { //nolint:errname // named by the RFC
 	Reference string        // identifies this refusal on the page and in the log; set by the gate
 	Retry     time.Duration // when the page reloads itself, also sent as Retry-After; 0: never
 	ReturnTo  string        // the local path that the failed sign-in was meant to return to; may be empty
+	User      string        // who is signed in at the provider; empty: not known
 }
 
 // Way is what the page of a problem offers as the next step.
@@ -37,6 +38,7 @@ const (
 	WayHome     Way = iota // open the application
 	WayRetry               // sign in again, to the same page
 	WayProvider            // sign out at the provider, to sign in as another user
+	WayEither              // sign in again, or as another user
 )
 
 // Error returns the code, and the cause if there is one.
@@ -63,6 +65,13 @@ func (p *Problem) Because(cause error) *Problem {
 	return &q
 }
 
+// For returns a copy of p about the user with this name at the provider.
+func (p *Problem) For(user string) *Problem {
+	q := *p
+	q.User = user
+	return &q
+}
+
 // After returns a copy of p that asks the client to retry after wait, rounded
 // up to whole seconds.
 func (p *Problem) After(wait time.Duration) *Problem {
@@ -81,10 +90,12 @@ func Of(err error) *Problem {
 		switch refused.Code {
 		case "access_denied":
 			return SignInDenied.Because(err)
-		case "server_error", "temporarily_unavailable":
+		case "server_error":
+			return ProviderError.Because(err)
+		case "temporarily_unavailable":
 			return ProviderUnavailable.Because(err)
 		case "login_required", "interaction_required", "consent_required", "account_selection_required":
-			return TokenRefused.Because(err)
+			return LoginRequired.Because(err)
 		}
 		problem := ProviderRefused.Because(err)
 		problem.Hint = "The provider said " + refused.Error()
@@ -114,7 +125,11 @@ func Of(err error) *Problem {
 		{flow.ErrAccountGone, NotAllowed},
 	} {
 		if errors.Is(err, m.target) {
-			return m.problem.Because(err)
+			p := m.problem.Because(err)
+			if named, ok := errors.AsType[*flow.UserError](err); ok {
+				p.User = named.User
+			}
+			return p
 		}
 	}
 	return Internal.Because(err)

@@ -1,4 +1,5 @@
-// What kind of client sent a request, by Fetch Metadata.
+// What kind of client sent a request, by Fetch Metadata, or by what browsers
+// send where they do not send that.
 
 package request
 
@@ -23,16 +24,19 @@ const (
 )
 
 // Classify returns the class of r. socket says that the path belongs to the
-// application's WebSockets, document that the response to a GET may be a page.
-// Browsers send the class in the Sec-Fetch-* fields ([Fetch Metadata]). For
-// other clients, a GET that accepts HTML and may be a page is a navigation.
+// application's WebSockets, page that the response to a GET is a page or leads
+// to one. Browsers send the class in the Sec-Fetch-* fields ([Fetch Metadata]),
+// but not to plain http origins, and not before Safari 16.4. There a navigation
+// accepts HTML and asks to upgrade insecure requests; fetches, images and
+// prefetches may do the first and never do the second. For a page, the first is
+// enough.
 //
 // [Fetch Metadata]: https://www.w3.org/TR/fetch-metadata/
-func Classify(r *http.Request, socket, document bool) Class {
+func Classify(r *http.Request, socket, page bool) Class {
 	if IsSocket(r) || socket {
 		return Socket
 	}
-	if purpose := r.Header.Get("Sec-Purpose"); strings.HasPrefix(purpose, "prefetch") || r.Header.Get("Purpose") == "prefetch" {
+	if isSpeculative(r) {
 		return Prefetch
 	}
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -50,11 +54,46 @@ func Classify(r *http.Request, socket, document bool) Class {
 			return Script
 		}
 		return Embedded
-	case get && strings.Contains(r.Header.Get("Accept"), "text/html") && document:
+	case !acceptsHTML(r):
+		return Script
+	case get && (page || r.Header.Get("Upgrade-Insecure-Requests") == "1"):
 		return Navigation
+	case r.Method == http.MethodPost && r.Header.Get("Upgrade-Insecure-Requests") == "1":
+		return Form
 	default:
 		return Script
 	}
+}
+
+func acceptsHTML(r *http.Request) bool {
+	for _, line := range r.Header["Accept"] {
+		if strings.Contains(strings.ToLower(line), "text/html") {
+			return true
+		}
+	}
+	return false
+}
+
+// isSpeculative reports whether the browser loads a page before the user asks
+// for it: a prefetch, a prerender or a preview.
+func isSpeculative(r *http.Request) bool {
+	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if line := r.Header[name]; len(line) > 0 {
+			value := strings.ToLower(line[0])
+			if strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// IsTyped reports whether the user typed the address of r, or opened a bookmark.
+// Chromium's speculation rules send Sec-Fetch-Site: none from another site's
+// page too, but only a user's own action sends Sec-Fetch-User. WebKit never
+// sends that, so there no address counts as typed.
+func IsTyped(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Site") == "none" && r.Header.Get("Sec-Fetch-User") == "?1"
 }
 
 // WantsJSON reports whether a program, and not a user, reads the response.

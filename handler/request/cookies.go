@@ -13,13 +13,17 @@ const cookieBase = "romm_oidc"
 
 // CookieNames are the names of the gate's cookies at one origin. On https they
 // have the __Host- prefix, so that no sibling domain can set one ([RFC 6265bis
-// section 4.1.3.2]).
+// section 4.1.3.2]). Cookies do not know ports, so a port other than the
+// scheme's own is part of the names: two gates at one host must not sign each
+// other's users out.
 //
 // [RFC 6265bis section 4.1.3.2]: https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#section-4.1.3.2
 type CookieNames struct {
 	Prefix    string // of every login cookie
 	Ticket    string
 	SignedOut string // set for a short time after a sign-out
+	Restarts  string // how often a sign-in was restarted because its response fit none
+	Former    string // the ticket's name before the port was part of it; empty: it is the same
 	Secure    bool   // whether the cookies are sent over https only
 }
 
@@ -29,7 +33,35 @@ func CookieNamesFor(o Origin) CookieNames {
 	if o.Secure() {
 		base = "__Host-" + cookieBase
 	}
-	return CookieNames{Prefix: base + "_", Ticket: base, SignedOut: base + "_signed_out", Secure: o.Secure()}
+	names := CookieNames{Secure: o.Secure()}
+	if port := o.port(); port != "" {
+		names.Former = base
+		base += "_" + port
+	}
+	names.Prefix, names.Ticket, names.SignedOut, names.Restarts = base+"_", base, base+"_signed_out", base+"_restarts"
+	return names
+}
+
+// TicketOf returns the ticket of r, and the name of its cookie. Both are empty
+// if there is none.
+func (n CookieNames) TicketOf(r *http.Request) (ticket, name string) {
+	for _, name := range [...]string{n.Ticket, n.Former} {
+		if ticket := CookieValue(r, name); name != "" && ticket != "" {
+			return ticket, name
+		}
+	}
+	return "", ""
+}
+
+// Came reports whether r carries one of the cookies. A browser that keeps no
+// cookies never sends one.
+func (n CookieNames) Came(r *http.Request) bool {
+	for _, c := range r.Cookies() {
+		if c.Name == n.Ticket || strings.HasPrefix(c.Name, n.Prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // Set returns a cookie for the whole origin that scripts cannot read. It is Lax,

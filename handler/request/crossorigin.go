@@ -9,13 +9,17 @@ import "net/http"
 // decide that: the application may reflect any Origin with credentials, and the
 // browser sends the gate's cookie with requests from sibling subdomains.
 //
-// An Origin other than origin counts for every method. CORS does not cover
+// An Origin other than origin counts for every method, except "null" from a page
+// of the same origin: browsers send that under Referrer-Policy: no-referrer. CORS does not cover
 // WebSockets and their polling, so these also count if there is no Origin but
 // Sec-Fetch-Site names another site. The same goes for unsafe methods, as in
 // [http.CrossOriginProtection], with the public origin in place of the request's
 // Host.
 func CrossOrigin(r *http.Request, origin string, socket bool) bool {
 	if lines, ok := r.Header["Origin"]; ok {
+		if len(lines) == 1 && lines[0] == "null" {
+			return r.Header.Get("Sec-Fetch-Site") != "same-origin"
+		}
 		return len(lines) != 1 || lines[0] != origin
 	}
 	if !socket && IsSafe(r.Method) {

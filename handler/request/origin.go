@@ -46,6 +46,19 @@ func (o Origin) HasHost(host string) bool {
 	return host == o.Host || strings.EqualFold(o.withoutDefaultPort(host), o.Host)
 }
 
+// HasName reports whether host, the Host of a request, has the name of o, with
+// any port.
+func (o Origin) HasName(host string) bool {
+	a, b := url.URL{Host: host}, url.URL{Host: o.Host}
+	return strings.EqualFold(a.Hostname(), b.Hostname())
+}
+
+// port returns the port of o, empty if it is the scheme's own.
+func (o Origin) port() string {
+	u := url.URL{Host: o.Host}
+	return u.Port()
+}
+
 func (o Origin) withoutDefaultPort(host string) string {
 	if strings.IndexByte(host, ':') < 0 {
 		return host

@@ -51,3 +51,8 @@ func NormalPath(r *http.Request) (normal string, plain, ok bool) {
 func Under(p, dir string) bool {
 	return strings.HasPrefix(p, dir) && (len(p) == len(dir) || p[len(dir)] == '/')
 }
+
+// Normal returns the decoded path p in the form of NormalPath. It is for paths
+// that are not those of the request: where a sign-in leads, what came before a
+// rewrite.
+func Normal(p string) string { return path.Clean("/" + strings.ReplaceAll(p, `\`, "/")) }

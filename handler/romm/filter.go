@@ -54,7 +54,7 @@ func (a *App) Filter(header http.Header, stamped bool) application.Liveness {
 			header["Set-Cookie"] = kept
 		}
 	}
-	filterCaching(header)
+	filterCaching(header, stamped)
 	if stamped {
 		for _, name := range corsFields {
 			delete(header, name)
@@ -73,11 +73,17 @@ var corsFields = []string{
 // filterCaching keeps responses out of shared caches ([RFC 9111 section
 // 5.2.2.7]): a cache would serve one user's response to other clients, past the
 // gate. RomM before 5.1 sends no caching directives for its page, and a browser
-// that guesses would show the page without asking the gate, so a page without
-// directives gets no-cache.
+// that guesses would show the page without asking the gate. Browsers also show a
+// page that they have kept when the user goes back after a sign-out. So no
+// document of a session may be stored, and other pages get at least no-cache.
 //
 // [RFC 9111 section 5.2.2.7]: https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.7
-func filterCaching(header http.Header) {
+func filterCaching(header http.Header, stamped bool) {
+	document := isDocument(header)
+	if stamped && document {
+		header["Cache-Control"] = []string{"no-cache, no-store"}
+		return
+	}
 	private := false
 	directives := make([]string, 1, 8)
 	for _, line := range header["Cache-Control"] {
@@ -93,7 +99,7 @@ func filterCaching(header http.Header) {
 			directives = append(directives, directive)
 		}
 	}
-	if content := header["Content-Type"]; len(directives) == 1 && len(content) > 0 && strings.HasPrefix(content[0], "text/html") {
+	if len(directives) == 1 && document {
 		directives = append(directives, "no-cache")
 	}
 	directives[0] = "private"
@@ -101,4 +107,15 @@ func filterCaching(header http.Header) {
 		directives = directives[1:]
 	}
 	header["Cache-Control"] = []string{strings.Join(directives, ", ")}
+}
+
+// isDocument reports whether a response is a page that a browser shows.
+func isDocument(header http.Header) bool {
+	content := header["Content-Type"]
+	if len(content) == 0 {
+		return false
+	}
+	kind, _, _ := strings.Cut(strings.ToLower(content[0]), ";")
+	kind = strings.TrimSpace(kind)
+	return kind == "text/html" || kind == "application/xhtml+xml"
 }

@@ -34,7 +34,8 @@ func TestFilter(t *testing.T) {
 		},
 		"no session cookie":             {http.Header{"Etag": {"x"}}, true, http.Header{"Etag": {"x"}}, application.Unknown},
 		"cookie with another name":      {http.Header{"Set-Cookie": {"xromm_session=1"}}, true, http.Header{"Set-Cookie": {"xromm_session=1"}}, application.Unknown},
-		"page without directives":       {http.Header{"Content-Type": {"text/html"}}, true, http.Header{"Content-Type": {"text/html"}, "Cache-Control": {"private, no-cache"}}, application.Unknown},
+		"page of a session":             {http.Header{"Content-Type": {"Text/HTML; charset=utf-8"}, "Cache-Control": {"no-cache, max-age=60"}}, true, http.Header{"Content-Type": {"Text/HTML; charset=utf-8"}, "Cache-Control": {"no-cache, no-store"}}, application.Unknown},
+		"page for an anonymous request": {http.Header{"Content-Type": {"text/html"}}, false, http.Header{"Content-Type": {"text/html"}, "Cache-Control": {"private, no-cache"}}, application.Unknown},
 		"CORS for a stamped request":    {http.Header{"Access-Control-Allow-Origin": {"https://evil.com"}, "Access-Control-Allow-Credentials": {"true"}}, true, http.Header{}, application.Unknown},
 		"CORS for an anonymous request": {http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Allow-Credentials": {"true"}}, false, http.Header{"Access-Control-Allow-Origin": {"*"}}, application.Unknown},
 	} {

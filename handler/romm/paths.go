@@ -90,16 +90,6 @@ func shut(method, path string) bool {
 		strings.HasPrefix(path, "/api/oauth") || strings.HasPrefix(path, "/api/login/")
 }
 
-// Document reports whether RomM's page may be the response to a GET of path.
-func (a *App) Document(path string) bool {
-	for _, prefix := range []string{"/api/", "/ws", "/netplay", "/assets/", "/openapi.json"} {
-		if strings.HasPrefix(path, prefix) {
-			return false
-		}
-	}
-	return true
-}
-
 // Socket reports whether path belongs to RomM's socket.io servers, by the same
 // prefixes as the proxy inside RomM's image.
 func (a *App) Socket(path string) bool {
@@ -113,13 +103,13 @@ func (a *App) SignInTarget(r *http.Request, path string, origin request.Origin) 
 	from := r.URL
 	if path != "/login" {
 		referer, err := url.Parse(r.Header.Get("Referer"))
-		if err != nil || referer.Scheme+"://"+referer.Host != origin.String() || strings.TrimSuffix(referer.Path, "/") != "/login" {
+		if err != nil || referer.Scheme+"://"+referer.Host != origin.String() || request.Normal(referer.Path) != "/login" {
 			return "/"
 		}
 		from = referer
 	}
 	next := from.Query().Get("next")
-	if target, err := url.Parse(next); next == "" || err != nil || strings.TrimSuffix(target.Path, "/") == "/login" {
+	if target, err := url.Parse(next); next == "" || err != nil || request.Normal(target.Path) == "/login" {
 		return "/"
 	}
 	return next

@@ -17,7 +17,7 @@ import (
 var (
 	errUnreachable = &problem.Problem{
 		Code: "romm_unreachable", Status: http.StatusBadGateway, Title: "RomM does not answer as expected",
-		Text: "You are known to {provider}, but RomM did not answer. Try again in a moment.", Way: problem.WayRetry,
+		Text: "You are known to {provider}, but RomM did not answer. This page tries again by itself.", Way: problem.WayRetry, Retry: 5 * time.Second,
 		Hint: "RomM may be starting, or something between Caddy and RomM answers in its place. The directives behind romm_oidc must pass /api/* on to RomM unchanged.",
 	}
 	errBusy = &problem.Problem{

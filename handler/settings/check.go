@@ -138,6 +138,32 @@ func (s *Settings) checkOrigin() error {
 	return nil
 }
 
+// AlsoOrigins returns the further origins. It needs settings that passed Check.
+func (s *Settings) AlsoOrigins() []request.Origin {
+	origins := make([]request.Origin, len(s.Also))
+	for i, text := range s.Also {
+		origins[i], _ = request.OriginOf(text)
+	}
+	return origins
+}
+
+// otherOrigins explains what is wrong with the further origins.
+func (s *Settings) otherOrigins(texts []string) error {
+	for _, text := range texts {
+		origin, err := request.OriginOf(text)
+		if err != nil {
+			return fmt.Errorf("%q is no origin: write it like http://192.168.1.5:9080", text)
+		}
+		if text != origin.String() {
+			return fmt.Errorf("write %q: an origin has no path, and its host is in lower case", origin)
+		}
+		if origin == s.Origin() {
+			return fmt.Errorf("%q is the public origin already, by redirect_uri: leave it out", text)
+		}
+	}
+	return nil
+}
+
 // checkGroups refuses rules that can never apply (CVE-2021-21411).
 func (s *Settings) checkGroups() error {
 	if s.Allow != nil && s.Allow.Empty() {

@@ -44,6 +44,12 @@ type Settings struct {
 	// Default: `OIDC_REDIRECT_URI`.
 	RedirectURI string `json:"redirect_uri,omitempty"`
 
+	// Further origins of the site, for clients without a browser: an address in
+	// the local network, for instance `http://192.168.1.5:9080`. Clients with a
+	// credential are served there; browsers are sent to redirect_uri's origin.
+	// Default: none.
+	Also []string `json:"also,omitempty"`
+
 	// The scopes to request. The provider must allow all of them to the client:
 	// with one that it does not allow, every sign-in fails. Default: openid
 	// profile email.

@@ -90,6 +90,7 @@ type List struct {
 func (s *Settings) Lists() []List {
 	lists := []List{
 		{Word: "scopes", Value: &s.Scopes, fallback: []string{"openid", "profile", "email"}, mistakes: always(many, empty), check: hasOpenID},
+		{Word: "also", Value: &s.Also, Repeat: true, check: s.otherOrigins},
 		{Word: "clients", Value: &s.Clients, Repeat: true, check: knownClients},
 	}
 	if s.Allow != nil {

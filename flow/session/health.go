@@ -1,0 +1,203 @@
+// Health: what the gate last saw of its storage, and what users notice of it.
+
+package session
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+)
+
+const (
+	// stuckAfter is how long a call may take until storage counts as away. A
+	// storage that hangs returns no error.
+	stuckAfter = 10 * time.Second
+
+	// tryWritesEvery is how often a gate in use tries whether storage takes
+	// values, if it had none to write: users should not be the ones to find out.
+	// A gate that is not used writes nothing, so that disks can sleep.
+	tryWritesEvery = 15 * time.Second
+
+	// retryWritesEvery is how often it tries again after a failure.
+	retryWritesEvery = 5 * time.Second
+)
+
+// Storage returns the storage of the last Configure, for other values of the
+// gate: what happens there counts for Away too. It is nil before Configure.
+func (s *Store) Storage() keyring.Storage {
+	if v := s.vault.Load(); v != nil {
+		return v.storage
+	}
+	return nil
+}
+
+// Away reports whether the last read of storage failed or the last write did.
+// While storage gives no values, this node does not learn of ends on other
+// nodes and trusts its memory. While it takes none, sign-ins fail and tokens
+// are not refreshed.
+func (s *Store) Away() bool { return s.health.reads.away() || s.health.writes.away() }
+
+// health is what was last seen of a storage.
+type health struct {
+	reads, writes channel
+}
+
+// channel is one direction of a storage.
+type channel struct {
+	mu      sync.Mutex
+	failing map[string]struct{} // the methods that failed the last time
+	tried   time.Time           // the last failure, or the last value that was stored
+}
+
+func (c *channel) away() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.failing) > 0
+}
+
+func (c *channel) fails(method string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, fails := c.failing[method]
+	return fails
+}
+
+// idle reports whether nothing was learnt for d.
+func (c *channel) idle(now time.Time, d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return now.Sub(c.tried) >= d
+}
+
+// note takes the result of a call of method and reports whether it changes
+// what is known. Each method stands for itself: on a full disk, files can
+// still be locked and deleted.
+func (c *channel) note(now time.Time, method string, err error) (changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := len(c.failing) > 0
+	switch {
+	case err != nil && !was:
+		c.failing = map[string]struct{}{method: {}}
+	case err != nil:
+		c.failing[method] = struct{}{}
+	case was:
+		delete(c.failing, method)
+		now = time.Time{} // try at once what else failed
+	}
+	if was || err != nil || method == "Store" {
+		c.tried = now
+	}
+	return was != (len(c.failing) > 0)
+}
+
+// noteRead takes the result of a read and says once if it changes anything.
+func (s *Store) noteRead(method string, err error) {
+	switch {
+	case !s.health.reads.note(s.now(), method, err):
+	case err != nil:
+		s.logger.Warn("session storage unreachable, sessions in memory go on, will retry", zap.String("call", method), zap.Error(err))
+	default:
+		s.logger.Info("session storage reachable again")
+	}
+}
+
+// noteWrite does the same for a write.
+func (s *Store) noteWrite(method string, err error) {
+	switch {
+	case !s.health.writes.note(s.now(), method, err):
+	case err != nil:
+		s.logger.Warn("session storage takes no values: new sign-ins fail, tokens are not refreshed, sessions in memory go on, will retry",
+			zap.String("call", method), zap.Error(err))
+	default:
+		s.logger.Info("session storage takes values again")
+	}
+}
+
+// tryReads finds out whether storage gives values again. That it gives lists,
+// followEnds finds out. watchedStorage takes note of the result.
+func (s *Store) tryReads(ctx context.Context) error {
+	v, err := s.configured()
+	if err != nil || !s.health.reads.fails("Load") {
+		return nil //nolint:nilerr // not configured, so there is nothing to find out
+	}
+	return within(ctx, probeLimit, func(ctx context.Context) error { _, err := v.load(ctx, s.tryKey()); return err })
+}
+
+// tryWrites finds out whether storage takes values: again if it did not, and
+// once in a while if sessions were used and nothing was written.
+func (s *Store) tryWrites(ctx context.Context) error {
+	v, err := s.configured()
+	if err != nil {
+		return nil //nolint:nilerr // not configured, so there is nothing to find out
+	}
+	switch writes := &s.health.writes; {
+	case writes.away() && writes.idle(s.now(), retryWritesEvery):
+		return s.Probe(ctx)
+	case !writes.away() && writes.idle(s.now(), tryWritesEvery) && s.inUse.Swap(false):
+		return within(ctx, probeLimit, func(ctx context.Context) error { return v.storage.Store(ctx, s.tryKey(), []byte("x")) })
+	}
+	return nil
+}
+
+// tryKey is the key of a value that means nothing.
+func (s *Store) tryKey() string { return keyring.StoragePrefix(s.gate) + "/try" }
+
+// watchedStorage is a storage whose results the store takes note of.
+type watchedStorage struct {
+	keyring.Storage
+	store *Store
+}
+
+// Lock implements keyring.Storage. Its time limit is no failure: another node
+// may have the lock.
+func (w watchedStorage) Lock(ctx context.Context, name string) error {
+	err := w.Storage.Lock(ctx, name)
+	if ctx.Err() == nil {
+		w.store.noteWrite("Lock", err)
+	}
+	return err
+}
+
+// Store implements keyring.Storage.
+func (w watchedStorage) Store(ctx context.Context, key string, value []byte) error {
+	return w.watch(ctx, "Store", w.store.noteWrite, func() error { return w.Storage.Store(ctx, key, value) })
+}
+
+// Delete implements keyring.Storage.
+func (w watchedStorage) Delete(ctx context.Context, key string) error {
+	return w.watch(ctx, "Delete", w.store.noteWrite, func() error { return w.Storage.Delete(ctx, key) })
+}
+
+// Load implements keyring.Storage.
+func (w watchedStorage) Load(ctx context.Context, key string) (value []byte, err error) {
+	err = w.watch(ctx, "Load", w.store.noteRead, func() (err error) { value, err = w.Storage.Load(ctx, key); return err })
+	return value, err
+}
+
+// List implements keyring.Storage.
+func (w watchedStorage) List(ctx context.Context, path string, recursive bool) (keys []string, err error) {
+	err = w.watch(ctx, "List", w.store.noteRead, func() (err error) { keys, err = w.Storage.List(ctx, path, recursive); return err })
+	return keys, err
+}
+
+// watch runs one call. An absent value is an answer, and a caller that gave up
+// is no failure of storage.
+func (w watchedStorage) watch(ctx context.Context, method string, note func(string, error), call func() error) error {
+	stuck := time.AfterFunc(stuckAfter, func() { note(method, errStuck) })
+	defer stuck.Stop()
+	err := call()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		note(method, nil)
+	case err == nil || !errors.Is(context.Cause(ctx), context.Canceled):
+		note(method, err)
+	}
+	return err
+}
