@@ -75,6 +75,8 @@ func (h *Handler) denyAnonymous(in *incoming) error {
 
 // passUnstamped passes r on without a user.
 func (h *Handler) passUnstamped(in *incoming, r *http.Request) error {
-	request.ForwardCookies(r, h.private, "")
+	delete(r.Header, "Connection") // what is open needs no socket
+	delete(r.Header, "Upgrade")
+	request.ForwardCookies(r, h.appCookies, "")
 	return h.serve(in.chain, &answerWriter{ResponseWriter: in.w, handler: h}, r)
 }

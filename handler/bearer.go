@@ -110,7 +110,7 @@ func (h *Handler) serveBearer(in *incoming) error {
 		return h.refuseAs(in, request.Script, err)
 	}
 	delete(in.r.Header, "Cookie")
-	b.runtime.stampOf(b.record, h.private).put(in.r, h.private, h.config.IdentityHeaders)
+	b.runtime.stampOf(b.record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 	h.config.Application.Unforgeable(in.r)
 	answer := &answerWriter{ResponseWriter: in.w, handler: h, runtime: b.runtime}
 	h.watch(answer, in.r, in.path)

@@ -38,11 +38,11 @@ type Config struct {
 // Handler answers every request of one site. It holds configuration only; what
 // outlives a reload is in its Gate.
 type Handler struct {
-	config  Config
-	origin  string
-	cookies request.CookieNames
-	private string // the application's session cookie
-	number  int64  // of the configuration
+	config     Config
+	origin     string
+	cookies    request.CookieNames
+	appCookies request.AppCookies
+	number     int64 // of the configuration
 }
 
 // New returns the handler of cfg.
@@ -55,7 +55,7 @@ func New(cfg Config) *Handler {
 	}
 	return &Handler{
 		config: cfg, origin: cfg.Origin.String(), cookies: request.CookieNamesFor(cfg.Origin),
-		private: cfg.Application.SessionCookie(), number: cfg.Gate.configurations.Add(1),
+		appCookies: request.AppCookies{Session: cfg.Application.SessionCookie(), Read: cfg.Application.ReadCookies()}, number: cfg.Gate.configurations.Add(1),
 	}
 }
 

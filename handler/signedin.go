@@ -71,7 +71,7 @@ func (h *Handler) passStamped(in *incoming) error {
 		answer.repeats = answer.before.remember(in.w, in.r)
 	}
 	record := in.session.Record()
-	in.runtime.stampOf(record, h.private).put(in.r, h.private, h.config.IdentityHeaders)
+	in.runtime.stampOf(record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 
 	r := in.r
 	if request.IsSocket(r) {
@@ -114,7 +114,7 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 		request.Strip(again)
 		return h.passUnstamped(in, again)
 	}
-	in.runtime.stampOf(in.session.Record(), h.private).put(again, h.private, h.config.IdentityHeaders)
+	in.runtime.stampOf(in.session.Record(), h.appCookies.Session).put(again, h.appCookies, h.config.IdentityHeaders)
 	return h.serve(in.chain, &answerWriter{ResponseWriter: in.w, handler: h, runtime: in.runtime}, again)
 }
 

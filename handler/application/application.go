@@ -118,6 +118,9 @@ type Application interface {
 	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
 	// SessionCookie returns the name of the application's session cookie.
 	SessionCookie() string
+	// ReadCookies returns the names of the other cookies that the application
+	// reads, in any release. No other cookie reaches it.
+	ReadCookies() []string
 	// BrowserCookies returns the names of the application's cookies that the
 	// browser must lose at sign-in and at sign-out.
 	BrowserCookies() []string
