@@ -62,6 +62,13 @@ func isTrustedProxy(server *caddyhttp.Server, address netip.Addr) bool {
 	return throughTrustedProxy(r)
 }
 
+// warnOfProxies logs a warning if clients choose their own address.
+func (m *Middleware) warnOfProxies(ctx caddy.Context) {
+	if server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); readsFromTheLeft(server) {
+		m.logger.Warn("trusted_proxies without trusted_proxies_strict: clients choose the address in the access log and for other directives; romm_oidc itself reads X-Forwarded-For from the right, so list all of your proxies, and add trusted_proxies_strict")
+	}
+}
+
 // readsFromTheLeft reports whether server takes the client's address from where
 // clients write it.
 func readsFromTheLeft(server *caddyhttp.Server) bool {

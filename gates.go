@@ -11,14 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
@@ -38,9 +35,7 @@ var gates = caddy.NewUsagePool()
 type pooledGate struct {
 	id, issuer, clientID, origin string
 
-	// The latest configuration brings these.
-	relyingParty atomic.Pointer[flow.RelyingParty]   // nil until the first Provision completes
-	warned       atomic.Pointer[prometheus.Registry] // identifies the configuration that has logged its warnings
+	generations
 
 	links    *romm.Links
 	sessions *session.Store
@@ -101,26 +96,22 @@ func (g *pooledGate) start() {
 	})
 }
 
-// configure applies a configuration to the running gate.
-func (g *pooledGate) configure(storage keyring.Storage, limits session.Limits) {
-	g.sessions.Configure(storage, limits)
-	g.signing.Configure(limits.Rotate)
-}
-
-// currentStorage returns the storage of the latest configuration.
+// currentStorage returns the storage of the configuration in force.
 func (g *pooledGate) currentStorage() keyring.Storage { return g.sessions.Storage() }
 
-// Destruct implements caddy.Destructor: no configuration uses the gate any more.
+// Destruct implements caddy.Destructor: no configuration uses the gate any
+// more. Its sockets and downloads end, since nothing could end them later; its
+// sessions stay in storage.
 func (g *pooledGate) Destruct() error {
 	g.stop()
 	g.sessions.Close()
 	return nil
 }
 
-// runningGates returns the gates that have a complete configuration.
+// runningGates returns the gates that have a configuration in force.
 func runningGates() (all []admin.Gate) {
 	eachGate(func(g *pooledGate) {
-		if g.relyingParty.Load() != nil {
+		if g.current.Load() != nil {
 			all = append(all, g)
 		}
 	})
@@ -164,7 +155,7 @@ func (g *pooledGate) Status(ctx context.Context) admin.Status {
 		status.StorageError = err.Error()
 	}
 	status.StorageAway = g.sessions.Away()
-	rp := g.relyingParty.Load()
+	rp := g.current.Load().relyingParty
 	err := rp.Discover(ctx)
 	read, failed := rp.Loaded()
 	status.Provider.MetadataRead = read

@@ -23,7 +23,6 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	_ "github.com/romm-oidc/caddy-romm-oidc/handler/command" // caddy romm-oidc
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -65,7 +64,9 @@ type Middleware struct {
 
 	resolved *settings.Settings // holds the secrets; nil until Provision
 	handler  *handler.Handler
-	gateID   string // to release the gate by; "" if none is held
+	gate     *pooledGate // nil if none is held
+	client   *http.Client
+	place    string // the block's site, for errors
 	logger   *zap.Logger
 }
 
@@ -84,36 +85,32 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 		return err
 	}
 	m.resolved = resolved
-	// Caddy calls Validate after Provision, but the checks must come first: what
-	// follows also changes the gate that the running configuration uses, and a
-	// configuration that is refused must not change it.
-	if err := m.Validate(); err != nil {
+	if err := m.Validate(); err != nil { // Caddy calls it after Provision, which relies on it
 		return err
 	}
-	client, err := newClient(resolved)
-	if err != nil {
+	around := siteOf(ctx)
+	m.place = around.place()
+	if err := around.check(); err != nil {
+		return fmt.Errorf("the site %s: %w", m.place, err)
+	}
+	if m.client, err = newClient(resolved); err != nil {
 		return err
 	}
 	if err := register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	gate, err := loadGate(resolved.Issuer, resolved.ClientID, resolved.Origin())
-	if err != nil {
+	if m.gate, err = loadGate(resolved.Issuer, resolved.ClientID, resolved.Origin()); err != nil {
 		return err
 	}
-	m.gateID = gate.id
-	// A configuration has one registry, but a handler for each site address.
-	if registry := ctx.GetMetricsRegistry(); gate.warned.Swap(registry) != registry {
-		server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-		m.warn(server)
+	gen := &generation{registry: ctx.GetMetricsRegistry(), settings: resolved, storage: ctx.Storage(), relyingParty: m.relyingParty()}
+	gen.handler = m.build(gen)
+	m.handler = gen.handler
+	first, err := m.gate.join(m, gen)
+	if first {
+		m.warn(around)
+		m.warnOfProxies(ctx)
 	}
-	gate.configure(ctx.Storage(), session.Limits{
-		Idle:     time.Duration(resolved.Session.Idle),
-		Lifetime: time.Duration(resolved.Session.Lifetime),
-		Rotate:   time.Duration(resolved.Rotate),
-	})
-	m.build(gate, client)
-	return nil
+	return err
 }
 
 // Validate explains what is wrong with the settings. It does no I/O.
@@ -126,19 +123,20 @@ func (m *Middleware) Validate() error {
 
 // Cleanup releases the gate. Caddy calls it after a failed Provision too.
 func (m *Middleware) Cleanup() error {
-	if m.gateID == "" {
+	if m.client != nil {
+		m.client.CloseIdleConnections()
+	}
+	if m.gate == nil {
 		return nil
 	}
-	id := m.gateID
-	m.gateID = ""
-	return releaseGate(id)
+	gate := m.gate
+	m.gate = nil
+	gate.leave(m)
+	return releaseGate(gate.id)
 }
 
 // warn logs a warning for each setting that is allowed but dangerous.
-func (m *Middleware) warn(server *caddyhttp.Server) {
-	if readsFromTheLeft(server) {
-		m.logger.Warn("trusted_proxies without trusted_proxies_strict: clients choose the address in the access log and for other directives; romm_oidc itself reads X-Forwarded-For from the right, so list all of your proxies, and add trusted_proxies_strict")
-	}
+func (m *Middleware) warn(around *site) {
 	if !m.resolved.Origin().Secure() {
 		m.logger.Warn("redirect_uri is http: attackers on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
 	}
@@ -150,12 +148,20 @@ func (m *Middleware) warn(server *caddyhttp.Server) {
 	if slices.Contains(m.resolved.Clients, romm.ClientsPassword) {
 		m.logger.Warn("clients password: RomM user names and passwords get past the provider and its second factor")
 	}
+	if !around.proxied() {
+		m.logger.Warn("no reverse_proxy follows romm_oidc: sign-ins will fail, since the gate signs users in to RomM through it. Add \"reverse_proxy romm:8080\" after romm_oidc",
+			zap.String("site", m.place))
+	}
+	if host, ok := around.overTLS(); ok {
+		m.logger.Warn("the address is served over TLS with a certificate that RomM does not trust, so that RomM cannot reach its provider there: write http:// before it",
+			zap.String("address", host), zap.String("site", m.place))
+	}
 }
 
-// build creates the handler of this configuration.
-func (m *Middleware) build(gate *pooledGate, client *http.Client) {
+// relyingParty returns the client at the provider as this configuration has it.
+func (m *Middleware) relyingParty() *flow.RelyingParty {
 	s := m.resolved
-	rp := flow.New(flow.Config{
+	return flow.New(flow.Config{
 		Issuer:        s.Issuer,
 		ClientID:      s.ClientID,
 		ClientSecret:  s.ClientSecret,
@@ -164,18 +170,23 @@ func (m *Middleware) build(gate *pooledGate, client *http.Client) {
 		Scopes:        s.Scopes,
 		UsernameClaim: s.UsernameClaim,
 		GroupsClaim:   s.GroupsClaim,
-		Client:        client,
-		Keyring:       gate.sessions.Keyring,
+		Client:        m.client,
+		Keyring:       m.gate.sessions.Keyring,
 	})
+}
+
+// build returns the handler of this configuration.
+func (m *Middleware) build(gen *generation) *handler.Handler {
+	s, gate := m.resolved, m.gate
 	var policy handler.Policy
 	if s.Allow != nil {
 		policy = *s.Allow
 	}
-	m.handler = handler.New(handler.Config{
+	return handler.New(handler.Config{
 		Origin:          s.Origin(),
 		Also:            s.AlsoOrigins(),
 		ProviderLabel:   s.Provider,
-		RelyingParty:    rp,
+		RelyingParty:    gen.relyingParty,
 		Application:     m.application(gate),
 		Gate:            gate.gate,
 		Policy:          policy,
@@ -186,8 +197,8 @@ func (m *Middleware) build(gate *pooledGate, client *http.Client) {
 		PassErrors:      s.Errors == "pass",
 		Logger:          m.logger,
 		Observe:         observe,
+		InForce:         func() bool { return gate.inForce(gen.registry) },
 	})
-	gate.relyingParty.Store(rp)
 }
 
 // application returns RomM as this configuration sees it.
@@ -201,7 +212,7 @@ func (m *Middleware) application(gate *pooledGate) *romm.App {
 			Limit: func(r *http.Request) time.Duration { return gate.gate.TokenRequest(clientIP(r)) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: s.Roles, Clients: clients,
-		Links: gate.links, Release: gate.romm,
+		Links: gate.links, Release: gate.romm, Logger: m.logger,
 	})
 }
 

@@ -34,7 +34,7 @@ func TestProvisionKeepsSecretsOutOfTheConfiguration(t *testing.T) {
 	if encoded, err := json.Marshal(m); err != nil || string(encoded) != input {
 		t.Errorf("the configuration is %s, error %v, want it as written: %s", encoded, err, input)
 	}
-	if m.gateID != "" {
+	if m.gate != nil {
 		t.Error("a refused configuration holds a gate")
 	}
 	if err := m.Cleanup(); err != nil {

@@ -34,17 +34,17 @@ func (h *Handler) serveAnonymous(in *incoming) error {
 		}
 	case application.LogIn, application.None:
 	}
-	switch in.access() {
+	switch access := in.access(); access {
 	case application.Open:
 		if _, err := request.ReadBody(in.w, in.r, exchangeLimit); err != nil {
 			return h.refuse(in, bodyProblem(err))
 		}
 		delete(in.r.Header, "Authorization") // an application may answer 500 to a token that it cannot read, on public paths too
 		return h.passUnstamped(in, in.r)
-	case application.Credential:
-		return h.serveCredential(in)
-	case application.Bearer:
-		return h.serveBearer(in)
+	case application.Credential, application.Vouched, application.CredentialClosed:
+		return h.serveCredential(in, access)
+	case application.Bearer, application.BearerClosed:
+		return h.serveBearer(in, access)
 	case application.Exchange:
 		return h.serveExchange(in)
 	case application.Protected:

@@ -54,6 +54,14 @@ func (a *fakeApplication) Access(r *http.Request, path string, plain bool) appli
 		return application.Open
 	case path == "/token" && plain && r.Header.Get("Authorization") != "":
 		return application.Credential
+	case strings.HasPrefix(path, "/files/") && r.Header.Get("Authorization") != "":
+		return application.Credential
+	case path == "/vouched" && plain && r.Header.Get("Authorization") != "":
+		return application.Vouched
+	case path == "/closed" && plain && r.Header.Get("Authorization") != "":
+		return application.CredentialClosed
+	case path == "/bearer-closed" && plain && r.Header.Get("Authorization") != "":
+		return application.BearerClosed
 	case (path == "/bearer" || path == "/guarded") && plain && r.Header.Get("Authorization") != "":
 		return application.Bearer
 	case path == "/exchange" && plain:

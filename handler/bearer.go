@@ -94,8 +94,9 @@ type bearerRequest struct {
 }
 
 // serveBearer answers a request with an access token of the provider's: it is
-// stamped like a request of one of its user's sessions.
-func (h *Handler) serveBearer(in *incoming) error {
+// stamped like a request of one of its user's sessions, if access says that it is
+// open to the token.
+func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	b, err := h.bearerOf(in)
 	if err != nil {
 		return h.refuseAs(in, request.Script, err)
@@ -105,6 +106,10 @@ func (h *Handler) serveBearer(in *incoming) error {
 	if !b.runtime.permitted(b.record, &h.config.Policy) {
 		return h.refuseAs(in, request.Script, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
 	}
+	if access == application.BearerClosed {
+		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
+	}
+	request.MergeSlashes(in.r)
 	forwarded := in.forwarded(upstream)
 	if err := h.config.Application.Guard(in.r.Context(), forwarded, *identity); err != nil {
 		return h.refuseAs(in, request.Script, err)
@@ -160,9 +165,7 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 	switch {
 	case errors.Is(err, flow.ErrBearerInvalid) || errors.Is(err, flow.ErrUserinfoInvalid) || errors.Is(err, flow.ErrAccountGone):
 		h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
-		unknown := problem.CredentialUnknown.Because(err)
-		unknown.Status = h.config.Application.DeniedStatus(ctx, token.call)
-		return nil, unknown
+		return nil, h.unknownCredential(ctx, token.call).Because(err)
 	case err == nil && !h.config.Policy.Permits(identity):
 		h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
 		err = problem.NotAllowed.Because(problem.NoEntryFits(identity))

@@ -62,19 +62,48 @@ func (m *recognized) forget(key [sha256.Size]byte) {
 	delete(m.at, key)
 }
 
-// serveCredential passes the request on with its credential, unless the
-// application does not recognize it.
-func (h *Handler) serveCredential(in *incoming) error {
-	if err := h.recognize(in); err != nil {
-		return h.refuseAs(in, request.Script, err)
+// serveCredential passes the request on with its credential, if the application
+// recognizes it and access says that the request is open to it.
+func (h *Handler) serveCredential(in *incoming, access application.Access) error {
+	recognition, err := h.recognize(in)
+	switch {
+	case access == application.Credential && recognition == application.Recognized:
+		// The application checks the credential again when the request arrives, so
+		// one of good standing passes while the application could not be asked.
+	case err != nil:
+		return h.refuseCredential(in, access, err)
+	case access == application.Credential:
+		// Undecided: the application answers as it would without the gate.
+	case recognition != application.Recognized:
+		return h.refuseCredential(in, access, h.unknownCredential(in.r.Context(), in.caller()))
+	case access == application.CredentialClosed:
+		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
 	}
 	delete(in.r.Header, "Cookie") // one credential is enough
 	in.call = authorized(in.caller(), in.r.Header["Authorization"])
+	request.MergeSlashes(in.r)
 	forwarded := in.forwarded("")
 	answer := &answerWriter{ResponseWriter: in.w, handler: h}
 	h.watch(answer, in.r, in.path)
 	defer func() { h.answered(in.r.Context(), forwarded, answer) }()
 	return h.serve(in.chain, answer, in.r)
+}
+
+// refuseCredential refuses a request with a credential. A user who opens a page
+// can sign in, whatever credential the browser sent along.
+func (h *Handler) refuseCredential(in *incoming, access application.Access, err error) error {
+	if access == application.Vouched && problem.Of(err).Code == problem.CredentialUnknown.Code && in.class() == request.Navigation {
+		return h.denyAnonymous(in)
+	}
+	return h.refuseAs(in, request.Script, err)
+}
+
+// unknownCredential is problem.CredentialUnknown with the status that the
+// application's clients understand (RFC 6750 section 3.1).
+func (h *Handler) unknownCredential(ctx context.Context, call application.Caller) *problem.Problem {
+	unknown := *problem.CredentialUnknown
+	unknown.Status = h.config.Application.DeniedStatus(ctx, call)
+	return &unknown
 }
 
 // authorized returns call with the credential of a request.
@@ -93,33 +122,36 @@ type credentialRequest struct {
 	call          application.Caller
 }
 
-// recognize returns the problem of the request's credential, nil if it is
-// good. The application is asked once a minute, and once for all requests from
-// one address that bring the same credential at the same time.
-func (h *Handler) recognize(in *incoming) error {
+// recognize says what the application thinks of the request's credential. An
+// error next to Recognized means that the application could not be asked just
+// now, but recognized the credential a short time ago. It is asked once a minute,
+// and once for all requests from one address that bring the same credential at
+// the same time.
+func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 	authorization := in.r.Header.Get("Authorization")
 	credential := credentialRequest{authorization: authorization, key: sha256.Sum256([]byte(authorization))}
 	last := h.config.Gate.recognized.last(credential.key)
 	if now := h.now(); !last.IsZero() && now.Sub(last) < recognizedFor {
-		return nil
+		return application.Recognized, nil
 	}
 	ctx := in.r.Context()
 	credential.call, credential.address = in.caller(), limit.AddressOf(in.chain.ClientIP())
-	_, err, _ := h.config.Gate.calls.Do("recognize "+string(credential.key[:])+credential.address.String(), func() (any, error) {
-		return nil, h.ask(ctx, credential)
+	asked, err, _ := h.config.Gate.calls.Do("recognize "+string(credential.key[:])+credential.address.String(), func() (any, error) {
+		return h.ask(ctx, credential)
 	})
-	return err
+	recognition, _ := asked.(application.Recognition)
+	return recognition, err
 }
 
 // ask asks the application about a credential.
-func (h *Handler) ask(ctx context.Context, credential credentialRequest) error {
+func (h *Handler) ask(ctx context.Context, credential credentialRequest) (application.Recognition, error) {
 	now := h.now()
 	last := h.config.Gate.recognized.last(credential.key)
 	attempt, wait := h.config.Gate.attempts.Take(credential.address, credential.authorization, now)
 	if attempt == nil && last.IsZero() {
 		// A credential that was good a minute ago is not refused because of
 		// other clients behind the same address.
-		return problem.TooManyAttempts.After(wait)
+		return application.Undecided, problem.TooManyAttempts.After(wait)
 	}
 	asked, cancel := context.WithTimeout(ctx, recognizeTimeout)
 	defer cancel()
@@ -127,18 +159,16 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) error {
 	switch {
 	case err == nil && recognition == application.Unrecognized:
 		h.config.Gate.recognized.forget(credential.key)
-		unknown := *problem.CredentialUnknown
-		unknown.Status = h.config.Application.DeniedStatus(ctx, credential.call)
-		return &unknown
+		return recognition, h.unknownCredential(ctx, credential.call)
 	case err == nil && recognition == application.Recognized:
 		h.config.Gate.recognized.remember(credential.key, now)
 	case err != nil && now.Sub(last) < standingFor:
-		err = nil // the application checks it itself when the request arrives
+		recognition = application.Recognized
 	}
 	if attempt != nil {
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
-	return err
+	return recognition, err
 }
 
 // exchangeLimit bounds a request with a credential in its body, in bytes.

@@ -197,7 +197,7 @@ func TestCredentialCheckIsSingleFlight(t *testing.T) {
 			wg.Go(func() {
 				r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/token", nil)
 				r.Header.Set("Authorization", "good")
-				if err := s.handler.recognize(&incoming{handler: s.handler, r: r, chain: s.chain}); err != nil {
+				if _, err := s.handler.recognize(&incoming{handler: s.handler, r: r, chain: s.chain}); err != nil {
 					t.Error(err)
 				}
 			})

@@ -33,6 +33,7 @@ type Config struct {
 	Logger          *zap.Logger
 	Observe         func(event, code string) // counts events; both words come from fixed lists; nil: no counting
 	Now             func() time.Time         // nil: time.Now
+	InForce         func() bool              // whether Caddy has started this configuration for good; nil: it has
 }
 
 // Handler answers every request of one site. It holds configuration only; what
@@ -49,6 +50,9 @@ type Handler struct {
 func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.InForce == nil {
+		cfg.InForce = func() bool { return true }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(string, string) {}

@@ -8,16 +8,26 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
-// lastChain is the last configuration that answered a request, and a chain
-// that outlives that request. It changes with every reload.
+// lastChain is the configuration in force, or the last handler of it that
+// answered a request, and a chain that outlives that request.
 type lastChain struct {
 	handler *Handler
 	chain   application.Chain
 }
 
 func (h *Handler) keep(chain application.Chain) {
-	if last := h.config.Gate.last.Load(); last == nil || last.handler != h {
+	last := h.config.Gate.last.Load()
+	if (last == nil || last.handler != h) && h.config.InForce() {
 		h.config.Gate.last.Store(&lastChain{h, chain.Keep()})
+	}
+}
+
+// HandOver makes h answer for the work beside the requests, from now on and
+// until another handler of a configuration in force answers a request. The
+// chain stays that of the last request.
+func (g *Gate) HandOver(h *Handler) {
+	if last := g.last.Load(); last != nil {
+		g.last.Store(&lastChain{h, last.chain})
 	}
 }
 

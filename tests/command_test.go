@@ -58,7 +58,7 @@ func TestCommandSpeaksToTheAdminAPI(t *testing.T) {
 		"unix/" + socket + "|0600": "127.0.0.1 ",
 	} {
 		for args, want := range map[string]string{
-			"links":    "ROMM ID  ROMM USER  E-MAIL  ISSUER  SUBJECT  GATE\n",
+			"links":    "ROMM ID  ROMM USER  E-MAIL  ISSUER  SUBJECT  STATE  GATE\n",
 			"sessions": "Error: gate 0123: no storage\n",
 		} {
 			output, _ := exec.CommandContext(t.Context(), file, "romm-oidc", args, "list", "--gate", "0123", "--address", address).CombinedOutput()

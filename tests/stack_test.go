@@ -124,6 +124,13 @@ func serve(t *testing.T, h http.Handler) string {
 // load loads the configuration of o into Caddy, at the start and as a reload.
 func (s *stack) load(o options) {
 	s.t.Helper()
+	s.tester.InitServer(s.caddyfile(o), "caddyfile")
+	// An old connection may still be served by the old configuration.
+	transport.CloseIdleConnections()
+}
+
+// caddyfile returns the configuration of o.
+func (s *stack) caddyfile(o options) string {
 	client := o.gate
 	if client == "" {
 		client = "romm"
@@ -135,7 +142,7 @@ func (s *stack) load(o options) {
 	if strings.Contains(site, "%s") {
 		site = fmt.Sprintf(site, strings.TrimPrefix(s.rommURL, "http://"))
 	}
-	s.tester.InitServer(fmt.Sprintf(`{
+	return fmt.Sprintf(`{
 	admin localhost:2999
 	http_port 9080
 	https_port 9443
@@ -165,9 +172,7 @@ func (s *stack) load(o options) {
 	}
 }
 `, s.storage, public, inside, s.cert, s.key, issuer, s.autheliaURL, base, o.directive, site,
-		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global), "caddyfile")
-	// An old connection may still be served by the old configuration.
-	transport.CloseIdleConnections()
+		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global)
 }
 
 // browser is a browser without scripts: it has a cookie jar and does not
@@ -225,6 +230,12 @@ func (b *browser) send(target string, body io.Reader, fields ...string) response
 		}
 		r.Header[fields[i]] = append(r.Header[fields[i]], fields[i+1])
 	}
+	return b.sendRequest(r)
+}
+
+// sendRequest sends r and reads the answer.
+func (b *browser) sendRequest(r *http.Request) response {
+	b.t.Helper()
 	answer, err := b.client.Do(r)
 	if err != nil {
 		b.t.Fatal(err)

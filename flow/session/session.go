@@ -94,7 +94,7 @@ func (s *Session) Hold(h Holder) *Session {
 		if session.hold(h) {
 			return session
 		}
-		if session.ended.Load() {
+		if session.ended.Load() || s.store.released.Load() {
 			break
 		}
 	}
@@ -106,7 +106,7 @@ func (s *Session) Hold(h Holder) *Session {
 func (s *Session) hold(h Holder) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended.Load() || s.evicted.Load() {
+	if s.ended.Load() || s.evicted.Load() || s.store.released.Load() {
 		return false
 	}
 	s.holders = append(s.holders, h)
@@ -165,6 +165,14 @@ func (s *Session) end(reason string) (inProgress bool) {
 	}
 	s.reason = reason
 	s.ended.Store(true)
+	s.mu.Unlock()
+	return s.abortHolders()
+}
+
+// abortHolders aborts the streams and transfers of the session, and reports
+// whether there were any.
+func (s *Session) abortHolders() (inProgress bool) {
+	s.mu.Lock()
 	holders := s.holders
 	s.holders = nil
 	s.held.Store(0)

@@ -75,7 +75,8 @@ type Store struct {
 	process      string        // names this process in intents
 	lastPoll     pollTime      // of the last successful followEnds; only catchUp uses it
 
-	lifecycle sync.Mutex // guards the fields below
+	released  atomic.Bool // Close was called: no session holds a stream any more
+	lifecycle sync.Mutex  // guards the fields below
 	stop      context.CancelFunc
 	done      chan struct{}
 	closed    bool

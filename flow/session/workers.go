@@ -78,9 +78,12 @@ func (s *Store) Run(ctx context.Context) {
 	s.attempt(ctx, task{"retry", s.retry})
 }
 
-// Close stops Run and waits until it returns, at most 10 seconds if storage
-// does not answer. It may be called more than once, and without Run.
+// Close aborts all streams and transfers, now and from now on, stops Run and
+// waits until it returns, at most 10 seconds if storage does not answer. The
+// sessions do not end. It may be called more than once, and without Run.
 func (s *Store) Close() {
+	s.released.Store(true)
+	s.memory.each(func(session *Session) { session.abortHolders() })
 	s.lifecycle.Lock()
 	s.closed = true
 	stop, done := s.stop, s.done

@@ -61,6 +61,7 @@ func (API) Routes() []caddy.AdminRoute {
 		{Pattern: SessionsPath, Handler: methods{http.MethodGet: listSessions, http.MethodDelete: endSessions}},
 		{Pattern: SessionsPath + "/{id}", Handler: methods{http.MethodDelete: endSession}},
 		{Pattern: LinksPath, Handler: methods{http.MethodGet: listLinks, http.MethodPatch: moveLink, http.MethodDelete: forgetLinks}},
+		{Pattern: TrustPath, Handler: methods{http.MethodPost: trustLink}},
 		{Pattern: RotatePath, Handler: methods{http.MethodPost: rotateKeys}},
 	}
 }

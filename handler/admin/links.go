@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -13,11 +14,14 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
-// LinksPath is where GET lists the links. DELETE removes the link of the RomM
-// account with the e-mail address in the parameter email. PATCH moves the link
-// of the RomM account in the parameter account, an e-mail address or user name,
-// to the subject in sub.
+// LinksPath is where GET lists the links. The parameter account is the e-mail
+// address or user name of a RomM account: DELETE removes its link, and PATCH
+// moves it to the subject in sub. DELETE also takes the address as email.
 const LinksPath = "/romm_oidc/links"
+
+// TrustPath is where POST trusts the RomM account in the parameter account, an
+// e-mail address or user name.
+const TrustPath = LinksPath + "/trust"
 
 // Link is a link and its gate.
 type Link struct {
@@ -51,33 +55,66 @@ func listLinks(ctx context.Context, r *http.Request) (any, error) {
 }
 
 func forgetLinks(ctx context.Context, r *http.Request) (any, error) {
-	gates, values, err := parse(r, "email")
+	gates, values, err := parse(r, "account", "email")
 	if err != nil {
 		return nil, err
 	}
-	email := values["email"]
-	if email == "" {
-		return nil, refuse(http.StatusBadRequest, "which link? Write %s?email=<the RomM account's e-mail address>", LinksPath)
+	account := cmp.Or(values["account"], values["email"])
+	if account == "" {
+		return nil, refuse(http.StatusBadRequest, "which link? Write %s?email=<the RomM account's e-mail address>, or ?account=<its user name>", LinksPath)
 	}
 	changed := []ChangedLink{}
 	for _, gate := range gates {
-		link, err := gate.Links().Forget(ctx, email)
-		if err != nil {
-			return nil, unavailable(gate, err)
-		}
-		if link == nil {
+		links, err := gate.Links().Forget(ctx, account)
+		if errors.Is(err, romm.ErrLinkUnknown) {
 			continue
 		}
-		n, err := endOwner(ctx, gate, link)
 		if err != nil {
-			return nil, err
+			return nil, linkError(gate, account, err)
 		}
-		changed = append(changed, ChangedLink{Link{gate.ID(), *link}, n})
+		for i := range links {
+			n, err := endOwner(ctx, gate, &links[i])
+			if err != nil {
+				return nil, err
+			}
+			changed = append(changed, ChangedLink{Link{gate.ID(), links[i]}, n})
+		}
 	}
 	if len(changed) == 0 {
-		return nil, refuse(http.StatusNotFound, "no link is to a RomM account with the e-mail address %q", email)
+		return nil, linkError(nil, account, romm.ErrLinkUnknown)
 	}
 	return changed, nil
+}
+
+func trustLink(ctx context.Context, r *http.Request) (any, error) {
+	gates, values, err := parse(r, "account")
+	if err != nil {
+		return nil, err
+	}
+	account := values["account"]
+	if account == "" {
+		return nil, refuse(http.StatusBadRequest, "which account? Write %s?account=<the RomM account's e-mail address or user name>", TrustPath)
+	}
+	if len(gates) > 1 {
+		return nil, refuse(http.StatusBadRequest, "there is more than one gate: add gate=<id>")
+	}
+	link, err := gates[0].Links().Trust(ctx, account)
+	if err != nil {
+		return nil, linkError(gates[0], account, err)
+	}
+	return []Link{{gates[0].ID(), link}}, nil
+}
+
+// linkError returns the response for err, the failure of a change to the link of
+// account.
+func linkError(gate Gate, account string, err error) error {
+	switch {
+	case errors.Is(err, romm.ErrLinkUnknown):
+		return refuse(http.StatusNotFound, "%q: %w", account, err)
+	case errors.Is(err, romm.ErrLinkAmbiguous), errors.Is(err, romm.ErrSubjectLinked), errors.Is(err, romm.ErrAccountLinked):
+		return refuse(http.StatusConflict, "%w", err)
+	}
+	return unavailable(gate, err)
 }
 
 func moveLink(ctx context.Context, r *http.Request) (any, error) {
@@ -94,13 +131,8 @@ func moveLink(ctx context.Context, r *http.Request) (any, error) {
 	}
 	gate := gates[0]
 	link, former, err := gate.Links().Move(ctx, account, subject)
-	switch {
-	case errors.Is(err, romm.ErrLinkUnknown):
-		return nil, refuse(http.StatusNotFound, "%q: %w", account, err)
-	case errors.Is(err, romm.ErrLinkAmbiguous), errors.Is(err, romm.ErrSubjectLinked):
-		return nil, refuse(http.StatusConflict, "%w", err)
-	case err != nil:
-		return nil, unavailable(gate, err)
+	if err != nil {
+		return nil, linkError(gate, account, err)
 	}
 	changed := ChangedLink{Link: Link{gate.ID(), link}}
 	for i := range former {

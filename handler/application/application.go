@@ -35,9 +35,16 @@ const (
 	// The request passes unstamped and keeps the field, unless the application
 	// does not recognize the credential.
 	Credential
+	// Vouched is Credential for what the application opens without a check. The
+	// request passes only if the application has recognized the credential.
+	Vouched
+	// CredentialClosed has a credential as above, and is closed to credentials.
+	CredentialClosed
 	// Bearer has an access token that the provider issued. The request passes
 	// stamped if the provider confirms the token.
 	Bearer
+	// BearerClosed has an access token as above, and is closed to access tokens.
+	BearerClosed
 	// Exchange has a credential in its body and asks for a token in return.
 	Exchange
 )
@@ -57,8 +64,8 @@ type Recognition int
 
 // The zero value is no verdict.
 const (
-	// Undecided means that the application cannot tell. The request passes, and
-	// the application answers it as it would without the gate.
+	// Undecided means that the application cannot tell. A Credential request
+	// passes, and the application answers it as it would without the gate.
 	Undecided Recognition = iota
 	// Recognized means that the credential is valid.
 	Recognized
@@ -97,9 +104,9 @@ type Session struct {
 type Application interface {
 	// Intent says whether r signs in or out.
 	Intent(r *http.Request, path string) Intent
-	// Access says what r may do without a session. It must be Protected where
-	// Intent is not None. plain is false if the path was spelled unusually; the
-	// application might read such a path differently, so it opens nothing.
+	// Access says what r may do without a session. Nothing may pass where Intent
+	// is not None. plain is false if the path was spelled unusually; see
+	// [request.Ambiguous] for what the application might read differently.
 	Access(r *http.Request, path string, plain bool) Access
 	// Socket reports whether path belongs to the application's WebSockets.
 	Socket(path string) bool
@@ -113,8 +120,9 @@ type Application interface {
 	// the user is signed out: 401 or 403.
 	DeniedStatus(ctx context.Context, call Caller) int
 	// Recognize asks the application about the Authorization header field of a
-	// Credential request. An error means that the application cannot be asked
-	// now; the request then passes only if it was Recognized within the last hour.
+	// request with a credential. An error means that the application cannot be
+	// asked now; a Credential request then passes only if the credential was
+	// Recognized within the last hour.
 	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
 	// SessionCookie returns the name of the application's session cookie.
 	SessionCookie() string

@@ -49,6 +49,10 @@ var (
 		Code: "credential_unknown", Status: http.StatusUnauthorized, Title: "Not authenticated",
 		Text: "This token or password is not valid.",
 	}
+	CredentialNotAllowed = &Problem{
+		Code: "credential_not_allowed", Status: http.StatusForbidden, Title: "Not open to tokens and passwords",
+		Text: "The token or password is valid, but this address takes a sign-in with a browser.",
+	}
 	TooManyAttempts = &Problem{
 		Code: "too_many_attempts", Status: http.StatusTooManyRequests, Title: "Too many attempts",
 		Text: "Too many wrong tokens or passwords came from your address. Wait a minute, then try again.",
@@ -156,17 +160,17 @@ var (
 		Hint: "The provider must send the username claim (username_claim, by default preferred_username with the scope profile).",
 	}
 	ProviderUnavailable = &Problem{
-		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Title: "{provider} does not answer",
+		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Away: true, Title: "{provider} does not answer",
 		Text: "Signing in is not possible at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
 		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091. If the provider names itself differently from issuer, the log says what to write.",
 	}
 	StorageUnavailable = &Problem{
-		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Title: "One moment",
+		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Away: true, Title: "One moment",
 		Text: "Sessions cannot be read or created right now. Signed-in users stay signed in; this page tries again by itself.", Retry: 5 * time.Second,
 		Hint: "Caddy's storage cannot be read or written; Caddy's log says why.",
 	}
 	Internal = &Problem{
-		Code: "internal", Status: http.StatusInternalServerError, Title: "Something went wrong",
+		Code: "internal", Status: http.StatusInternalServerError, Away: true, Title: "Something went wrong",
 		Text: "Please try again. If it happens again, tell the site's operator.", Way: WayRetry,
 	}
 )

@@ -26,6 +26,7 @@ type Problem struct { //nolint:errname // named by the RFC
 	Way       Way           // what the page offers
 	Reference string        // identifies this refusal on the page and in the log; set by the gate
 	Retry     time.Duration // when the page reloads itself, also sent as Retry-After; 0: never
+	Away      bool          // who was asked did not answer, so that trying again may help; false: it answered and refused
 	ReturnTo  string        // the local path that the failed sign-in was meant to return to; may be empty
 	User      string        // who is signed in at the provider; empty: not known
 }

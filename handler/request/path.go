@@ -4,8 +4,11 @@ package request
 
 import (
 	"net/http"
+	"net/url"
 	"path"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Base is the path of the gate's endpoints. Base itself is the callback.
@@ -15,17 +18,17 @@ const Base = "/api/oauth/openid"
 // made: decoded once, slashes merged, dot segments resolved, backslashes read as
 // slashes, no trailing slash.
 //
-// plain is false if the path was spelled in any other way. The application might
-// read such a path differently (CVE-2026-41059, CVE-2026-40912), so a request
-// for it needs a session. ok is false for a path that no browser sends: one with
-// control bytes or a raw "#", or without a leading slash.
+// plain is false if the path was spelled in any other way. Such a path is never
+// open to anonymous requests, except for the name of a file; [Ambiguous] tells
+// whether another server could read it differently. ok is false for a path that
+// no browser sends: one with control bytes or a raw "#", or without a leading
+// slash.
 func NormalPath(r *http.Request) (normal string, plain, ok bool) {
 	p := r.URL.Path
 	if p == "" || p[0] != '/' || strings.IndexByte(r.RequestURI, '#') >= 0 {
 		return "", false, false
 	}
-	plain = r.URL.RawPath == ""
-	dirty := false
+	plain, dirty := true, false
 	for i := range len(p) {
 		switch c := p[i]; {
 		case c < 0x20 || c == 0x7f:
@@ -37,14 +40,122 @@ func NormalPath(r *http.Request) (normal string, plain, ok bool) {
 		}
 	}
 	if dirty {
-		cleaned := path.Clean(strings.ReplaceAll(p, `\`, "/"))
-		plain = plain && cleaned == strings.TrimSuffix(p, "/")
-		p = cleaned
+		p = path.Clean(strings.ReplaceAll(p, `\`, "/"))
 	}
 	if len(p) > 1 {
 		p = strings.TrimSuffix(p, "/")
 	}
-	return p, plain, true
+	written := r.URL.EscapedPath()
+	return p, plain && (written == p || strings.TrimSuffix(written, "/") == p), true
+}
+
+// decodings is how often [Ambiguous] decodes the name of a file.
+const decodings = 8
+
+// Ambiguous reports whether two servers could read the path of u, as the gate
+// passes it on, as two different paths (CVE-2026-41059, CVE-2026-40912,
+// CVE-2023-47106). That is the case if it contains a dot segment, a backslash or
+// an encoded slash, an encoded character that needs no encoding ([RFC 3986
+// section 6.2.2.2]), an encoded "%", or something other than UTF-8. A run of
+// slashes is one slash.
+//
+// The last names segments are names, which may be spelled in any way as long as
+// each stays one name, even to a server that decodes it again.
+//
+// [RFC 3986 section 6.2.2.2]: https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2.2
+func Ambiguous(u *url.URL, names int) bool {
+	segments := strings.FieldsFunc(u.EscapedPath(), func(c rune) bool { return c == '/' })
+	for i, segment := range segments {
+		if i < len(segments)-names && !isPlainSegment(segment) || !isOneName(segment) {
+			return true
+		}
+	}
+	return false
+}
+
+// isPlainSegment reports whether the encoded segment has a single spelling.
+func isPlainSegment(segment string) bool {
+	for i := 0; i < len(segment); i++ {
+		if segment[i] != '%' {
+			continue
+		}
+		c, ok := encodedByte(segment[i:])
+		if !ok || c == '%' || isUnreserved(c) {
+			return false
+		}
+		i += 2
+	}
+	name, _, _ := strings.Cut(segment, ";") // some servers cut a parameter off
+	return name != "." && name != ".." && utf8.ValidString(decodeOnce(segment))
+}
+
+// isOneName reports whether the encoded segment is one segment however often a
+// server decodes it.
+func isOneName(segment string) bool {
+	for range decodings {
+		decoded := decodeOnce(segment)
+		if decoded == "." || decoded == ".." || strings.ContainsFunc(decoded, func(c rune) bool {
+			return c == '/' || c == '\\' || c < 0x20 || c == 0x7f
+		}) {
+			return false
+		}
+		if decoded == segment {
+			return true
+		}
+		segment = decoded
+	}
+	return false
+}
+
+// decodeOnce decodes what is percent-encoded in s and leaves alone what is not.
+func decodeOnce(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var decoded strings.Builder
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if encoded, ok := encodedByte(s[i:]); ok {
+			c = encoded
+			i += 2
+		}
+		decoded.WriteByte(c)
+	}
+	return decoded.String()
+}
+
+// encodedByte returns the byte that s begins with in percent-encoding.
+func encodedByte(s string) (byte, bool) {
+	if len(s) < 3 || s[0] != '%' {
+		return 0, false
+	}
+	c, err := strconv.ParseUint(s[1:3], 16, 8)
+	return byte(c), err == nil
+}
+
+func isUnreserved(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0
+}
+
+// MergeSlashes makes each run of slashes in the path of r one slash, so that the
+// application reads the path that the gate decided on.
+func MergeSlashes(r *http.Request) {
+	if !strings.Contains(r.URL.Path, "//") {
+		return
+	}
+	merged := *r.URL
+	merged.Path, merged.RawPath = mergeSlashes(merged.Path), mergeSlashes(merged.RawPath)
+	r.URL = &merged
+}
+
+func mergeSlashes(p string) string {
+	var merged strings.Builder
+	for i := range len(p) {
+		if p[i] != '/' || i == 0 || p[i-1] != '/' {
+			merged.WriteByte(p[i])
+		}
+	}
+	return merged.String()
 }
 
 // Under reports whether p is dir or lies below it.

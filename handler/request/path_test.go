@@ -5,6 +5,7 @@ package request
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 )
 
@@ -55,6 +56,69 @@ func TestNormalPath(t *testing.T) {
 			t.Error("NormalPath accepted a raw # in the request line, want ok = false")
 		}
 	})
+}
+
+// A path is ambiguous if two servers could read it differently. The last segments
+// may be names, which stay names however often they are decoded.
+func TestAmbiguous(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]struct{ plain, name bool }{ // ambiguous with no name, and with one
+		"/api/roms":                    {false, false},
+		"//api//roms//":                {false, false},
+		"/a/b(c)%20d,e;f=g":            {false, false},
+		"/a/%3D%3D":                    {false, false},
+		"/a/%C3%BC":                    {false, false},
+		"/a/\u00fc":                    {false, false},
+		"/a/...b":                      {false, false},
+		"/a/%41b":                      {true, false},
+		"/a/b%7E":                      {true, false},
+		"/a/100%25":                    {true, false},
+		"/a/b%2520c":                   {true, false},
+		"/a/%ff":                       {true, false},
+		"/a/..;x":                      {true, false},
+		"/%61/b":                       {true, true},
+		"/a%25/b":                      {true, true},
+		"/a/..;x/b":                    {true, true},
+		"/a/./b":                       {true, true},
+		"/a/../b":                      {true, true},
+		"/a/..":                        {true, true},
+		"/a/%2e%2E":                    {true, true},
+		"/a/%252e.":                    {true, true},
+		"/a/b%2Fc":                     {true, true},
+		"/a/b%2fc":                     {true, true},
+		"/a/b%252fc":                   {true, true},
+		"/a/b%25252Fc":                 {true, true},
+		"/a/100%25%252fb":              {true, true},
+		"/a/b%5Cc":                     {true, true},
+		"/a/b\\c":                      {true, true},
+		"/a/b%255cc":                   {true, true},
+		"/a/b%250a":                    {true, true},
+		"/a/%252525252525zz":           {true, false},
+		"/a/%25252525252525252525252e": {true, true}, // more than any client encodes
+	} {
+		u, err := url.ParseRequestURI(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plain, name := Ambiguous(u, 0), Ambiguous(u, 1); plain != want.plain || name != want.name {
+			t.Errorf("Ambiguous(%q) = %v, with a name %v, want %v and %v", path, plain, name, want.plain, want.name)
+		}
+	}
+}
+
+func TestMergeSlashes(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string]string{"/a/b": "/a/b", "//a///b//": "/a/b/", "//a(//%C3%BC": "/a(/%C3%BC", "//a//(?x=//y": "/a/(?x=//y"} {
+		r := httptest.NewRequest(http.MethodGet, "https://romm.example.com"+written, nil)
+		original := r.URL
+		MergeSlashes(r)
+		if got := r.URL.RequestURI(); got != want {
+			t.Errorf("MergeSlashes(%q) made it %q, want %q", written, got, want)
+		}
+		if got := original.RequestURI(); got != written {
+			t.Errorf("MergeSlashes(%q) changed the client's own URL to %q", written, got)
+		}
+	}
 }
 
 func FuzzNormalPath(f *testing.F) {

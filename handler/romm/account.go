@@ -14,13 +14,14 @@ import (
 
 // account is the part of a RomM user that the gate reads.
 type account struct {
-	ID       int      `json:"id"`
-	Username string   `json:"username"`
-	Email    string   `json:"email"`
-	Role     string   `json:"role"`
-	Enabled  bool     `json:"enabled"`
-	Scopes   []string `json:"oauth_scopes"`
-	Created  string   `json:"created_at"`
+	ID        int      `json:"id"`
+	Username  string   `json:"username"`
+	Email     string   `json:"email"`
+	Role      string   `json:"role"`
+	Enabled   bool     `json:"enabled"`
+	Scopes    []string `json:"oauth_scopes"`
+	Created   string   `json:"created_at"`
+	LastLogin string   `json:"last_login"`
 }
 
 // created is when RomM made the account, without the time zone, which not every
@@ -28,6 +29,9 @@ type account struct {
 func (u *account) created() string {
 	return u.Created[:min(len(u.Created), len("2006-01-02T15:04:05"))]
 }
+
+// valid reports whether u is an account: kiosk mode has a user that is none.
+func (u *account) valid() bool { return u.ID > 0 && u.Username != "" }
 
 // key names the account for good: RomM gives an ID again where its database
 // was made anew.
@@ -57,12 +61,21 @@ func (a *App) account(ctx context.Context, call application.Caller, path, sessio
 	if err != nil {
 		return nil, errUnreachable.Because(err)
 	}
+	return accountIn("GET "+path, answer)
+}
+
+// accountIn reads the account in answer, the response to the request what. With
+// an error it returns the account if the response has one that is not valid.
+func accountIn(what string, answer *application.Answer) (*account, error) {
 	if answer.Cut {
-		return nil, errAccountTooLarge.Because(seen("GET "+path, answer))
+		return nil, errAccountTooLarge.Because(seen(what, answer))
 	}
 	var user account
-	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &user) != nil || user.ID <= 0 || user.Username == "" {
-		return nil, unexpected("GET "+path, answer)
+	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &user) != nil {
+		return nil, unexpected(what, answer)
+	}
+	if !user.valid() {
+		return &user, unexpected(what, answer)
 	}
 	return &user, nil
 }

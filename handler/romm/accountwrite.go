@@ -3,16 +3,70 @@
 package romm
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // ChangesAccounts reports whether a request with method to path can change the
-// accounts of RomM.
+// accounts of RomM. It does not look for the account in path: RomM reads numbers
+// there in more spellings ("2.0", "+2") than the gate should know.
 func (a *App) ChangesAccounts(method, path string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return false
 	}
 	return path == "/api/users" || strings.HasPrefix(path, "/api/users/")
+}
+
+// AfterResponse updates the link of an account that was changed in RomM, which
+// RomM's response names. Where it names none, the account may be the caller's. If
+// the update fails, the next sign-in updates the link, provided that RomM still
+// finds the account by it. It reports false only if the response says that the
+// account is as its link has it.
+func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded, response application.Response) bool {
+	if response.Status != 0 && response.Status/100 != 2 && response.Status < http.StatusInternalServerError {
+		return false
+	}
+	ctx = context.WithoutCancel(ctx)
+	var changed account
+	if response.Status/100 != 2 || json.Unmarshal(response.Body, &changed) != nil || !changed.valid() {
+		ctx, cancel := context.WithTimeout(ctx, lockTimeout)
+		defer cancel()
+		if me, err := a.whoIs(ctx, forwarded.Caller, forwarded.Session); err == nil {
+			_ = a.config.Links.refresh(ctx, me)
+		}
+		return true
+	}
+	link, err := a.config.Links.ofUser(ctx, &changed)
+	if err != nil || link == nil {
+		return true
+	}
+	if now := linkTo(&changed, link.Issuer, link.Subject); link.Username == now.Username && link.Email == now.Email && link.Role == now.Role {
+		return false
+	}
+	// Of two changes at once, the response that comes last may be the first one's.
+	a.config.Links.latest.do(&changed, func(user *account) {
+		ctx, cancel := context.WithTimeout(ctx, lockTimeout)
+		defer cancel()
+		_ = a.config.Links.refresh(ctx, a.latest(ctx, forwarded, user))
+	})
+	return true
+}
+
+// latest returns what RomM says about user now, user itself if the caller may not
+// ask or was signed out by the change.
+func (a *App) latest(ctx context.Context, forwarded application.Forwarded, user *account) *account {
+	now, err := a.whoIs(ctx, forwarded.Caller, forwarded.Session)
+	if err == nil && now.ID != user.ID {
+		now, err = a.account(ctx, forwarded.Caller, "/api/users/"+strconv.Itoa(user.ID), forwarded.Session)
+	}
+	if err != nil || now.key() != user.key() {
+		return user
+	}
+	return now
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
@@ -20,6 +22,7 @@ type Config struct {
 	Links       *Links           // shared by all handlers of the gate
 	Release     *ReleaseCache    // shared by all handlers of the gate
 	Now         func() time.Time // nil: time.Now
+	Logger      *zap.Logger      // nil: none
 }
 
 // App is RomM behind a gate. It implements [application.Application].
@@ -30,10 +33,13 @@ type App struct {
 
 var _ application.Application = (*App)(nil)
 
-// New returns an App for cfg, of which all but Roles, Clients and Now are required.
+// New returns an App for cfg, of which all but Roles, Clients, Now and Logger are required.
 func New(cfg Config) *App {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
 	}
 	return &App{config: cfg, open: routesOf(cfg.Clients)}
 }

@@ -102,26 +102,21 @@ func isRommJWT(s string) bool {
 	return json.Unmarshal(header, &h) == nil && h.Algorithm == "HS256"
 }
 
-// accepts reports whether r may pass with its credential if RomM recognizes it.
-// known is the route of r, nil if it has none.
-func (a *App) accepts(r *http.Request, path string, plain bool, known *route) bool {
+// accepts reports whether r brings a credential of a kind that the gate asks RomM
+// about. known is the route of r, nil if it has none. RomM is never asked about a
+// password that the operator did not let in: the answer would tell whether it is
+// right.
+func (a *App) accepts(r *http.Request, known *route) bool {
 	switch credentialOf(r) {
-	case noCredential, accessToken:
-		return false
 	case basicAuth:
-		if !a.config.Clients[ClientsPassword] && (known == nil || !known.password) {
-			return false
-		}
+		return a.config.Clients[ClientsPassword] || known != nil && known.password
 	case rommJWT:
-		if !a.config.Clients[ClientsPassword] {
-			return false
-		}
+		return a.config.Clients[ClientsPassword]
 	case clientToken:
-		if !a.isWithin(v48, version{}) { // earlier releases would take it for a JWT that they cannot read
-			return false
-		}
+		return a.isWithin(v48, version{}) // earlier releases would take it for a JWT that they cannot read
+	case noCredential, accessToken:
 	}
-	return known != nil || isAPI(r, path, plain)
+	return false
 }
 
 // Recognize asks RomM for the owner of a credential. RomM handles an unknown
@@ -132,22 +127,19 @@ func (a *App) accepts(r *http.Request, path string, plain bool, known *route) bo
 //
 // If RomM could tell but fails to do so now, Recognize returns an error. An
 // attacker must not be able to guess for free, or to reach with an unknown token
-// what RomM leaves open, while RomM is busy. RomM up to 5.1.0 cannot tell for a
-// client token.
+// what RomM leaves open, while RomM is busy, and a credential whose owner is
+// unknown may belong to a user who is shut out. RomM up to 5.1.0 cannot tell
+// for a client token.
 func (a *App) Recognize(ctx context.Context, call application.Caller, authorization string) (application.Recognition, error) {
 	const what = "GET /api/users/me"
 	c := credentialIn(authorization)
 	answer, err := call(ctx, application.Call{
-		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {authorization}},
+		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {authorization}}, Limit: accountLimit,
 	})
 	if err == nil {
-		var user account
 		switch {
-		case answer.Status == http.StatusOK && json.Unmarshal(answer.Body, &user) == nil && user.ID > 0:
-			if a.isShut(ctx, &user) {
-				return application.Unrecognized, nil
-			}
-			return application.Recognized, nil
+		case answer.Status == http.StatusOK:
+			return a.owner(ctx, what, answer)
 		case answer.Status == http.StatusForbidden && c != basicAuth && a.answers401(ctx, call):
 			return application.Recognized, nil
 		case answer.Status == http.StatusUnauthorized,
@@ -156,15 +148,31 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 			answer.Status == http.StatusInternalServerError && c != clientToken:
 			return application.Unrecognized, nil
 		}
-		if c != basicAuth && answer.Status < http.StatusInternalServerError {
-			return application.Undecided, nil
-		}
 		err = seen(what, answer)
 	}
 	if c != basicAuth && a.cannotTell() {
 		return application.Undecided, nil
 	}
 	return application.Undecided, errBusy.Because(err)
+}
+
+// owner returns whether the account in answer may use its credentials.
+func (a *App) owner(ctx context.Context, what string, answer *application.Answer) (application.Recognition, error) {
+	user, err := accountIn(what, answer)
+	if user != nil && user.ID < 0 {
+		return application.Undecided, nil // kiosk mode: RomM answers as to an anonymous request
+	}
+	if err != nil {
+		return application.Undecided, errBusy.Because(err)
+	}
+	shut, err := a.isShut(ctx, user)
+	switch {
+	case err != nil:
+		return application.Undecided, errBusy.Because(err)
+	case shut:
+		return application.Unrecognized, nil
+	}
+	return application.Recognized, nil
 }
 
 // cannotTell reports whether RomM's last known release answers an unknown token
@@ -179,8 +187,9 @@ func (a *App) cannotTell() bool {
 }
 
 // answers401 reports whether this RomM answers anonymous requests with 401, so
-// that 403 proves that it knows the credential.
+// that 403 proves that it knows the credential. A release without a number is
+// taken for the newest.
 func (a *App) answers401(ctx context.Context, call application.Caller) bool {
 	release, ok := a.release(ctx, call)
-	return ok && release.answers401()
+	return ok && release.answers401() || !ok && a.config.Release.heartbeat.Load() != nil
 }

@@ -19,17 +19,19 @@ import (
 )
 
 // Links are the links of one gate, in storage. All handlers of the gate share one
-// value.
+// value. Each link is stored twice: by its account, which decides whose account
+// that is, and by its subject, which says where a sign-in leads.
 type Links struct {
 	folder  string
 	storage func() keyring.Storage
-	turn    chan struct{} // a semaphore of one, taken before the storage lock
+	locks   keyedLocks
+	latest  latest // the refreshes of links
 }
 
 // NewLinks returns the links of a gate. It calls storage for each operation,
 // because a reload may change the storage.
 func NewLinks(gate string, storage func() keyring.Storage) *Links {
-	return &Links{folder: keyring.StoragePrefix(gate) + "/links", storage: storage, turn: make(chan struct{}, 1)}
+	return &Links{folder: keyring.StoragePrefix(gate) + "/links", storage: storage}
 }
 
 func (l *Links) path(kind string, parts ...string) string {
@@ -37,25 +39,28 @@ func (l *Links) path(kind string, parts ...string) string {
 	return l.folder + "/" + kind + "/" + hex.EncodeToString(sum[:16]) + ".json"
 }
 
-func (l *Links) subjectPath(issuer, subject string) string { return l.path("subject", issuer, subject) }
-
-func (l *Links) emailPath(email string) string { return l.path("email", strings.ToLower(email)) }
+func (l *Links) subjectPath(link *Link) string { return l.path("subject", link.Issuer, link.Subject) }
 
 func (l *Links) accountPath(id int) string { return l.path("account", strconv.Itoa(id)) }
 
-// paths returns the paths under which link is stored, one for each lookup.
-func (l *Links) paths(link *Link) []string {
-	return []string{l.emailPath(link.Email), l.accountPath(link.ID), l.subjectPath(link.Issuer, link.Subject)}
-}
+// waitingPath is where the first sign-in of link's subject waits for the
+// operator's trust.
+func (l *Links) waitingPath(link *Link) string { return l.path("waiting", link.Issuer, link.Subject) }
 
 // of returns the link of identity, nil if it has none.
 func (l *Links) of(ctx context.Context, identity *flow.Identity) (*Link, error) {
-	return l.load(ctx, l.subjectPath(identity.Issuer, identity.Subject))
-}
-
-// ofEmail returns the link that holds email, nil if no link does.
-func (l *Links) ofEmail(ctx context.Context, email string) (*Link, error) {
-	return l.load(ctx, l.emailPath(email))
+	link, err := l.load(ctx, l.subjectPath(subjectOf(identity)))
+	if err != nil || link == nil {
+		return nil, err
+	}
+	holder, err := l.ofAccount(ctx, link.ID)
+	if err != nil {
+		return nil, err
+	}
+	if holder != nil && !holder.sameSubject(link) && holder.sameAccount(link) {
+		return nil, nil // the account was given to another subject, and that was interrupted
+	}
+	return link, nil
 }
 
 // ofAccount returns the link to the RomM account id, nil if no link leads there.
@@ -63,9 +68,49 @@ func (l *Links) ofAccount(ctx context.Context, id int) (*Link, error) {
 	return l.load(ctx, l.accountPath(id))
 }
 
-// List returns all links.
+// ofUser returns the link to user, nil if no link leads there.
+func (l *Links) ofUser(ctx context.Context, user *account) (*Link, error) {
+	link, err := l.ofAccount(ctx, user.ID)
+	if err != nil || link == nil {
+		return nil, err
+	}
+	if now := linkTo(user, "", ""); !link.sameAccount(&now) {
+		return nil, nil
+	}
+	return link, nil
+}
+
+// List returns all links, and the sign-ins that wait for trust.
 func (l *Links) List(ctx context.Context) ([]Link, error) {
-	keys, err := l.storage().List(ctx, l.folder+"/subject", false)
+	links, err := l.list(ctx, "subject")
+	if err != nil {
+		return nil, err
+	}
+	// An interrupted first sign-in leaves an account without its subject's link.
+	claims, err := l.list(ctx, "account")
+	if err != nil {
+		return nil, err
+	}
+	for _, claim := range claims {
+		if !slices.ContainsFunc(links, func(link Link) bool { return link.sameSubject(&claim) }) {
+			links = append(links, claim)
+		}
+	}
+	waiting, err := l.list(ctx, "waiting")
+	if err != nil {
+		return nil, err
+	}
+	links = append(links, waiting...)
+	for i := range links {
+		if links[i].Shut, err = l.isShut(ctx, &links[i]); err != nil {
+			return nil, err
+		}
+	}
+	return links, nil
+}
+
+func (l *Links) list(ctx context.Context, kind string) ([]Link, error) {
+	keys, err := l.storage().List(ctx, l.folder+"/"+kind, false)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing the links: %w", err)
 	}
@@ -80,84 +125,6 @@ func (l *Links) List(ctx context.Context) ([]Link, error) {
 		}
 	}
 	return links, nil
-}
-
-// Forget removes the link that holds email, the address of the account in RomM.
-// It returns the link, nil if there was none. The next user who signs in with
-// that address is linked to the account.
-func (l *Links) Forget(ctx context.Context, email string) (*Link, error) {
-	unlock, err := l.lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	link, err := l.ofEmail(ctx, email)
-	if err != nil || link == nil {
-		return nil, err
-	}
-	return link, l.remove(ctx, link, l.paths(link))
-}
-
-// Move links a RomM account to another subject of the same issuer. account is the
-// e-mail address or user name of the account in RomM. Move returns the new link
-// and those that it replaced. It returns ErrLinkUnknown, ErrLinkAmbiguous or
-// ErrSubjectLinked without changing anything. After any other error, calling it
-// again completes the move.
-func (l *Links) Move(ctx context.Context, account, subject string) (moved Link, former []Link, err error) {
-	unlock, err := l.lock(ctx)
-	if err != nil {
-		return Link{}, nil, err
-	}
-	defer unlock()
-	all, err := l.List(ctx)
-	if err != nil {
-		return Link{}, nil, err
-	}
-	for _, link := range all {
-		if link.Username != account && !strings.EqualFold(link.Email, account) {
-			continue
-		}
-		if moved.ID != 0 && link.ID != moved.ID {
-			return Link{}, nil, ErrLinkAmbiguous
-		}
-		moved = link
-	}
-	if moved.ID == 0 {
-		return Link{}, nil, ErrLinkUnknown
-	}
-	moved.Subject, moved.Shut = subject, false
-	for _, link := range all {
-		switch {
-		case link.ID == moved.ID && link.Subject != subject:
-			former = append(former, link)
-		case link.ID != moved.ID && link.Subject == subject:
-			return Link{}, nil, fmt.Errorf("%w: RomM account %s (%s)", ErrSubjectLinked, link.Username, link.Email)
-		}
-	}
-	if err := l.store(ctx, &moved); err != nil {
-		return Link{}, nil, err
-	}
-	for _, link := range former {
-		if err := l.remove(ctx, &link, []string{l.subjectPath(link.Issuer, link.Subject)}); err != nil {
-			return Link{}, nil, err
-		}
-	}
-	return moved, former, nil
-}
-
-// store writes link to all of its paths. The subject's comes last: until then the
-// subject has no link.
-func (l *Links) store(ctx context.Context, link *Link) error {
-	document, err := json.Marshal(link)
-	if err != nil {
-		return fmt.Errorf("encoding a link: %w", err)
-	}
-	for _, path := range l.paths(link) {
-		if err := l.storage().Store(ctx, path, document); err != nil {
-			return fmt.Errorf("storing a link: %w", err)
-		}
-	}
-	return nil
 }
 
 func (l *Links) load(ctx context.Context, path string) (*Link, error) {
@@ -175,96 +142,120 @@ func (l *Links) load(ctx context.Context, path string) (*Link, error) {
 	return &link, nil
 }
 
-// pin stores link unless storage already has it. It returns errLinkTaken if the
-// account, or its address, is linked to another subject.
-func (l *Links) pin(ctx context.Context, link Link) error {
-	bySubject := l.subjectPath(link.Issuer, link.Subject)
-	if known, err := l.load(ctx, bySubject); err == nil && known != nil && *known == link {
+// put stores link at path unless it is there.
+func (l *Links) put(ctx context.Context, path string, link *Link) error {
+	if known, err := l.load(ctx, path); err == nil && known != nil && *known == *link {
 		return nil
 	}
-	unlock, err := l.lock(ctx)
+	document, err := json.Marshal(link)
 	if err != nil {
-		return err
+		return fmt.Errorf("encoding a link: %w", err)
 	}
-	defer unlock()
-	holder, err := l.ofEmail(ctx, link.Email)
-	if err != nil {
-		return err
-	}
-	if holder != nil && !holder.sameSubject(&link) {
-		return taken(holder, link.Subject)
-	}
-	holder, err = l.ofAccount(ctx, link.ID)
-	if err != nil {
-		return err
-	}
-	if holder != nil && !holder.sameSubject(&link) && holder.sameAccount(&link) {
-		return taken(holder, link.Subject)
-	}
-	known, err := l.load(ctx, bySubject)
-	if err != nil {
-		return err
-	}
-	if err := l.store(ctx, &link); err != nil || known == nil {
-		return err
-	}
-	paths := l.paths(&link)
-	former := slices.DeleteFunc(l.paths(known), func(path string) bool { return slices.Contains(paths, path) })
-	return l.remove(ctx, known, former)
-}
-
-// shut marks the link of identity as shut; the next sign-in pins it again.
-func (l *Links) shut(ctx context.Context, identity *flow.Identity) error {
-	unlock, err := l.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	link, err := l.of(ctx, identity)
-	if err != nil || link == nil || link.Shut {
-		return err
-	}
-	holder, err := l.ofAccount(ctx, link.ID)
-	if err != nil || holder == nil || !holder.sameSubject(link) {
-		return err // the account has another link by now
-	}
-	link.Shut = true
-	return l.store(ctx, link)
-}
-
-// remove deletes link from paths, except where storage has another subject's
-// link by now.
-func (l *Links) remove(ctx context.Context, link *Link, paths []string) error {
-	for _, path := range paths {
-		holder, err := l.load(ctx, path)
-		if err != nil {
-			return err
-		}
-		if holder == nil || !holder.sameSubject(link) {
-			continue
-		}
-		if err := l.storage().Delete(ctx, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("removing a link: %w", err)
-		}
+	if err := l.storage().Store(ctx, path, document); err != nil {
+		return fmt.Errorf("storing a link: %w", err)
 	}
 	return nil
 }
 
-// lock takes the storage lock of the links. Callers in this process first queue
-// for turn, because storage polls its lock once a second only.
-func (l *Links) lock(ctx context.Context) (unlock func(), err error) {
-	select {
-	case l.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the links: %w", ctx.Err())
+// store writes link by account, then by subject: until then the subject has no
+// link. The caller holds the lock of the account.
+func (l *Links) store(ctx context.Context, link *Link) error {
+	if err := l.keepShut(ctx, link.ID); err != nil {
+		return err
 	}
-	storage := l.storage()
-	if err := storage.Lock(ctx, l.folder); err != nil {
-		<-l.turn
-		return nil, fmt.Errorf("locking the links: %w", err)
+	link.Shut = false
+	if err := l.put(ctx, l.accountPath(link.ID), link); err != nil {
+		return err
 	}
-	return func() {
-		_ = storage.Unlock(context.WithoutCancel(ctx), l.folder)
-		<-l.turn
-	}, nil
+	return l.put(ctx, l.subjectPath(link), link)
+}
+
+// pin stores link. It returns errLinkTaken if the account is linked to another
+// subject. The subject's former account has no link then.
+func (l *Links) pin(ctx context.Context, link Link) error {
+	former, err := l.load(ctx, l.subjectPath(&link))
+	if err != nil {
+		return err
+	}
+	holder, err := l.ofAccount(ctx, link.ID)
+	if err != nil {
+		return err
+	}
+	if former != nil && *former == link && holder != nil && *holder == link {
+		return nil
+	}
+	if err := l.claim(ctx, &link); err != nil {
+		return err
+	}
+	if former != nil && former.ID != link.ID {
+		return l.release(ctx, former)
+	}
+	return nil
+}
+
+func (l *Links) claim(ctx context.Context, link *Link) error {
+	unlock, err := l.lock(ctx, link.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	holder, err := l.ofAccount(ctx, link.ID)
+	if err != nil {
+		return err
+	}
+	if holder != nil && !holder.sameSubject(link) && holder.sameAccount(link) {
+		return taken(holder, link.Subject)
+	}
+	return l.store(ctx, link)
+}
+
+// refresh stores what RomM says about user now in the link to it, if there is one.
+func (l *Links) refresh(ctx context.Context, user *account) error {
+	unlock, err := l.lock(ctx, user.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	link, err := l.ofUser(ctx, user)
+	if err != nil || link == nil {
+		return err
+	}
+	link.Username, link.Email, link.Role = user.Username, user.Email, user.Role
+	return l.store(ctx, link)
+}
+
+// release removes the account's part of link, unless the account has another
+// link by now.
+func (l *Links) release(ctx context.Context, link *Link) error {
+	unlock, err := l.lock(ctx, link.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return l.remove(ctx, link, l.accountPath(link.ID))
+}
+
+// remove deletes link from path, except where storage has another subject's
+// link by now.
+func (l *Links) remove(ctx context.Context, link *Link, path string) error {
+	holder, err := l.load(ctx, path)
+	if err != nil {
+		return err
+	}
+	if holder == nil || !holder.sameSubject(link) {
+		return nil
+	}
+	if holder.Shut {
+		if err := l.mark(ctx, holder); err != nil {
+			return err
+		}
+	}
+	return l.drop(ctx, path)
+}
+
+func (l *Links) drop(ctx context.Context, path string) error {
+	if err := l.storage().Delete(ctx, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing a link: %w", err)
+	}
+	return nil
 }

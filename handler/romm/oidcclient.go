@@ -5,9 +5,12 @@ package romm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
@@ -72,8 +75,11 @@ func (c oidcClient) inRole(ctx context.Context, claims op.Claims, role string, a
 	switch {
 	case err != nil:
 		return "", err
-	case again.user.ID != at.user.ID:
-		err = errLinkTaken
+	case again.user.key() != at.user.key():
+		err = errLinkTaken.Because(fmt.Errorf("RomM signed in to the account %q, and for the role to the account %q", at.user.Username, again.user.Username))
+		if role == RoleAdmin {
+			c.demote(ctx, claims, again)
+		}
 	case (role == RoleAdmin) != (again.user.Role == RoleAdmin):
 		err = errRolesIgnored
 	default:
@@ -81,6 +87,50 @@ func (c oidcClient) inRole(ctx context.Context, claims op.Claims, role string, a
 	}
 	_ = c.SignOut(ctx, c.call, again.session)
 	return "", err
+}
+
+// demote takes the role back that at.user got in another account's place, because
+// the two had swapped their addresses meanwhile.
+func (c oidcClient) demote(ctx context.Context, claims op.Claims, at signedIn) {
+	link, err := c.config.Links.ofUser(ctx, at.user)
+	if err == nil && link != nil && link.Role == RoleAdmin {
+		return // it was one before
+	}
+	for range demotions {
+		var user *account
+		if user, err = c.whoIs(ctx, c.call, at.session); err != nil {
+			break
+		}
+		if err = c.demoteOnce(ctx, claims, signedIn{at.session, user}); err == nil {
+			return
+		}
+	}
+	c.config.Logger.Error("RomM account was made an administrator's by mistake and this could not be undone: change its role in RomM",
+		zap.String("romm_user", at.user.Username), zap.Int("romm_id", at.user.ID), zap.Error(err))
+}
+
+// demotions is how often demote tries: the address may change again meanwhile.
+const demotions = 3
+
+// demoteOnce signs in as at.user once more, without the role.
+func (c oidcClient) demoteOnce(ctx context.Context, claims op.Claims, at signedIn) error {
+	others, err := c.otherAdmins(ctx, c.call, at.session, at.user)
+	if err != nil {
+		return err
+	}
+	if !others {
+		return errLastAdmin
+	}
+	claims.Username, claims.Email, claims.Roles = at.user.Username, at.user.Email, []string{RoleUser}
+	again, err := c.signIn(ctx, claims)
+	if err != nil {
+		return err
+	}
+	_ = c.SignOut(ctx, c.call, again.session)
+	if again.user.key() != at.user.key() || again.user.Role == RoleAdmin {
+		return errRolesIgnored
+	}
+	return nil
 }
 
 // keepsRoles returns errRolesVersion if RomM would take the role of an

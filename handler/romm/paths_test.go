@@ -42,17 +42,16 @@ func TestAccess(t *testing.T) {
 		"path below an icon":             {"GET", "/favicon.ico/x", "", false, false, application.Protected},
 		"manifests are read only":        {"POST", "/site.webmanifest", "", false, false, application.Protected},
 		"sign-out":                       {"POST", "/api/logout", "", false, false, application.Protected},
-		"sign-out with a token":          {"POST", "/api/logout", token, false, false, application.Protected},
+		"sign-out with a token":          {"POST", "/api/logout", token, false, false, application.CredentialClosed},
 		"sign-out, preflight":            {"OPTIONS", "/api/logout", "", false, true, application.Protected},
 		"page":                           {"GET", "/", "", false, false, application.Protected},
 		"covers":                         {"GET", "/assets/romm/resources/1.png", "", false, false, application.Protected},
 		"sockets":                        {"GET", "/ws/socket.io", "", false, false, application.Protected},
-		"sockets, with a token":          {"GET", "/ws/socket.io", token, false, false, application.Protected},
+		"sockets, with a token":          {"GET", "/ws/socket.io", token, false, false, application.CredentialClosed},
 		"API with a token":               {"GET", "/api/roms", token, false, false, application.Credential},
 		"heartbeat with a token":         {"GET", "/api/heartbeat", token, false, false, application.Open},
 		"users, with a token":            {"GET", "/api/users", token, false, false, application.Credential},
-		"API with a token, unusual path": {"GET", "/api/roms", token, true, false, application.Protected},
-		"page with a token":              {"GET", "/library", token, false, false, application.Protected},
+		"page with a token":              {"GET", "/library", token, false, false, application.Vouched},
 		"token in upper case":            {"GET", "/api/roms", "Bearer rmm_" + strings.Repeat("0A", 32), false, false, application.Protected},
 		"short token":                    {"GET", "/api/roms", "Bearer rmm_x", false, false, application.Protected},
 		"long token":                     {"GET", "/api/roms", token + "0", false, false, application.Protected},
@@ -65,7 +64,7 @@ func TestAccess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := httptest.NewRequest(c.method, "/", nil)
+			r := httptest.NewRequest(c.method, c.path, nil)
 			if c.authorization != "" {
 				r.Header.Set("Authorization", c.authorization)
 			}
@@ -103,27 +102,29 @@ func TestIntent(t *testing.T) {
 }
 
 // What RomM leaves open to anonymous requests, always or until it has an
-// administrator, stays closed: without a session, and with a token of any 64
-// digits.
+// administrator, stays closed to them. With a token of any 64 digits it is closed
+// too, or open only after RomM has recognized the token.
 func TestAnonymousEndpointsStayShut(t *testing.T) {
 	t.Parallel()
 	app := New(Config{Release: NewReleaseCache()})
-	for _, authorization := range []string{"", "Bearer rmm_" + strings.Repeat("0", 64)} {
-		for _, target := range []string{
-			"POST /api/users", "POST /api/users/invite-link", "POST /api/users/register",
-			"GET /api/setup/library", "POST /api/setup/platforms", "POST /api/login", "POST /api/token",
-			"POST /api/forgot-password", "POST /api/reset-password", "GET /api/stats", "GET /api/feeds/tinfoil",
-			"GET /api/tinfoil/feed", "GET /api/docs", "GET /api/redoc", "GET /openapi.json", "GET /ws/socket.io", "GET /netplay/socket.io",
-			"GET /api/heartbeat/metadata/igdb", "OPTIONS /api/users", "OPTIONS /api/setup/platforms",
-		} {
-			method, path, _ := strings.Cut(target, " ")
-			r := httptest.NewRequest(method, path, nil)
-			r.Header.Set("Access-Control-Request-Method", "POST")
-			if authorization != "" {
-				r.Header.Set("Authorization", authorization)
-			}
-			if got := app.Access(r, path, true); got != application.Protected {
-				t.Errorf("Access(%s) with %q = %v, want Protected", target, authorization, got)
+	for targets, withToken := range map[string]application.Access{
+		"POST /api/users,POST /api/users/invite-link,POST /api/users/register,GET /api/setup/library,POST /api/setup/platforms," +
+			"POST /api/login,GET /api/login/openid,POST /api/token,POST /api/forgot-password,POST /api/reset-password,GET /api/oauth/openid2," +
+			"GET /ws/socket.io,GET /netplay/socket.io,OPTIONS /api/users,OPTIONS /api/setup/platforms": application.CredentialClosed,
+		"GET /api/config,GET /api/stats,HEAD /api/stats,GET /api/feeds/tinfoil,GET /api/tinfoil/feed,GET /api/docs,GET /api/redoc,GET /openapi.json," +
+			"GET /api/heartbeat/metadata/igdb,GET /assets/romm/resources/roms/1/cover/big.png,GET /": application.Vouched,
+	} {
+		for target := range strings.SplitSeq(targets, ",") {
+			for authorization, want := range map[string]application.Access{"": application.Protected, "Bearer rmm_" + strings.Repeat("0", 64): withToken} {
+				method, path, _ := strings.Cut(target, " ")
+				r := httptest.NewRequest(method, path, nil)
+				r.Header.Set("Access-Control-Request-Method", "POST")
+				if authorization != "" {
+					r.Header.Set("Authorization", authorization)
+				}
+				if got := app.Access(r, path, true); got != want {
+					t.Errorf("Access(%s) with %q = %v, want %v", target, authorization, got, want)
+				}
 			}
 		}
 	}

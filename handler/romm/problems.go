@@ -16,12 +16,12 @@ import (
 // what the operator can do.
 var (
 	errUnreachable = &problem.Problem{
-		Code: "romm_unreachable", Status: http.StatusBadGateway, Title: "RomM does not answer as expected",
+		Code: "romm_unreachable", Status: http.StatusBadGateway, Away: true, Title: "RomM does not answer as expected",
 		Text: "You are known to {provider}, but RomM did not answer. This page tries again by itself.", Way: problem.WayRetry, Retry: 5 * time.Second,
 		Hint: "RomM may be starting, or something between Caddy and RomM answers in its place. The directives behind romm_oidc must pass /api/* on to RomM unchanged.",
 	}
 	errBusy = &problem.Problem{
-		Code: "romm_busy", Status: http.StatusServiceUnavailable, Title: "RomM does not answer",
+		Code: "romm_busy", Status: http.StatusServiceUnavailable, Away: true, Title: "RomM does not answer",
 		Text: "Your token or password cannot be checked right now.", Retry: 5 * time.Second,
 		Hint: "RomM may be starting, or has too much to do.",
 	}
@@ -36,7 +36,7 @@ var (
 		Hint: "In RomM's environment OIDC_SERVER_APPLICATION_URL must be Caddy's own address followed by /api/oauth/openid, and OIDC_CLIENT_ID and OIDC_REDIRECT_URI must be those of this site. Restart RomM afterwards.",
 	}
 	errNoMetadata = &problem.Problem{
-		Code: "romm_cannot_reach_caddy", Status: http.StatusBadGateway, Title: "RomM cannot reach this site",
+		Code: "romm_cannot_reach_caddy", Status: http.StatusBadGateway, Away: true, Title: "RomM cannot reach this site",
 		Text: "RomM could not ask this site about you. Please tell the site's operator.", Way: problem.WayRetry,
 		Hint: "From RomM's container, OIDC_SERVER_APPLICATION_URL followed by /.well-known/openid-configuration must answer 200 with JSON within 5 seconds, without a redirect. No directive after romm_oidc may change the Cookie header field, because RomM finds its own sign-in by it.",
 	}
@@ -48,7 +48,7 @@ var (
 	errRefused = &problem.Problem{
 		Code: "romm_refused", Status: http.StatusBadGateway, Title: "RomM refused the sign-in",
 		Text: "RomM did not accept this sign-in. Please tell the site's operator.", Way: problem.WayRetry,
-		Hint: "RomM's log says why. A likely cause is another RomM account with your user name or with your e-mail address: rename that one in RomM. RomM's user names contain only letters, digits, - and _, so a.b and a_b become the same name.",
+		Hint: "RomM's log says why. The likely cause is an account in RomM with this user name and another e-mail address, or none; Caddy's log names it. If it is this user's, give it the user's e-mail address in RomM, and the next sign-in finds it. If it is not, rename it in RomM.",
 	}
 	errRegistration = &problem.Problem{
 		Code: "registration_off", Status: http.StatusForbidden, Title: "You have no account here yet",
@@ -87,7 +87,12 @@ var (
 	errAccountChanged = &problem.Problem{
 		Code: "account_changed", Status: http.StatusForbidden, Title: "Your account in RomM has changed",
 		Text: "RomM does not find the account that you used until now. Ask the site's operator.", Way: problem.WayProvider,
-		Hint: "The account's e-mail address or user name was changed in RomM while its user was signed out. Restore its e-mail address.",
+		Hint: "Caddy's log names the account. Its e-mail address or user name was changed in RomM, past this site. Restore its e-mail address there. If the user is to have another account from now on, run: caddy romm-oidc links forget <account>.",
+	}
+	errAccountNotTrusted = &problem.Problem{
+		Code: "account_not_trusted", Status: http.StatusForbidden, Title: "Your account in RomM must be checked first",
+		Text: "This site makes you an administrator, but your account in RomM existed before your first sign-in here. Ask the site's operator.", Way: problem.WayProvider,
+		Hint: "Caddy's log names the RomM account. Its password and its tokens stay valid and belong to whichever person set them: with the role they would be an administrator's. If the account was always this user's, run: caddy romm-oidc links trust <account>. If it was not, give it another e-mail address in RomM.",
 	}
 	errAccountTooLarge = &problem.Problem{
 		Code: "account_too_large", Status: http.StatusForbidden, Title: "Your account in RomM is too large",
@@ -106,9 +111,12 @@ var (
 	}
 )
 
-// unexpected returns errUnreachable with what came instead of RomM's answer.
+// unexpected returns errUnreachable with what came instead of RomM's answer. A
+// refusal of the request itself does not go away by waiting.
 func unexpected(what string, answer *application.Answer) *problem.Problem {
-	return errUnreachable.Because(seen(what, answer))
+	unexpected := errUnreachable.Because(seen(what, answer))
+	unexpected.Away = answer.Status/100 != 4 || answer.Status == http.StatusRequestTimeout || answer.Status == http.StatusTooManyRequests
+	return unexpected
 }
 
 // seen describes answer, the response to the request what, for a problem's cause.

@@ -23,6 +23,10 @@ const heartbeatAge = 5 * time.Minute
 // heartbeatTimeout bounds how long a refusal waits for a heartbeat.
 const heartbeatTimeout = 3 * time.Second
 
+// heartbeatLimit bounds a heartbeat, in bytes. It lists the folders of all
+// platforms.
+const heartbeatLimit = 4 << 20
+
 // ReleaseCache remembers the last heartbeat of RomM. All handlers of a gate
 // share one, and it outlives reloads.
 type ReleaseCache struct {
@@ -91,6 +95,7 @@ func (a *App) shareHeartbeat(ctx context.Context, call application.Caller) (*hea
 }
 
 func (a *App) readHeartbeat(ctx context.Context, call application.Caller, question application.Call) (*heartbeat, error) {
+	question.Limit = heartbeatLimit
 	answer, err := call(ctx, question)
 	if err != nil {
 		return nil, errUnreachable.Because(err)

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // route is a request that RomM answers without a session, and that the gate can
@@ -16,8 +18,7 @@ type route struct {
 	methods []string
 	// pattern is a normal path. "*" is any segment, "#" a number, "a|b" either.
 	pattern string
-	// file says that the last segment is the name of a file. It may be spelled in
-	// any way, because RomM finds the file by its number.
+	// file says that the last segment is the name of a file; see namesIn.
 	file bool
 	// password says that a user name and a password may be sent. Without the
 	// setting for passwords they may be sent nowhere else.
@@ -93,7 +94,7 @@ func (a *App) routeOf(r *http.Request, path string, plain bool) *route {
 	for i := range a.open {
 		known := &a.open[i]
 		if slices.Contains(known.methods, method) && matches(known.pattern, path) && a.isWithin(known.from, known.until) &&
-			(plain || known.file && namesFile(r.URL, path)) {
+			(plain || known.file && isAsWritten(r.URL, path) && !request.Ambiguous(r.URL, 1)) {
 			return known
 		}
 	}
@@ -141,16 +142,23 @@ func matchesSegment(want, got string) bool {
 	return false
 }
 
-// namesFile reports whether u is spelled plainly except in its last segment, and
-// that segment cannot be read as several. path is the normal path of u. A "%" in
-// the decoded name does not pass, because a server that decodes twice would read
-// another name.
-func namesFile(u *url.URL, path string) bool {
-	written := strings.TrimSuffix(u.EscapedPath(), "/")
-	i, j := strings.LastIndexByte(written, '/'), strings.LastIndexByte(path, '/')
-	if i < 0 || j < 0 || written[:i] != path[:j] {
-		return false
+// isAsWritten reports whether path, the normal path of u, has the segments that
+// the client wrote.
+func isAsWritten(u *url.URL, path string) bool {
+	return u.Path == path || strings.TrimSuffix(u.Path, "/") == path
+}
+
+// namesIn returns how many of the last segments of path are names of files. These
+// may be spelled in any way, because RomM finds a download by its number, and nginx
+// decodes the path of an image or a manual once.
+func namesIn(path string) int {
+	if matches("/api/*/#/content/*", path) || matches("/api/*/#/files/content/*", path) {
+		return 1
 	}
-	name, err := url.PathUnescape(written[i+1:])
-	return err == nil && name == path[j+1:] && !strings.Contains(name, "%")
+	for _, files := range []string{resources, "/api/raw/assets/"} {
+		if below, ok := strings.CutPrefix(path, files); ok {
+			return 1 + strings.Count(below, "/")
+		}
+	}
+	return 0
 }

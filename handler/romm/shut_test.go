@@ -28,13 +28,15 @@ func TestShutAccount(t *testing.T) {
 		"shut":                 {want: application.Unrecognized},
 		"another user's token": {me: `{"id":8,"username":"bob"}`, want: application.Recognized},
 		"recreated account":    {me: `{"id":7,"username":"new","created_at":"2026-02-02T15:04:05Z"}`, want: application.Recognized},
-		"signed in again":      {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.config.Links.pin(ctx, ada) }, want: application.Recognized},
+		"signed in again":      {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.config.Links.open(ctx, &ada) }, want: application.Recognized},
+		"sign-in under way":    {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.config.Links.pin(ctx, ada) }, want: application.Unrecognized},
+		"forgotten":            {then: func(ctx context.Context, app *App, _ application.Caller) { _, _ = app.config.Links.Forget(ctx, "ada") }, want: application.Unrecognized},
 		"profile changed": {then: func(ctx context.Context, app *App, call application.Caller) {
-			app.AfterResponse(ctx, application.Forwarded{Request: httptest.NewRequest(http.MethodPut, "/api/users/7", nil), Path: "/api/users/7", Caller: call}, application.Response{Status: http.StatusOK})
+			app.AfterResponse(ctx, application.Forwarded{Request: httptest.NewRequest(http.MethodPut, "/api/users/7", nil), Path: "/api/users/7", Caller: call}, application.Response{Status: http.StatusOK, Body: []byte(`{"id":7,"username":"ada2",` + made + `}`)})
 		}, want: application.Unrecognized},
 		"given to another subject": {then: func(ctx context.Context, app *App, _ application.Caller) {
 			_, _, _ = app.config.Links.Move(ctx, "ada", "ada-2")
-		}, want: application.Recognized},
+		}, want: application.Unrecognized},
 		"shut twice": {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.Shut(ctx, *identityOf("ada-1", "")) }, want: application.Unrecognized},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -74,9 +76,9 @@ func TestNoRoleShuts(t *testing.T) {
 	_, err := app.SignIn(t.Context(), func(context.Context, application.Call) (*application.Answer, error) {
 		return &application.Answer{Status: http.StatusOK, Body: []byte(`{"SYSTEM":{"VERSION":"5.2.0"},"OIDC":{"ENABLED":true}}`)}, nil
 	}, *identityOf("ada-1", "ada@example.com"))
-	link, _ := links.ofAccount(t.Context(), 7)
-	if problem, ok := errors.AsType[*problem.Problem](err); !ok || problem.Code != "no_role" || !link.Shut {
-		t.Errorf("SignIn = %v with link %+v, want no_role and a shut link", err, link)
+	shut, _ := links.isShut(t.Context(), &Link{ID: 7})
+	if problem, ok := errors.AsType[*problem.Problem](err); !ok || problem.Code != "no_role" || !shut {
+		t.Errorf("SignIn = %v with the account shut: %v, want no_role and a shut account", err, shut)
 	}
 }
 
@@ -92,10 +94,10 @@ func TestShutSparesTheNewOwner(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := links.shut(t.Context(), identityOf("bob-1", "")); err != nil {
+	if err := New(Config{Links: links}).Shut(t.Context(), *identityOf("bob-1", "")); err != nil {
 		t.Fatal(err)
 	}
-	if link, err := links.ofAccount(t.Context(), 8); err != nil || link == nil || *link != carol {
-		t.Errorf("the account has the link %+v, %v, want carol's unchanged", link, err)
+	if shut, err := links.isShut(t.Context(), &carol); err != nil || shut {
+		t.Errorf("carol's account is shut: %v, %v, want it open", shut, err)
 	}
 }

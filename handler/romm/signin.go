@@ -5,7 +5,6 @@ package romm
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
@@ -31,28 +30,13 @@ func (a *App) SignIn(ctx context.Context, call application.Caller, identity flow
 		}
 		return none, err
 	}
-	link, err := a.linkFor(ctx, &identity)
+	e := &entry{oidcClient: oidcClient{a, call}, identity: &identity, role: role}
+	session, err := e.enter(ctx)
 	if err != nil {
+		e.refused(ctx, err)
 		return none, err
 	}
-	client := oidcClient{a, call}
-	at, err := client.signIn(ctx, claimsOf(&identity, link))
-	if err != nil {
-		return none, changed(link, err)
-	}
-	// Users choose their e-mail address in RomM themselves, and an attacker may
-	// have chosen this one. So the account is pinned to the identity before it
-	// gets a role.
-	pinned := linkTo(at.user, identity.Issuer, identity.Subject)
-	if err := a.config.Links.pin(ctx, pinned); err != nil {
-		_ = a.SignOut(ctx, call, at.session)
-		return none, storageProblem(err)
-	}
-	session, err := client.inRole(ctx, claimsOf(&identity, &pinned), role, at)
-	if errors.Is(err, errLastAdmin) {
-		err = errLastAdmin.Because(problem.NoEntryFits(&identity))
-	}
-	return application.Session{Session: session, Account: at.user.key(), Role: role}, err
+	return session, nil
 }
 
 // Role returns the role that identity has under `roles`, empty without
@@ -84,54 +68,18 @@ func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) 
 	return role, nil
 }
 
-// linkFor returns the link of identity, nil for a new user. It returns
-// errLinkTaken for a new user with an e-mail address that another user holds.
-func (a *App) linkFor(ctx context.Context, identity *flow.Identity) (*Link, error) {
-	link, err := a.config.Links.of(ctx, identity)
-	if err != nil {
-		return nil, storageProblem(err)
-	}
-	if link != nil {
-		return link, nil
-	}
-	holder, err := a.config.Links.ofEmail(ctx, identity.Email)
-	if err != nil {
-		return nil, storageProblem(err)
-	}
-	if holder != nil && !holder.owns(identity) {
-		return nil, taken(holder, identity.Subject)
-	}
-	return nil, nil // a new user has no link
-}
-
 // claimsOf returns the claims that RomM gets. A linked user gets the user name
 // and the address of the RomM account, so that RomM finds it even if they have
 // changed at the provider.
 func claimsOf(identity *flow.Identity, link *Link) op.Claims {
 	claims := op.Claims{
-		Subject: identity.Subject, Username: usernameFor(identity.Username), Email: identity.Email,
+		Subject: identity.Subject, Username: usernameFor(identity), Email: identity.Email,
 		Name: identity.Name, AuthTime: identity.AuthTime,
 	}
 	if link != nil {
 		claims.Username, claims.Email = link.Username, link.Email
 	}
 	return claims
-}
-
-// usernameFor rewrites a user name so that RomM's own forms accept it: at least
-// three characters of lower-case letters, digits, "-" and "_". RomM creates an
-// account with any name, but then refuses to save its profile.
-func usernameFor(name string) string {
-	spelled := strings.Map(func(c rune) rune {
-		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' {
-			return c
-		}
-		return '_'
-	}, strings.ToLower(name))
-	for len(spelled) < 3 {
-		spelled += "_"
-	}
-	return spelled
 }
 
 // changed returns errAccountChanged if RomM refused a linked user: the account

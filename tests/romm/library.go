@@ -3,6 +3,7 @@
 package romm
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ func libraryRoutes() []route {
 		{methods: get, pattern: "/api/firmware", scope: "firmware.read", serve: ok([]map[string]any{{"id": 1, "file_name": "bios.bin"}})},
 		{methods: get, pattern: "/api/firmware/{id}", scope: "firmware.read", download: true, serve: ok(map[string]any{"id": 1, "file_name": "bios.bin"})},
 		{methods: "GET HEAD", pattern: "/api/firmware/{id}/content/{name}", scope: "firmware.read", download: true, serve: (*exchange).content},
+		{methods: get, pattern: "/api/collections/virtual/{id}", scope: "collections.read", serve: (*exchange).virtualCollection},
 		{methods: get, pattern: "/api/tinfoil/feed", until: "4.4.0", serve: (*exchange).feed},
 		{methods: get, pattern: "/api/webrcade/feed", scope: read, download: true, until: "4.4.0", serve: (*exchange).feed},
 		{methods: get, pattern: "/api/feeds/tinfoil", from: "4.4.0", serve: (*exchange).feed},
@@ -47,6 +49,16 @@ func libraryRoutes() []route {
 		})
 	}
 	return routes
+}
+
+// virtualCollection answers for a collection that RomM makes up from metadata. Its
+// ID is the base64 of its name, with the padding.
+func (x *exchange) virtualCollection() error {
+	name, err := base64.URLEncoding.DecodeString(x.params["id"])
+	if err != nil {
+		return errNotFound
+	}
+	return x.json(http.StatusOK, map[string]any{"id": x.params["id"], "name": string(name), "is_virtual": true})
 }
 
 func romJSON(id int) map[string]any {

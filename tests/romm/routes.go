@@ -41,11 +41,11 @@ func (s *Server) allRoutes() []route {
 }
 
 // route picks the endpoint by the path as it arrived, which nginx does not
-// normalise.
+// normalise. It is decoded once, and what is not UTF-8 is replaced.
 func (x *exchange) route() error {
 	wrongMethod := false
 	for _, candidate := range x.routes {
-		params, ok := match(candidate.pattern, x.r.URL.Path)
+		params, ok := match(candidate.pattern, strings.ToValidUTF8(x.r.URL.Path, "\uFFFD"))
 		if !ok {
 			continue
 		}

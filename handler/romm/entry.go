@@ -1,0 +1,198 @@
+// One sign-in to RomM: to the right account first, then with the right role.
+
+package romm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+)
+
+// entry is one sign-in of identity.
+type entry struct {
+	oidcClient
+	identity *flow.Identity
+	role     string // empty: RomM's own roles are left alone
+	link     *Link  // of identity; nil: a new user
+
+	claimed string    // the user name that a new account gets
+	began   time.Time // the sign-in, before RomM could create an account
+}
+
+// enter signs identity in and returns RomM's session. Users choose their e-mail
+// address in RomM themselves, and an attacker may have chosen this one. So the
+// account is settled before RomM hears of a role.
+func (e *entry) enter(ctx context.Context) (application.Session, error) {
+	none := application.Session{}
+	var err error
+	if e.link, err = e.config.Links.of(ctx, e.identity); err != nil {
+		return none, storageProblem(err)
+	}
+	if e.link != nil && e.link.Email == "" {
+		return none, errAccountChanged.Because(fmt.Errorf("the RomM account %s has no e-mail address, so RomM cannot find it", e.link))
+	}
+	at, err := e.walk(ctx)
+	if err != nil {
+		return none, err
+	}
+	if err := e.settle(ctx, at); err != nil {
+		_ = e.SignOut(ctx, e.call, at.session)
+		return none, storageProblem(err)
+	}
+	session, err := e.inRole(ctx, claimsOf(e.identity, e.link), e.role, at)
+	if errors.Is(err, errLastAdmin) {
+		err = errLastAdmin.Because(problem.NoEntryFits(e.identity))
+	}
+	if err != nil {
+		return none, err
+	}
+	if err := e.config.Links.open(ctx, e.link); err != nil {
+		_ = e.SignOut(ctx, e.call, session)
+		return none, storageProblem(err)
+	}
+	return application.Session{Session: session, Account: at.user.key(), Role: e.role}, nil
+}
+
+// walk signs in without roles. A new user's name may belong to another linked
+// user; then a suffix makes it unique.
+func (e *entry) walk(ctx context.Context) (signedIn, error) {
+	claims := claimsOf(e.identity, e.link)
+	e.claimed, e.began = claims.Username, e.now()
+	at, err := e.signIn(ctx, claims)
+	if err == nil || e.link != nil {
+		return at, changed(e.link, err)
+	}
+	if !errors.Is(err, errRefused) {
+		return at, err
+	}
+	all, failed := e.config.Links.List(ctx)
+	if failed != nil {
+		return at, storageProblem(failed)
+	}
+	for _, link := range all {
+		if strings.EqualFold(link.Username, claims.Username) {
+			name, _ := spelled(e.identity.Username)
+			claims.Username = suffixed(name, e.identity)
+			e.claimed = claims.Username
+			return e.signIn(ctx, claims)
+		}
+	}
+	return at, errRefused.Because(fmt.Errorf("RomM probably has an account named %q, with another e-mail address than %q: %w", claims.Username, claims.Email, err))
+}
+
+// settle links identity to the account that RomM signed in to, or returns why it
+// must not. Afterwards e.link leads to that account.
+func (e *entry) settle(ctx context.Context, at signedIn) error {
+	found := linkTo(at.user, e.identity.Issuer, e.identity.Subject)
+	holder, err := e.config.Links.ofUser(ctx, at.user)
+	if err != nil {
+		return err
+	}
+	if holder != nil && !holder.sameSubject(&found) {
+		return taken(holder, found.Subject)
+	}
+	switch {
+	case e.link != nil && e.link.sameAccount(&found):
+		found.Trusted = e.link.Trusted
+	case e.link != nil:
+		if found.Trusted, err = e.replaces(ctx, at, &found); err != nil {
+			return err
+		}
+	case holder != nil: // an earlier first sign-in was interrupted
+		found.Trusted = holder.Trusted
+	case e.role != "":
+		found.Trusted = e.made(ctx, at)
+	}
+	if e.role == RoleAdmin && at.user.Role != RoleAdmin {
+		if !found.Trusted {
+			return e.notTrusted(ctx, found)
+		}
+		found.Role = RoleAdmin // the link must not say less than RomM may do next
+	}
+	if err := e.config.Links.pin(ctx, found); err != nil {
+		return err
+	}
+	if e.link == nil {
+		err = e.config.Links.stopWaiting(ctx, &found)
+	}
+	e.link = &found
+	return err
+}
+
+// replaces returns nil if found may replace the account that identity is linked
+// to, and whether this sign-in created found: only if RomM no longer has the
+// linked account. RomM tells that to administrators only, so that an account
+// which this sign-in created is enough for other users.
+func (e *entry) replaces(ctx context.Context, at signedIn, found *Link) (made bool, err error) {
+	made = e.made(ctx, at)
+	gone, known := found.ID == e.link.ID, true
+	if !gone {
+		if gone, known, err = e.gone(ctx, at); err != nil {
+			return false, err
+		}
+	}
+	if known && !gone || !known && !made {
+		return false, errAccountChanged.Because(fmt.Errorf("linked to the RomM account %s, RomM found %s", e.link, found))
+	}
+	if !known { // tokens of the account that is left behind would have no owner to sign in
+		err = e.config.Links.mark(ctx, e.link)
+	}
+	return made, err
+}
+
+// gone reports whether RomM no longer has the account that identity is linked to.
+// known is false if RomM does not tell this user.
+func (e *entry) gone(ctx context.Context, at signedIn) (gone, known bool, err error) {
+	target := "/api/users/" + strconv.Itoa(e.link.ID)
+	answer, err := e.call(ctx, application.Call{
+		Method: http.MethodGet, Target: target, Cookie: sessionCookie + "=" + at.session, Limit: accountLimit,
+	})
+	switch {
+	case err != nil:
+		return false, false, errUnreachable.Because(err)
+	case answer.Status == http.StatusNotFound:
+		return true, true, nil
+	case answer.Status == http.StatusForbidden:
+		return false, false, nil
+	}
+	user, err := accountIn("GET "+target, answer)
+	if err != nil {
+		return false, false, err
+	}
+	now := linkTo(user, e.link.Issuer, e.link.Subject)
+	return !now.sameAccount(e.link), true, nil
+}
+
+// notTrusted returns errAccountNotTrusted, after noting what the operator can
+// trust. A link that exists is what they trust.
+func (e *entry) notTrusted(ctx context.Context, found Link) error {
+	if e.link == nil {
+		if err := e.config.Links.wait(ctx, found); err != nil {
+			return err
+		}
+	}
+	return errAccountNotTrusted.Because(fmt.Errorf("the RomM account %s existed before subject %s was linked to it: caddy romm-oidc links trust %s", &found, found.Subject, found.Username))
+}
+
+// refused shuts the account if RomM answered and the sign-in that was to take an
+// administrator's role away was refused all the way: the role stays, so no token
+// and no password may use it.
+func (e *entry) refused(ctx context.Context, err error) {
+	refusal, ok := errors.AsType[*problem.Problem](err)
+	if !ok || refusal.Away || e.role == "" || e.role == RoleAdmin || e.link == nil || e.link.Role != RoleAdmin && e.link.Role != "" {
+		return
+	}
+	if err := e.config.Links.mark(context.WithoutCancel(ctx), e.link); err != nil {
+		e.config.Logger.Warn("administrator's role not taken away and tokens still work, will retry at the next check", zap.Stringer("romm_account", e.link), zap.Error(err))
+	}
+}

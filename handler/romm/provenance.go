@@ -1,0 +1,69 @@
+// Whether a sign-in created the account that it came out at.
+
+package romm
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+)
+
+// madeSlack is how much RomM's clock and its database's may differ. RomM's times
+// are whole seconds, so an account of that age may have existed before; then its
+// password and its tokens tell.
+const madeSlack = 5 * time.Second
+
+// made reports whether this sign-in created the account of at: it has the name
+// that the sign-in claimed, it is as old as the sign-in, and there is no other
+// way into it. RomM has no way to create an account without a password but a
+// sign-in through OpenID Connect.
+func (e *entry) made(ctx context.Context, at signedIn) bool {
+	if at.user.Username != e.claimed {
+		return false
+	}
+	created, err := parseTime(at.user.Created)
+	if err != nil {
+		return false
+	}
+	now, err := parseTime(at.user.LastLogin) // by RomM's clock, a moment ago
+	if err != nil {
+		return false
+	}
+	age := now.Sub(created)
+	return age >= -madeSlack && age <= e.now().Sub(e.began)+madeSlack && !e.hasPassword(ctx, at.user) && !e.hasTokens(ctx, at)
+}
+
+// parseTime reads a time as RomM reports it. Releases differ in what follows the
+// seconds.
+func parseTime(s string) (time.Time, error) {
+	const layout = "2006-01-02T15:04:05"
+	return time.Parse(layout, s[:min(len(s), len(layout))])
+}
+
+// hasPassword reports whether user can sign in with a password. RomM answers 500
+// to every password for an account without one.
+func (e *entry) hasPassword(ctx context.Context, user *account) bool {
+	wrong := base64.StdEncoding.EncodeToString([]byte(user.Username + ":" + rand.Text()))
+	answer, err := e.call(ctx, application.Call{
+		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {"Basic " + wrong}},
+	})
+	return err != nil || answer.Status != http.StatusInternalServerError
+}
+
+// hasTokens reports whether the account of at has client tokens. Releases before
+// 4.8 have none.
+func (e *entry) hasTokens(ctx context.Context, at signedIn) bool {
+	answer, err := e.call(ctx, application.Call{
+		Method: http.MethodGet, Target: "/api/client-tokens", Cookie: sessionCookie + "=" + at.session,
+	})
+	if err != nil || answer.Status == http.StatusNotFound {
+		return err != nil
+	}
+	var tokens []json.RawMessage
+	return answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &tokens) != nil || len(tokens) > 0
+}
