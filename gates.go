@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
@@ -135,6 +136,16 @@ func (g *pooledGate) Issuer() string { return g.issuer }
 
 // Sessions implements admin.Gate.
 func (g *pooledGate) Sessions() *session.Store { return g.sessions }
+
+// EndTokens implements admin.Gate.
+func (g *pooledGate) EndTokens(ctx context.Context, userKeys []string, match func(*flow.Identity) bool, reason string) (int, error) {
+	return g.gate.EndTokens(ctx, userKeys, match, reason)
+}
+
+// EndAllTokens implements admin.Gate.
+func (g *pooledGate) EndAllTokens(ctx context.Context, reason string) (int, error) {
+	return g.gate.EndAllTokens(ctx, reason)
+}
 
 // Links implements admin.Gate.
 func (g *pooledGate) Links() *romm.Links { return g.links }

@@ -78,5 +78,9 @@ func (h *Handler) passUnstamped(in *incoming, r *http.Request) error {
 	delete(r.Header, "Connection") // what is open needs no socket
 	delete(r.Header, "Upgrade")
 	request.ForwardCookies(r, h.appCookies, "")
-	return h.serve(in.chain, &answerWriter{ResponseWriter: in.w, handler: h}, r)
+	// A ticket that may be good is a user's, whom the application would take for
+	// nobody here.
+	nobody := in.unknown || in.session != nil
+	_, err := h.serve(in.chain, &answerWriter{ResponseWriter: in.w, in: in, nobody: nobody}, r)
+	return err
 }

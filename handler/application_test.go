@@ -148,6 +148,8 @@ func (a *fakeApplication) Shut(_ context.Context, identity flow.Identity) error 
 	return nil
 }
 
+func (a *fakeApplication) Open(context.Context, flow.Identity) error { return nil }
+
 func (a *fakeApplication) Guard(_ context.Context, forwarded application.Forwarded, _ flow.Identity) error {
 	if forwarded.Path == "/guarded" {
 		return problem.NotAllowed

@@ -83,10 +83,11 @@ func (h *Handler) serveCredential(in *incoming, access application.Access) error
 	in.call = authorized(in.caller(), in.r.Header["Authorization"])
 	request.MergeSlashes(in.r)
 	forwarded := in.forwarded("")
-	answer := &answerWriter{ResponseWriter: in.w, handler: h}
+	answer := &answerWriter{ResponseWriter: in.w, in: in}
 	h.watch(answer, in.r, in.path)
 	defer func() { h.answered(in.r.Context(), forwarded, answer) }()
-	return h.serve(in.chain, answer, in.r)
+	_, err = h.serve(in.chain, answer, in.r)
+	return err
 }
 
 // refuseCredential refuses a request with a credential. A user who opens a page
@@ -189,7 +190,7 @@ func (h *Handler) serveExchange(in *incoming) error {
 	delete(in.r.Header, "Authorization")
 	delete(in.r.Header, "Cookie")
 	recorded := application.NewRecorder(0)
-	if err := h.serve(in.chain, recorded, in.r); err != nil {
+	if _, err := h.serve(in.chain, recorded, in.r); err != nil {
 		h.config.Gate.attempts.GiveBack(attempt)
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
@@ -94,13 +93,6 @@ func (g *Gate) signOut(ctx context.Context, v *sessionRuntime, upstream string) 
 	}
 	if err := g.last.Load().handler.config.Application.SignOut(ctx, call, upstream); err != nil {
 		g.logger().Debug("application's session not signed out, it will expire by itself", zap.Error(err))
-	}
-}
-
-// shutAccount makes the account's other credentials stop working.
-func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
-	if err := g.last.Load().handler.config.Application.Shut(ctx, *identity); err != nil {
-		g.logger().Warn("account's tokens and password still work: shutting them failed", zap.String("user", identity.Username), zap.Error(err))
 	}
 }
 

@@ -19,7 +19,8 @@ type Gate struct {
 	Sessions *session.Store
 
 	calls    singleflight.Group  // confirmations and brokered sign-ins, by session
-	failedAt atomic.Int64        // when the application last failed, by the monotonic clock; 0: never
+	doubts   atomic.Uint64       // how often what the application said before came into doubt
+	accounts accounts            // that users were seen with
 	redeemed limit.Once[outcome] // sign-ins, by state
 
 	tokenRequests  limit.Attempts // of clients that are not the application, at the endpoints for it
@@ -30,6 +31,7 @@ type Gate struct {
 
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
+	shuts      shuts
 	attempts   limit.Attempts
 
 	configurations atomic.Int64              // how many configurations there were
@@ -49,6 +51,7 @@ func NewGate(store *session.Store) *Gate {
 	}
 	g.tokenBudget.Report = g.reportHeldBack
 	store.OnEnd(g.sessionEnded)
+	store.OnDoubt(g.doubt)
 	return g
 }
 

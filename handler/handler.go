@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -135,6 +134,6 @@ func knownMethod(r *http.Request) bool {
 // applicationFailed notes that the application failed: its sessions have to
 // be confirmed again, and it may be another release when it returns.
 func (h *Handler) applicationFailed() {
-	h.config.Gate.failedAt.Store(monotonic.Nanoseconds(h.now()))
+	h.config.Gate.doubt()
 	h.config.Application.Failed()
 }

@@ -3,6 +3,8 @@
 package handler
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -24,6 +26,11 @@ type incoming struct {
 
 	session *session.Session // nil while no session was found
 	runtime *sessionRuntime  // of session
+	unknown bool             // there is a ticket, and storage could not tell whether it is good
+
+	stamped *session.Record // with which the request was last passed on
+	answer  answerWriter    // to the first request that is passed on for session
+	stream  stream          // of those
 
 	call application.Caller // made at first need
 }
@@ -79,6 +86,7 @@ func (in *incoming) lookup() (*session.Session, error) {
 	}
 	s, err := in.handler.config.Gate.Sessions.Lookup(in.r.Context(), ticket)
 	if err != nil {
+		in.unknown = true
 		return nil, problem.StorageUnavailable.Because(err)
 	}
 	return s, nil
@@ -99,9 +107,12 @@ func (in *incoming) findSession() error {
 	}
 	in.chain.Identify(&record.Identity)
 	v := runtimeOf(s)
-	if !v.permitted(record, &h.config.Policy) {
-		in.endSession(s, problem.NotAllowed.Code)
-		return problem.NotAllowed.Because(problem.NoEntryFits(&record.Identity)).For(record.Identity.Username)
+	if refused := v.judge(h, record).refused; refused != nil {
+		in.endSession(s, problem.Of(refused).Code)
+		if !errors.Is(refused, problem.NotAllowed) { // that end shuts the account by itself
+			h.config.Gate.afterEnd(func(ctx context.Context) { h.config.Gate.shutAccount(ctx, &record.Identity) })
+		}
+		return refused
 	}
 	v.rememberClient(in.r)
 	in.session, in.runtime = s, v

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 // Policy says who may use the site: users who match at least one entry. The
@@ -25,6 +27,18 @@ type Policy struct {
 
 // Empty reports whether the policy has no entries.
 func (p *Policy) Empty() bool { return len(p.Groups)+len(p.Emails)+len(p.Domains) == 0 }
+
+// judge returns what the policy and the application's rules say about record.
+func (h *Handler) judge(record *session.Record) *verdict {
+	v, identity := &verdict{record: record, handler: h}, &record.Identity
+	if !h.config.Policy.Permits(identity) {
+		v.refused = problem.NotAllowed.Because(problem.NoEntryFits(identity)).For(identity.Username)
+		return v
+	}
+	role, err := h.config.Application.Role(identity)
+	v.refused, v.role = err, err == nil && role != "" && role != record.Upstream.Role
+	return v
+}
 
 // Permits reports whether identity may use the site.
 func (p *Policy) Permits(identity *flow.Identity) bool {

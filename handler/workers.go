@@ -66,6 +66,7 @@ func (g *Gate) Run(ctx context.Context) {
 		all.Go(func() { g.checks.do(ctx, g.logger) })
 		all.Go(func() { g.ends.do(ctx, g.logger) })
 	}
+	all.Go(func() { g.repeatShuts(ctx) })
 	ticker := time.NewTicker(heldEvery)
 	defer ticker.Stop()
 	for {

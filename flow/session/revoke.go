@@ -31,7 +31,7 @@ const endLimit = 10 * time.Second
 // means that storage did not take the end; the store retries.
 func (s *Store) End(ctx context.Context, id ID, reason string) error {
 	s.endLocal(id, reason)
-	t := tombstone{reason, s.now().UTC()}
+	t := tombstone{Reason: reason, Ended: s.now().UTC()}
 	err := s.persistEnd(ctx, id, t)
 	if err != nil && !s.retries.addEnd(id, t) {
 		s.logger.Error("cannot persist session end: retry queue full", zap.Stringer("session_id", id), zap.Error(err))
@@ -109,7 +109,7 @@ func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 		return nil
 	})
 	if err == nil {
-		err = s.persistEnds(ctx, selected, tombstone{sel.reason, requested})
+		err = s.persistEnds(ctx, selected, tombstone{Reason: sel.reason, Ended: requested})
 	}
 	if err != nil {
 		if sel.until.IsZero() { // spare users who sign in again before storage is back

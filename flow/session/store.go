@@ -68,12 +68,13 @@ type Store struct {
 	probes       flight[struct{}]
 	updates      keyLock       // one Update of a session at a time
 	lastUses     chan *Session // sessions with a last use to be written
-	retries      retryQueue    // ends and records that storage could not take
-	revocations  revocations   // recent calls of EndUser, EndSID, EndNamed and EndAll
-	health       health        // what was last seen of storage
-	inUse        atomic.Bool   // a session was used since storage was last tried
-	process      string        // names this process in intents
-	lastPoll     pollTime      // of the last successful followEnds; only catchUp uses it
+	doubts       doubts
+	retries      retryQueue  // ends and records that storage could not take
+	revocations  revocations // recent calls of EndUser, EndSID, EndNamed and EndAll
+	health       health      // what was last seen of storage
+	inUse        atomic.Bool // a session was used since storage was last tried
+	process      string      // names this process in intents
+	lastPoll     pollTime    // of the last successful followEnds; only catchUp uses it
 
 	released  atomic.Bool // Close was called: no session holds a stream any more
 	lifecycle sync.Mutex  // guards the fields below
@@ -95,6 +96,7 @@ func New(o Options) *Store {
 		s.now = time.Now
 	}
 	s.lastUses = make(chan *Session, lastUseQueue)
+	s.doubts.writing = make(chan struct{}, 1)
 	return s
 }
 

@@ -31,6 +31,7 @@ func (s *Store) pollTasks() []task {
 		{"catch up", s.whenReachable(s.catchUp)},
 		{"reload keyring", s.whenReachable(s.reloadKeyring)},
 		{"retry", s.whenReachable(s.retry)},
+		{"tell other nodes of changed accounts", s.whenReachable(s.maintainDoubts)},
 		{"try writes", s.tryWrites},
 	}
 }
@@ -76,6 +77,7 @@ func (s *Store) Run(ctx context.Context) {
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeLimit/2)
 	defer cancel()
 	s.attempt(ctx, task{"retry", s.retry})
+	s.attempt(ctx, task{"tell other nodes of changed accounts", s.maintainDoubts})
 }
 
 // Close aborts all streams and transfers, now and from now on, stops Run and

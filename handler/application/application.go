@@ -149,9 +149,13 @@ type Application interface {
 	// have caused, so that the application requires no CSRF token.
 	Unforgeable(r *http.Request)
 	// Shut revokes what else opens the account of identity, such as tokens and
-	// passwords, until its next sign-in. The gate calls it when the provider or
+	// passwords, until Open. The gate calls it when the provider or
 	// the policy no longer lets identity in.
 	Shut(ctx context.Context, identity flow.Identity) error
+	// Open undoes Shut. The gate calls it when identity has signed in at the
+	// provider and to the application; a sign-in that only repeats an earlier one
+	// for the same session may come from before Shut.
+	Open(ctx context.Context, identity flow.Identity) error
 	// Guard returns a Problem if the signed-in user identity may not make the
 	// request now.
 	Guard(ctx context.Context, forwarded Forwarded, identity flow.Identity) error
@@ -180,6 +184,12 @@ type Application interface {
 type Chain interface {
 	// Serve passes r to the next handler.
 	Serve(w http.ResponseWriter, r *http.Request) error
+	// Unreachable reports whether err, which Serve returned, says that what is
+	// behind the gate did not answer.
+	Unreachable(err error) bool
+	// HandlesErrors reports whether the site has its own answer to the request if
+	// the gate returns an error.
+	HandlesErrors() bool
 	// Fresh prepares r, which the gate made on behalf of visitor, to be served
 	// as a request of its own.
 	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request

@@ -169,6 +169,15 @@ var (
 		Text: "Sessions cannot be read or created right now. Signed-in users stay signed in; this page tries again by itself.", Retry: 5 * time.Second,
 		Hint: "Caddy's storage cannot be read or written; Caddy's log says why.",
 	}
+	ApplicationAway = &Problem{
+		Code: "application_away", Status: http.StatusBadGateway, Title: "This site does not answer at the moment",
+		Text: "You are still signed in, and nothing that you saved is lost. This page tries again by itself.", Way: WayReload, Retry: 5 * time.Second,
+		Hint: "What the directives after romm_oidc pass requests to does not answer: it may be starting, or be down. Caddy's log says why.",
+	}
+	SignedInAgain = &Problem{
+		Code: "signed_in_again", Status: http.StatusServiceUnavailable, Title: "Please send that again",
+		Text: "The application behind this site had forgotten you and did not accept what you just sent. It knows you again by now.", Way: WayReload, Retry: time.Second,
+	}
 	Internal = &Problem{
 		Code: "internal", Status: http.StatusInternalServerError, Away: true, Title: "Something went wrong",
 		Text: "Please try again. If it happens again, tell the site's operator.", Way: WayRetry,

@@ -56,7 +56,7 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 	if err != nil {
 		return none, err
 	}
-	if err := e.config.Links.open(ctx, e.link); err != nil {
+	if err := e.config.Links.open(ctx, e.link, func(m *shutMark) bool { return m.Demotion }); err != nil {
 		_ = e.SignOut(ctx, e.call, session)
 		return none, storageProblem(err)
 	}
@@ -145,7 +145,7 @@ func (e *entry) replaces(ctx context.Context, at signedIn, found *Link) (made bo
 		return false, errAccountChanged.Because(fmt.Errorf("linked to the RomM account %s, RomM found %s", e.link, found))
 	}
 	if !known { // tokens of the account that is left behind would have no owner to sign in
-		err = e.config.Links.mark(ctx, e.link)
+		err = e.config.Links.mark(ctx, shutMark{Link: *e.link})
 	}
 	return made, err
 }
@@ -192,7 +192,7 @@ func (e *entry) refused(ctx context.Context, err error) {
 	if !ok || refusal.Away || e.role == "" || e.role == RoleAdmin || e.link == nil || e.link.Role != RoleAdmin && e.link.Role != "" {
 		return
 	}
-	if err := e.config.Links.mark(context.WithoutCancel(ctx), e.link); err != nil {
+	if err := e.config.Links.mark(context.WithoutCancel(ctx), shutMark{Link: *e.link, Demotion: true}); err != nil {
 		e.config.Logger.Warn("administrator's role not taken away and tokens still work, will retry at the next check", zap.Stringer("romm_account", e.link), zap.Error(err))
 	}
 }

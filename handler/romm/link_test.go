@@ -301,7 +301,7 @@ func TestFormerLinks(t *testing.T) {
 	if err := links.pin(t.Context(), ada); err != nil {
 		t.Fatal(err)
 	}
-	if err := links.open(t.Context(), &ada); err != nil {
+	if err := app.Open(t.Context(), *identityOf("ada-1", "")); err != nil {
 		t.Fatal(err)
 	}
 	if is, err := app.isShut(t.Context(), user); is || err != nil {

@@ -246,7 +246,7 @@ func (l *Links) remove(ctx context.Context, link *Link, path string) error {
 		return nil
 	}
 	if holder.Shut {
-		if err := l.mark(ctx, holder); err != nil {
+		if err := l.mark(ctx, shutMark{Link: *holder}); err != nil {
 			return err
 		}
 	}

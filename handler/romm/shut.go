@@ -4,25 +4,44 @@ package romm
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
-// shutPath is where the account of link is marked as shut. The mark is by
-// account and not part of the link: nothing that writes a link can open the
-// account, and it stays when the link is removed or moved.
+// shutMark says that the account of its link is shut. It is stored by account and
+// not part of the link: nothing that writes a link can open the account, and the
+// mark stays when the link is removed or moved.
+type shutMark struct {
+	Link
+	// Demotion says that only an administrator's role could not be taken away yet.
+	Demotion bool `json:"demotion,omitempty"`
+}
+
 func (l *Links) shutPath(link *Link) string {
 	return l.path("shut", (&account{ID: link.ID, Created: link.Created}).key())
 }
 
 // Shut makes the tokens and passwords of identity's RomM account unrecognized
-// until the account's next sign-in. It may be called again.
+// until Open, or until the account's next owner signs in. It may be called again.
 func (a *App) Shut(ctx context.Context, identity flow.Identity) error {
 	link, err := a.config.Links.of(ctx, &identity)
 	if err != nil || link == nil {
 		return err
 	}
-	return a.config.Links.mark(ctx, link)
+	return a.config.Links.mark(ctx, shutMark{Link: *link})
+}
+
+// Open ends what Shut began.
+func (a *App) Open(ctx context.Context, identity flow.Identity) error {
+	link, err := a.config.Links.of(ctx, &identity)
+	if err != nil || link == nil {
+		return err
+	}
+	return a.config.Links.open(ctx, link, func(*shutMark) bool { return true })
 }
 
 // isShut reports whether the credentials of user's account are shut.
@@ -40,15 +59,42 @@ func (a *App) isShut(ctx context.Context, user *account) (bool, error) {
 	return a.config.Links.isShut(ctx, link)
 }
 
-// mark shuts the account of link.
-func (l *Links) mark(ctx context.Context, link *Link) error {
-	return l.put(ctx, l.shutPath(link), link)
+// mark stores m, unless the account is shut for a better reason already.
+func (l *Links) mark(ctx context.Context, m shutMark) error {
+	known, err := l.marked(ctx, &m.Link)
+	if err != nil || known != nil && (m.Demotion || !known.Demotion) {
+		return err
+	}
+	document, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encoding that an account is shut: %w", err)
+	}
+	if err := l.storage().Store(ctx, l.shutPath(&m.Link), document); err != nil {
+		return fmt.Errorf("storing that an account is shut: %w", err)
+	}
+	return nil
 }
 
-// open ends what mark began. The caller has signed the account's owner in.
-func (l *Links) open(ctx context.Context, link *Link) error {
-	marked, err := l.load(ctx, l.shutPath(link))
-	if err != nil || marked == nil {
+// marked returns the mark of link's account, nil if it has none.
+func (l *Links) marked(ctx context.Context, link *Link) (*shutMark, error) {
+	document, err := l.storage().Load(ctx, l.shutPath(link))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // not shut is not an error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("loading whether an account is shut: %w", err)
+	}
+	var m shutMark
+	if err := json.Unmarshal(document, &m); err != nil {
+		return nil, fmt.Errorf("decoding whether an account is shut: %w", err)
+	}
+	return &m, nil
+}
+
+// open removes the mark of link's account if ends returns true for it.
+func (l *Links) open(ctx context.Context, link *Link, ends func(*shutMark) bool) error {
+	m, err := l.marked(ctx, link)
+	if err != nil || m == nil || !ends(m) {
 		return err
 	}
 	return l.drop(ctx, l.shutPath(link))
@@ -56,16 +102,11 @@ func (l *Links) open(ctx context.Context, link *Link) error {
 
 // isShut reports whether the account of link is shut.
 func (l *Links) isShut(ctx context.Context, link *Link) (bool, error) {
-	marked, err := l.load(ctx, l.shutPath(link))
-	if err != nil || marked != nil {
-		return marked != nil, err
+	m, err := l.marked(ctx, link)
+	if err != nil || m != nil {
+		return m != nil, err
 	}
-	return l.wasShut(ctx, link)
-}
-
-// wasShut reports whether the account's link itself says that it is shut, as
-// links of former releases do.
-func (l *Links) wasShut(ctx context.Context, link *Link) (bool, error) {
+	// Links of former releases have it in the link itself.
 	holder, err := l.ofAccount(ctx, link.ID)
 	return err == nil && holder != nil && holder.Shut && holder.sameAccount(link), err
 }
@@ -77,5 +118,5 @@ func (l *Links) keepShut(ctx context.Context, id int) error {
 	if err != nil || holder == nil || !holder.Shut {
 		return err
 	}
-	return l.mark(ctx, holder)
+	return l.mark(ctx, shutMark{Link: *holder})
 }

@@ -28,7 +28,7 @@ func TestShutAccount(t *testing.T) {
 		"shut":                 {want: application.Unrecognized},
 		"another user's token": {me: `{"id":8,"username":"bob"}`, want: application.Recognized},
 		"recreated account":    {me: `{"id":7,"username":"new","created_at":"2026-02-02T15:04:05Z"}`, want: application.Recognized},
-		"signed in again":      {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.config.Links.open(ctx, &ada) }, want: application.Recognized},
+		"signed in again":      {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.Open(ctx, *identityOf("ada-1", "")) }, want: application.Recognized},
 		"sign-in under way":    {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.config.Links.pin(ctx, ada) }, want: application.Unrecognized},
 		"forgotten":            {then: func(ctx context.Context, app *App, _ application.Caller) { _, _ = app.config.Links.Forget(ctx, "ada") }, want: application.Unrecognized},
 		"profile changed": {then: func(ctx context.Context, app *App, call application.Caller) {
