@@ -25,6 +25,7 @@ type Gate struct {
 	accounts accounts            // that users were seen with
 	redeemed limit.Once[outcome] // sign-ins, by state
 
+	tokenRequests  limit.Attempts // of clients that are not the application, at the endpoints for it
 	logoutAttempts limit.Attempts // logout requests that did not succeed, or not yet
 	logoutTokens   limit.UsedIDs  // the jti of those that did
 
