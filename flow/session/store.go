@@ -58,6 +58,7 @@ type Store struct {
 	logger *zap.Logger
 	now    func() time.Time
 	onEnd  func(session *Session, reason string, inProgress bool) // may be nil
+	onWork func(work string, err error)                           // may be nil
 
 	vault        atomic.Pointer[vault]
 	keyring      atomic.Pointer[loadedKeyring]
@@ -137,6 +138,9 @@ func (s *Store) openVault(ctx context.Context) (openVault, error) {
 
 // Len returns the number of sessions in memory.
 func (s *Store) Len() int { return s.memory.size() }
+
+// Each calls visit for each session in memory.
+func (s *Store) Each(visit func(*Session)) { s.memory.each(visit) }
 
 // Held calls visit for each session with a stream or transfer in progress.
 func (s *Store) Held(visit func(*Session)) {
