@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,13 @@ type world struct {
 	admins   map[string]bool      // by the provider's groups
 	changed  map[string]time.Time // when those last changed
 	served   int
+	trace    []string // the last steps
+}
+
+// note remembers what a step did, to be shown if the test fails.
+func (w *world) note(format string, args ...any) {
+	w.trace = append(w.trace, fmt.Sprintf("%s step %d: ", time.Now().Format("02 15:04:05"), w.step)+fmt.Sprintf(format, args...))
+	w.trace = w.trace[max(0, len(w.trace)-60):]
 }
 
 var names = []string{"alice", "bob", "carol", "dora"}
@@ -75,6 +83,9 @@ func TestRandomAccounts(t *testing.T) {
 			synctest.Wait()
 		}
 		t.Logf("%d requests reached RomM as their user's account", w.served)
+		if t.Failed() {
+			t.Log(strings.Join(w.trace, "\n"))
+		}
 		for _, n := range w.nodes {
 			n.end()
 		}
@@ -100,8 +111,10 @@ func (w *world) act() {
 	case 13:
 		switch w.dice.roll(3) {
 		case 0:
+			w.note("node %d restarts", node)
 			w.restart(node)
 		case 1:
+			w.note("RomM forgets its sessions")
 			w.romm.DropSessions()
 		case 2:
 			w.romm.Restart()
@@ -130,6 +143,7 @@ func (w *world) visit(node int) {
 // check fails the test if RomM takes b for anybody but its user.
 func (w *world) check(b *browser, node int) {
 	me, in := b.whoIs(node)
+	w.note("%s at node %d is account %d %s %s, %v", b.user, node, me.ID, me.Username, me.Role, in)
 	if !in {
 		return
 	}
@@ -152,7 +166,9 @@ func (w *world) signIn(node int) {
 		w.browsers = w.browsers[1:]
 	}
 	user := names[w.dice.roll(len(names))]
-	if status, _ := b.signIn(node, user); status != http.StatusSeeOther {
+	status, _ := b.signIn(node, user)
+	w.note("%s signs in at node %d: %d", user, node, status)
+	if status != http.StatusSeeOther {
 		return // refusals are fine: the name or the address is taken, the user is out
 	}
 	if _, out := w.out[user]; out {
@@ -176,7 +192,9 @@ func (w *world) changeProfile(node int) {
 		w.tokens[b.user] = w.romm.NewClientToken(me.Username, "me.read", "me.write")
 	}
 	id := strconv.Itoa(me.ID) + []string{"", ".0", "/"}[w.dice.roll(3)]
-	b.write(node, http.MethodPut, "/api/users/"+id, w.change())
+	change := w.change()
+	status := b.write(node, http.MethodPut, "/api/users/"+id, change)
+	w.note("%s changes account %s at node %d to %s: %d", b.user, id, node, change, status)
 }
 
 // change is a random change of a profile.
@@ -206,7 +224,9 @@ func (w *world) useToken(node int) {
 		}
 		var id int
 		if _, err := fmt.Sscanf(text, `{"id":%d`, &id); err == nil {
-			w.browser().send(node, http.MethodPut, "/api/users/"+strconv.Itoa(id), w.change(), append(fields, "Content-Type", "application/x-www-form-urlencoded")...)
+			change := w.change()
+			w.note("a token of %s changes account %d at node %d to %s", user, id, node, change)
+			w.browser().send(node, http.MethodPut, "/api/users/"+strconv.Itoa(id), change, append(fields, "Content-Type", "application/x-www-form-urlencoded")...)
 		}
 		return
 	}
@@ -217,17 +237,21 @@ func (w *world) changeProvider() {
 	user := names[w.dice.roll(len(names))]
 	switch w.dice.roll(4) {
 	case 0:
+		w.note("%s is disabled", user)
 		w.authelia.DisableUser(user)
 		if _, out := w.out[user]; !out {
 			w.out[user] = time.Now()
 		}
 	case 1:
+		w.note("%s is enabled", user)
 		w.authelia.EnableUser(user)
 		delete(w.out, user)
 	case 2:
+		w.note("%s gets the group admins", user)
 		w.authelia.SetGroups(user, "users", "admins")
 		w.admins[user], w.changed[user] = true, time.Now()
 	case 3:
+		w.note("%s loses the group admins", user)
 		w.authelia.SetGroups(user, "users")
 		w.admins[user], w.changed[user] = false, time.Now()
 	}
@@ -242,10 +266,12 @@ func (w *world) changeRomM() {
 	}
 	switch w.dice.roll(4) {
 	case 0:
+		w.note("account %d %s is deleted", u.ID, u.Username)
 		w.romm.DeleteUser(u.Username)
 		delete(w.owner, u.ID)
 		time.Sleep(time.Minute) // as long as a confirmation holds: the gate cannot know of this
 	case 1:
+		w.note("account %d %s is disabled in RomM", u.ID, u.Username)
 		w.romm.Disable(u.Username)
 	case 2:
 		w.romm.Enable(u.Username)
