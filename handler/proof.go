@@ -13,6 +13,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
 // withdrawnLeeway is how long before the end of an access token its refusal
@@ -89,15 +90,21 @@ func (h *Handler) notProven(ctx context.Context, s *session.Session, v *sessionR
 	left := until - now
 	if left <= 0 {
 		left = int64(h.config.Unproven)
-		if !answered(err) && !v.unansweredSince.CompareAndSwap(0, now) {
-			left = v.unansweredSince.Load() + int64(h.config.Unproven) - now
-		}
 		since := h.now()
-		if answered(err) {
-			since, left = since.Add(-time.Duration(now-until)), 0
+		v.unansweredSince.CompareAndSwap(0, now)
+		switch {
+		case answered(err):
+			since, left = since.Add(time.Duration(until-now)), 0
+		case errors.Is(err, limit.ErrHeldBack): // which users can bring about, so that it postpones no more than it has to
+			since, left = since.Add(time.Duration(until-now)), until+left-now
+		default:
+			left += v.unansweredSince.Load() - now
 		}
 		if left <= 0 {
 			_ = h.loseProof(ctx, s, record.Tokens, since) // if storage is away, the next check tries again
+			if h.outlived(s.Record()) {
+				h.end(ctx, s, reasonUnproven)
+			}
 			if h.unproven(s.Record()) {
 				return monotonic.Nanoseconds(h.nextCheck(s.Record()))
 			}

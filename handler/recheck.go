@@ -62,7 +62,6 @@ func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRu
 		return
 	}
 	err := h.prove(ctx, s, v)
-	h.config.Gate.providerAnswered(h.now(), err)
 	switch {
 	case err == nil:
 		v.checked(h.now(), h.nextCheck(s.Record()))
@@ -172,6 +171,7 @@ func (h *Handler) proveUnproven(ctx context.Context, s *session.Session, v *sess
 // checkIdentity asks userinfo once and does what follows.
 func (h *Handler) checkIdentity(ctx context.Context, s *session.Session, v *sessionRuntime, record *session.Record) error {
 	identity, err := h.config.RelyingParty.Recheck(ctx, record.Tokens, record.Identity)
+	h.config.Gate.providerAnswered(h.now(), err)
 	if reason := endsFor(err); reason != "" {
 		h.end(ctx, s, reason)
 		return nil

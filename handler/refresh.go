@@ -57,6 +57,9 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 		h.config.Observe("refreshed", "ok")
 	})
 	end(failed)
+	if failed != nil {
+		h.config.Gate.providerAnswered(h.now(), failed)
+	}
 	switch {
 	case failed != nil:
 		return h.afterRefusal(ctx, s, failed)
