@@ -114,7 +114,7 @@ func (e *entry) settle(ctx context.Context, at signedIn) error {
 		found.Made = e.made(at)
 	}
 	if e.role == RoleAdmin && at.user.Role != RoleAdmin {
-		found.Trusted = found.Trusted || found.Made && !e.hasPassword(ctx, at.user) && !e.hasTokens(ctx, at)
+		found.Trusted = found.Trusted || found.Made && !e.hasPassword(ctx, at.user) && !e.hasTokens(ctx, at, e.link == nil)
 		if !found.Trusted {
 			return e.notTrusted(ctx, found)
 		}
@@ -135,7 +135,7 @@ func (e *entry) settle(ctx context.Context, at signedIn) error {
 // linked account. RomM tells that to administrators only, so that an account
 // which this sign-in created is enough for other users.
 func (e *entry) replaces(ctx context.Context, at signedIn, found *Link) (made bool, err error) {
-	made = e.made(at)
+	made = e.made(at) && !e.hasPassword(ctx, at.user) && !e.hasTokens(ctx, at, true)
 	gone, known := found.ID == e.link.ID, true
 	if !gone {
 		if gone, known, err = e.gone(ctx, at); err != nil {

@@ -65,9 +65,9 @@ type clientTokenMade struct {
 }
 
 // hasTokens reports whether the account of at has client tokens that its user did
-// not make: any at the first sign-in, and later those that are as old as the
+// not make: any at the first sign-in to it, and later those that are as old as the
 // account. Releases before 4.8 have none.
-func (e *entry) hasTokens(ctx context.Context, at signedIn) bool {
+func (e *entry) hasTokens(ctx context.Context, at signedIn, first bool) bool {
 	answer, err := e.call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/client-tokens", Cookie: sessionCookie + "=" + at.session, Limit: accountLimit,
 	})
@@ -79,7 +79,7 @@ func (e *entry) hasTokens(ctx context.Context, at signedIn) bool {
 		return true
 	}
 	account, err := parseTime(at.user.Created)
-	if err != nil || e.link == nil {
+	if err != nil || first {
 		return len(tokens) > 0
 	}
 	return slices.ContainsFunc(tokens, func(token clientTokenMade) bool {
