@@ -4,6 +4,7 @@ package rommoidc
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"strings"
@@ -19,11 +20,34 @@ import (
 type chain struct {
 	next caddyhttp.Handler
 	r    *http.Request // the client's request; Fresh falls back to its context
+	ip   string        // of the client; found at first need
 }
 
 // Serve implements application.Chain.
 func (c *chain) Serve(w http.ResponseWriter, r *http.Request) error {
 	return c.next.ServeHTTP(w, r)
+}
+
+// Unreachable implements application.Chain: reverse_proxy returns an error with
+// one of these statuses, and an error of another directive has another one.
+func (c *chain) Unreachable(err error) bool {
+	failed, ok := errors.AsType[caddyhttp.HandlerError](err)
+	return ok && failed.StatusCode >= http.StatusBadGateway && failed.StatusCode <= http.StatusGatewayTimeout
+}
+
+// HandlesErrors implements application.Chain. The error routes of all sites of a
+// server are one list, in which each site's have a matcher.
+func (c *chain) HandlesErrors() bool {
+	server, ok := c.r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || server == nil || server.Errors == nil {
+		return false
+	}
+	for _, route := range server.Errors.Routes {
+		if matches, err := route.MatcherSets.AnyMatchWithError(c.r); matches && err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Fresh implements application.Chain. The sub-request gets its own replacer,
@@ -102,14 +126,15 @@ func (c *chain) OriginalURI() string {
 
 // ClientIP implements application.Chain.
 func (c *chain) ClientIP() string {
-	ip, _ := caddyhttp.GetVar(c.r.Context(), caddyhttp.ClientIPVarKey).(string)
-	return ip
+	if c.ip == "" {
+		c.ip = clientIP(c.r)
+	}
+	return c.ip
 }
 
 // TrustedProxy implements application.Chain.
 func (c *chain) TrustedProxy() bool {
-	trusted, _ := caddyhttp.GetVar(c.r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	return trusted
+	return throughTrustedProxy(c.r)
 }
 
 var _ application.Chain = (*chain)(nil)

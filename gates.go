@@ -11,16 +11,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
@@ -84,6 +87,7 @@ func (g *pooledGate) start() {
 	g.links = romm.NewLinks(g.id, g.currentStorage)
 	g.sessions = session.New(session.Options{Gate: g.id, Node: node, Logger: logger})
 	g.gate = handler.NewGate(g.sessions)
+	g.gate.Background.Count = countWork
 	g.signing = op.NewKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
 	g.codes = op.NewCodes(time.Now)
 	var ctx context.Context
@@ -136,6 +140,16 @@ func (g *pooledGate) Issuer() string { return g.issuer }
 // Sessions implements admin.Gate.
 func (g *pooledGate) Sessions() *session.Store { return g.sessions }
 
+// EndTokens implements admin.Gate.
+func (g *pooledGate) EndTokens(ctx context.Context, userKeys []string, match func(*flow.Identity) bool, reason string) (int, error) {
+	return g.gate.EndTokens(ctx, userKeys, match, reason)
+}
+
+// EndAllTokens implements admin.Gate.
+func (g *pooledGate) EndAllTokens(ctx context.Context, reason string) (int, error) {
+	return g.gate.EndAllTokens(ctx, reason)
+}
+
 // Links implements admin.Gate.
 func (g *pooledGate) Links() *romm.Links { return g.links }
 
@@ -155,12 +169,26 @@ func (g *pooledGate) Status(ctx context.Context) admin.Status {
 		status.StorageError = err.Error()
 	}
 	status.StorageAway = g.sessions.Away()
+	for _, check := range []func(context.Context) error{g.sessions.CheckKeyring, g.signing.Check} {
+		if damaged, ok := errors.AsType[*keyring.DocumentError](check(ctx)); ok {
+			status.KeysError = damaged.Error()
+			break
+		}
+	}
 	rp := g.current.Load().relyingParty
 	err := rp.Discover(ctx)
 	read, failed := rp.Loaded()
 	status.Provider.MetadataRead = read
 	if err = cmp.Or(err, failed); err != nil {
 		status.Provider.Error = err.Error()
+	}
+	waiting := g.gate.Waiting()
+	for _, work := range background.All() {
+		status.Background = append(status.Background, admin.Work{Work: string(work), Waiting: waiting[work]})
+	}
+	for _, failing := range g.gate.Background.Failing() {
+		i := slices.IndexFunc(status.Background, func(w admin.Work) bool { return w.Work == string(failing.Work) })
+		status.Background[i].FailingSince, status.Background[i].Error = failing.Since.UTC(), failing.Err.Error()
 	}
 	status.RomM.Version, status.RomM.Seen = g.romm.Version()
 	return status

@@ -22,19 +22,26 @@ import (
 // tokenInfo is what is known about a valid access token.
 type tokenInfo struct {
 	subject string
+	issued  time.Time // zero if the provider does not say
 	expires time.Time // zero if the provider does not say
 }
 
-// Bearer returns the user that a client's access token speaks for, as userinfo
-// describes them now and by the same rules as Exchange, and when the token
-// expires, zero if the provider does not say. It refuses a token for another
+// AccessToken is a valid access token.
+type AccessToken struct {
+	Identity Identity  // the user that it speaks for
+	Issued   time.Time // zero if the provider does not say
+	Expires  time.Time // zero if the provider does not say
+}
+
+// Bearer checks an access token that a client brought. Its user is described as
+// userinfo describes them now, by the same rules as Exchange. It refuses a token for another
 // client, even with a valid signature: a token issued to another service would
 // otherwise open this one (GHSA-wcvh-g65p-v576). Errors match ErrBearerInvalid,
 // or are those of Recheck.
-func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*Identity, time.Time, error) {
+func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*AccessToken, error) {
 	md, err := rp.metadata(ctx)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
 	check := rp.introspect
 	if header := jwtHeader(raw); header != nil {
@@ -42,13 +49,16 @@ func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*Identity, time
 	}
 	info, err := check(ctx, md, raw)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
 	if !isSubject(info.subject) {
-		return nil, time.Time{}, fmt.Errorf("%w: sub is missing or not an identifier", ErrBearerInvalid)
+		return nil, fmt.Errorf("%w: sub is missing or not an identifier", ErrBearerInvalid)
 	}
 	identity, err := rp.Recheck(ctx, Tokens{Access: raw}, Identity{Issuer: rp.config.Issuer, Subject: info.subject})
-	return identity, info.expires, err
+	if err != nil {
+		return nil, err
+	}
+	return &AccessToken{Identity: *identity, Issued: info.issued, Expires: info.expires}, nil
 }
 
 // verifyAccessToken checks an access token that is a JWT
@@ -80,7 +90,7 @@ func (rp *RelyingParty) verifyAccessToken(ctx context.Context, md *metadata, raw
 	case token.IssuedAt.Unix() <= 0 || token.IssuedAt.After(rp.config.Now().Add(idTokenLeeway)): // section 2.2
 		return nil, invalid("iat is missing or in the future")
 	}
-	return &tokenInfo{subject: token.Subject, expires: token.Expiry}, nil
+	return &tokenInfo{subject: token.Subject, issued: token.IssuedAt, expires: token.Expiry}, nil
 }
 
 // introspect asks the provider about a token
@@ -113,6 +123,7 @@ func (rp *RelyingParty) introspect(ctx context.Context, md *metadata, raw string
 		Issuer   string   `json:"iss"`
 		Subject  string   `json:"sub"`
 		ClientID string   `json:"client_id"`
+		Issued   unixTime `json:"iat"`
 		Expires  unixTime `json:"exp"`
 	}
 	var all claims
@@ -129,6 +140,9 @@ func (rp *RelyingParty) introspect(ctx context.Context, md *metadata, raw string
 		return nil, invalid("it was issued neither to this client nor for it")
 	}
 	info := &tokenInfo{subject: response.Subject}
+	if response.Issued > 0 {
+		info.issued = time.Unix(int64(response.Issued), 0)
+	}
 	if response.Expires > 0 {
 		info.expires = monotonic.Near(time.Unix(int64(response.Expires), 0), rp.config.Now())
 		if !rp.config.Now().Before(info.expires) {

@@ -144,10 +144,10 @@ func TestBearerJWT(t *testing.T) {
 			if c.alg == "" {
 				c.alg = jose.ES256
 			}
-			identity, expires, err := p.relyingParty(now).Bearer(t.Context(), p.token(c.typ, c.key, c.alg, claims))
+			token, err := p.relyingParty(now).Bearer(t.Context(), p.token(c.typ, c.key, c.alg, claims))
 			failsAs(t, err, c.want, c.text)
-			if c.want == nil && (identity.Subject != "1" || identity.Username != "alice" || expires.Unix() != now.Unix()+600) {
-				t.Errorf("Bearer = %+v until %v, want alice until %v", identity, expires, now.Add(600*time.Second))
+			if c.want == nil && (token.Identity.Subject != "1" || token.Identity.Username != "alice" || token.Expires.Unix() != now.Unix()+600 || token.Issued.IsZero()) {
+				t.Errorf("Bearer = %+v until %v, want alice until %v", token.Identity, token.Expires, now.Add(600*time.Second))
 			}
 		})
 	}
@@ -188,10 +188,10 @@ func TestBearerIntrospection(t *testing.T) {
 			if c.userinfo != "" {
 				p.userinfo = strings.TrimPrefix(c.userinfo, "-")
 			}
-			identity, _, err := p.relyingParty(now).Bearer(t.Context(), "authelia_at_x&y.z")
+			token, err := p.relyingParty(now).Bearer(t.Context(), "authelia_at_x&y.z")
 			failsAs(t, err, c.want, c.text)
-			if c.want == nil && (identity.Username != "alice" || identity.Issuer != testIssuer) {
-				t.Errorf("Bearer = %+v, want alice", identity)
+			if c.want == nil && (token.Identity.Username != "alice" || token.Identity.Issuer != testIssuer) {
+				t.Errorf("Bearer = %+v, want alice", token)
 			}
 			if c.says == "" {
 				return
@@ -217,10 +217,10 @@ func TestForgedBearersDoNotSpendTheKeyReads(t *testing.T) {
 	}
 	forged := p.token("at+jwt", newIssuing(t).key, jose.ES256, claims)
 	for range keyReads {
-		_, _, err := rp.Bearer(t.Context(), forged)
+		_, err := rp.Bearer(t.Context(), forged)
 		failsAs(t, err, ErrBearerInvalid, "")
 	}
-	_, _, err := rp.Bearer(t.Context(), forged)
+	_, err := rp.Bearer(t.Context(), forged)
 	failsAs(t, err, ErrProviderUnavailable, "")
 	failsAs(t, err, ErrKeyReads, "") // so that the gate counts it as a guess
 	p.key = newIssuing(t).key

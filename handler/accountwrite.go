@@ -25,7 +25,9 @@ func (h *Handler) answered(ctx context.Context, forwarded application.Forwarded,
 	if answer.kept == nil {
 		return
 	}
-	_ = h.config.Application.AfterResponse(ctx, forwarded, application.Response{Status: answer.status, Body: answer.kept.Bytes()})
+	if h.config.Application.AfterResponse(ctx, forwarded, application.Response{Status: answer.status, Body: answer.kept.Bytes()}) {
+		h.config.Gate.accountsChanged(ctx)
+	}
 }
 
 // keep appends p to the kept body, up to the limit.

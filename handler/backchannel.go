@@ -4,6 +4,7 @@ package handler
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"strconv"
@@ -41,7 +42,7 @@ var (
 func (h *Handler) backchannelLogout(in *incoming) error {
 	w, r, client := in.w, in.r, in.chain.ClientIP()
 	// A request counts as failed until it succeeds, which bounds parallel ones too.
-	attempt, wait := h.config.Gate.logoutAttempts.Take(limit.AddressOf(client), h.now())
+	attempt, wait := h.config.Gate.logoutAttempts.Take(limit.AddressOf(client), rand.Text(), h.now())
 	if attempt == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		h.refuseLogout(in, http.StatusTooManyRequests, "rate_limited", errLogoutLimited)
@@ -110,10 +111,17 @@ func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client
 			} else {
 				n, err = h.config.Gate.Sessions.EndUser(ctx, session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject), reason)
 			}
+			tokens := 0
+			if logout.Subject != "" {
+				var failed error
+				key := session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject)
+				tokens, failed = h.config.Gate.EndTokens(ctx, []string{key}, func(*flow.Identity) bool { return false }, reason)
+				err = errors.Join(err, failed)
+			}
 			if err != nil {
 				h.config.Logger.Warn("sessions ended here but not persisted, will retry", zap.Error(err))
 			}
-			h.config.Logger.Info("signed out by the provider", zap.String("reason", reason), zap.Int("sessions", n), zap.String("client_ip", client))
+			h.config.Logger.Info("signed out by the provider", zap.String("reason", reason), zap.Int("sessions", n), zap.Int("access_tokens", tokens), zap.String("client_ip", client))
 		})
 	}()
 	select {

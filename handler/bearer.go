@@ -8,7 +8,6 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,12 +24,13 @@ import (
 // about an access token.
 const bearerTimeout = 30 * time.Second
 
-// bearersKept bounds how many access tokens are remembered, and with them the
-// application's sessions.
-const bearersKept = 1000
+// tokenSkew is how far the provider's clock may be ahead: a token that it issued
+// this short after an end counts as issued before.
+const tokenSkew = 10 * time.Second
 
-// endedAtOnce bounds how many of those one request signs out of the application.
-const endedAtOnce = 8
+// errTokenEnded is the cause of a refusal of an access token after its user's
+// access tokens were ended.
+var errTokenEnded = errors.New("the access tokens of its user were ended after it was issued")
 
 // bearer is what the gate knows about an access token of the provider: a
 // session that lives in memory only, and as long as its token. It never
@@ -39,50 +39,8 @@ type bearer struct {
 	runtime *sessionRuntime
 	record  *session.Record
 	until   time.Time // when the provider is asked again
+	issued  time.Time // the token; zero: the provider did not say
 	expires time.Time // the token; zero: the provider did not say
-}
-
-// bearers are the access tokens that the provider vouched for, by their hash.
-// The zero value is ready.
-type bearers struct {
-	mu    sync.Mutex
-	known map[[sha256.Size]byte]*bearer
-}
-
-func (m *bearers) find(key [sha256.Size]byte) *bearer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.known[key]
-}
-
-// put remembers b and returns bearers to be ended in turn: a few whose tokens
-// have expired, and if there are too many, any.
-func (m *bearers) put(key [sha256.Size]byte, b *bearer, now time.Time) (ended []*bearer) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.known == nil {
-		m.known = make(map[[sha256.Size]byte]*bearer)
-	}
-	m.known[key] = b
-	for other, known := range m.known {
-		if len(ended) == endedAtOnce {
-			break
-		}
-		if other != key && (!known.expires.IsZero() && now.After(known.expires) || len(m.known) > bearersKept) {
-			delete(m.known, other)
-			ended = append(ended, known)
-		}
-	}
-	return ended
-}
-
-// remove returns the removed bearer, nil if there was none.
-func (m *bearers) remove(key [sha256.Size]byte) *bearer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	known := m.known[key]
-	delete(m.known, key)
-	return known
 }
 
 // bearerRequest is an access token as a client brought it.
@@ -99,13 +57,10 @@ type bearerRequest struct {
 func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	b, err := h.bearerOf(in)
 	if err != nil {
-		return h.refuseAs(in, request.Script, err)
+		return h.refuseBearer(in, err)
 	}
 	identity, upstream := &b.record.Identity, b.record.Upstream.Session
 	in.chain.Identify(identity)
-	if !b.runtime.permitted(b.record, &h.config.Policy) {
-		return h.refuseAs(in, request.Script, problem.NotAllowed.Because(problem.NoEntryFits(identity)))
-	}
 	if access == application.BearerClosed {
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
 	}
@@ -114,13 +69,41 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	if err := h.config.Application.Guard(in.r.Context(), forwarded, *identity); err != nil {
 		return h.refuseAs(in, request.Script, err)
 	}
+	authorization := in.r.Header["Authorization"]
 	delete(in.r.Header, "Cookie")
-	b.runtime.stampOf(b.record, h.private).put(in.r, h.private, h.config.IdentityHeaders)
+	b.runtime.stampOf(b.record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 	h.config.Application.Unforgeable(in.r)
-	answer := &answerWriter{ResponseWriter: in.w, handler: h, runtime: b.runtime}
+	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: b.runtime, mutes: true}
+	answer.before.remember(in.w, in.r)
 	h.watch(answer, in.r, in.path)
-	defer func() { h.answered(in.r.Context(), forwarded, answer) }()
-	return h.serve(in.chain, answer, in.r)
+	defer func() {
+		if answer.mute == loud {
+			h.answered(in.r.Context(), forwarded, answer)
+		}
+	}()
+	unreachable, err := h.serve(in.chain, answer, in.r)
+	switch {
+	case unreachable && answer.status == 0:
+		return h.refuseAway(in, err)
+	case err != nil || answer.mute == loud:
+		return err
+	case answer.mute == away:
+		return h.refuseAway(in, errEmptyAnswer)
+	}
+	in.r.Header["Authorization"] = authorization
+	b.runtime.confirmation.Store(nil)
+	if _, err := h.bearerOf(in); err != nil {
+		return h.refuseBearer(in, err)
+	}
+	return h.refuseAs(in, request.Script, problem.SignedInAgain)
+}
+
+// refuseBearer refuses a request with an access token.
+func (h *Handler) refuseBearer(in *incoming, err error) error {
+	if _, known := errors.AsType[*problem.Problem](err); known && (errors.Is(err, problem.ApplicationAway) || in.chain.Unreachable(err)) {
+		return h.refuseAway(in, err)
+	}
+	return h.refuseAs(in, request.Script, err)
 }
 
 // bearerOf returns what the request's access token opens. The provider is asked
@@ -129,8 +112,12 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 	_, raw, _ := strings.Cut(in.r.Header.Get("Authorization"), " ")
 	token := bearerRequest{raw: raw, key: sha256.Sum256([]byte(raw))}
 	known := h.config.Gate.bearers.find(token.key)
-	if known != nil && h.now().Before(known.until) && known.runtime.confirmed(h.now(), h.config.Gate.failedAt.Load()) {
-		return known, nil
+	if known != nil && h.now().Before(known.until) && h.confirmed(known.runtime) {
+		if verdict := known.runtime.judge(h, known.record); verdict.refused != nil {
+			return nil, verdict.refused
+		} else if !verdict.role {
+			return known, nil
+		}
 	}
 	token.call, token.address = in.caller(), limit.AddressOf(in.chain.ClientIP())
 	ctx := context.WithoutCancel(in.r.Context())
@@ -155,20 +142,15 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, error) {
 	now, known := h.now(), h.config.Gate.bearers.find(token.key)
 	if known != nil && now.Before(known.until) {
-		return known, nil
+		return known, h.goesOn(ctx, token, known)
 	}
-	attempt, wait := h.config.Gate.attempts.Take(token.address, now)
+	attempt, wait := h.config.Gate.attempts.Take(token.address, token.raw, now)
 	if attempt == nil && known == nil {
 		return nil, problem.TooManyAttempts.After(wait)
 	}
-	identity, expires, err := h.config.RelyingParty.Bearer(ctx, token.raw)
-	switch {
-	case errors.Is(err, flow.ErrBearerInvalid) || errors.Is(err, flow.ErrUserinfoInvalid) || errors.Is(err, flow.ErrAccountGone):
-		h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
-		return nil, h.unknownCredential(ctx, token.call).Because(err)
-	case err == nil && !h.config.Policy.Permits(identity):
-		h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
-		err = problem.NotAllowed.Because(problem.NoEntryFits(identity))
+	said, err := h.config.RelyingParty.Bearer(ctx, token.raw)
+	if errors.Is(err, flow.ErrBearerInvalid) || errors.Is(err, flow.ErrUserinfoInvalid) || errors.Is(err, flow.ErrAccountGone) {
+		return nil, h.unknownBearer(ctx, token, err)
 	}
 	if attempt != nil && !errors.Is(err, flow.ErrKeyReads) {
 		h.config.Gate.attempts.GiveBack(attempt)
@@ -176,63 +158,88 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 	if err != nil {
 		return nil, err
 	}
-	until := now.Add(recognizedFor)
-	if !expires.IsZero() && expires.Before(until) {
-		until = expires
+	next := &bearer{until: now.Add(recognizedFor), issued: said.Issued, expires: said.Expires}
+	if !said.Expires.IsZero() && said.Expires.Before(next.until) {
+		next.until = said.Expires
 	}
-	next := &bearer{until: until, expires: expires}
-	if known != nil && sameIdentity(identity, &known.record.Identity) {
+	if known != nil && sameIdentity(&said.Identity, &known.record.Identity) {
 		next.runtime, next.record = known.runtime, known.record
-		h.config.Gate.bearers.put(token.key, next, now)
-		return next, nil
+	} else {
+		next.runtime, next.record = new(sessionRuntime), &session.Record{Identity: said.Identity}
 	}
-	return h.signInBearer(ctx, token, next, identity)
+	if err := h.goesOn(ctx, token, next); err != nil {
+		return nil, err
+	}
+	if next.record.Upstream.Session == "" {
+		return h.signInBearer(ctx, token, next)
+	}
+	h.config.Gate.bearers.put(token.key, next, now)
+	return next, nil
 }
 
-// alive returns b with a session that is alive in the application. If the
-// application does not answer, the request goes on and finds that out.
-func (h *Handler) alive(ctx context.Context, token bearerRequest, b *bearer) (*bearer, error) {
-	asked := h.now()
-	if b.runtime.confirmed(asked, h.config.Gate.failedAt.Load()) {
-		return b, nil
+// goesOn returns the problem of an access token that the provider accepts.
+func (h *Handler) goesOn(ctx context.Context, token bearerRequest, b *bearer) error {
+	if refused := h.judge(b.record).refused; refused != nil {
+		h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
+		return refused
 	}
-	alive, err := h.config.Application.Confirm(ctx, token.call, application.Session(b.record.Upstream))
+	ended, err := h.config.Gate.Sessions.TokensEnded(ctx, session.UserKey(b.record.Identity.Issuer, b.record.Identity.Subject))
 	switch {
+	case err != nil && b.record.Upstream.Session != "":
+		h.config.Logger.Debug("ends of access tokens not read, a known one goes on", zap.Error(err))
+		return nil // storage is away: memory is trusted
 	case err != nil:
-		h.config.Logger.Debug("application's session could not be confirmed", zap.Error(err))
-		return b, nil
-	case alive:
-		b.runtime.confirm(asked)
-		return b, nil
+		return problem.StorageUnavailable.Because(err)
+	case !ended.IsZero() && b.issued.Before(ended.Add(tokenSkew)):
+		return h.unknownBearer(ctx, token, errTokenEnded)
 	}
-	return h.signInBearer(ctx, token, &bearer{until: b.until, expires: b.expires}, &b.record.Identity)
+	return nil
 }
 
-// signInBearer signs identity in to the application and remembers next with
-// the application's session.
-func (h *Handler) signInBearer(ctx context.Context, token bearerRequest, next *bearer, identity *flow.Identity) (*bearer, error) {
-	upstream, err := h.config.Application.SignIn(ctx, token.call, *identity)
+// unknownBearer forgets an access token and returns the problem of it.
+func (h *Handler) unknownBearer(ctx context.Context, token bearerRequest, cause error) error {
+	h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
+	return h.unknownCredential(ctx, token.call).Because(cause)
+}
+
+// alive returns b with a session of the application that is alive, belongs to
+// the user's account and has the user's role.
+func (h *Handler) alive(ctx context.Context, token bearerRequest, b *bearer) (*bearer, error) {
+	if !b.runtime.judge(h, b.record).role {
+		if h.confirmed(b.runtime) {
+			return b, nil
+		}
+		asked := h.nowAsked()
+		alive, err := h.config.Application.Confirm(ctx, token.call, application.Session(b.record.Upstream))
+		switch {
+		case err != nil:
+			return nil, problem.ApplicationAway.Because(err)
+		case alive:
+			b.runtime.confirmation.Store(asked)
+			return b, nil
+		}
+	}
+	return h.signInBearer(ctx, token, &bearer{
+		until: b.until, issued: b.issued, expires: b.expires,
+		runtime: new(sessionRuntime), record: &session.Record{Identity: b.record.Identity},
+	})
+}
+
+// signInBearer signs the user of next in to the application and remembers next
+// with the application's session.
+func (h *Handler) signInBearer(ctx context.Context, token bearerRequest, next *bearer) (*bearer, error) {
+	asked, identity := h.nowAsked(), next.record.Identity
+	upstream, err := h.config.Application.SignIn(ctx, token.call, identity)
 	if err != nil {
 		h.config.Observe("brokered", problem.Of(err).Code)
 		return nil, err
 	}
 	h.config.Observe("brokered", "ok")
 	h.config.Logger.Info("signed in with an access token", zap.String("user", identity.Username))
-	next.runtime, next.record = new(sessionRuntime), &session.Record{Identity: *identity, Upstream: session.Upstream(upstream), Created: h.now()}
-	next.runtime.confirm(h.now())
+	next.record = &session.Record{Identity: identity, Upstream: session.Upstream(upstream), Created: h.now()}
+	next.runtime.confirmation.Store(asked)
+	h.config.Gate.signedInAs(ctx, asked, &identity, upstream.Account)
 	h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
 	h.endBearers(ctx, token.call, h.config.Gate.bearers.put(token.key, next, h.now())...)
 	return next, nil
-}
-
-// endBearers signs ended out of the application, best effort.
-func (h *Handler) endBearers(ctx context.Context, call application.Caller, ended ...*bearer) {
-	for _, b := range ended {
-		if b == nil {
-			continue
-		}
-		if err := h.config.Application.SignOut(ctx, call, b.record.Upstream.Session); err != nil {
-			h.config.Logger.Debug("application's session not signed out, it will expire by itself", zap.Error(err))
-		}
-	}
 }

@@ -40,6 +40,7 @@ func BenchmarkSignedIn(b *testing.B) {
 				w.WriteHeader(http.StatusOK)
 				return nil
 			}
+			s.app.alive["5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d"] = true
 			identity := flow.Identity{Issuer: "https://auth.example.com", Subject: "1", Username: "alice", Email: "alice@example.com"}
 			for i := range c.groups {
 				identity.Groups = append(identity.Groups, fmt.Sprintf("group-%d", i))

@@ -1,10 +1,12 @@
 // The session that the application itself keeps for a session of the gate:
-// confirmed, and made anew when the application forgot it.
+// confirmed, and made anew when it is not the user's any more.
 
 package handler
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,50 +17,114 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
-// brokerPause is the least time between two brokered sign-ins of one session.
-const brokerPause = 10 * time.Second
+const (
+	// refusedFor is how long the application's refusal of a user holds.
+	refusedFor = 10 * time.Second
+	// brokenFor is how long the failure of a sign-in to the application holds:
+	// long enough for the requests of one page.
+	brokenFor = time.Second
+	// brokeredMost is how often a session is signed in to the application in
+	// brokeredWindow, if the application forgets it every time.
+	brokeredMost   = 10
+	brokeredWindow = 10 * time.Second
+)
 
-// brokering is the last attempt to sign a session in to the application again.
+// brokering is what came of the attempts to sign a session in to the application
+// again.
 type brokering struct {
-	at  time.Time
-	err error
+	at    time.Time // of the last attempt
+	err   error     // of the last attempt
+	since time.Time // when the window began
+	n     int       // attempts since then
 }
 
-// ensureConfirmed asks the application whether its session still lives, unless
-// that is known, and signs in again if it does not. If the application does
-// not answer, the request goes on and finds that out.
+// errForgets is the error when the application keeps none of its sessions.
+var errForgets = errors.New("the application forgets its sessions again and again")
+
+// holds returns the outcome of the last attempt if there may be no other yet.
+func (b *brokering) holds(now time.Time) (err error, ok bool) {
+	if b == nil {
+		return nil, false
+	}
+	since := now.Sub(b.at)
+	refusal, refused := errors.AsType[*problem.Problem](b.err)
+	refused = refused && refusal.Status < http.StatusInternalServerError
+	switch {
+	case b.err != nil && refused && since < refusedFor, b.err != nil && !refused && since < brokenFor:
+		return b.err, true
+	case b.n >= brokeredMost && now.Sub(b.since) < brokeredWindow:
+		return errForgets, true
+	}
+	return nil, false
+}
+
+// next returns b with another attempt at that time.
+func (b *brokering) next(now time.Time, err error) *brokering {
+	if b == nil || now.Sub(b.since) >= brokeredWindow {
+		return &brokering{at: now, err: err, since: now, n: 1}
+	}
+	return &brokering{at: now, err: err, since: b.since, n: b.n + 1}
+}
+
+// ensureConfirmed makes sure that the application's session is alive and belongs
+// to the user's account, in the user's role, unless that is known. It signs the
+// user in again if not.
 func (h *Handler) ensureConfirmed(in *incoming) error {
-	v := in.runtime
-	if v.confirmed(h.now(), h.config.Gate.failedAt.Load()) {
+	v, record := in.runtime, in.session.Record()
+	if v.judge(h, record).role {
+		return h.rebroker(in, record.Upstream.Session)
+	}
+	if h.confirmed(v) {
 		return nil
 	}
+	mine, alive, err := h.confirm(in)
+	if err == nil && alive && !mine && !h.confirmed(v) {
+		// The accounts changed after the other request asked. Whoever asks now
+		// asks after this request came.
+		_, alive, err = h.confirm(in)
+	}
+	if err == nil && !alive {
+		return h.rebroker(in, record.Upstream.Session)
+	}
+	return err
+}
+
+// confirm asks the application about the session, once for all requests that
+// wait for the answer. mine is false if another request asked, maybe before
+// this one came.
+func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
 	ctx, call := in.r.Context(), in.caller()
 	result, err, _ := h.config.Gate.calls.Do("confirm "+in.session.ID().String(), func() (any, error) {
-		asked := h.now()
-		alive, err := h.config.Application.Confirm(ctx, call, application.Session(in.session.Record().Upstream))
+		mine = true
+		asked, record := h.nowAsked(), in.session.Record()
+		alive, err := h.config.Application.Confirm(ctx, call, application.Session(record.Upstream))
 		if err == nil && alive {
-			v.confirm(asked)
+			h.config.Gate.accounts.know(record)
+			in.runtime.confirmation.Store(asked)
 		}
 		return alive, err
 	})
 	if err != nil {
 		h.config.Logger.Debug("application's session could not be confirmed", zap.Error(err))
-		return nil
+		return mine, false, problem.ApplicationAway.Because(err)
 	}
-	if alive, _ := result.(bool); alive {
-		return nil
-	}
-	return h.rebroker(in)
+	alive, _ = result.(bool)
+	return mine, alive, nil
 }
 
-// rebroker signs the session in to the application again, at most once in ten
-// seconds, and once for all requests that need it at the same time.
-func (h *Handler) rebroker(in *incoming) error {
+// rebroker signs the session in to the application again, in place of former,
+// the application's session so far, once for all requests that need it. It signs
+// former out: it may be alive, and another account's by now.
+func (h *Handler) rebroker(in *incoming, former string) error {
 	s, v := in.session, in.runtime
 	ctx, call := in.r.Context(), in.caller()
 	_, err, _ := h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
-		if last := v.brokered.Load(); last != nil && h.now().Sub(last.at) < brokerPause {
-			return nil, last.err
+		if s.Record().Upstream.Session != former {
+			return nil, nil // another request was faster
+		}
+		last := v.brokered.Load()
+		if err, ok := last.holds(h.now()); ok {
+			return nil, err
 		}
 		identity := s.Record().Identity
 		err := h.signInAgain(ctx, s, resignIn{call: call, identity: &identity})
@@ -66,8 +132,9 @@ func (h *Handler) rebroker(in *incoming) error {
 			// Another node knew a newer identity than the one just used.
 			err = h.signInAgain(ctx, s, resignIn{call: call, identity: &known})
 		}
-		v.brokered.Store(&brokering{at: h.now(), err: err})
+		v.brokered.Store(last.next(h.now(), err))
 		if err == nil {
+			h.config.Gate.signOutReplaced(v, former, false)
 			h.config.Logger.Debug("signed in to the application again", zap.String("user", identity.Username))
 		}
 		return nil, err
@@ -83,24 +150,35 @@ type resignIn struct {
 }
 
 // signInAgain signs s in to the application and keeps the application's new
-// session. It runs in the single flight "broker": of two at once, the one with
-// the older identity could come out last.
+// session, or hands it back. It runs in the single flight "broker": of two at
+// once, the one with the older identity could come out last.
 func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resignIn) error {
+	if s.Ended() {
+		return session.ErrEnded
+	}
+	asked, v := h.nowAsked(), runtimeOf(s)
 	upstream, err := h.config.Application.SignIn(ctx, as.call, *as.identity)
 	if err != nil {
 		h.config.Observe("brokered", problem.Of(err).Code)
 		return err
 	}
 	h.config.Observe("brokered", "ok")
-	runtimeOf(s).signedIn(h)
+	h.config.Gate.signedInAs(ctx, asked, as.identity, upstream.Account)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
+	kept := false
 	err = h.config.Gate.Sessions.Update(ctx, s, func(record *session.Record) {
+		kept = true
 		record.Upstream = session.Upstream(upstream)
 		if as.change != nil {
 			as.change(record)
 		}
 	})
+	if !kept || errors.Is(err, session.ErrEnded) { // nothing would ever sign it out
+		h.config.Gate.signOutReplaced(v, upstream.Session, false)
+		return err
+	}
+	v.signedIn(h, asked)
 	if err != nil {
 		h.config.Logger.Warn("application's new session not persisted, memory has it", zap.Error(err))
 	}

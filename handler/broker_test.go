@@ -44,9 +44,11 @@ func TestForgottenSessionIsBrokeredAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	ticket := s.ticket(t, alice)
-	delete(s.app.alive, "app-0")
 	var hits atomic.Int64
 	s.forgetSessions(&hits)
+	s.do(t, "/api/x", "Cookie", ticket) // confirms the session
+	delete(s.app.alive, "app-0")
+	hits.Store(0)
 	w := s.do(t, "/api/x?a=b", "Cookie", ticket)
 	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || w.Header().Get("Etag") != "fresh" || w.Header().Get("X-Stale") != "" {
 		t.Errorf("read after the restart: got %d %q %v, want the fresh response for app-i", w.Code, w.Body, w.Header())
@@ -227,8 +229,8 @@ func TestSingleFlightsAreNeverCrossed(t *testing.T) {
 		}
 		wg.Go(func() {
 			for range 500_000 {
-				state.confirmedAt.Store(0)
-				if err := s.handler.ensureConfirmed(in); err != nil || state.confirmedAt.Load() == 0 {
+				state.confirmation.Store(nil)
+				if err := s.handler.ensureConfirmed(in); err != nil || state.confirmation.Load() == nil {
 					t.Errorf("the session of %s is not confirmed after its own flight (error %v), want confirmed", name, err)
 					return
 				}

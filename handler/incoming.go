@@ -24,6 +24,11 @@ type incoming struct {
 
 	session *session.Session // nil while no session was found
 	runtime *sessionRuntime  // of session
+	unknown bool             // there is a ticket, and storage could not tell whether it is good
+
+	stamped *session.Record // with which the request was last passed on
+	answer  answerWriter    // to the first request that is passed on for session
+	stream  stream          // of those
 
 	call application.Caller // made at first need
 }
@@ -79,6 +84,7 @@ func (in *incoming) lookup() (*session.Session, error) {
 	}
 	s, err := in.handler.config.Gate.Sessions.Lookup(in.r.Context(), ticket)
 	if err != nil {
+		in.unknown = true
 		return nil, problem.StorageUnavailable.Because(err)
 	}
 	return s, nil
@@ -99,9 +105,14 @@ func (in *incoming) findSession() error {
 	}
 	in.chain.Identify(&record.Identity)
 	v := runtimeOf(s)
-	if !v.permitted(record, &h.config.Policy) {
-		in.endSession(s, problem.NotAllowed.Code)
-		return problem.NotAllowed.Because(problem.NoEntryFits(&record.Identity)).For(record.Identity.Username)
+	switch verdict := v.judge(h, record); {
+	case verdict.lacksScope:
+		if record.UnprovenSince.IsZero() {
+			_ = h.loseProof(in.r.Context(), s, record.Tokens, h.now()) // if storage is away, the next request tries again
+		}
+	case verdict.refused != nil:
+		in.endSession(s, problem.Of(verdict.refused).Code) // which shuts the account
+		return verdict.refused
 	}
 	v.rememberClient(in.r)
 	in.session, in.runtime = s, v
@@ -110,6 +121,12 @@ func (in *incoming) findSession() error {
 		http.SetCookie(in.w, h.cookies.Unset(name))
 	}
 	return nil
+}
+
+// forgetSession makes the request anonymous: its session has ended.
+func (in *incoming) forgetSession() {
+	in.dropTicket(in.session)
+	in.session, in.runtime = nil, nil
 }
 
 // endSession ends s and takes its ticket from the browser.

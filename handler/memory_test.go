@@ -21,6 +21,7 @@ func TestMemoryPerSession(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
+	s.app.alive["5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d"] = true
 	tickets := make([]string, n)
 	for i := range tickets {
 		ticket, opened, err := s.handler.config.Gate.Sessions.Create(t.Context(), session.Record{

@@ -4,6 +4,7 @@ package handler
 
 import (
 	"crypto/rand"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -53,7 +54,8 @@ func (h *Handler) writeRefusal(in *incoming, class request.Class, refusal *probl
 		// that stays open would have to read the upload first.
 		in.w.Header().Set("Connection", "close")
 	}
-	if h.config.PassErrors {
+	request.DrainBody(in.w, in.r)
+	if h.config.PassErrors || errors.Is(refusal, problem.ApplicationAway) && in.chain.HandlesErrors() {
 		return refusal
 	}
 	switch {
@@ -106,6 +108,12 @@ func (h *Handler) pageOf(in *incoming, refusal *problem.Problem) *problem.Page {
 	switch refusal.Way {
 	case problem.WayRetry:
 		p.Links = []problem.Link{retry}
+	case problem.WayReload:
+		if in.r.Method == http.MethodGet || in.r.Method == http.MethodHead {
+			p.Links = []problem.Link{{ID: "retry", Label: "Try again", Href: h.localTarget(in.chain.OriginalURI())}}
+		} else { // what was sent is gone, and must not be asked for instead
+			p.Links, p.Retry = []problem.Link{home}, 0
+		}
 	case problem.WayProvider:
 		p.Button, p.Links = another, []problem.Link{home}
 	case problem.WayEither:

@@ -3,40 +3,32 @@
 package handler
 
 import (
-	"crypto/tls"
-	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
-
-// confirmedFor is how long the application's session counts as alive after it was last seen alive.
-const confirmedFor = time.Minute
 
 // sessionRuntime is what the gate knows about a live session beside its record.
 // It is not stored: after a restart it begins anew.
 type sessionRuntime struct {
-	confirmedAt   atomic.Int64 // when the application's session was last seen alive, as all moments here by the monotonic clock; 0: never
-	client        atomic.Pointer[clientHint]
-	configuration atomic.Int64 // the number of the configuration that the application's session is of
-	checkAt       atomic.Int64 // when the provider is to be asked again
-	checkedAt     atomic.Int64 // when it last answered; 0: never
-	check         atomic.Pointer[check]
-	failed        atomic.Int32 // checks since checkedAt
-	renewAt       atomic.Int64 // before when a navigation is not sent to the provider again
-	brokered      atomic.Pointer[brokering]
-	stamp         atomic.Pointer[stamp]
-	verdict       atomic.Pointer[verdict]
-}
-
-// verdict is what a policy decided about a record; it holds until either changes.
-type verdict struct {
-	record  *session.Record
-	policy  *Policy
-	permits bool
+	confirmation    atomic.Pointer[confirmation] // of the application's session; nil: never
+	client          atomic.Pointer[clientHint]
+	configuration   atomic.Int64 // the number of the configuration that the application's session is of
+	checkAt         atomic.Int64 // when the provider is to be asked again, as all moments here by the monotonic clock
+	checkedAt       atomic.Int64 // when it last answered; 0: never
+	check           atomic.Pointer[check]
+	failed          atomic.Int32 // checks since checkedAt
+	usedAt          atomic.Int64 // when the last request came; 0: never
+	pausing         sync.Mutex   // held while a request ends a pause
+	provenUntil     atomic.Int64 // until when the provider's last answer about the user counts; 0: unknown
+	unansweredSince atomic.Int64 // since when it is due and the provider does not answer; 0: it does
+	refusedSince    atomic.Int64 // since when the application refuses a change; 0: it does not
+	renewAt         atomic.Int64 // before when a navigation is not sent to the provider again
+	brokered        atomic.Pointer[brokering]
+	stamp           atomic.Pointer[stamp]
+	verdict         atomic.Pointer[verdict]
 }
 
 // runtimeOf returns the run-time state of s.
@@ -46,28 +38,55 @@ func runtimeOf(s *session.Session) *sessionRuntime {
 
 func newRuntime() any { return new(sessionRuntime) }
 
-func (v *sessionRuntime) confirm(now time.Time) { v.confirmedAt.Store(monotonic.Nanoseconds(now)) }
+// confirmedFor is how long the application's word about a session holds: that
+// it is alive and belongs to its account.
+const confirmedFor = time.Minute
 
-// signedIn notes that h has just signed the session in to the application.
-func (v *sessionRuntime) signedIn(h *Handler) {
+// confirmation is the application's word about its session.
+type confirmation struct {
+	doubts uint64 // of the gate when the application was asked
+	at     time.Time
+}
+
+// nowAsked returns the confirmation that an answer to a question asked now gives.
+func (h *Handler) nowAsked() *confirmation {
+	return &confirmation{doubts: h.config.Gate.doubts.Load(), at: h.now()}
+}
+
+// confirmed reports whether the application's word about its session still
+// holds. It does not after the application failed, or after any of its accounts
+// changed: a session of the application holds a user name, and that name may be
+// another account's by now.
+func (h *Handler) confirmed(v *sessionRuntime) bool {
+	last := v.confirmation.Load()
+	return last != nil && last.doubts == h.config.Gate.doubts.Load() && h.now().Sub(last.at) < confirmedFor
+}
+
+// signedIn notes that h has just signed the session in to the application, of
+// which asked was the beginning.
+func (v *sessionRuntime) signedIn(h *Handler, asked *confirmation) {
 	v.configuration.Store(h.number)
-	v.confirm(h.now())
+	v.confirmation.Store(asked)
 }
 
-// confirmed reports whether the application's session was seen alive lately,
-// and after the application last failed.
-func (v *sessionRuntime) confirmed(now time.Time, failedAt int64) bool {
-	at := v.confirmedAt.Load()
-	return at != 0 && at > failedAt && monotonic.Nanoseconds(now)-at < int64(confirmedFor)
+// verdict is what the rules of a handler say about a record. It holds until
+// either changes.
+type verdict struct {
+	record     *session.Record
+	handler    *Handler
+	refused    error // a Problem; nil: the user may use the site
+	lacksScope bool  // the rules cannot be applied before the user passed through the provider
+	role       bool  // the user is to have another role in the application than they signed in with
 }
 
-func (v *sessionRuntime) permitted(record *session.Record, policy *Policy) bool {
+// judge returns what the rules of h say about record.
+func (v *sessionRuntime) judge(h *Handler, record *session.Record) *verdict {
 	known := v.verdict.Load()
-	if known == nil || known.record != record || known.policy != policy {
-		known = &verdict{record: record, policy: policy, permits: policy.Permits(&record.Identity)}
+	if known == nil || known.record != record || known.handler != h {
+		known = h.judge(record)
 		v.verdict.Store(known)
 	}
-	return known.permits
+	return known
 }
 
 // stamp is a record's identity in the form in which it goes upstream, made
@@ -85,39 +104,4 @@ func (v *sessionRuntime) stampOf(record *session.Record, cookieName string) *sta
 		v.stamp.Store(known)
 	}
 	return known
-}
-
-// clientHint is the client's address and browser, by which the application
-// tells devices apart.
-type clientHint struct {
-	address   string
-	agent     []string
-	forwarded []string
-}
-
-// rememberClient remembers the client of a session, once in this process.
-func (v *sessionRuntime) rememberClient(r *http.Request) {
-	if v.client.Load() == nil {
-		v.client.Store(&clientHint{r.RemoteAddr, r.Header["User-Agent"], r.Header["X-Forwarded-For"]})
-	}
-}
-
-// request returns a request as the client could have sent it.
-func (c *clientHint) request(origin request.Origin) *http.Request {
-	r := &http.Request{
-		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: origin.Host, Header: make(http.Header),
-	}
-	if origin.Secure() {
-		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: origin.Host}
-	}
-	if c == nil { // no request was seen yet
-		return r
-	}
-	r.RemoteAddr = c.address
-	for name, values := range map[string][]string{"User-Agent": c.agent, "X-Forwarded-For": c.forwarded} {
-		if len(values) > 0 {
-			r.Header[name] = values
-		}
-	}
-	return r
 }

@@ -3,11 +3,12 @@
 package handler
 
 import (
-	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -15,7 +16,10 @@ import (
 
 // serveSession answers a request of a signed-in user.
 func (h *Handler) serveSession(in *incoming) error {
-	h.recheckIfDue(in.session, in.runtime)
+	if !h.comeBack(in) {
+		in.forgetSession()
+		return h.serveAnonymous(in)
+	}
 	socket := in.socket()
 	if request.CrossOrigin(in.r, h.origin, socket) || request.CrossOriginFrame(in.r) ||
 		request.CrossOriginEmbed(in.r) && in.access() != application.Open {
@@ -30,20 +34,19 @@ func (h *Handler) serveSession(in *incoming) error {
 		if in.r.Method == http.MethodPost {
 			return h.signOutByScript(in)
 		}
+	case application.LogIn:
+		return h.serveExchange(in)
 	case application.None:
 	}
 	if answered, err := h.proveByNavigation(in); answered {
 		return err
 	}
+	if err := h.ensureConfirmed(in); err != nil {
+		return h.unconfirmed(in, err)
+	}
 	record := in.session.Record()
 	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.Upstream.Session), record.Identity); err != nil {
 		return h.refuse(in, err)
-	}
-	if socket || !request.IsSafe(in.r.Method) {
-		// A request that cannot be repeated must not meet a dead session.
-		if err := h.ensureConfirmed(in); err != nil {
-			return h.refuse(in, err)
-		}
 	}
 	return h.passStamped(in)
 }
@@ -53,67 +56,119 @@ func (h *Handler) serveSession(in *incoming) error {
 // sent back without a check, it would come again and again.
 func (h *Handler) alreadySignedIn(in *incoming) error {
 	if err := h.ensureConfirmed(in); err != nil {
-		return h.refuse(in, err)
+		return h.unconfirmed(in, err)
 	}
 	problem.Redirect(in.w, http.StatusFound, h.localTarget(h.config.Application.SignInTarget(in.r, in.path, h.config.Origin)))
 	return nil
+}
+
+// unconfirmed answers a request of a session that the application did not
+// confirm. What is open to anonymous requests is passed on without a user: the
+// application's page would ask its heartbeat again at once, and never stop.
+func (h *Handler) unconfirmed(in *incoming, err error) error {
+	request.Strip(in.r) // it may be stamped
+	if errors.Is(err, session.ErrEnded) {
+		http.SetCookie(in.w, h.cookies.Unset(h.cookies.Ticket))
+		in.session, in.runtime = nil, nil
+		return h.serveAnonymous(in)
+	}
+	if in.access() == application.Open {
+		delete(in.r.Header, "Authorization")
+		return h.passUnstamped(in, in.r)
+	}
+	return h.refuseUnconfirmed(in, err)
+}
+
+// refuseUnconfirmed refuses a request of a session for which the application
+// has no session of its own.
+func (h *Handler) refuseUnconfirmed(in *incoming, err error) error {
+	if errors.Is(err, session.ErrEnded) {
+		err = problem.NotSignedIn.Because(err)
+	}
+	_, refused := errors.AsType[*problem.Problem](err)
+	if !refused || errors.Is(err, problem.ApplicationAway) || in.chain.Unreachable(err) {
+		return h.refuseAway(in, err)
+	}
+	return h.refuse(in, err)
 }
 
 // passStamped stamps the request and passes it on. If the application turns
 // out to have forgotten the session, a request that may be repeated is
 // repeated once.
 func (h *Handler) passStamped(in *incoming) error {
-	answer := &answerWriter{ResponseWriter: in.w, handler: h, runtime: in.runtime}
+	answer := &in.answer
+	*answer = answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, repeats: mayRepeat(in.r), stream: &in.stream}
 	h.watch(answer, in.r, in.path)
-	if mayRepeat(in.r) {
-		answer.repeats = answer.before.remember(in.w, in.r)
-	}
+	answer.before.remember(in.w, in.r)
 	record := in.session.Record()
-	in.runtime.stampOf(record, h.private).put(in.r, h.private, h.config.IdentityHeaders)
+	in.stamped = record
+	in.runtime.stampOf(record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 
-	r := in.r
-	if request.IsSocket(r) {
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		upgrade := &socketHold{cancel}
-		defer in.session.Hold(upgrade).Release(upgrade)
-		r = r.WithContext(ctx)
-	} else {
-		if r.ProtoMajor >= 3 { // there a deadline ends no request that waits for the application
-			var ctx context.Context
-			ctx, answer.cancel = context.WithCancel(r.Context())
-			defer answer.cancel()
-			r = r.WithContext(ctx)
-		}
-		defer in.session.Hold(answer).Release(answer)
-	}
+	in.stream.Context = in.r.Context()
+	defer in.stream.over()
+	defer in.session.Hold(&in.stream).Release(&in.stream)
+	r := in.r.WithContext(&in.stream)
 	defer func() { // the chain panics where the browser goes away
-		if !answer.mute {
+		if answer.mute == loud {
 			h.answered(r.Context(), in.forwarded(record.Upstream.Session), answer)
 		}
 	}()
-	if err := h.serve(in.chain, answer, r); err != nil || !answer.mute {
+	unreachable, err := h.serve(in.chain, answer, r)
+	switch {
+	case unreachable && answer.status == 0:
+		return h.refuseAway(in, err)
+	case err != nil:
 		return err
+	case answer.cut:
+		panic(http.ErrAbortHandler) // else the part that was written would look like the whole
+	case answer.mute == loud:
+		return nil
 	}
-	return h.repeat(in, answer.before.request(r))
+	answer.before.restore(in.w.Header()) // without the trailers of the mute response
+	switch {
+	case answer.mute == away:
+		return h.refuseAway(in, errEmptyAnswer)
+	case answer.repeats:
+		return h.repeat(in, answer.before.request(r))
+	}
+	return h.sendAgain(in)
 }
 
 // repeat passes again, which is the request as it first came, with a new
 // session of the application.
 func (h *Handler) repeat(in *incoming, again *http.Request) error {
-	err := h.rebroker(in)
-	if err != nil && in.access() != application.Open {
-		return h.refuse(in, err)
+	if err := h.rebroker(in, in.stamped.Upstream.Session); err != nil {
+		in.r = in.chain.Fresh(in.w, again, in.r)
+		return h.unconfirmed(in, err)
 	}
 	again = in.chain.Fresh(in.w, again, in.r)
-	if err != nil {
-		// What is open to anonymous requests is not refused: the application's
-		// page would ask its heartbeat again at once, and never stop.
-		request.Strip(again)
-		return h.passUnstamped(in, again)
+	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, stream: &in.stream}
+	answer.before.remember(in.w, again)
+	in.stamped = in.session.Record()
+	in.runtime.stampOf(in.stamped, h.appCookies.Session).put(again, h.appCookies, h.config.IdentityHeaders)
+	unreachable, err := h.serve(in.chain, answer, again)
+	switch {
+	case unreachable && answer.status == 0:
+		return h.refuseAway(in, err)
+	case err != nil:
+		return err
+	case answer.cut:
+		panic(http.ErrAbortHandler) // as above
+	case answer.mute == loud:
+		return nil
 	}
-	in.runtime.stampOf(in.session.Record(), h.private).put(again, h.private, h.config.IdentityHeaders)
-	return h.serve(in.chain, &answerWriter{ResponseWriter: in.w, handler: h, runtime: in.runtime}, again)
+	return h.sendAgain(in)
+}
+
+// sendAgain answers a request that the application refused because it had
+// forgotten the session, and that cannot be repeated here: its client can. The
+// application's own page stays where it is at such an answer, where it would
+// leave for the sign-in at the application's.
+func (h *Handler) sendAgain(in *incoming) error {
+	if err := h.rebroker(in, in.stamped.Upstream.Session); err != nil {
+		return h.refuseUnconfirmed(in, err)
+	}
+	return h.refuse(in, problem.SignedInAgain)
 }
 
 // mayRepeat reports whether r can be sent a second time without an effect: a
@@ -122,13 +177,6 @@ func mayRepeat(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !request.IsSocket(r)
 }
-
-// socketHold ends an upgraded connection by its context; reverse_proxy then
-// closes both of its sides.
-type socketHold struct{ cancel context.CancelFunc }
-
-// Abort implements session.Holder.
-func (h *socketHold) Abort() { h.cancel() }
 
 // localTarget returns target if it is a path of this site to come back to, else "/".
 func (h *Handler) localTarget(target string) string {

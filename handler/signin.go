@@ -70,14 +70,22 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 		return outcome{err: err}
 	}
 	identity := &result.Identity
-	if !h.config.Policy.Permits(identity) {
-		return outcome{err: problem.NotAllowed.Because(problem.NoEntryFits(identity)).For(identity.Username)}
-	}
+	unused := session.Record{Identity: *identity, Tokens: result.Tokens} // what the sign-in obtained and nothing keeps
+	defer func() { h.handBack(in, &unused) }()
 	old, _ := in.lookup()
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
-	upstream, err := h.signInToApplication(ctx, in, old, identity)
+	if _, refused := h.applyRules(identity); refused != nil {
+		h.shutOut(ctx, old, identity, problem.Of(refused).Code)
+		return outcome{err: refused}
+	}
+	asked := h.nowAsked()
+	upstream, err := h.signInToApplication(ctx, signingIn{in, old, asked}, identity)
 	if err != nil {
 		return outcome{err: problem.Of(err).For(identity.Username)}
+	}
+	keeps := renews && upstream == old.Record().Upstream
+	if !keeps {
+		unused.Upstream = upstream
 	}
 	ticket, s, err := h.config.Gate.Sessions.Create(ctx, session.Record{
 		Identity: *identity, Tokens: result.Tokens, Upstream: upstream, Created: h.now(),
@@ -85,6 +93,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	if err != nil {
 		return outcome{err: problem.StorageUnavailable.Because(err)}
 	}
+	unused = session.Record{} // the session has it, and its end will hand it back
 	if old != nil && !renews {
 		h.end(ctx, old, reasonSignedInAs) // another user's session does not go on
 	}
@@ -96,10 +105,11 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	}
 	v := runtimeOf(s)
 	v.rememberClient(in.r)
-	v.signedIn(h)
-	if renews && upstream == old.Record().Upstream {
-		v.confirmedAt.Store(runtimeOf(old).confirmedAt.Load())
+	v.signedIn(h, asked)
+	if keeps {
+		v.confirmation.Store(runtimeOf(old).confirmation.Load())
 	}
+	v.proved(result.Tokens)
 	v.checked(h.now(), h.nextCheck(s.Record()))
 	if renews {
 		v.renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
@@ -115,6 +125,18 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	return outcome{ticket: ticket, returnTo: login.ReturnTo}
 }
 
+// shutOut follows up on a sign-in that the operator's rules refuse: what the user
+// signed in to before does not go on either.
+func (h *Handler) shutOut(ctx context.Context, old *session.Session, identity *flow.Identity, reason string) {
+	if old != nil && sameUser(&old.Record().Identity, identity) {
+		h.end(ctx, old, reason) // which shuts the account
+		return
+	}
+	if shutsAccount(reason) {
+		h.config.Gate.afterEnd(func(ctx context.Context) { h.config.Gate.shutAccount(ctx, identity) })
+	}
+}
+
 // redeemCode redeems code at the provider, unless too many recent codes were invalid.
 func (h *Handler) redeemCode(ctx context.Context, login *flow.Login, code, clientIP string) (result *flow.Result, err error) {
 	end, err := h.config.Gate.tokenBudget.Begin(ctx, limit.SignIn, limit.NetworkOf(clientIP))
@@ -125,18 +147,44 @@ func (h *Handler) redeemCode(ctx context.Context, login *flow.Login, code, clien
 	return h.config.RelyingParty.Exchange(ctx, login, code)
 }
 
+// signingIn is a sign-in that the application has to follow.
+type signingIn struct {
+	*incoming
+	old   *session.Session // of the browser; nil: none
+	asked *confirmation
+}
+
 // signInToApplication returns the application's session for identity. A
 // sign-in that only proves old again keeps old's, so that neither the user nor
 // anything that is under way notices.
-func (h *Handler) signInToApplication(ctx context.Context, in *incoming, old *session.Session, identity *flow.Identity) (session.Upstream, error) {
-	if old != nil {
-		record := old.Record()
-		if unproven(record) && sameIdentity(&record.Identity, identity) && runtimeOf(old).configuration.Load() == h.number {
+func (h *Handler) signInToApplication(ctx context.Context, in signingIn, identity *flow.Identity) (session.Upstream, error) {
+	if in.old != nil {
+		record := in.old.Record()
+		if h.unproven(record) && sameIdentity(&record.Identity, identity) && runtimeOf(in.old).configuration.Load() == h.number {
 			return record.Upstream, nil
 		}
 	}
 	upstream, err := h.config.Application.SignIn(ctx, in.caller(), *identity)
-	return session.Upstream(upstream), err
+	if err != nil {
+		return session.Upstream{}, err
+	}
+	h.config.Gate.signedInAs(ctx, in.asked, identity, upstream.Account)
+	h.config.Gate.shuts.forget(identity)
+	return session.Upstream(upstream), nil
+}
+
+// handBack hands back what a sign-in obtained that did not become a session: the
+// application would keep its session for days, and the provider its tokens.
+func (h *Handler) handBack(in *incoming, unused *session.Record) {
+	if unused.Upstream.Session == "" && unused.Tokens.Access == "" {
+		return
+	}
+	v := new(sessionRuntime)
+	v.rememberClient(in.r)
+	h.config.Gate.afterEnd(func(ctx context.Context) {
+		h.config.Gate.signOut(ctx, v, unused.Upstream.Session)
+		h.config.Gate.revoke(ctx, unused)
+	})
 }
 
 // replace ends old in favour of s, of the same user, in the same browser: a

@@ -18,6 +18,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
@@ -44,12 +45,15 @@ type chainFunc struct {
 	serve    func(w http.ResponseWriter, r *http.Request) error
 	identity *flow.Identity
 	trusted  bool
+	handles  bool // the site handles errors
 	uri      string
 	ip       string // of the client; empty: 192.0.2.1
 }
 
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
 func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
+func (c *chainFunc) Unreachable(err error) bool                                    { return unreachable(err) }
+func (c *chainFunc) HandlesErrors() bool                                           { return c.handles }
 func (c *chainFunc) Keep() application.Chain                                       { return c }
 func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
 func (c *chainFunc) OriginalURI() string                                           { return c.uri }
@@ -90,7 +94,7 @@ func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *sit
 		Origin: origin, ProviderLabel: "Authelia", Application: s.app, Gate: state,
 		RelyingParty: flow.New(flow.Config{
 			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", RedirectURI: "https://romm.example.com/api/oauth/openid",
-			Scopes: []string{"openid"}, Client: &http.Client{Transport: unreachable{}}, Keyring: store.Keyring,
+			Scopes: []string{"openid"}, Client: &http.Client{Transport: providerDown{}}, Keyring: store.Keyring,
 		}),
 		Lifetime: 24 * time.Hour, Unproven: 24 * time.Hour, Logger: zap.NewNop(),
 	}
@@ -107,10 +111,16 @@ func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *sit
 	return s
 }
 
-// unreachable is the transport to a provider that is down.
-type unreachable struct{}
+// unreachable reports whether err is none of the gate's own.
+func unreachable(err error) bool {
+	_, own := errors.AsType[*problem.Problem](err)
+	return err != nil && !own
+}
 
-func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
+// providerDown is the transport to a provider that is down.
+type providerDown struct{}
+
+func (providerDown) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("provider down")
 }
 

@@ -61,12 +61,12 @@ func (c *copied) ReadFrom(from io.Reader) (int64, error) {
 func TestReadFromPassesThrough(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
-	for _, mute := range []bool{false, true} {
+	for _, muted := range []mute{loud, away} {
 		below := &copied{ResponseRecorder: httptest.NewRecorder()}
-		w := &answerWriter{ResponseWriter: below, handler: s.handler, status: http.StatusOK, mute: mute}
+		w := &answerWriter{ResponseWriter: below, in: &incoming{handler: s.handler}, status: http.StatusOK, mute: muted}
 		n, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(make([]byte, 1000))})
-		if want := int64(1000); n != want || err != nil || (below.n == want) == mute {
-			t.Errorf("mute %v: got %d bytes copied, %d in ReadFrom, %v; want %d copied", mute, n, below.n, err, want)
+		if want := int64(1000); n != want || err != nil || (below.n == want) != (muted == loud) {
+			t.Errorf("mute %v: got %d bytes copied, %d in ReadFrom, %v; want %d copied", muted, n, below.n, err, want)
 		}
 	}
 }

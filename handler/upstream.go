@@ -8,72 +8,47 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
-	"net/url"
+	"slices"
+	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
+)
+
+// mute says why nothing of a response reaches the browser.
+type mute int
+
+const (
+	loud      mute = iota // it does
+	forgotten             // the application forgot the session of the request
+	away                  // something behind the gate says that the application does not answer
 )
 
 // answerWriter is the one writer through which all responses of the
 // application reach the browser. It has the header rewritten once, buffers
 // nothing, and gives access to the writer below it (Unwrap).
 //
-// A response that says that the application forgot the session, to a request
-// that may be repeated, makes it mute: nothing of the response reaches the
-// browser, and the gate repeats the request with a new session.
+// Some responses are mute: nothing of them reaches the browser, and the gate
+// repeats the request or answers in place of the application.
 type answerWriter struct {
 	http.ResponseWriter
-	handler *Handler
+	in      *incoming
 	runtime *sessionRuntime // nil for an unstamped request
+	mutes   bool            // the gate can answer in place of the application
 	repeats bool            // the request may be repeated
-	mute    bool
+	nobody  bool            // the response must not change the application's cookies in the browser
+	mute    mute
 	status  int           // 0 until the final header
 	kept    *bytes.Buffer // the body of a request that can change accounts; nil: not kept
 
-	cancel context.CancelFunc // of the request; nil where the deadlines below do that
-	before before
-}
-
-// before is the state of a request and of its response's header before the
-// chain ran, so that neither a mute response nor the chain's rewrites leave a
-// trace. Few header fields are set that early.
-type before struct {
-	names  [4]string
-	values [4][]string
-	n      int
-
-	target     url.URL
-	requestURI string
-}
-
-func (b *before) remember(w http.ResponseWriter, r *http.Request) (complete bool) {
-	for name, values := range w.Header() {
-		if b.n == len(b.names) {
-			return false
-		}
-		b.names[b.n], b.values[b.n] = name, values
-		b.n++
-	}
-	b.target, b.requestURI = *r.URL, r.RequestURI
-	return true
-}
-
-// restore puts header back.
-func (b *before) restore(header http.Header) {
-	clear(header)
-	for i := range b.n {
-		header[b.names[i]] = b.values[i]
-	}
-}
-
-// request returns a copy of r with the URL that it had.
-func (b *before) request(r *http.Request) *http.Request {
-	again := r.Clone(r.Context())
-	again.URL, again.RequestURI = &b.target, b.requestURI
-	return again
+	stream *stream // of a session; nil: none
+	cut    bool    // the session ended before the whole response was written
+	before before  // set if mutes
+	policy [1]string
 }
 
 // Unwrap lets http.ResponseController reach the server's own writer.
@@ -84,47 +59,113 @@ func (w *answerWriter) WriteHeader(status int) {
 	if w.status != 0 {
 		return
 	}
-	liveness := w.handler.config.Application.Filter(w.Header(), w.runtime != nil)
+	h := w.in.handler
+	liveness := h.config.Application.Filter(w.Header(), w.runtime != nil)
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		w.status = status
 	}
 	if w.runtime != nil {
-		switch liveness {
-		case application.Alive:
-			w.runtime.confirm(w.handler.now())
-		case application.Forgotten:
-			if w.runtime.confirmed(w.handler.now(), w.handler.config.Gate.failedAt.Load()) {
+		if liveness == application.Forgotten {
+			w.nobody = true
+			if h.confirmed(w.runtime) {
 				// It lived a moment ago: the application may have lost all
-				// its sessions, and no user's next write must meet that.
-				w.handler.applicationFailed()
+				// its sessions.
+				h.applicationFailed()
 			}
-			if w.repeats && w.status != 0 {
-				w.mute = true
-				w.before.restore(w.Header())
-				return
-			}
-		case application.Unknown:
 		}
-		w.Header().Add("Content-Security-Policy", request.FrameAncestors) // beside the application's own
+		w.addPolicy()
 	}
-	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout {
-		w.handler.applicationFailed()
+	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout && liveness == application.Unknown {
+		h.applicationFailed() // it says this itself only if it could not read a session
+	}
+	if w.mute = w.muted(liveness); w.mute != loud {
+		w.before.restore(w.Header())
+		return
+	}
+	if w.nobody {
+		dropCookies(w.Header(), h.config.Application.BrowserCookies())
+	}
+	if w.kept != nil && status/100 == 2 {
+		h.config.Gate.doubt() // before the client can know
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// addPolicy forbids other sites to show the response in a frame, beside what the
+// application's own policy says.
+func (w *answerWriter) addPolicy() {
+	const name = "Content-Security-Policy"
+	header := w.Header()
+	if len(header[name]) > 0 {
+		header.Add(name, request.FrameAncestors)
+		return
+	}
+	w.policy[0] = request.FrameAncestors
+	header[name] = w.policy[:1:1]
+}
+
+// muted returns whether the response that begins is to be mute, and why.
+func (w *answerWriter) muted(liveness application.Liveness) mute {
+	switch {
+	case !w.mutes || w.status == 0:
+	case liveness == application.Forgotten && (w.repeats ||
+		w.status == http.StatusUnauthorized || w.status == http.StatusForbidden):
+		return forgotten
+	case liveness == application.Unknown && w.status >= http.StatusBadGateway && w.status <= http.StatusGatewayTimeout &&
+		w.Header().Get("Content-Length") == "0" && w.in.class() == request.Navigation && !w.in.passesErrors():
+		return away
+	}
+	return loud
+}
+
+// dropCookies removes the cookies with these names from a response. The
+// application issues some of them anew for a request without a user, bound to
+// nobody: in the browser of a signed-in user they would fail the next write.
+func dropCookies(header http.Header, names []string) {
+	lines := header["Set-Cookie"]
+	if len(lines) == 0 {
+		return
+	}
+	kept := slices.DeleteFunc(lines, func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return slices.Contains(names, strings.TrimSpace(name))
+	})
+	if len(kept) == 0 {
+		delete(header, "Set-Cookie")
+		return
+	}
+	header["Set-Cookie"] = kept
+}
+
+// errCut is the error of a write after the end of the session.
+var errCut = fmt.Errorf("the session ended: %w", context.Canceled)
+
+// ended reports whether the session of the response ended. It then counts as cut.
+func (w *answerWriter) ended() bool {
+	if w.stream == nil || !w.stream.ended.Load() {
+		return false
+	}
+	w.cut = true
+	return true
 }
 
 func (w *answerWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.mute {
+	switch {
+	case w.mute != loud:
 		return len(p), nil
-	}
-	if w.kept != nil {
+	case w.ended():
+		return 0, errCut
+	case w.kept != nil:
 		w.keep(p)
 	}
 	return w.ResponseWriter.Write(p)
 }
+
+// copyPart is how much of a file is copied between two looks at the session.
+const copyPart = 4 << 20
 
 // ReadFrom keeps the way open for sendfile.
 func (w *answerWriter) ReadFrom(from io.Reader) (int64, error) {
@@ -132,17 +173,34 @@ func (w *answerWriter) ReadFrom(from io.Reader) (int64, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	to := io.Writer(w.ResponseWriter)
+	rest, limited := from.(*io.LimitedReader) // sendfile looks below one of these only
+	if !limited {
+		rest = &io.LimitedReader{R: from, N: math.MaxInt64}
+	}
 	switch {
-	case w.mute:
+	case w.mute != loud:
 		to = io.Discard
 	case w.kept != nil:
-		from = io.TeeReader(from, keeper{w})
+		rest = &io.LimitedReader{R: io.TeeReader(rest, keeper{w}), N: math.MaxInt64}
 	}
-	n, err := io.Copy(to, from)
-	if err != nil {
-		return n, fmt.Errorf("copying the answer: %w", err)
+	var written int64
+	for rest.N > 0 {
+		if w.ended() {
+			return written, errCut
+		}
+		part := &io.LimitedReader{R: rest.R, N: min(rest.N, copyPart)}
+		want := part.N
+		n, err := io.Copy(to, part)
+		written += n
+		rest.N -= want - part.N
+		if err != nil {
+			return written, fmt.Errorf("copying the answer: %w", err)
+		}
+		if part.N > 0 { // the end
+			break
+		}
 	}
-	return n, nil
+	return written, nil
 }
 
 // FlushError implements what http.ResponseController looks for.
@@ -150,22 +208,10 @@ func (w *answerWriter) FlushError() error {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.mute {
+	if w.mute != loud {
 		return nil
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
-}
-
-// Abort ends the transfer at once, in both directions: further reads and
-// writes fail. It is called when the session ends.
-func (w *answerWriter) Abort() {
-	control := http.NewResponseController(w.ResponseWriter)
-	past := time.Unix(1, 0)
-	_ = control.SetReadDeadline(past)  // a writer that has no deadlines has no transfer to end either
-	_ = control.SetWriteDeadline(past) // the same
-	if w.cancel != nil {
-		w.cancel()
-	}
 }
 
 // requestBody notes that the client's body could not be read: then the client
@@ -185,15 +231,36 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 // serve passes r to chain, and notes if the application could not be reached:
 // reverse_proxy returns an error then, not a response.
-func (h *Handler) serve(chain application.Chain, w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) serve(chain application.Chain, w http.ResponseWriter, r *http.Request) (unreachable bool, err error) {
 	var body *requestBody
 	if r.Body != nil && r.Body != http.NoBody {
 		body = &requestBody{ReadCloser: r.Body}
 		r.Body = body
 	}
-	err := chain.Serve(w, r)
-	if err != nil && !errors.Is(err, context.Canceled) && (body == nil || !body.broken.Load()) {
+	err = chain.Serve(w, r)
+	unreachable = err != nil && chain.Unreachable(err) && !errors.Is(err, context.Canceled) && (body == nil || !body.broken.Load())
+	if unreachable {
 		h.applicationFailed()
 	}
-	return err
+	return unreachable, err
+}
+
+// errEmptyAnswer is the cause where something behind the gate says so.
+var errEmptyAnswer = errors.New("something behind the gate answered 502, 503 or 504, without a body")
+
+// passesErrors reports whether the site answers errors itself.
+func (in *incoming) passesErrors() bool {
+	return in.handler.config.PassErrors || in.chain.HandlesErrors()
+}
+
+// refuseAway answers a request of a signed-in user that the application does
+// not answer, as cause says. A site that answers errors itself gets the error.
+func (h *Handler) refuseAway(in *incoming, cause error) error {
+	if in.passesErrors() && in.chain.Unreachable(cause) {
+		return cause
+	}
+	if !errors.Is(cause, problem.ApplicationAway) {
+		cause = problem.ApplicationAway.Because(cause)
+	}
+	return h.refuse(in, cause)
 }

@@ -48,10 +48,12 @@ func TestBrokenBodyIsNotAnApplicationFailure(t *testing.T) {
 				if signedIn {
 					r.Header.Set("Cookie", s.ticket(t, alice))
 				}
-				if err := s.handler.ServeHTTP(httptest.NewRecorder(), r, s.chain); err == nil {
-					t.Error("ServeHTTP returned nil, want the chain's error")
+				doubts, w := s.handler.config.Gate.doubts.Load(), httptest.NewRecorder()
+				answered := signedIn && row.failed > 0
+				if err := s.handler.ServeHTTP(w, r, s.chain); (err == nil) != answered || answered && w.Code != http.StatusBadGateway {
+					t.Errorf("ServeHTTP returned %v and answered %d, want the chain's error, or 502 for a user of an application that is down", err, w.Code)
 				}
-				if s.app.failed != row.failed || (s.handler.config.Gate.failedAt.Load() != 0) != (row.failed > 0) {
+				if s.app.failed != row.failed || (s.handler.config.Gate.doubts.Load() > doubts) != (row.failed > 0) {
 					t.Errorf("Failed was called %d times, want %d", s.app.failed, row.failed)
 				}
 			})

@@ -31,7 +31,7 @@ const endLimit = 10 * time.Second
 // means that storage did not take the end; the store retries.
 func (s *Store) End(ctx context.Context, id ID, reason string) error {
 	s.endLocal(id, reason)
-	t := tombstone{reason, s.now().UTC()}
+	t := tombstone{Reason: reason, Ended: s.now().UTC()}
 	err := s.persistEnd(ctx, id, t)
 	if err != nil && !s.retries.addEnd(id, t) {
 		s.logger.Error("cannot persist session end: retry queue full", zap.Stringer("session_id", id), zap.Error(err))
@@ -109,7 +109,7 @@ func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 		return nil
 	})
 	if err == nil {
-		err = s.persistEnds(ctx, selected, tombstone{sel.reason, requested})
+		err = s.persistEnds(ctx, selected, tombstone{Reason: sel.reason, Ended: requested})
 	}
 	if err != nil {
 		if sel.until.IsZero() { // spare users who sign in again before storage is back
@@ -142,6 +142,26 @@ func (s *Store) endLocal(id ID, reason string) {
 // must not block. Call OnEnd before the store is used.
 func (s *Store) OnEnd(ended func(session *Session, reason string, inProgress bool)) { s.onEnd = ended }
 
+// The work of the store that OnWork hears of.
+const (
+	WorkTombstone = "tombstone" // the end of a session in storage
+	WorkSweep     = "sweep"     // see Store.Sweep
+)
+
+// OnWork sets a callback for the outcome of each piece of work that no request
+// waits for. done must not block. Call OnWork before the store is used.
+func (s *Store) OnWork(done func(work string, err error)) { s.onWork = done }
+
+func (s *Store) workDone(work string, err error) {
+	if s.onWork != nil {
+		s.onWork(work, err)
+	}
+}
+
+// Unpersisted returns how many ends, and requests to end many sessions, storage
+// has yet to take.
+func (s *Store) Unpersisted() int { return s.retries.waiting() }
+
 // persistEnd ends a session in storage. It may be repeated at any time.
 func (s *Store) persistEnd(ctx context.Context, id ID, t tombstone) error {
 	v, err := s.configured()
@@ -155,6 +175,7 @@ func (s *Store) persistEnd(ctx context.Context, id ID, t tombstone) error {
 		}
 		return v.remove(ctx, id)
 	})
+	s.workDone(WorkTombstone, err)
 	if err != nil {
 		return fmt.Errorf("ending session %s: %w", id, err)
 	}

@@ -58,6 +58,7 @@ type Store struct {
 	logger *zap.Logger
 	now    func() time.Time
 	onEnd  func(session *Session, reason string, inProgress bool) // may be nil
+	onWork func(work string, err error)                           // may be nil
 
 	vault        atomic.Pointer[vault]
 	keyring      atomic.Pointer[loadedKeyring]
@@ -68,12 +69,13 @@ type Store struct {
 	probes       flight[struct{}]
 	updates      keyLock       // one Update of a session at a time
 	lastUses     chan *Session // sessions with a last use to be written
-	retries      retryQueue    // ends and records that storage could not take
-	revocations  revocations   // recent calls of EndUser, EndSID, EndNamed and EndAll
-	health       health        // what was last seen of storage
-	inUse        atomic.Bool   // a session was used since storage was last tried
-	process      string        // names this process in intents
-	lastPoll     pollTime      // of the last successful followEnds; only catchUp uses it
+	doubts       doubts
+	retries      retryQueue  // ends and records that storage could not take
+	revocations  revocations // recent calls of EndUser, EndSID, EndNamed and EndAll
+	health       health      // what was last seen of storage
+	inUse        atomic.Bool // a session was used since storage was last tried
+	process      string      // names this process in intents
+	lastPoll     pollTime    // of the last successful followEnds; only catchUp uses it
 
 	released  atomic.Bool // Close was called: no session holds a stream any more
 	lifecycle sync.Mutex  // guards the fields below
@@ -95,6 +97,7 @@ func New(o Options) *Store {
 		s.now = time.Now
 	}
 	s.lastUses = make(chan *Session, lastUseQueue)
+	s.doubts.writing = make(chan struct{}, 1)
 	return s
 }
 
@@ -135,6 +138,9 @@ func (s *Store) openVault(ctx context.Context) (openVault, error) {
 
 // Len returns the number of sessions in memory.
 func (s *Store) Len() int { return s.memory.size() }
+
+// Each calls visit for each session in memory.
+func (s *Store) Each(visit func(*Session)) { s.memory.each(visit) }
 
 // Held calls visit for each session with a stream or transfer in progress.
 func (s *Store) Held(visit func(*Session)) {

@@ -188,9 +188,9 @@ func (s *Store) sweepTombstone(ctx context.Context, v *vault, id ID) error {
 	now := s.now().UTC()
 	var t tombstone
 	if json.Unmarshal(value, &t) != nil { // unreadable: its day starts now
-		return v.storeTombstone(ctx, id, tombstone{ReasonElsewhere, now})
+		return v.storeTombstone(ctx, id, tombstone{Reason: ReasonElsewhere, Ended: now})
 	}
-	if now.Sub(t.Ended) < tombstoneLife {
+	if now.Sub(t.Ended) < tombstoneLife || now.Before(t.Until) {
 		return nil
 	}
 	if err := v.remove(ctx, id); err != nil {

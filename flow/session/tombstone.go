@@ -18,6 +18,7 @@ const tombstoneLife = 24 * time.Hour
 type tombstone struct {
 	Reason string    `json:"reason"`
 	Ended  time.Time `json:"ended"`
+	Until  time.Time `json:"until,omitzero"` // kept in storage until then, if that is longer than tombstoneLife
 }
 
 // reasonIn returns the reason in a stored tombstone, never "".
@@ -29,6 +30,17 @@ func reasonIn(value []byte) string {
 	return t.Reason
 }
 
+// endedIn returns when a stored tombstone says that the end was: now, if it is
+// unreadable or says a time to come.
+func (s *Store) endedIn(value []byte) time.Time {
+	var t tombstone
+	now := s.now()
+	if json.Unmarshal(value, &t) != nil || t.Ended.IsZero() || t.Ended.After(now) {
+		return now
+	}
+	return t.Ended
+}
+
 // followEnds ends the sessions in memory that ended on another node. It costs
 // one listing, however many sessions there are, and finds out whether storage
 // is away.
@@ -37,6 +49,7 @@ func (s *Store) followEnds(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // not configured, so there are no sessions
 	}
+	began := s.tick()
 	// A listing that hangs is not started a second time.
 	ended, err := s.listings.do(ctx, folderTombstones, endLimit, func(ctx context.Context) ([]ID, error) {
 		return v.list(ctx, folderTombstones)
@@ -46,6 +59,7 @@ func (s *Store) followEnds(ctx context.Context) error {
 			s.followEnd(ctx, v, id)
 		}
 	}
+	s.doubts.follow(ended, began, err)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
@@ -31,6 +32,11 @@ type Gate interface {
 	Issuer() string
 	// Sessions are the sessions of the gate's users.
 	Sessions() *session.Store
+	// EndTokens ends the access tokens of the users with these keys and of those
+	// that match selects, and returns how many of them this node knew.
+	EndTokens(ctx context.Context, userKeys []string, match func(*flow.Identity) bool, reason string) (int, error)
+	// EndAllTokens is EndTokens for all users.
+	EndAllTokens(ctx context.Context, reason string) (int, error)
 	// Links assign RomM accounts to the gate's users.
 	Links() *romm.Links
 	// Status returns the gate's state. It may send a request to the provider,
@@ -147,12 +153,12 @@ func unavailable(gate Gate, err error) error {
 	return refuse(http.StatusServiceUnavailable, "gate %s: %w", gate.ID(), err)
 }
 
-// ended logs that n sessions ended. It turns err, a failure to persist that,
+// ended logs that n ended. It turns err, a failure to persist that,
 // into a response.
-func ended(gate Gate, n int, err error, fields ...zap.Field) error {
-	caddy.Log().Named(moduleID).Info("sessions ended", append(fields, zap.String("gate", gate.ID()), zap.Int("sessions", n))...)
+func ended(gate Gate, n Ended, err error, fields ...zap.Field) error {
+	caddy.Log().Named(moduleID).Info("sessions ended", append(fields, zap.String("gate", gate.ID()), zap.Int("sessions", n.Ended), zap.Int("access_tokens", n.Tokens))...)
 	if err != nil {
-		err = fmt.Errorf("%d sessions ended on this node, but the end is not persisted, so other nodes do not know of it yet; will retry: %w", n, err)
+		err = fmt.Errorf("%d sessions and %d access tokens ended on this node, but the end is not persisted, so other nodes do not know of it yet; will retry: %w", n.Ended, n.Tokens, err)
 		return unavailable(gate, err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
@@ -145,8 +146,10 @@ func moveLink(ctx context.Context, r *http.Request) (any, error) {
 	return []ChangedLink{changed}, nil
 }
 
-// endOwner ends the sessions of the user who had link.
+// endOwner ends the sessions and access tokens of the user who had link.
 func endOwner(ctx context.Context, gate Gate, link *romm.Link) (int, error) {
-	n, err := gate.Sessions().EndUser(ctx, session.UserKey(link.Issuer, link.Subject), reason)
-	return n, ended(gate, n, err, zap.String("romm_user", link.Username), zap.String("sub", link.Subject))
+	key := session.UserKey(link.Issuer, link.Subject)
+	tokens, failed := gate.EndTokens(ctx, []string{key}, func(*flow.Identity) bool { return false }, reason)
+	sessions, err := gate.Sessions().EndUser(ctx, key, reason)
+	return sessions, ended(gate, Ended{Ended: sessions, Tokens: tokens}, errors.Join(err, failed), zap.String("romm_user", link.Username), zap.String("sub", link.Subject))
 }

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
@@ -30,10 +31,11 @@ type Session struct {
 	Node     string    `json:"node,omitempty"` // where the user signed in
 }
 
-// Ended is the number of sessions of a gate that ended.
+// Ended is what ended at a gate.
 type Ended struct {
-	Gate  string `json:"gate"`
-	Ended int    `json:"ended"`
+	Gate   string `json:"gate"`
+	Ended  int    `json:"ended"`                   // sessions
+	Tokens int    `json:"access_tokens,omitempty"` // access tokens of the provider that this node knew
 }
 
 func listSessions(ctx context.Context, r *http.Request) (any, error) {
@@ -75,7 +77,8 @@ func endSession(ctx context.Context, r *http.Request) (any, error) {
 			away = unavailable(gate, err)
 		case head != nil:
 			err = gate.Sessions().End(ctx, id, reason)
-			return []Ended{{gate.ID(), 1}}, ended(gate, 1, err, zap.String("user", head.User), zap.Stringer("session_id", id))
+			n := Ended{Gate: gate.ID(), Ended: 1}
+			return []Ended{n}, ended(gate, n, err, zap.String("user", head.User), zap.Stringer("session_id", id))
 		}
 	}
 	if away != nil {
@@ -84,8 +87,8 @@ func endSession(ctx context.Context, r *http.Request) (any, error) {
 	return nil, refuse(http.StatusNotFound, "no session has the id %s", id)
 }
 
-// endSessions ends all sessions of a user, or of all users. Without a parameter
-// it ends none.
+// endSessions ends all sessions and access tokens of a user, or of all users.
+// Without a parameter it ends none.
 func endSessions(ctx context.Context, r *http.Request) (any, error) {
 	gates, values, err := parse(r, "user", "all")
 	if err != nil {
@@ -99,41 +102,55 @@ func endSessions(ctx context.Context, r *http.Request) (any, error) {
 	var (
 		response = make([]Ended, 0, len(gates))
 		errs     []error
-		total    int
+		found    bool
 	)
 	for _, gate := range gates {
-		var n int
+		n, known := Ended{Gate: gate.ID()}, false
 		if user == "" {
-			n, err = gate.Sessions().EndAll(ctx, reason)
+			err = endAll(ctx, gate, &n)
 		} else {
-			n, err = endUser(ctx, gate, user)
+			known, err = endUser(ctx, gate, user, &n)
 		}
 		errs = append(errs, ended(gate, n, err, zap.String("user", user)))
-		response = append(response, Ended{gate.ID(), n})
-		total += n
+		response = append(response, n)
+		found = found || known || n.Ended+n.Tokens > 0
 	}
 	for _, err := range errs { // after every gate was tried
 		if err != nil {
 			return nil, err
 		}
 	}
-	if user != "" && total == 0 {
+	if user != "" && !found {
 		return nil, refuse(http.StatusNotFound, "no session is of %q: no signed-in user has this user name or subject at the provider, or this user name or e-mail address in RomM", user)
 	}
 	return response, nil
 }
 
-// endUser ends the sessions of a user, given by their user name or subject at
-// the provider, or their user name or e-mail address in RomM. If the links
-// cannot be read, it still ends the sessions that it finds without them.
-func endUser(ctx context.Context, gate Gate, user string) (int, error) {
-	keys := []string{session.UserKey(gate.Issuer(), user)}
+func endAll(ctx context.Context, gate Gate, n *Ended) (err error) {
+	var failed error
+	n.Ended, err = gate.Sessions().EndAll(ctx, reason)
+	n.Tokens, failed = gate.EndAllTokens(ctx, reason)
+	return errors.Join(err, failed)
+}
+
+// endUser ends the sessions and access tokens of a user, given by their user
+// name or subject at the provider, or their user name or e-mail address in RomM.
+// If the links cannot be read, it still ends those that it finds without them.
+// known says that a link has this user: other nodes may know access tokens of
+// theirs that this one does not, and end them too.
+func endUser(ctx context.Context, gate Gate, user string, n *Ended) (known bool, err error) {
+	var keys []string
 	links, unread := gate.Links().List(ctx)
 	for _, link := range links {
-		if link.Username == user || strings.EqualFold(link.Email, user) {
+		if link.Username == user || link.Subject == user || strings.EqualFold(link.Email, user) {
 			keys = append(keys, session.UserKey(link.Issuer, link.Subject))
 		}
 	}
-	n, err := gate.Sessions().EndNamed(ctx, user, keys, reason)
-	return n, errors.Join(unread, err)
+	var failed error
+	n.Tokens, failed = gate.EndTokens(ctx, keys, func(identity *flow.Identity) bool {
+		return identity.Username == user || identity.Subject == user || strings.EqualFold(identity.Email, user)
+	}, reason)
+	known = len(keys) > 0
+	n.Ended, err = gate.Sessions().EndNamed(ctx, user, append(keys, session.UserKey(gate.Issuer(), user)), reason)
+	return known, errors.Join(unread, err, failed)
 }

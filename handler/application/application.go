@@ -19,6 +19,7 @@ const (
 	None    Intent = iota // the request is for the application
 	SignIn                // the request starts a sign-in
 	SignOut               // the request signs the user out
+	LogIn                 // the request has a password or the like in its body
 )
 
 // Access is what an anonymous request may do.
@@ -125,6 +126,9 @@ type Application interface {
 	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
 	// SessionCookie returns the name of the application's session cookie.
 	SessionCookie() string
+	// ReadCookies returns the names of the other cookies that the application
+	// reads, in any release. No other cookie reaches it.
+	ReadCookies() []string
 	// BrowserCookies returns the names of the application's cookies that the
 	// browser must lose at sign-in and at sign-out.
 	BrowserCookies() []string
@@ -180,6 +184,12 @@ type Application interface {
 type Chain interface {
 	// Serve passes r to the next handler.
 	Serve(w http.ResponseWriter, r *http.Request) error
+	// Unreachable reports whether err, which Serve returned, says that what is
+	// behind the gate did not answer.
+	Unreachable(err error) bool
+	// HandlesErrors reports whether the site has its own answer to the request if
+	// the gate returns an error.
+	HandlesErrors() bool
 	// Fresh prepares r, which the gate made on behalf of visitor, to be served
 	// as a request of its own.
 	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request

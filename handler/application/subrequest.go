@@ -11,8 +11,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -88,29 +86,14 @@ func newRequest(ctx context.Context, visitor *http.Request, origin request.Origi
 		RemoteAddr: visitor.RemoteAddr, TLS: visitor.TLS,
 		Header: make(http.Header, len(visitor.Header)), Body: http.NoBody,
 	}).WithContext(ctx)
-	for name, values := range visitor.Header {
-		if !call.Bare && carried(name) {
-			r.Header[name] = slices.Clip(values)
-		}
+	if !call.Bare {
+		carry(r.Header, visitor.Header)
 	}
 	maps.Copy(r.Header, call.Header)
 	if call.Cookie != "" {
 		r.Header.Set("Cookie", call.Cookie)
 	}
 	return r, nil
-}
-
-// carried reports whether a call copies the visitor's header field name.
-func carried(name string) bool {
-	switch name {
-	case "Cookie", "Authorization", "Proxy-Authorization", "Origin", "Referer",
-		"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		"Range", "Accept-Encoding", "Expect", "Early-Data":
-		return false
-	}
-	return !strings.HasPrefix(name, "If-") && !strings.HasPrefix(name, "Content-") &&
-		!strings.HasPrefix(name, "Sec-") && !strings.HasPrefix(name, "Access-Control-") &&
-		!strings.HasPrefix(name, ":") && !request.IsIdentityField(name)
 }
 
 // errAborted is the error of a call during which the chain panicked.

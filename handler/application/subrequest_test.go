@@ -35,6 +35,8 @@ func newChain() *fakeChain {
 
 func (c *fakeChain) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
 func (c *fakeChain) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
+func (c *fakeChain) Unreachable(error) bool                                        { return true }
+func (c *fakeChain) HandlesErrors() bool                                           { return false }
 func (c *fakeChain) Keep() Chain                                                   { return c }
 func (c *fakeChain) Identify(*flow.Identity)                                       {}
 func (c *fakeChain) OriginalURI() string                                           { return "/" }

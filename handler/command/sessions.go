@@ -3,6 +3,7 @@
 package command
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -46,7 +47,11 @@ func endSessions(c *cobra.Command, path string, query url.Values) error {
 		return err
 	}
 	for _, gate := range all {
-		say(c, "Gate %s: %s ended.", gate.Gate, counted(gate.Ended))
+		tokens := ""
+		if gate.Tokens > 0 {
+			tokens = fmt.Sprintf(" Access tokens of the provider that ended: %d.", gate.Tokens)
+		}
+		say(c, "Gate %s: %s ended.%s", gate.Gate, counted(gate.Ended), tokens)
 	}
 	return nil
 }

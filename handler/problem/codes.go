@@ -62,6 +62,10 @@ var (
 		Text: "Too many sign-ins from your network, or from other networks, were refused by {provider}. Wait a minute, then try again.", Way: WayRetry,
 		Hint: "A client keeps sending made-up codes. {provider} would soon refuse every request of this site, so further codes are not sent to it for now. If a proxy is in front of Caddy, list it in trusted_proxies: without that, all visitors count as one address.",
 	}
+	BodyRefused = &Problem{
+		Code: "body_refused", Status: http.StatusRequestEntityTooLarge, Title: "This request is too large",
+		Text: "What was sent is too large, or did not arrive in time.",
+	}
 	CrossOrigin = &Problem{
 		Code: "cross_origin", Status: http.StatusForbidden, Title: "Refused",
 		Text: "Another site tried to do this in your name.",
@@ -164,6 +168,15 @@ var (
 		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Away: true, Title: "One moment",
 		Text: "Sessions cannot be read or created right now. Signed-in users stay signed in; this page tries again by itself.", Retry: 5 * time.Second,
 		Hint: "Caddy's storage cannot be read or written; Caddy's log says why.",
+	}
+	ApplicationAway = &Problem{
+		Code: "application_away", Status: http.StatusBadGateway, Title: "This site does not answer at the moment",
+		Text: "You are still signed in, and nothing that you saved is lost. This page tries again by itself.", Way: WayReload, Retry: 5 * time.Second,
+		Hint: "What the directives after romm_oidc pass requests to does not answer: it may be starting, or be down. Caddy's log says why.",
+	}
+	SignedInAgain = &Problem{
+		Code: "signed_in_again", Status: http.StatusServiceUnavailable, Title: "Please send that again",
+		Text: "The application behind this site had forgotten you and did not accept what you just sent. It knows you again by now.", Way: WayReload, Retry: time.Second,
 	}
 	Internal = &Problem{
 		Code: "internal", Status: http.StatusInternalServerError, Away: true, Title: "Something went wrong",

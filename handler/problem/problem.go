@@ -38,6 +38,7 @@ type Way int
 const (
 	WayHome     Way = iota // open the application
 	WayRetry               // sign in again, to the same page
+	WayReload              // ask for the same page again
 	WayProvider            // sign out at the provider, to sign in as another user
 	WayEither              // sign in again, or as another user
 )
