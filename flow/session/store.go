@@ -77,11 +77,12 @@ type Store struct {
 	process      string      // names this process in intents
 	lastPoll     pollTime    // of the last successful followEnds; only catchUp uses it
 
-	released  atomic.Bool // Close was called: no session holds a stream any more
-	lifecycle sync.Mutex  // guards the fields below
-	stop      context.CancelFunc
-	done      chan struct{}
-	closed    bool
+	released   atomic.Bool  // Close was called: no session holds a stream any more
+	clockAhead atomic.Int64 // by how much the wall clock was ahead of the ticks
+	lifecycle  sync.Mutex   // guards the fields below
+	stop       context.CancelFunc
+	done       chan struct{}
+	closed     bool
 }
 
 // New returns a store. Until Configure is called, its methods return an error.
@@ -96,6 +97,7 @@ func New(o Options) *Store {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.clockAhead.Store(s.unix() - s.tick())
 	s.lastUses = make(chan *Session, lastUseQueue)
 	s.doubts.writing = make(chan struct{}, 1)
 	return s
