@@ -54,6 +54,7 @@ func (h *Handler) writeRefusal(in *incoming, class request.Class, refusal *probl
 		// that stays open would have to read the upload first.
 		in.w.Header().Set("Connection", "close")
 	}
+	request.DrainBody(in.w, in.r)
 	if h.config.PassErrors || errors.Is(refusal, problem.ApplicationAway) && in.chain.HandlesErrors() {
 		return refusal
 	}
