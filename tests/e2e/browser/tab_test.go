@@ -209,7 +209,7 @@ func (b *tab) back() {
 // stays fails the test if the tab navigates within the given time.
 func (b *tab) stays(while time.Duration) {
 	b.t.Helper()
-	went := b.watch("https://")
+	went := b.watch("http")
 	time.Sleep(while) // no event says that a browser will not navigate
 	if seen := went(); len(seen) > 0 {
 		b.t.Errorf("the tab left the page by itself: %v", seen)
