@@ -27,7 +27,7 @@ func TestDeepLink(t *testing.T) {
 			if got := b.text("role"); got != "admin" {
 				t.Errorf("RomM's page shows the role %s, want admin", got)
 			}
-			if got := b.text("isolated"); got != row.isolated {
+			if got := b.text("isolated"); got != row.isolated && mode != "http" { // http is no secure context
 				t.Errorf("RomM's page is isolated: %s, want %s", got, row.isolated)
 			}
 			b.onlyOurs()

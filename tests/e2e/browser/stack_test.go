@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -30,14 +29,6 @@ func scheme() string {
 		return "http"
 	}
 	return "https"
-}
-
-// onlyWhere skips the test in other modes than these.
-func onlyWhere(t *testing.T, why string, modes ...string) {
-	t.Helper()
-	if !slices.Contains(modes, mode) {
-		t.Skip(why)
-	}
 }
 
 func TestMain(m *testing.M) {
@@ -154,7 +145,7 @@ func start(t *testing.T, o options) *stack {
 }
 `, ports[2], ports[0], t.TempDir(), s.origin, inside, s.portal, autheliaURL, base, o.directive,
 		strings.TrimPrefix(rommURL, "http://"), certificate, key, strings.TrimPrefix(autheliaURL, "http://"), s.sibling, s.foreign, map[string]string{
-			"stripped": "request_header -Sec-Fetch-*\n\t\trequest_header -Sec-Purpose",
+			"stripped": "request_header -Sec-Fetch-*",
 		}[mode]))
 	return s
 }
