@@ -5,6 +5,7 @@ package flow
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -46,12 +47,27 @@ var (
 	// tokens: they are expired, revoked, or used twice. It says nothing about
 	// the account.
 	ErrTokensEnded = errors.New("the tokens have ended")
+	// ErrSubjectChanged says that refreshed tokens are another user's, or from or
+	// for another party.
+	ErrSubjectChanged = errors.New("the refreshed tokens are not for this user of this site")
 	// ErrAccountGone says that userinfo no longer names the user: the account
 	// is disabled or deleted.
 	ErrAccountGone = errors.New("the account is gone")
 )
 
 var errLogoutTokenInvalid = errors.New("the logout token is invalid")
+
+// EmailError says that the claim email is there, but is not one address. It
+// matches ErrEmailMissing.
+type EmailError struct {
+	Came string // what came instead, for a sentence that begins with the claim; never the value
+}
+
+// Error says what came, for the log.
+func (e *EmailError) Error() string { return "the claim email " + e.Came }
+
+// Is makes it match ErrEmailMissing.
+func (e *EmailError) Is(target error) bool { return target == ErrEmailMissing }
 
 // AuthorizationError is an error response of the authorization endpoint
 // (https://datatracker.ietf.org/doc/html/rfc6749#section-4.1.2.1,
@@ -89,6 +105,13 @@ type TokenError struct {
 // Error returns both, for the log.
 func (e *TokenError) Error() string {
 	return fmt.Sprintf("the token endpoint answered %d %s", e.Status, e.Code)
+}
+
+// Definite reports whether the same request would be refused again: the provider
+// answered with an error that is neither 429 nor a fault of its own.
+func (e *TokenError) Definite() bool {
+	return e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests ||
+		e.Status < http.StatusMultipleChoices && e.Code != ""
 }
 
 // EndpointError is a response of the token endpoint that says nothing about the

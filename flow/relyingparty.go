@@ -6,10 +6,12 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 
@@ -40,6 +42,7 @@ type Config struct {
 	Scopes        []string // must include openid
 	UsernameClaim string   // name of the claim with the user name
 	GroupsClaim   string   // name of the claim with the groups
+	RuleGroups    []string // groups that the operator's rules name; no limit drops them
 	Client        *http.Client
 	Keyring       func(context.Context) (*keyring.Keyring, error) // may wait for storage
 	Now           func() time.Time                                // default time.Now
@@ -51,6 +54,7 @@ type Config struct {
 type RelyingParty struct {
 	config    Config
 	discovery singleflight.Group
+	clock     *providerClock
 
 	mu      sync.Mutex // guards the fields below; never held during a request to the provider
 	known   *metadata
@@ -64,11 +68,26 @@ func New(cfg Config) *RelyingParty {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &RelyingParty{config: cfg}
+	rp := &RelyingParty{config: cfg, clock: new(providerClock)}
+	if cfg.Client != nil {
+		client := *cfg.Client
+		client.Transport = clockTransport{client.Transport, rp.clock, cfg.Now}
+		rp.config.Client = &client
+	}
+	return rp
 }
 
 // Issuer returns the issuer URL of the provider.
 func (rp *RelyingParty) Issuer() string { return rp.config.Issuer }
+
+// LacksScope reports whether the sign-in that tokens are from did not ask for a
+// scope that a sign-in asks for now.
+func (rp *RelyingParty) LacksScope(tokens Tokens) bool {
+	asked := strings.Fields(tokens.Scopes)
+	return len(asked) > 0 && slices.ContainsFunc(rp.config.Scopes, func(scope string) bool {
+		return scope != oidc.ScopeOfflineAccess && !slices.Contains(asked, scope)
+	})
+}
 
 // oauth2 returns the configuration for x/oauth2.
 func (rp *RelyingParty) oauth2(md *metadata) *oauth2.Config {

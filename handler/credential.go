@@ -4,6 +4,7 @@ package handler
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"maps"
 	"net/http"
@@ -37,6 +38,23 @@ const recognizedKept = 10_000
 type recognized struct {
 	mu sync.Mutex
 	at map[[sha256.Size]byte]time.Time
+
+	doubted time.Time // when an account was last shut: what was recognized before is asked about again
+}
+
+// doubt makes the next request with any credential ask the application again.
+func (m *recognized) doubt(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.doubted = now
+}
+
+// fresh reports whether a credential that was last asked about at a time passes
+// without another question.
+func (m *recognized) fresh(last, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !last.IsZero() && last.After(m.doubted) && now.Sub(last) < recognizedFor
 }
 
 // last is when the credential was last recognized; zero: never.
@@ -131,7 +149,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 	authorization := in.r.Header.Get("Authorization")
 	credential := credentialRequest{authorization: authorization, key: sha256.Sum256([]byte(authorization))}
 	last := h.config.Gate.recognized.last(credential.key)
-	if now := h.now(); !last.IsZero() && now.Sub(last) < recognizedFor {
+	if h.config.Gate.recognized.fresh(last, h.now()) {
 		return application.Recognized, nil
 	}
 	ctx := in.r.Context()
@@ -147,7 +165,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 func (h *Handler) ask(ctx context.Context, credential credentialRequest) (application.Recognition, error) {
 	now := h.now()
 	last := h.config.Gate.recognized.last(credential.key)
-	attempt, wait := h.config.Gate.attempts.Take(credential.address, now)
+	attempt, wait := h.config.Gate.attempts.Take(credential.address, credential.authorization, now)
 	if attempt == nil && last.IsZero() {
 		// A credential that was good a minute ago is not refused because of
 		// other clients behind the same address.
@@ -171,11 +189,18 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) (applic
 	return recognition, err
 }
 
+// exchangeLimit bounds a request with a credential in its body, in bytes.
+const exchangeLimit = 64 << 10
+
 // serveExchange passes a credential in the request's body on, and counts a
 // refusal. The application's response to a wrong one tells which accounts
-// exist; the gate's response does not.
+// exist; the gate's response does not. A session changes nothing: its user
+// could guess the passwords of others.
 func (h *Handler) serveExchange(in *incoming) error {
-	attempt, wait := h.config.Gate.attempts.Take(limit.AddressOf(in.chain.ClientIP()), h.now())
+	if _, err := request.ReadBody(in.w, in.r, exchangeLimit); err != nil {
+		return h.refuseAs(in, request.Script, bodyProblem(err))
+	}
+	attempt, wait := h.config.Gate.attempts.Take(limit.AddressOf(in.chain.ClientIP()), rand.Text(), h.now())
 	if attempt == nil {
 		return h.refuseAs(in, request.Script, problem.TooManyAttempts.After(wait))
 	}

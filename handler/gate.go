@@ -4,12 +4,14 @@ package handler
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/singleflight"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
@@ -23,10 +25,13 @@ type Gate struct {
 	accounts accounts            // that users were seen with
 	redeemed limit.Once[outcome] // sign-ins, by state
 
+	tokenRequests  limit.Attempts // of clients that are not the application, at the endpoints for it
 	logoutAttempts limit.Attempts // logout requests that did not succeed, or not yet
 	logoutTokens   limit.UsedIDs  // the jti of those that did
 
 	tokenBudget limit.TokenBudget // of code redemptions and refreshes
+	refusals    sync.Map          // causes for which refreshes were refused, since the last success
+	awayUntil   atomic.Int64      // until when the provider counts as away, by the monotonic clock
 
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
@@ -35,6 +40,7 @@ type Gate struct {
 
 	configurations atomic.Int64              // how many configurations there were
 	last           atomic.Pointer[lastChain] // for calls that no request asks for
+	Background     *background.Monitor       // of what follows
 	checks         workQueue                 // of sessions, at the provider
 	ends           workQueue                 // of sessions, at the application and the provider
 }
@@ -49,7 +55,9 @@ func NewGate(store *session.Store) *Gate {
 		checks:       make(workQueue, workQueueSize), ends: make(workQueue, workQueueSize),
 	}
 	g.tokenBudget.Report = g.reportHeldBack
+	g.Background = background.New(g.logger)
 	store.OnEnd(g.sessionEnded)
+	store.OnWork(func(work string, err error) { g.Background.Done(background.Work(work), err) })
 	store.OnDoubt(g.doubt)
 	return g
 }
