@@ -170,6 +170,7 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		Scopes:        s.Scopes,
 		UsernameClaim: s.UsernameClaim,
 		GroupsClaim:   s.GroupsClaim,
+		RuleGroups:    s.RuleGroups(),
 		Client:        m.client,
 		Keyring:       m.gate.sessions.Keyring,
 	})

@@ -57,6 +57,18 @@ var (
 
 var errLogoutTokenInvalid = errors.New("the logout token is invalid")
 
+// EmailError says that the claim email is there, but is not one address. It
+// matches ErrEmailMissing.
+type EmailError struct {
+	Came string // what came instead, for a sentence that begins with the claim; never the value
+}
+
+// Error says what came, for the log.
+func (e *EmailError) Error() string { return "the claim email " + e.Came }
+
+// Is makes it match ErrEmailMissing.
+func (e *EmailError) Is(target error) bool { return target == ErrEmailMissing }
+
 // AuthorizationError is an error response of the authorization endpoint
 // (https://datatracker.ietf.org/doc/html/rfc6749#section-4.1.2.1,
 // https://openid.net/specs/openid-connect-core-1_0.html#AuthError).
@@ -70,11 +82,12 @@ func (e *AuthorizationError) Error() string {
 	return fmt.Sprintf("the authorization endpoint answered %s: %s", e.Code, e.Description)
 }
 
-// UserError is an error about a user that the provider named. User is for the
-// user's own eyes, and no part of the text.
+// UserError is an error about a user that the provider named. User and
+// Subject are no part of the text: User is for the user's own eyes.
 type UserError struct {
-	User string // may be empty
-	Err  error
+	User    string // may be empty
+	Subject string // as in the verified ID token
+	Err     error
 }
 
 // Error returns the text of Err.
