@@ -32,10 +32,14 @@ type fakeApplication struct {
 	answered []string // "path status body session" per AfterResponse; nil: not recorded
 
 	credentials map[string]application.Recognition
-	asked       int           // calls of Recognize
-	patience    time.Duration // until the deadline of the last Recognize
-	confirms    int           // calls of Confirm
-	hold        chan struct{} // Recognize waits until it is closed; may be nil
+	asked       int                                  // calls of Recognize
+	patience    time.Duration                        // until the deadline of the last Recognize
+	confirms    int                                  // calls of Confirm
+	away        error                                // returned by Confirm
+	asking      func()                               // called by Confirm; may be nil
+	role        func(*flow.Identity) (string, error) // nil: no roles
+	shutErr     error                                // returned by Shut
+	hold        chan struct{}                        // Recognize waits until it is closed; may be nil
 }
 
 func (a *fakeApplication) Intent(_ *http.Request, path string) application.Intent {
@@ -103,7 +107,12 @@ func (a *fakeApplication) ServeProvider(http.ResponseWriter, *http.Request, stri
 	return false
 }
 
-func (a *fakeApplication) Role(*flow.Identity) (string, error) { return "", nil }
+func (a *fakeApplication) Role(identity *flow.Identity) (string, error) {
+	if a.role == nil {
+		return "", nil
+	}
+	return a.role(identity)
+}
 
 func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (application.Session, error) {
 	a.mu.Lock()
@@ -121,14 +130,19 @@ func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identi
 	}
 	name := "app-" + strings.Repeat("i", n)
 	a.alive[name] = true
-	return application.Session{Session: name}, nil
+	role, _ := a.Role(&identity)
+	return application.Session{Session: name, Account: identity.Subject, Role: role}, nil
 }
 
 func (a *fakeApplication) Confirm(_ context.Context, _ application.Caller, session application.Session) (bool, error) {
 	a.mu.Lock()
 	a.confirms++
+	err, asking := a.away, a.asking
 	a.mu.Unlock()
-	return a.lives(session.Session), nil
+	if asking != nil {
+		asking()
+	}
+	return a.lives(session.Session), err
 }
 
 func (a *fakeApplication) SignOut(_ context.Context, _ application.Caller, session string) error {
@@ -143,7 +157,7 @@ func (a *fakeApplication) Shut(_ context.Context, identity flow.Identity) error 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gone = append(a.gone, identity.Username)
-	return nil
+	return a.shutErr
 }
 
 func (a *fakeApplication) Open(context.Context, flow.Identity) error { return nil }
