@@ -166,6 +166,12 @@ func (g *pooledGate) Status(ctx context.Context) admin.Status {
 		status.StorageError = err.Error()
 	}
 	status.StorageAway = g.sessions.Away()
+	for _, check := range []func(context.Context) error{g.sessions.CheckKeyring, g.signing.Check} {
+		if damaged, ok := errors.AsType[*keyring.DocumentError](check(ctx)); ok {
+			status.KeysError = damaged.Error()
+			break
+		}
+	}
 	rp := g.current.Load().relyingParty
 	err := rp.Discover(ctx)
 	read, failed := rp.Loaded()

@@ -189,6 +189,7 @@ func (m *Middleware) build(gen *generation) *handler.Handler {
 		Application:     m.application(gate),
 		Gate:            gate.gate,
 		Policy:          policy,
+		GroupRules:      len(policy.Groups) > 0 || s.Roles != nil && s.Roles.NameGroups(),
 		Lifetime:        time.Duration(s.Session.Lifetime),
 		Recheck:         time.Duration(s.Session.Recheck),
 		Unproven:        time.Duration(s.Session.Unproven),

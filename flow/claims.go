@@ -5,7 +5,7 @@ package flow
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -57,26 +57,90 @@ func (c claims) list(name string) ([]string, error) {
 	return all, nil
 }
 
-// identity merges userinfo into the ID token's claims, with userinfo taking
-// precedence, and checks what a sign-in needs. Issuer and subject come from the
-// verified ID token alone.
-func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identity, error) {
-	merged := make(claims, len(token.all)+len(userinfo))
-	maps.Copy(merged, token.all)
-	maps.Copy(merged, userinfo)
-	if _, ok := userinfo["email"]; ok { // the ID token's email_verified is about the ID token's address
-		merged["email_verified"] = userinfo["email_verified"]
+// The claims of an Identity, as Identity.FromIDToken lists them.
+const (
+	claimUsername = "username"
+	claimEmail    = "email"
+	claimName     = "name"
+	claimGroups   = "groups"
+)
+
+// evidence is what the provider says about a user.
+type evidence struct {
+	token    *idTokenClaims
+	userinfo claims
+	known    *Identity // of the session that is re-checked; nil at a sign-in
+	unnamed  []string  // filled by source: claims that userinfo has never named
+}
+
+// source returns the claims that decide on a claim: userinfo, where it has the
+// claim; nothing, where userinfo had it before and has it no longer; else the ID
+// token. A null is no value (OIDC Core 1.0 section 5.3.2: claims without a value
+// are left out).
+func (e *evidence) source(claim, name string) claims {
+	switch {
+	case e.userinfo.has(name):
+		return e.userinfo
+	case e.known != nil && !slices.Contains(e.known.FromIDToken, claim):
+		return nil
 	}
-	groups, err := merged.list(rp.config.GroupsClaim)
+	e.unnamed = append(e.unnamed, claim)
+	return e.token.all
+}
+
+// kept reports whether a claim keeps the value that the session has: userinfo
+// has never named it, and the latest ID token does not.
+func (e *evidence) kept(claim, name string) bool {
+	return e.known != nil && slices.Contains(e.unnamed, claim) && !e.token.all.has(name)
+}
+
+// text returns the value of a claim that is a string. known is the session's value.
+func (e *evidence) text(claim, name string, known func(*Identity) string) string {
+	source := e.source(claim, name)
+	if e.kept(claim, name) {
+		return known(e.known)
+	}
+	return source.text(name)
+}
+
+// verified reports whether the address that came from userinfo or the ID token
+// is verified. email_verified is about the address beside it, but userinfo,
+// which is up to date, may always deny it.
+func (e *evidence) verified(email claims) bool {
+	yes := func(c claims) bool {
+		var verified bool
+		return json.Unmarshal(c["email_verified"], &verified) == nil && verified // the string "true" is not true
+	}
+	switch {
+	case e.userinfo.has("email_verified") && !yes(e.userinfo):
+		return false
+	case e.kept(claimEmail, "email") || yes(email):
+		return true
+	}
+	_, says := email["email_verified"]
+	return !says && !e.userinfo.has("email") && yes(e.userinfo)
+}
+
+// identity returns the user that e describes, and checks what a sign-in needs.
+// Issuer and subject come from the verified ID token alone.
+func (rp *RelyingParty) identity(e *evidence) (*Identity, error) {
+	identity := &Identity{
+		Issuer: rp.config.Issuer, Subject: e.token.subject, AuthTime: int64(e.token.AuthTime),
+		Username: e.text(claimUsername, rp.config.UsernameClaim, func(known *Identity) string { return known.Username }),
+		Name:     e.text(claimName, "name", func(known *Identity) string { return known.Name }),
+	}
+	groups, err := e.source(claimGroups, rp.config.GroupsClaim).list(rp.config.GroupsClaim)
 	if err != nil {
 		return nil, err
 	}
-	identity := &Identity{
-		Issuer: rp.config.Issuer, Subject: token.subject, AuthTime: int64(token.AuthTime),
-		Username: merged.text(rp.config.UsernameClaim), Email: merged.text("email"), Name: merged.text("name"), Groups: groups,
-		Unnamed: !userinfo.has(rp.config.UsernameClaim),
+	if e.kept(claimGroups, rp.config.GroupsClaim) {
+		groups = e.known.Groups
 	}
-	var verified bool
+	email := e.source(claimEmail, "email")
+	identity.Groups, identity.Email, identity.FromIDToken = groups, email.text("email"), e.unnamed
+	if e.kept(claimEmail, "email") {
+		identity.Email = e.known.Email
+	}
 	switch {
 	case identity.Username == "" || !clean(identity.Username):
 		return nil, ErrUsernameMissing
@@ -86,8 +150,8 @@ func (rp *RelyingParty) identity(token *idTokenClaims, userinfo claims) (*Identi
 		// RomM's database ignores case, accent and width in comparisons: such an
 		// address could find another user's account.
 		return nil, ErrEmailNotASCII
-	case json.Unmarshal(merged["email_verified"], &verified) != nil || !verified:
-		return nil, ErrEmailUnverified // the string "true" is not true
+	case !e.verified(email):
+		return nil, ErrEmailUnverified
 	}
 	if !clean(identity.Name) {
 		identity.Name = ""

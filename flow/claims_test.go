@@ -32,8 +32,12 @@ func TestClaimsMerge(t *testing.T) {
 			Identity{Username: "old", Email: "old@example.test", Name: "Old", Groups: []string{"old"}},
 			nil,
 		},
-		"empty groups take precedence":       {stale, authelia.Set("groups", []string{}), Identity{Username: "alice", Email: "Alice@example.test", Name: "Alice Example"}, nil},
-		"null takes precedence":              {stale, authelia.Set("email", nil), Identity{}, ErrEmailMissing},
+		"empty groups take precedence": {stale, authelia.Set("groups", []string{}), Identity{Username: "alice", Email: "Alice@example.test", Name: "Alice Example"}, nil},
+		"null is no value": {
+			stale, authelia.Set("email", nil),
+			Identity{Username: "alice", Email: "old@example.test", Name: "Alice Example", Groups: []string{"romm-admins", "romm users"}},
+			nil,
+		},
 		"unverified takes precedence":        {stale, authelia.Set("email_verified", false), Identity{}, ErrEmailUnverified},
 		"verified is about the same address": {stale, authelia.Without("email_verified"), Identity{}, ErrEmailUnverified},
 		"not over iss": {

@@ -5,6 +5,7 @@ package flow
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -46,6 +47,9 @@ var (
 	// tokens: they are expired, revoked, or used twice. It says nothing about
 	// the account.
 	ErrTokensEnded = errors.New("the tokens have ended")
+	// ErrSubjectChanged says that refreshed tokens are another user's, or from or
+	// for another party.
+	ErrSubjectChanged = errors.New("the refreshed tokens are not for this user of this site")
 	// ErrAccountGone says that userinfo no longer names the user: the account
 	// is disabled or deleted.
 	ErrAccountGone = errors.New("the account is gone")
@@ -89,6 +93,13 @@ type TokenError struct {
 // Error returns both, for the log.
 func (e *TokenError) Error() string {
 	return fmt.Sprintf("the token endpoint answered %d %s", e.Status, e.Code)
+}
+
+// Definite reports whether the same request would be refused again: the provider
+// answered with an error that is neither 429 nor a fault of its own.
+func (e *TokenError) Definite() bool {
+	return e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests ||
+		e.Status < http.StatusMultipleChoices && e.Code != ""
 }
 
 // EndpointError is a response of the token endpoint that says nothing about the

@@ -63,13 +63,13 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	if err != nil {
 		return nil, err
 	}
-	identity, err := rp.identity(claims, userinfo)
+	identity, err := rp.identity(&evidence{token: claims, userinfo: userinfo})
 	if err != nil {
 		return nil, &UserError{User: userinfo.text(rp.config.UsernameClaim), Err: err}
 	}
 	return &Result{Identity: *identity, Tokens: Tokens{
 		Access: token.AccessToken, Refresh: token.RefreshToken, ID: rawIDToken, SID: claims.SID,
-		Expires: rp.expiry(token),
+		Expires: rp.expiry(token), Assumed: token.ExpiresIn <= 0, Scopes: login.Scopes,
 	}}, nil
 }
 

@@ -15,16 +15,19 @@ type Identity struct {
 	Groups   []string `json:"groups,omitempty"`    // as listed by the provider
 	AuthTime int64    `json:"auth_time,omitempty"` // when the user signed in at the provider, in Unix seconds; 0 if unknown
 
-	// Unnamed says that only the ID token had the username claim at sign-in. If
-	// userinfo has none later, that says nothing about the account.
-	Unnamed bool `json:"unnamed,omitempty"`
+	// FromIDToken lists the claims that userinfo has never named, neither at
+	// sign-in nor since: for these, the ID token speaks, and userinfo's silence
+	// says nothing. All others are userinfo's to take away.
+	FromIDToken []string `json:"from_id_token,omitempty"`
 }
 
 // Tokens are the provider's tokens for an identity.
 type Tokens struct {
 	Access  string    `json:"access"`
 	Refresh string    `json:"refresh,omitempty"`
-	ID      string    `json:"id"`            // the raw ID token, for id_token_hint
-	Expires time.Time `json:"expires"`       // when the access token expires; bounded even if the provider does not say
-	SID     string    `json:"sid,omitempty"` // the provider's session ID (https://openid.net/specs/openid-connect-backchannel-1_0.html#BCSupport)
+	ID      string    `json:"id"`                // the raw ID token, for id_token_hint
+	Expires time.Time `json:"expires"`           // when the access token expires; bounded even if the provider does not say
+	Assumed bool      `json:"assumed,omitempty"` // the provider did not say when the access token expires
+	Scopes  string    `json:"scopes,omitempty"`  // what the sign-in asked for, separated by spaces; empty: unknown
+	SID     string    `json:"sid,omitempty"`     // the provider's session ID (https://openid.net/specs/openid-connect-backchannel-1_0.html#BCSupport)
 }

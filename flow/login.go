@@ -50,6 +50,7 @@ type Login struct {
 	State    string
 	Nonce    string
 	Verifier string // https://datatracker.ietf.org/doc/html/rfc7636#section-4.1
+	Scopes   string // what the authorization request asks for, separated by spaces
 	ReturnTo string // a local path
 	Expires  time.Time
 }
@@ -57,20 +58,20 @@ type Login struct {
 // text returns l as it is sealed, as short as it can be: nothing in it needs an
 // escape, whatever the characters of the path.
 func (l *Login) text() []byte {
-	return []byte(strings.Join([]string{strconv.FormatInt(l.Expires.Unix(), 36), l.State, l.Nonce, l.Verifier, l.ReturnTo}, "\n"))
+	return []byte(strings.Join([]string{strconv.FormatInt(l.Expires.Unix(), 36), l.State, l.Nonce, l.Verifier, l.Scopes, l.ReturnTo}, "\n"))
 }
 
 // parseLogin is the reverse of text.
 func parseLogin(text []byte) (*Login, bool) {
-	parts := strings.SplitN(string(text), "\n", 5)
-	if len(parts) != 5 {
+	parts := strings.SplitN(string(text), "\n", 6)
+	if len(parts) != 6 {
 		return nil, false
 	}
 	expires, err := strconv.ParseInt(parts[0], 36, 64)
 	if err != nil {
 		return nil, false
 	}
-	login := &Login{State: parts[1], Nonce: parts[2], Verifier: parts[3], ReturnTo: parts[4], Expires: time.Unix(expires, 0).UTC()}
+	login := &Login{State: parts[1], Nonce: parts[2], Verifier: parts[3], Scopes: parts[4], ReturnTo: parts[5], Expires: time.Unix(expires, 0).UTC()}
 	if !LocalPath(login.ReturnTo) {
 		login.ReturnTo = "/"
 	}
@@ -95,7 +96,7 @@ func (rp *RelyingParty) Begin(ctx context.Context, returnTo string, restarted bo
 		returnTo = "/"
 	}
 	login := &Login{
-		State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
+		State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Scopes: strings.Join(rp.config.Scopes, " "),
 		ReturnTo: returnTo, Expires: rp.config.Now().Add(LoginLifetime).Truncate(time.Second),
 	}
 	if restarted {

@@ -18,9 +18,12 @@ import (
 // sign-in. The caller makes sure that each is used once across all nodes, and
 // stores the result.
 //
-// It returns ErrTokensEnded if the provider refuses the refresh token, or if
-// the new tokens do not verify or are not for this identity: the old tokens are
-// used up then too. After any other error they may still be valid.
+// It returns ErrSubjectChanged if the new ID token is about another user, or
+// from or for another party, and ErrTokensEnded if the provider answered
+// invalid_grant or if the new tokens do not verify: the old tokens are used up
+// then too. A TokenError, with or without ErrTokensEnded, says that the provider
+// refused; see TokenError.Definite. After any other error the tokens may still
+// be valid.
 func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Identity) (*Tokens, error) {
 	if tokens.Refresh == "" || identity.Issuer != rp.config.Issuer {
 		return nil, ErrTokensEnded
@@ -43,17 +46,23 @@ func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Ide
 	}
 	fresh := &Tokens{
 		Access: token.AccessToken, Refresh: token.RefreshToken, // the old one if the response has none
-		ID: tokens.ID, SID: tokens.SID, Expires: rp.expiry(token),
+		ID: tokens.ID, SID: tokens.SID, Expires: rp.expiry(token), Assumed: token.ExpiresIn <= 0, Scopes: tokens.Scopes,
 	}
 	raw, ok := token.Extra("id_token").(string)
 	if !ok || raw == "" { // optional (OIDC Core 1.0 section 12.2)
 		return fresh, nil
 	}
+	if err := rp.sameParties(raw, &identity); err != nil {
+		return nil, err
+	}
 	claims, err := rp.verifyIDToken(ctx, md, receivedIDToken{raw: raw, accessToken: token.AccessToken, nonceValid: nonceOf(tokens.ID)})
 	if err == nil {
 		err = claims.match(&identity)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrSubjectChanged):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrTokensEnded, err)
 	}
 	fresh.ID = raw
@@ -61,6 +70,29 @@ func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Ide
 		fresh.SID = claims.SID
 	}
 	return fresh, nil
+}
+
+// sameParties returns ErrSubjectChanged if a refreshed ID token names another
+// user, issuer or client than the sign-in did. Whether it verifies does not
+// matter: tokens that came with it are not used in any case.
+func (rp *RelyingParty) sameParties(raw string, identity *Identity) error {
+	changed := func(what string) error { return fmt.Errorf("%w: %w: %s", ErrSubjectChanged, ErrIDTokenInvalid, what) }
+	token := verifiedClaims(raw) // not verified yet
+	var audience []string
+	if json.Unmarshal(token["aud"], &audience) != nil && token.text("aud") != "" {
+		audience = []string{token.text("aud")}
+	}
+	switch {
+	case token.has("sub") && !sameSecret(token.text("sub"), identity.Subject):
+		return changed("sub has changed")
+	case token.has("iss") && token.text("iss") != rp.config.Issuer:
+		return changed("iss is another provider")
+	case len(audience) > 0 && (len(audience) != 1 || audience[0] != rp.config.ClientID):
+		return changed("aud is another audience")
+	case token.has("azp") && token.text("azp") != rp.config.ClientID:
+		return changed("azp is another client")
+	}
+	return nil
 }
 
 // nonceOf accepts the nonce of the ID token from the sign-in, and no nonce.
@@ -75,7 +107,7 @@ func nonceOf(signInIDToken string) func(string) bool {
 func (c *idTokenClaims) match(identity *Identity) error {
 	switch {
 	case !sameSecret(c.subject, identity.Subject):
-		return fmt.Errorf("%w: sub has changed", ErrIDTokenInvalid)
+		return fmt.Errorf("%w: %w: sub has changed", ErrSubjectChanged, ErrIDTokenInvalid)
 	case c.AuthTime != 0 && identity.AuthTime != 0 && int64(c.AuthTime) != identity.AuthTime:
 		return fmt.Errorf("%w: auth_time has changed", ErrIDTokenInvalid)
 	}

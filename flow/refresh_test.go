@@ -93,10 +93,12 @@ func TestRefreshRefused(t *testing.T) {
 		"nonce another":                   {idToken(authelia.Set("nonce", "another")), ErrIDTokenInvalid, "nonce"},
 		"auth_time missing":               {idToken(authelia.Without("auth_time")), nil, ""},
 		"auth_time another":               {idToken(authelia.Set("auth_time", 1)), ErrIDTokenInvalid, "auth_time"},
-		"aud another":                     {idToken(authelia.Set("aud", []string{"another"})), ErrIDTokenInvalid, "audience"},
+		"aud another":                     {idToken(authelia.Set("aud", []string{"another"})), ErrSubjectChanged, "audience"},
+		"aud of two":                      {idToken(authelia.Set("aud", []string{"romm", "another"})), ErrSubjectChanged, "audience"},
+		"azp another":                     {idToken(authelia.Set("azp", "another")), ErrSubjectChanged, "azp"},
 		"at_hash another":                 {idToken(authelia.Set("at_hash", "AAAAAAAAAAAAAAAAAAAAAA")), ErrIDTokenInvalid, "at_hash"},
-		"oidcc-client-test-refresh-token-invalid-issuer": {idToken(authelia.Set("iss", "https://evil.example")), ErrIDTokenInvalid, "provider"},
-		"oidcc-client-test-refresh-token-invalid-sub":    {idToken(authelia.Set("sub", "another")), ErrIDTokenInvalid, "sub"},
+		"oidcc-client-test-refresh-token-invalid-issuer": {idToken(authelia.Set("iss", "https://evil.example")), ErrSubjectChanged, "provider"},
+		"oidcc-client-test-refresh-token-invalid-sub":    {idToken(authelia.Set("sub", "another")), ErrSubjectChanged, "sub"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -204,16 +206,21 @@ func TestRefreshIsNeverRepeated(t *testing.T) {
 	for name, row := range map[string]struct {
 		fault authelia.Fault
 		ended bool
+		gone  bool // for good
 		want  error
 	}{
-		"invalid_grant":      {fault(400, `{"error":"invalid_grant"}`), true, ErrTokensEnded},
-		"invalid_client":     {fault(401, `{"error":"invalid_client"}`), false, nil},
-		"rate limit":         {fault(429, `{"error":"temporarily_unavailable"}`), false, ErrProviderUnavailable},
-		"Authelia's 500":     {fault(500, `{"error":"error"}`), false, ErrProviderUnavailable},
-		"broken connection":  {authelia.Fault{Reset: true}, false, ErrProviderUnavailable},
-		"timeout":            {authelia.Fault{Hang: true}, false, ErrProviderUnavailable},
-		"200 that is a page": {fault(200, "<html>"), false, ErrIDTokenInvalid},
-		"token_type mac":     {fault(200, `{"access_token":"a","token_type":"mac"}`), true, ErrTokensEnded},
+		"invalid_grant":      {fault(400, `{"error":"invalid_grant"}`), true, true, ErrTokensEnded},
+		"invalid_client":     {fault(401, `{"error":"invalid_client"}`), false, true, nil},
+		"invalid_request":    {fault(400, `{"error":"invalid_request"}`), false, true, nil},
+		"404":                {fault(404, `{}`), false, true, nil},
+		"an error with 200":  {fault(200, `{"error":"invalid_request"}`), false, true, nil},
+		"redirect":           {fault(302, ``), false, false, nil},
+		"rate limit":         {fault(429, `{"error":"temporarily_unavailable"}`), false, false, ErrProviderUnavailable},
+		"Authelia's 500":     {fault(500, `{"error":"error"}`), false, false, ErrProviderUnavailable},
+		"broken connection":  {authelia.Fault{Reset: true}, false, false, ErrProviderUnavailable},
+		"timeout":            {authelia.Fault{Hang: true}, false, false, ErrProviderUnavailable},
+		"200 that is a page": {fault(200, "<html>"), false, false, ErrIDTokenInvalid},
+		"token_type mac":     {fault(200, `{"access_token":"a","token_type":"mac"}`), true, false, ErrTokensEnded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -225,6 +232,9 @@ func TestRefreshIsNeverRepeated(t *testing.T) {
 				_, err := h.rp.Refresh(t.Context(), old.Tokens, old.Identity)
 				if err == nil || errors.Is(err, ErrTokensEnded) != row.ended || row.want != nil && !errors.Is(err, row.want) {
 					t.Errorf("Refresh = %v, want ErrTokensEnded: %v, cause %v", err, row.ended, row.want)
+				}
+				if refused, ok := errors.AsType[*TokenError](err); ok && refused.Definite() != row.gone || !ok && row.gone {
+					t.Errorf("Refresh = %v, want a definite refusal: %v", err, row.gone)
 				}
 				h.calls(authelia.EndpointToken, 1)
 			})

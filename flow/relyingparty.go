@@ -6,10 +6,12 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 
@@ -69,6 +71,15 @@ func New(cfg Config) *RelyingParty {
 
 // Issuer returns the issuer URL of the provider.
 func (rp *RelyingParty) Issuer() string { return rp.config.Issuer }
+
+// LacksScope reports whether the sign-in that tokens are from did not ask for a
+// scope that a sign-in asks for now.
+func (rp *RelyingParty) LacksScope(tokens Tokens) bool {
+	asked := strings.Fields(tokens.Scopes)
+	return len(asked) > 0 && slices.ContainsFunc(rp.config.Scopes, func(scope string) bool {
+		return scope != oidc.ScopeOfflineAccess && !slices.Contains(asked, scope)
+	})
+}
 
 // oauth2 returns the configuration for x/oauth2.
 func (rp *RelyingParty) oauth2(md *metadata) *oauth2.Config {

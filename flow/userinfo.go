@@ -42,10 +42,11 @@ func (rp *RelyingParty) userinfo(ctx context.Context, md *metadata, accessToken,
 }
 
 // isUnauthorized reports whether the provider refused the access token
-// (https://datatracker.ietf.org/doc/html/rfc6750#section-3.1).
+// (https://datatracker.ietf.org/doc/html/rfc6750#section-3.1). Some providers
+// answer 403 for a token that they no longer know.
 func isUnauthorized(err error) bool {
 	e, ok := errors.AsType[*statusError](err)
-	return ok && e.status == http.StatusUnauthorized
+	return ok && (e.status == http.StatusUnauthorized || e.status == http.StatusForbidden)
 }
 
 // readUserinfo returns the JSON of the response, which may be signed

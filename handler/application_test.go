@@ -20,9 +20,11 @@ import (
 type fakeApplication struct {
 	mu      sync.Mutex
 	signIns int
-	as      flow.Identity // that the last SignIn got
-	during  func(n int)   // called by the nth SignIn before it returns; may be nil
-	err     error         // returned by SignIn and Recognize
+	as      flow.Identity                        // that the last SignIn got
+	during  func(n int)                          // called by the nth SignIn before it returns; may be nil
+	err     error                                // returned by SignIn and Recognize
+	refuses func(flow.Identity) error            // returned by SignIn; may be nil
+	role    func(*flow.Identity) (string, error) // may be nil
 	alive   map[string]bool
 	failed  int
 	ended   []string
@@ -127,6 +129,11 @@ func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identi
 	a.as = identity
 	if a.err != nil {
 		return application.Session{}, a.err
+	}
+	if a.refuses != nil {
+		if err := a.refuses(identity); err != nil {
+			return application.Session{}, err
+		}
 	}
 	name := "app-" + strings.Repeat("i", n)
 	a.alive[name] = true

@@ -37,6 +37,23 @@ const recognizedKept = 10_000
 type recognized struct {
 	mu sync.Mutex
 	at map[[sha256.Size]byte]time.Time
+
+	doubted time.Time // when an account was last shut: what was recognized before is asked about again
+}
+
+// doubt makes the next request with any credential ask the application again.
+func (m *recognized) doubt(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.doubted = now
+}
+
+// fresh reports whether a credential that was last asked about at a time passes
+// without another question.
+func (m *recognized) fresh(last, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !last.IsZero() && last.After(m.doubted) && now.Sub(last) < recognizedFor
 }
 
 // last is when the credential was last recognized; zero: never.
@@ -131,7 +148,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 	authorization := in.r.Header.Get("Authorization")
 	credential := credentialRequest{authorization: authorization, key: sha256.Sum256([]byte(authorization))}
 	last := h.config.Gate.recognized.last(credential.key)
-	if now := h.now(); !last.IsZero() && now.Sub(last) < recognizedFor {
+	if h.config.Gate.recognized.fresh(last, h.now()) {
 		return application.Recognized, nil
 	}
 	ctx := in.r.Context()

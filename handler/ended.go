@@ -20,6 +20,11 @@ const (
 	reasonRenewed     = "renewed"         // a new session of the same user goes on
 	reasonAccountGone = "account_gone"
 	reasonUnproven    = "unproven" // its user did not prove it again in time
+
+	reasonWithdrawn      = "withdrawn"       // the provider refused its tokens before their time
+	reasonSubjectChanged = "subject_changed" // refreshed tokens were another user's
+	reasonNoRole         = "no_role"         // the application's roles have none for the user
+	reasonRecheckFailed  = "recheck_failed"  // the application kept refusing the user's changed claims
 )
 
 const (
@@ -47,7 +52,7 @@ func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool
 	}
 	v := runtimeOf(ended)
 	g.afterEnd(func(ctx context.Context) {
-		if reason == reasonAccountGone || reason == problem.NotAllowed.Code {
+		if shutsAccount(reason) {
 			g.shutAccount(ctx, &record.Identity)
 		}
 		g.signOut(ctx, v, record.Upstream.Session)
@@ -98,10 +103,11 @@ func (g *Gate) signOut(ctx context.Context, v *sessionRuntime, upstream string) 
 
 // revoke revokes the tokens of a session that the provider still accepts.
 func (g *Gate) revoke(ctx context.Context, record *session.Record) {
-	if record.Tokens.Access == "" || unproven(record) {
+	h := g.last.Load().handler
+	if record.Tokens.Access == "" || record.Tokens.Refresh == "" && h.unproven(record) {
 		return
 	}
-	if err := g.last.Load().handler.config.RelyingParty.Revoke(ctx, record.Tokens, record.Identity); err != nil {
+	if err := h.config.RelyingParty.Revoke(ctx, record.Tokens, record.Identity); err != nil {
 		g.logger().Debug("tokens not revoked, they will expire by themselves", zap.Error(err))
 	}
 }
@@ -113,11 +119,26 @@ func (h *Handler) end(ctx context.Context, s *session.Session, reason string) {
 	}
 }
 
+// shutsAccount reports whether a session that ended for reason leaves its account
+// shut, with its tokens and its password: the provider, or the operator's rules,
+// no longer let its user in. All other ends are of one session only.
+func shutsAccount(reason string) bool {
+	switch reason {
+	case reasonAccountGone, reasonWithdrawn, reasonSubjectChanged, reasonRecheckFailed, problem.NotAllowed.Code, reasonNoRole,
+		problem.EmailMissing.Code, problem.EmailUnverified.Code, problem.EmailNotASCII.Code, problem.UsernameMissing.Code:
+		return true
+	}
+	return false
+}
+
 // label returns reason as the metrics have it: reasons that are not ours are "other".
 func label(reason string) string {
+	if shutsAccount(reason) {
+		return reason
+	}
 	switch reason {
 	case "operator", "backchannel_logout", "ended_by_user",
-		reasonSignedOut, reasonSignedInAs, reasonRenewed, reasonAccountGone, reasonUnproven, problem.NotAllowed.Code,
+		reasonSignedOut, reasonSignedInAs, reasonRenewed, reasonUnproven,
 		session.ReasonIdle, session.ReasonLifetime, session.ReasonElsewhere, session.ReasonRemoved:
 		return reason
 	}

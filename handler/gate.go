@@ -4,6 +4,7 @@ package handler
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/singleflight"
@@ -27,6 +28,8 @@ type Gate struct {
 	logoutTokens   limit.UsedIDs  // the jti of those that did
 
 	tokenBudget limit.TokenBudget // of code redemptions and refreshes
+	refusals    sync.Map          // causes for which refreshes were refused, since the last success
+	awayUntil   atomic.Int64      // until when the provider counts as away, by the monotonic clock
 
 	recognized recognized // credentials of clients without a session
 	bearers    bearers

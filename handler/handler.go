@@ -24,6 +24,7 @@ type Config struct {
 	Application     application.Application
 	Gate            *Gate // shared by all instances of the gate
 	Policy          Policy
+	GroupRules      bool          // the operator's rules name groups
 	Lifetime        time.Duration // of a ticket in the browser
 	Recheck         time.Duration // between two re-checks of a session in use; positive
 	Unproven        time.Duration // how long a session goes on after its tokens ended

@@ -3,8 +3,6 @@
 package handler
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"strings"
 
@@ -107,12 +105,14 @@ func (in *incoming) findSession() error {
 	}
 	in.chain.Identify(&record.Identity)
 	v := runtimeOf(s)
-	if refused := v.judge(h, record).refused; refused != nil {
-		in.endSession(s, problem.Of(refused).Code)
-		if !errors.Is(refused, problem.NotAllowed) { // that end shuts the account by itself
-			h.config.Gate.afterEnd(func(ctx context.Context) { h.config.Gate.shutAccount(ctx, &record.Identity) })
+	switch verdict := v.judge(h, record); {
+	case verdict.lacksScope:
+		if record.UnprovenSince.IsZero() {
+			_ = h.loseProof(in.r.Context(), s, record.Tokens, h.now()) // if storage is away, the next request tries again
 		}
-		return refused
+	case verdict.refused != nil:
+		in.endSession(s, problem.Of(verdict.refused).Code) // which shuts the account
+		return verdict.refused
 	}
 	v.rememberClient(in.r)
 	in.session, in.runtime = s, v
@@ -121,6 +121,12 @@ func (in *incoming) findSession() error {
 		http.SetCookie(in.w, h.cookies.Unset(name))
 	}
 	return nil
+}
+
+// forgetSession makes the request anonymous: its session has ended.
+func (in *incoming) forgetSession() {
+	in.dropTicket(in.session)
+	in.session, in.runtime = nil, nil
 }
 
 // endSession ends s and takes its ticket from the browser.

@@ -30,14 +30,27 @@ func (p *Policy) Empty() bool { return len(p.Groups)+len(p.Emails)+len(p.Domains
 
 // judge returns what the policy and the application's rules say about record.
 func (h *Handler) judge(record *session.Record) *verdict {
-	v, identity := &verdict{record: record, handler: h}, &record.Identity
-	if !h.config.Policy.Permits(identity) {
-		v.refused = problem.NotAllowed.Because(problem.NoEntryFits(identity)).For(identity.Username)
+	v := &verdict{record: record, handler: h, lacksScope: h.lacksScope(record)}
+	if v.lacksScope {
 		return v
 	}
-	role, err := h.config.Application.Role(identity)
-	v.refused, v.role = err, err == nil && role != "" && role != record.Upstream.Role
+	role, refused := h.applyRules(&record.Identity)
+	v.refused, v.role = refused, refused == nil && role != "" && role != record.Upstream.Role
 	return v
+}
+
+// applyRules returns the role that identity has in the application, empty if
+// that is left alone, or why the operator's rules do not let identity in.
+// Sign-ins, re-checks and requests go by it alike.
+func (h *Handler) applyRules(identity *flow.Identity) (role string, refused error) {
+	if !h.config.Policy.Permits(identity) {
+		return "", problem.NotAllowed.Because(problem.NoEntryFits(identity)).For(identity.Username)
+	}
+	role, err := h.config.Application.Role(identity)
+	if err != nil {
+		return "", problem.Of(err).For(identity.Username)
+	}
+	return role, nil
 }
 
 // Permits reports whether identity may use the site.
@@ -53,4 +66,12 @@ func (p *Policy) Permits(identity *flow.Identity) bool {
 	_, domain, _ := strings.Cut(identity.Email, "@") // of a@evil@good.com it is evil@good.com (CVE-2026-40574)
 	return slices.ContainsFunc(p.Emails, func(email string) bool { return flow.EqualFoldASCII(email, identity.Email) }) ||
 		slices.ContainsFunc(p.Domains, func(entry string) bool { return flow.EqualFoldASCII(entry, domain) })
+}
+
+// lacksScope reports whether the operator's rules cannot be applied to a session
+// yet: they name groups, and its sign-in did not ask for a scope that a sign-in
+// would ask for now. A user must not be refused for groups that the provider was
+// never asked for.
+func (h *Handler) lacksScope(record *session.Record) bool {
+	return h.config.GroupRules && h.config.RelyingParty.LacksScope(record.Tokens)
 }

@@ -197,8 +197,8 @@ func TestTokensDeadOnArrival(t *testing.T) {
 			back := s.through(s.open("/library", ticket), "alice", ticket)
 			ticket = s.ticketOf(back)
 			s.op.ExpireAccessTokens()
-			err := s.handler.loseProof(s.Context(), s.session(ticket), s.session(ticket).Record().Tokens)
-			if err != nil || !unproven(s.session(ticket).Record()) {
+			err := s.handler.loseProof(s.Context(), s.session(ticket), s.session(ticket).Record().Tokens, time.Now())
+			if err != nil || !s.handler.unproven(s.session(ticket).Record()) {
 				s.Fatal(err)
 			}
 			s.wantUpstream(s.open("/library", ticket))

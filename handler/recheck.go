@@ -3,10 +3,11 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,8 +29,9 @@ const (
 
 // check is one question to the provider about one session.
 type check struct {
-	began time.Time
-	done  chan struct{}
+	began   time.Time
+	awaited atomic.Bool // requests wait for it
+	done    chan struct{}
 }
 
 // recheckIfDue starts a background re-check of the session when one is due,
@@ -59,12 +61,18 @@ func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRu
 	if s.Ended() {
 		return
 	}
-	if err := h.prove(ctx, s, v); err != nil {
-		v.checkAt.Store(h.afterFailure(v))
-		h.config.Logger.Debug("session could not be re-checked, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
+	err := h.prove(ctx, s, v)
+	h.config.Gate.providerAnswered(h.now(), err)
+	switch {
+	case err == nil:
+		v.checked(h.now(), h.nextCheck(s.Record()))
 		return
+	case errors.Is(err, errNotApplied):
+		v.checkAt.Store(h.afterRefusedChange(v))
+	default:
+		v.checkAt.Store(h.notProven(ctx, s, v, err))
 	}
-	v.checked(h.now(), h.nextCheck(s.Record()))
+	h.config.Logger.Debug("session could not be re-checked, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
 }
 
 // checked notes a successful check, and when the next one is due.
@@ -77,20 +85,19 @@ func (v *sessionRuntime) checked(now, next time.Time) {
 // nextCheck returns when a session that was just checked is to be checked again.
 func (h *Handler) nextCheck(record *session.Record) time.Time {
 	now := h.now()
-	if unproven(record) {
-		return record.UnprovenSince.Add(h.config.Unproven)
-	}
 	next, ends := now.Add(h.config.Recheck), record.Tokens.Expires
-	if record.Tokens.Refresh != "" {
+	if since := h.unprovenSince(record); !since.IsZero() {
+		ends = since.Add(h.config.Unproven)
+		if !now.Before(record.Tokens.Expires) { // no token is left to check with
+			return ends
+		}
+	} else if record.Tokens.Refresh != "" {
 		ends = ends.Add(-refreshAhead)
 	}
 	if soon := now.Add(backoffLeast); ends.Before(soon) { // tokens may live for seconds only
 		ends = soon
 	}
-	if ends.Before(next) {
-		return ends
-	}
-	return next
+	return earlier(ends, next)
 }
 
 // afterFailure returns when to try again, by the monotonic clock.
@@ -100,90 +107,116 @@ func (h *Handler) afterFailure(v *sessionRuntime) int64 {
 }
 
 // prove checks s at the provider, and refreshes its tokens where that takes
-// new ones. An error says that the provider could not be asked, which changes nothing.
+// new ones. An error says that the check brought no proof, or that it could not
+// be applied.
 func (h *Handler) prove(ctx context.Context, s *session.Session, v *sessionRuntime) error {
 	record := s.Record()
-	if unproven(record) {
-		if h.outlived(record) {
-			h.end(ctx, s, reasonUnproven)
-		}
-		return nil
+	if h.unproven(record) {
+		return h.proveUnproven(ctx, s, v, record)
 	}
+	v.provenUntil.CompareAndSwap(0, monotonic.Nanoseconds(record.Tokens.Expires)) // loaded just now
+	var refreshed error
 	if record.Tokens.Refresh != "" && !h.now().Before(record.Tokens.Expires.Add(-refreshAhead)) {
 		// Until it expires, the access token is good for the check below.
-		if err := h.refresh(ctx, s, record.Tokens); err != nil && !h.now().Before(record.Tokens.Expires) {
-			return err
-		}
+		refreshed = h.refresh(ctx, s, record.Tokens)
 		record = s.Record()
+	}
+	switch {
+	case s.Ended():
+		return nil
+	case h.unproven(record):
+		return h.proveUnproven(ctx, s, v, record)
+	case !record.Tokens.Expires.IsZero() && !h.now().Before(record.Tokens.Expires):
+		return cmp.Or(refreshed, flow.ErrTokensEnded)
 	}
 	err := h.checkIdentity(ctx, s, v, record)
 	if !errors.Is(err, flow.ErrTokensEnded) {
 		return err
 	}
-	if record.Tokens.Refresh == "" {
-		return h.loseProof(ctx, s, record.Tokens)
+	if record.Tokens.Refresh != "" {
+		if refreshed != nil {
+			return refreshed
+		}
+		used := record.Tokens.Access
+		if err := h.refresh(ctx, s, record.Tokens); err != nil {
+			return err
+		}
+		record = s.Record()
+		switch {
+		case s.Ended() || h.unproven(record):
+			return nil
+		case record.Tokens.Access != used:
+			return h.checkIdentity(ctx, s, v, record)
+		}
 	}
-	if err := h.refresh(ctx, s, record.Tokens); err != nil {
-		return err
+	return h.withdraw(ctx, s, record.Tokens)
+}
+
+// proveUnproven ends an unproven session whose time is over. While its access
+// token lives, what the provider says of the account still counts.
+func (h *Handler) proveUnproven(ctx context.Context, s *session.Session, v *sessionRuntime, record *session.Record) error {
+	if h.outlived(record) {
+		h.end(ctx, s, reasonUnproven)
+		return nil
 	}
-	return h.checkIdentity(ctx, s, v, s.Record())
+	if h.now().Before(record.Tokens.Expires) {
+		_ = h.checkIdentity(ctx, s, v, record) // only an end matters here
+		return nil
+	}
+	if record.UnprovenSince.IsZero() {
+		return h.loseProof(ctx, s, record.Tokens, record.Tokens.Expires)
+	}
+	return nil
 }
 
 // checkIdentity asks userinfo once and does what follows.
 func (h *Handler) checkIdentity(ctx context.Context, s *session.Session, v *sessionRuntime, record *session.Record) error {
-	if unproven(record) {
+	identity, err := h.config.RelyingParty.Recheck(ctx, record.Tokens, record.Identity)
+	if reason := endsFor(err); reason != "" {
+		h.end(ctx, s, reason)
 		return nil
 	}
-	if !h.now().Before(record.Tokens.Expires) {
-		return flow.ErrTokensEnded
-	}
-	identity, err := h.config.RelyingParty.Recheck(ctx, record.Tokens, record.Identity)
-	switch {
-	case errors.Is(err, flow.ErrAccountGone):
-		h.end(ctx, s, reasonAccountGone)
-	case err != nil:
+	if err != nil {
 		return err
-	case !h.config.Policy.Permits(identity):
-		h.end(ctx, s, problem.NotAllowed.Code)
-	case !sameIdentity(identity, &record.Identity):
+	}
+	v.proved(record.Tokens)
+	switch {
+	case h.unproven(record):
+		return nil
+	case h.lacksScope(record):
+		return h.loseProof(ctx, s, record.Tokens, h.now())
+	}
+	if _, refused := h.applyRules(identity); refused != nil {
+		h.end(ctx, s, problem.Of(refused).Code)
+		return nil
+	}
+	if !sameIdentity(identity, &record.Identity) {
 		return h.changeIdentity(ctx, s, v, identity)
 	}
-	return nil
+	v.refusedSince.Store(0)
+	if slices.Equal(identity.FromIDToken, record.Identity.FromIDToken) {
+		return nil
+	}
+	return h.config.Gate.Sessions.Update(ctx, s, func(record *session.Record) { record.Identity = *identity })
+}
+
+// endsFor returns the reason for which a session ends after a re-check with
+// err, empty if it does not: the provider has answered about the user, and a
+// sign-in with that answer would be refused.
+func endsFor(err error) string {
+	if errors.Is(err, flow.ErrAccountGone) {
+		return reasonAccountGone
+	}
+	for _, refusal := range []error{flow.ErrEmailMissing, flow.ErrEmailUnverified, flow.ErrEmailNotASCII, flow.ErrUsernameMissing} {
+		if errors.Is(err, refusal) {
+			return problem.Of(err).Code
+		}
+	}
+	return ""
 }
 
 // sameIdentity reports whether a and b are the same user with the same claims.
 func sameIdentity(a, b *flow.Identity) bool {
 	return a.Issuer == b.Issuer && a.Subject == b.Subject && a.Username == b.Username &&
 		a.Email == b.Email && a.Name == b.Name && slices.Equal(a.Groups, b.Groups)
-}
-
-// changeIdentity signs in to the application with the new claims, since its
-// roles may depend on them, and then keeps them. A failure is retried at the next check.
-func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *sessionRuntime, identity *flow.Identity) error {
-	call, ok := h.config.Gate.caller(v)
-	if !ok {
-		return nil
-	}
-	former := s.Record().Upstream.Session
-	var err error
-	for mine := false; !mine; { // a sign-in under way has older claims: it must not come out last
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		_, err, _ = h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
-			mine = true
-			return nil, h.signInAgain(ctx, s, resignIn{
-				call: call, identity: identity,
-				change: func(record *session.Record) { record.Identity = *identity },
-			})
-		})
-	}
-	if refusal, ok := errors.AsType[*problem.Problem](err); ok && refusal.Status == http.StatusForbidden {
-		h.end(ctx, s, refusal.Code)
-		return nil
-	}
-	if s.Record().Upstream.Session != former {
-		h.config.Gate.signOutLate(v, former)
-	}
-	return err
 }

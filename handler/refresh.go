@@ -5,12 +5,14 @@ package handler
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -24,60 +26,111 @@ const (
 
 // refresh refreshes the tokens of s if they are still those that the caller
 // has seen. If another node refreshed them meanwhile, its tokens are used and
-// the provider is not asked: two refreshes at once would revoke all of them. An
-// error says that the provider or storage was away; tokens that ended make s unproven.
+// the provider is not asked: two refreshes at once would revoke all of them.
+//
+// What the provider decides is in the session afterwards: other tokens; no
+// refresh token, if it refused that for good; unproven, if the new tokens
+// cannot be used; or the end, if they are another user's. An error says that
+// nothing was decided.
 func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tokens) error {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
+	end, err := h.config.Gate.tokenBudget.Begin(ctx, limit.Refresh, netip.Prefix{})
+	if err != nil {
+		h.config.Observe("refreshed", problem.Of(err).Code)
+		return err
+	}
 	var failed error
 	var fresh flow.Tokens
 	due := func(record *session.Record) bool {
-		return !unproven(record) && record.Tokens.Refresh == seen.Refresh && record.Tokens.Access == seen.Access
+		return !h.unproven(record) && record.Tokens.Refresh == seen.Refresh && record.Tokens.Access == seen.Access
 	}
-	err := h.config.Gate.Sessions.UpdateOnce(ctx, s, due, func(record *session.Record) {
+	err = h.config.Gate.Sessions.UpdateOnce(ctx, s, due, func(record *session.Record) {
 		tokens, err := h.config.RelyingParty.Refresh(ctx, record.Tokens, record.Identity)
-		switch {
-		case errors.Is(err, flow.ErrTokensEnded):
-			h.noteUnproven(s, record, err)
-		case err != nil:
+		if err != nil {
 			failed = err
-		default:
-			record.Tokens, fresh = *tokens, *tokens
-			h.config.Observe("refreshed", "ok")
+			h.noteRefusal(s, record, err)
+			return
 		}
+		record.Tokens, fresh = *tokens, *tokens
+		h.config.Gate.refusals.Clear()
+		h.config.Observe("refreshed", "ok")
 	})
-	if failed != nil {
-		h.config.Observe("refreshed", problem.Of(failed).Code)
-		h.config.Logger.Warn("tokens not refreshed, will retry", zap.Stringer("session_id", s.ID()), zap.Error(failed))
-		return failed
-	}
-	if errors.Is(err, session.ErrEnded) && fresh.Access != "" { // its end revoked the tokens before these
+	end(failed)
+	switch {
+	case failed != nil:
+		return h.afterRefusal(ctx, s, failed)
+	case fresh.Access == "":
+		return err
+	case errors.Is(err, session.ErrEnded): // its end revoked the tokens before these
 		record := *s.Record()
 		record.Tokens = fresh
 		h.config.Gate.afterEnd(func(ctx context.Context) { h.config.Gate.revoke(ctx, &record) })
+		return err
 	}
-	if err != nil && fresh.Access != "" {
-		return nil // storage failed after the refresh: memory has the tokens
+	return nil // if storage failed after the refresh, memory has the tokens
+}
+
+// refused reports whether the provider refused a refresh for good.
+func refused(err error) (*flow.TokenError, bool) {
+	token, ok := errors.AsType[*flow.TokenError](err)
+	return token, ok && token.Definite()
+}
+
+// noteRefusal changes a record by what the provider answered to its refresh.
+func (h *Handler) noteRefusal(s *session.Session, record *session.Record, err error) {
+	_, isRefused := refused(err)
+	switch {
+	case isRefused:
+		// Without the refresh token there are no retries, and the session ends
+		// like one that never had a refresh token: by its access token's clock.
+		record.Tokens.Refresh = ""
+	case errors.Is(err, flow.ErrTokensEnded): // used up, and what came instead cannot be used
+		h.noteUnproven(s, record, earlier(record.Tokens.Expires, h.now()), err)
 	}
+}
+
+// afterRefusal follows up on a refresh that brought no tokens. It returns err
+// if nothing was decided.
+func (h *Handler) afterRefusal(ctx context.Context, s *session.Session, err error) error {
+	token, isRefused := refused(err)
+	switch {
+	case errors.Is(err, flow.ErrSubjectChanged):
+		h.config.Logger.Warn("session ended: its refreshed tokens are not for its user", zap.Stringer("session_id", s.ID()), zap.Error(err))
+		h.end(ctx, s, reasonSubjectChanged)
+		return nil
+	case isRefused:
+		h.config.Observe("refreshed", problem.Of(err).Code)
+		h.reportRefusal(s, token)
+		return nil
+	case errors.Is(err, flow.ErrTokensEnded):
+		return nil
+	}
+	h.config.Observe("refreshed", problem.Of(err).Code)
+	h.config.Logger.Warn("tokens not refreshed, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
 	return err
 }
 
-// loseProof makes s unproven, unless it has other tokens by now than the caller has seen.
-func (h *Handler) loseProof(ctx context.Context, s *session.Session, seen flow.Tokens) error {
-	err := h.config.Gate.Sessions.Update(ctx, s, func(record *session.Record) {
-		if !unproven(record) && record.Tokens.Access == seen.Access {
-			h.noteUnproven(s, record, flow.ErrTokensEnded)
-		}
-	})
-	if err != nil && !unproven(s.Record()) {
-		return err
+// reportRefusal logs why the provider refused a refresh token: the everyday end
+// of one session's token at Info, anything else once per gate and cause, until
+// a refresh succeeds again.
+func (h *Handler) reportRefusal(s *session.Session, refused *flow.TokenError) {
+	const goesOn = "token refresh refused: the session is unproven once its access token expires, then its user's next page view signs in again"
+	if refused.Code == "invalid_grant" {
+		h.config.Logger.Info(goesOn, zap.Stringer("session_id", s.ID()), zap.Error(refused))
+		return
 	}
-	return nil
-}
-
-func (h *Handler) noteUnproven(s *session.Session, record *session.Record, cause error) {
-	record.UnprovenSince = h.now().UTC()
-	h.config.Observe("refreshed", reasonUnproven)
-	h.config.Logger.Info("session unproven: its tokens ended, the user's next page view proves it again", zap.String("user", record.Identity.Username),
-		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", cause))
+	if _, known := h.config.Gate.refusals.LoadOrStore(refused.Error(), true); known {
+		return
+	}
+	remedy := "the provider's log says why; other sessions that it refuses for the same cause are not reported"
+	switch refused.Code {
+	case "unauthorized_client", "unsupported_grant_type":
+		remedy = "allow the grant type refresh_token to this client at the provider, or remove offline_access from scopes"
+	case "invalid_client":
+		remedy = "client_id, client_secret and client_auth must match the client that is registered at the provider"
+	case "invalid_scope":
+		remedy = "allow the client at the provider every scope that scopes names"
+	}
+	h.config.Logger.Warn(goesOn, zap.Stringer("session_id", s.ID()), zap.Error(refused), zap.String("remedy", remedy))
 }

@@ -3,6 +3,7 @@
 package handler
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,17 +13,22 @@ import (
 // sessionRuntime is what the gate knows about a live session beside its record.
 // It is not stored: after a restart it begins anew.
 type sessionRuntime struct {
-	confirmation  atomic.Pointer[confirmation] // of the application's session; nil: never
-	client        atomic.Pointer[clientHint]
-	configuration atomic.Int64 // the number of the configuration that the application's session is of
-	checkAt       atomic.Int64 // when the provider is to be asked again, as all moments here by the monotonic clock
-	checkedAt     atomic.Int64 // when it last answered; 0: never
-	check         atomic.Pointer[check]
-	failed        atomic.Int32 // checks since checkedAt
-	renewAt       atomic.Int64 // before when a navigation is not sent to the provider again
-	brokered      atomic.Pointer[brokering]
-	stamp         atomic.Pointer[stamp]
-	verdict       atomic.Pointer[verdict]
+	confirmation    atomic.Pointer[confirmation] // of the application's session; nil: never
+	client          atomic.Pointer[clientHint]
+	configuration   atomic.Int64 // the number of the configuration that the application's session is of
+	checkAt         atomic.Int64 // when the provider is to be asked again, as all moments here by the monotonic clock
+	checkedAt       atomic.Int64 // when it last answered; 0: never
+	check           atomic.Pointer[check]
+	failed          atomic.Int32 // checks since checkedAt
+	usedAt          atomic.Int64 // when the last request came; 0: never
+	pausing         sync.Mutex   // held while a request ends a pause
+	provenUntil     atomic.Int64 // until when the provider's last answer about the user counts; 0: unknown
+	unansweredSince atomic.Int64 // since when it is due and the provider does not answer; 0: it does
+	refusedSince    atomic.Int64 // since when the application refuses a change; 0: it does not
+	renewAt         atomic.Int64 // before when a navigation is not sent to the provider again
+	brokered        atomic.Pointer[brokering]
+	stamp           atomic.Pointer[stamp]
+	verdict         atomic.Pointer[verdict]
 }
 
 // runtimeOf returns the run-time state of s.
@@ -66,10 +72,11 @@ func (v *sessionRuntime) signedIn(h *Handler, asked *confirmation) {
 // verdict is what the rules of a handler say about a record. It holds until
 // either changes.
 type verdict struct {
-	record  *session.Record
-	handler *Handler
-	refused error // a Problem; nil: the user may use the site
-	role    bool  // the user is to have another role in the application than they signed in with
+	record     *session.Record
+	handler    *Handler
+	refused    error // a Problem; nil: the user may use the site
+	lacksScope bool  // the rules cannot be applied before the user passed through the provider
+	role       bool  // the user is to have another role in the application than they signed in with
 }
 
 // judge returns what the rules of h say about record.

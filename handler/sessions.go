@@ -30,10 +30,14 @@ const (
 // all others, with POST. Nothing that it shows opens a session.
 func (h *Handler) serveSessions(in *incoming) error {
 	k := in.class()
-	s, err := in.lookup()
-	switch {
-	case err != nil:
+	if err := in.findSession(); err != nil {
 		return h.refuse(in, err)
+	}
+	if in.session != nil && !h.comeBack(in) {
+		in.forgetSession()
+	}
+	s := in.session
+	switch {
 	case s == nil && k == request.Navigation:
 		return h.startLogin(in, sessionsPath, false)
 	case s == nil:
@@ -42,10 +46,6 @@ func (h *Handler) serveSessions(in *incoming) error {
 		return h.refuse(in, problem.CrossOrigin)
 	}
 	identity := &s.Record().Identity
-	in.chain.Identify(identity)
-	if !h.config.Policy.Permits(identity) {
-		return h.refuse(in, problem.NotAllowed.Because(problem.NoEntryFits(identity)).For(identity.Username))
-	}
 	if in.r.Method == http.MethodPost {
 		return h.endOwn(in, s)
 	}

@@ -90,6 +90,7 @@ func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
 		return
 	}
 	h := last.handler
+	defer func() { g.recognized.doubt(h.now()) }()
 	err := h.config.Application.Shut(ctx, *identity)
 	if err == nil {
 		if g.shuts.forget(identity) {

@@ -16,7 +16,10 @@ import (
 
 // serveSession answers a request of a signed-in user.
 func (h *Handler) serveSession(in *incoming) error {
-	h.recheckIfDue(in.session, in.runtime)
+	if !h.comeBack(in) {
+		in.forgetSession()
+		return h.serveAnonymous(in)
+	}
 	socket := in.socket()
 	if request.CrossOrigin(in.r, h.origin, socket) || request.CrossOriginFrame(in.r) ||
 		request.CrossOriginEmbed(in.r) && in.access() != application.Open {

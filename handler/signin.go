@@ -72,11 +72,12 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	identity := &result.Identity
 	unused := session.Record{Identity: *identity, Tokens: result.Tokens} // what the sign-in obtained and nothing keeps
 	defer func() { h.handBack(in, &unused) }()
-	if !h.config.Policy.Permits(identity) {
-		return outcome{err: problem.NotAllowed.Because(problem.NoEntryFits(identity)).For(identity.Username)}
-	}
 	old, _ := in.lookup()
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
+	if _, refused := h.applyRules(identity); refused != nil {
+		h.shutOut(ctx, old, identity, problem.Of(refused).Code)
+		return outcome{err: refused}
+	}
 	asked := h.nowAsked()
 	upstream, err := h.signInToApplication(ctx, signingIn{in, old, asked}, identity)
 	if err != nil {
@@ -108,6 +109,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	if keeps {
 		v.confirmation.Store(runtimeOf(old).confirmation.Load())
 	}
+	v.proved(result.Tokens)
 	v.checked(h.now(), h.nextCheck(s.Record()))
 	if renews {
 		v.renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
@@ -121,6 +123,18 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 		zap.String("client_ip", in.chain.ClientIP()))
 	h.config.Observe("signed_in", "ok")
 	return outcome{ticket: ticket, returnTo: login.ReturnTo}
+}
+
+// shutOut follows up on a sign-in that the operator's rules refuse: what the user
+// signed in to before does not go on either.
+func (h *Handler) shutOut(ctx context.Context, old *session.Session, identity *flow.Identity, reason string) {
+	if old != nil && sameUser(&old.Record().Identity, identity) {
+		h.end(ctx, old, reason) // which shuts the account
+		return
+	}
+	if shutsAccount(reason) {
+		h.config.Gate.afterEnd(func(ctx context.Context) { h.config.Gate.shutAccount(ctx, identity) })
+	}
 }
 
 // redeemCode redeems code at the provider, unless too many recent codes were invalid.
@@ -146,7 +160,7 @@ type signingIn struct {
 func (h *Handler) signInToApplication(ctx context.Context, in signingIn, identity *flow.Identity) (session.Upstream, error) {
 	if in.old != nil {
 		record := in.old.Record()
-		if unproven(record) && sameIdentity(&record.Identity, identity) && runtimeOf(in.old).configuration.Load() == h.number {
+		if h.unproven(record) && sameIdentity(&record.Identity, identity) && runtimeOf(in.old).configuration.Load() == h.number {
 			return record.Upstream, nil
 		}
 	}

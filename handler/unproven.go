@@ -10,43 +10,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 const (
-	// longIdle is the time without a check after which the first navigation
-	// waits for one: a user who was disabled at night sees nothing in the morning.
-	longIdle = time.Hour
-	// provenWait is how long it waits at most.
+	// provenWait is how long a navigation waits to learn that the provider answers.
 	provenWait = 2 * time.Second
 	// renewPause is the least time between two navigations that are sent to the
 	// provider to prove a session, so that no browser goes round in circles.
 	renewPause = time.Minute
 )
-
-// unproven reports whether the tokens of a session no longer speak for it.
-func unproven(record *session.Record) bool { return !record.UnprovenSince.IsZero() }
-
-// outlived reports whether a session was unproven for as long as it may be.
-func (h *Handler) outlived(record *session.Record) bool {
-	return unproven(record) && h.now().Sub(record.UnprovenSince) >= h.config.Unproven
-}
-
-// awaited returns the check that a navigation has to wait for, nil if there is none.
-func (h *Handler) awaited(v *sessionRuntime) *check {
-	c := v.check.Load()
-	if c == nil || monotonic.Nanoseconds(c.began)-v.checkedAt.Load() < int64(max(longIdle, h.config.Recheck)) {
-		return nil
-	}
-	select {
-	case <-c.done:
-		return nil
-	default:
-		return c
-	}
-}
 
 // proveByNavigation makes the user of an unproven session prove it, if the
 // request is a navigation of theirs: it passes through the provider, which
@@ -54,25 +28,11 @@ func (h *Handler) awaited(v *sessionRuntime) *check {
 // request is to be answered as usual; a user does not notice that the provider is away.
 func (h *Handler) proveByNavigation(in *incoming) (bool, error) {
 	s, v := in.session, in.runtime
-	c := h.awaited(v)
-	if c == nil && !unproven(s.Record()) || in.r.Method != http.MethodGet || in.class() != request.Navigation {
+	if !h.unproven(s.Record()) || in.r.Method != http.MethodGet || in.class() != request.Navigation {
 		return false, nil
 	}
-	if c != nil {
-		timer := time.NewTimer(provenWait - h.now().Sub(c.began))
-		defer timer.Stop()
-		select {
-		case <-c.done:
-		case <-timer.C:
-		case <-in.r.Context().Done():
-		}
-	}
 	target := in.chain.OriginalURI()
-	if s.Ended() {
-		http.SetCookie(in.w, h.cookies.Unset(h.cookies.Ticket))
-		return true, h.startLogin(in, target, false)
-	}
-	if !unproven(s.Record()) || h.localTarget(target) != target { // it must come back to exactly this page
+	if h.localTarget(target) != target { // it must come back to exactly this page
 		return false, nil
 	}
 	now, next := h.now(), v.renewAt.Load()
@@ -98,7 +58,7 @@ func (h *Handler) keepsSession(in *incoming, err error) bool {
 		return false
 	}
 	s, _ := in.lookup()
-	if s == nil || !unproven(s.Record()) || h.outlived(s.Record()) {
+	if s == nil || !h.unproven(s.Record()) || h.outlived(s.Record()) {
 		return false
 	}
 	runtimeOf(s).renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/caddytest"
+
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
@@ -27,8 +29,11 @@ const oddName = "Game (USA, Europe) [!] #1 50%.zip"
 // enrolment is how a handheld gets its token; RomM refuses the empty requests
 // itself.
 var enrolment = []shape{
-	{target: "GET /api/heartbeat"}, {target: "POST /api/client-tokens/exchange"}, {target: "GET /api/client-tokens/pair/ABCDEFGH/status"},
-	{target: "POST /api/auth/device/init"}, {target: "POST /api/auth/device/token"},
+	{target: "GET /api/heartbeat"},
+	{target: "POST /api/client-tokens/exchange"},
+	{target: "GET /api/client-tokens/pair/ABCDEFGH/status"},
+	{target: "POST /api/auth/device/init"},
+	{target: "POST /api/auth/device/token"},
 }
 
 // restWith returns what every app with that credential does in RomM's API.
@@ -120,11 +125,14 @@ func TestClientTable(t *testing.T) {
 			if words == "never" != strings.Contains(text, "does not work") {
 				t.Errorf("README.md says about %s: %s", device, text)
 			}
-			for _, loaded := range []string{words, ""} {
+			for _, loaded := range slices.Compact([]string{words, ""}) {
 				s.load(options{directive: strings.TrimSuffix("clients "+strings.TrimPrefix(loaded, "never"), "clients ")})
+				b := s.browser()
+				b.client.Transport = caddytest.CreateTestingTransport() // with no connection to the previous configuration
 				for _, sent := range shapes {
-					s.sendShape(device, loaded, sent, credentials[sent.as], loaded == words && words != "never")
+					b.sendShape(device+", clients "+loaded, sent, credentials[sent.as], loaded == words && words != "never")
 				}
+				b.client.CloseIdleConnections()
 			}
 		}
 	}
@@ -132,25 +140,25 @@ func TestClientTable(t *testing.T) {
 
 // sendShape sends a request and fails unless it reaches RomM if it is to pass, and
 // is refused otherwise.
-func (s *stack) sendShape(device, loaded string, sent shape, authorization string, passes bool) {
-	s.t.Helper()
+func (b *browser) sendShape(title string, sent shape, authorization string, passes bool) {
+	b.t.Helper()
 	header := sent.header
 	if authorization != "" {
 		header = append([]string{"Authorization", authorization}, header...)
 	}
-	s.romm.ForgetRequests()
+	b.romm.ForgetRequests()
 	method, target, _ := strings.Cut(sent.target, " ")
-	answer := s.browser().exactly(method, target, header...)
+	answer := b.exactly(method, target, header...)
 	decoded, _, _ := strings.Cut(target, "?")
 	path, err := url.PathUnescape(strings.ReplaceAll(decoded, "//", "/"))
 	if err != nil {
-		s.t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	_, reached := s.romm.LastRequest(path)
+	_, reached := b.romm.LastRequest(path)
 	refused := answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden
 	if reached != passes || refused == passes || method != http.MethodPost && passes && answer.StatusCode/100 > 2 && sent.as != "" {
-		s.t.Errorf("%s, clients %q: %s with credential %q answered %d, reached RomM: %v, want %v: %.200s",
-			device, loaded, sent.target, sent.as, answer.StatusCode, reached, passes, answer.body)
+		b.t.Errorf("%s: %s with credential %q answered %d, reached RomM: %v, want %v: %.200s",
+			title, sent.target, sent.as, answer.StatusCode, reached, passes, answer.body)
 	}
 }
 
@@ -189,10 +197,7 @@ func wordsOf(text string) []string {
 
 // wordsIn returns the words of `clients` that groups need.
 func wordsIn(groups map[string][]shape) []string {
-	var words []string
-	for group := range maps.Keys(groups) {
-		words = append(words, strings.Fields(strings.TrimPrefix(group, "never"))...)
-	}
+	words := strings.Fields(strings.ReplaceAll(strings.Join(slices.Collect(maps.Keys(groups)), " "), "never", ""))
 	slices.Sort(words)
 	return words
 }

@@ -185,6 +185,11 @@ func TestFileNamesOfOtherClients(t *testing.T) {
 	for _, encode := range []encoder{quote, formEncode, asTyped} {
 		downloadAll(s.browser(), encode, token...)
 	}
+	for _, name := range fileNames { // HTTP/1.1, with bytes that are not ASCII in the request line
+		if answer := raw(t, "GET /api/roms/1/content/"+asTyped(name), token[0]+": "+token[1]); answer.StatusCode != http.StatusOK {
+			t.Errorf("%q over HTTP/1.1 answered %d, want 200", name, answer.StatusCode)
+		}
+	}
 }
 
 // A browser: the names that it gets from RomM's page, and those that a user pastes.

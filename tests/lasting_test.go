@@ -59,18 +59,21 @@ func TestDisabledWithAnOpenSocket(t *testing.T) {
 // The tokens expired overnight. The game that was left open can still save,
 // and the next navigation passes through Authelia without a password prompt.
 func TestMorning(t *testing.T) {
+	short := authelia.Lifespans{AccessToken: 3 * time.Second}
 	for name, o := range map[string]options{
-		"without refresh tokens": {directive: rolesByMail + recheckSoon, authelia: func(o *authelia.Options) { o.Clients[0].ConsentMode = "implicit" }},
-		"with refresh tokens":    {directive: rolesByMail + recheckSoon + refreshingScopes, authelia: refreshing},
+		"without refresh tokens": {directive: rolesByMail + recheckSoon, authelia: func(o *authelia.Options) { o.Clients[0].ConsentMode, o.Lifespans = "implicit", short }},
+		"with refresh tokens": {directive: rolesByMail + recheckSoon + refreshingScopes, authelia: func(o *authelia.Options) {
+			refreshing(o)
+			o.Lifespans = short
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, o)
 			b := s.as("alice")
 			fields := b.csrf()
 			ticket := b.ticket()
-			s.authelia.ExpireAccessTokens()
-			s.authelia.ExpireRefreshTokens()
 			eventually(t, func() bool {
+				s.authelia.ExpireRefreshTokens() // the access token follows by itself
 				if answer := b.fetch("/api/users/me"); answer.StatusCode != http.StatusOK {
 					t.Fatalf("/api/users/me before the check answered %d, want 200", answer.StatusCode)
 				}

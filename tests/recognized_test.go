@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/caddytest"
+
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
@@ -67,13 +69,16 @@ func TestKnownCredential(t *testing.T) {
 func TestUnknownCredentialLearnsNothing(t *testing.T) {
 	for version, status := range map[string]int{"5.2.0": http.StatusUnauthorized, "4.8.0": http.StatusForbidden} {
 		s := start(t, options{romm: func(o *romm.Options) { o.Version = version }}) // no administrator: RomM's setup is open
+		var b *browser
 		for i, target := range slices.Concat(openToUsers, closedToCredentials) {
 			if i%18 == 0 {
 				s.unload() // forget the wrong credentials
 				s.load(options{})
+				b = s.browser()
+				b.client.Transport = caddytest.CreateTestingTransport() // with no connection to the previous configuration
 			}
 			s.romm.ForgetRequests()
-			answer := s.browser().do(target, "Authorization", "Bearer rmm_"+strings.Repeat("0", 64))
+			answer := b.do(target, "Authorization", "Bearer rmm_"+strings.Repeat("0", 64))
 			if answer.StatusCode != status || (answer.Header.Get("WWW-Authenticate") == "Bearer") != (status == http.StatusUnauthorized) {
 				t.Errorf("RomM %s: %s with an unknown token answered %d, want %d, with a challenge if 401: %.200s", version, target, answer.StatusCode, status, answer.body)
 			}
@@ -93,7 +98,7 @@ func TestPasswordsAreNoOracle(t *testing.T) {
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
 	s.romm.AddUser(romm.User{Username: "robot", Email: "robot@example.com", Password: "secret", Role: "user"})
 	for _, target := range []string{"/api/roms", "/api/stats", "POST /api/users", "POST /api/token", "/library", "/api/setup/library", "/ws/socket.io/"} {
-		var answers []string
+		answers := make([]string, 0, 2)
 		for _, password := range []string{"secret", "wrong"} {
 			s.romm.ForgetRequests()
 			answer := s.browser().do(target, basic("robot", password)...)

@@ -25,7 +25,8 @@ const secretSize = 32
 type Keyring struct {
 	gate    string
 	secrets [][]byte
-	derived sync.Map // derivedKey -> []byte or cipher.AEAD
+	derived sync.Map       // derivedKey -> []byte or cipher.AEAD
+	stored  *storedKeyring // that it was made from; nil if New made it
 }
 
 type derivedKey struct {

@@ -5,7 +5,6 @@ package keyring
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,25 +32,26 @@ type keyTimes struct {
 
 // Load reads the keyring of gate from storage. On first use, it makes one
 // under a storage lock, so that all nodes agree. The keyring seals with the
-// secret that is active at now.
+// secret that is active at now. An error that matches ErrNotJSON asks for
+// Replace.
 func Load(ctx context.Context, storage Storage, gate string, now time.Time) (*Keyring, error) {
-	key := keyringPath(gate)
-	stored, err := readKeyring(ctx, storage, key)
+	document := keyringDocument(storage, gate)
+	stored, err := readKeyring(ctx, document)
 	if err == nil {
 		return stored.keyring(gate, now)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if err := storage.Lock(ctx, key); err != nil {
+	if err := storage.Lock(ctx, document.Key); err != nil {
 		return nil, fmt.Errorf("locking the keyring: %w", err)
 	}
-	defer func() { _ = storage.Unlock(context.WithoutCancel(ctx), key) }()
-	stored, err = readKeyring(ctx, storage, key)
+	defer func() { _ = storage.Unlock(context.WithoutCancel(ctx), document.Key) }()
+	stored, err = readKeyring(ctx, document)
 	if errors.Is(err, fs.ErrNotExist) {
 		stored = &storedKeyring{}
 		stored.add(now, now)
-		err = stored.store(ctx, storage, key)
+		err = document.Store(ctx, stored)
 	}
 	if err != nil {
 		return nil, err
@@ -59,40 +59,62 @@ func Load(ctx context.Context, storage Storage, gate string, now time.Time) (*Ke
 	return stored.keyring(gate, now)
 }
 
-func keyringPath(gate string) string { return StoragePrefix(gate) + "/keyring.json" }
+// Replace puts a keyring aside that is not JSON, and stores spare in its place:
+// the keyring that this node read earlier, so that no session is lost. If spare
+// is nil, it makes a new one, and all sessions have ended. It returns the
+// keyring and the key of what was put aside, "" if another node was faster.
+func Replace(ctx context.Context, storage Storage, spare *Keyring, gate string, now time.Time) (*Keyring, string, error) {
+	document := keyringDocument(storage, gate)
+	if err := storage.Lock(ctx, document.Key); err != nil {
+		return nil, "", fmt.Errorf("locking the keyring: %w", err)
+	}
+	defer func() { _ = storage.Unlock(context.WithoutCancel(ctx), document.Key) }()
+	// Under the lock, no other node is in the middle of writing it.
+	stored, err := readKeyring(ctx, document)
+	aside := ""
+	if errors.Is(err, ErrNotJSON) {
+		if aside, err = document.PutAside(ctx, now); err != nil {
+			return nil, "", err
+		}
+		stored = &storedKeyring{}
+		if spare != nil && spare.stored != nil {
+			stored = spare.stored
+		} else {
+			stored.add(now, now)
+		}
+		err = document.Store(ctx, stored)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	keys, err := stored.keyring(gate, now)
+	return keys, aside, err
+}
+
+func keyringDocument(storage Storage, gate string) Document {
+	return Document{
+		Storage: storage, Name: "the keyring", Key: StoragePrefix(gate) + "/keyring.json", Version: keyringVersion,
+		Remedy: "restore it from a backup, or stop Caddy, delete it and start Caddy again, which ends all sessions",
+	}
+}
 
 // readKeyring fails on any document that it does not fully understand: to
 // overwrite it would end every session.
-func readKeyring(ctx context.Context, storage Storage, key string) (*storedKeyring, error) {
-	document, err := storage.Load(ctx, key)
-	if err != nil {
-		return nil, fmt.Errorf("loading the keyring: %w", err)
-	}
+func readKeyring(ctx context.Context, document Document) (*storedKeyring, error) {
 	stored := new(storedKeyring)
-	if err := json.Unmarshal(document, stored); err != nil {
-		return nil, fmt.Errorf("decoding the keyring: %w", err)
-	}
-	if stored.Version > keyringVersion {
-		return nil, fmt.Errorf("decoding the keyring: a newer version of this module wrote it (version %d)", stored.Version)
+	if err := document.Read(ctx, stored); err != nil {
+		return nil, err
 	}
 	if len(stored.Times) == 0 {
 		stored.Times = make([]keyTimes, len(stored.Secrets)) // their age is unknown: the first one seals
 	}
 	if len(stored.Times) != len(stored.Secrets) {
-		return nil, fmt.Errorf("decoding the keyring: it has %d secrets but times for %d", len(stored.Secrets), len(stored.Times))
+		return nil, document.Unusable(fmt.Errorf("it has %d secrets but times for %d", len(stored.Secrets), len(stored.Times)))
+	}
+	if _, err := New("", stored.Secrets...); err != nil {
+		return nil, document.Unusable(err)
 	}
 	return stored, nil
-}
-
-func (s *storedKeyring) store(ctx context.Context, storage Storage, key string) error {
-	document, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("encoding the keyring: %w", err)
-	}
-	if err := storage.Store(ctx, key, document); err != nil {
-		return fmt.Errorf("storing the keyring: %w", err)
-	}
-	return nil
 }
 
 // add adds a secret that seals from activeFrom on.
@@ -119,5 +141,11 @@ func (s *storedKeyring) keyring(gate string, now time.Time) (*Keyring, error) {
 	if len(secrets) > 0 {
 		secrets = slices.Insert(slices.Delete(secrets, sealing, sealing+1), 0, s.Secrets[sealing])
 	}
-	return New(gate, secrets...)
+	keys, err := New(gate, secrets...)
+	if err != nil {
+		return nil, err
+	}
+	document := *s
+	keys.stored = &document
+	return keys, nil
 }

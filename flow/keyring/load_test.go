@@ -56,25 +56,28 @@ func TestLoadKeyring(t *testing.T) {
 	}
 }
 
-// A document that cannot be read needs an operator: a new one would end every
-// session, and two nodes could end up with two keyrings.
+// Load never changes a document that it cannot use. The error names the file
+// and the remedy. Only one that is not JSON may be replaced: of any other, a new
+// one would end sessions that the operator can still save.
 func TestCorruptKeyring(t *testing.T) {
 	t.Parallel()
 	secret := strings.Repeat("A", 43) + "="
 	for name, row := range map[string]struct{ document, fail string }{
-		"empty":                   {"", "decoding"},
-		"not JSON":                {"\x00\x00", "decoding"},
-		"cut short":               {`{"secrets":["` + secret, "decoding"},
-		"null document":           {"null", "needs at least one secret"},
-		"no secrets":              {`{}`, "needs at least one secret"},
-		"empty list":              {`{"secrets":[]}`, "needs at least one secret"},
-		"short secret":            {`{"secrets":["AAAA"]}`, "not 3"},
-		"long secret":             {`{"secrets":["` + strings.Repeat("A", 44) + `"]}`, "not 33"},
-		"second secret short":     {`{"secrets":["` + secret + `","AAAA"]}`, "not 3"},
-		"null secret":             {`{"secrets":[null]}`, "not 0"},
-		"not base64":              {`{"secrets":["!"]}`, "decoding"},
-		"later version":           {`{"version":2,"secrets":["` + secret + `"]}`, "a newer version of this module wrote it"},
-		"more times than secrets": {`{"secrets":["` + secret + `"],"times":[{},{}]}`, "1 secrets but times for 2"},
+		"empty":                      {"", "not JSON"},
+		"zeros":                      {"\x00\x00", "not JSON"},
+		"cut short":                  {`{"secrets":["` + secret, "not JSON"},
+		"null document":              {"null", "needs at least one secret"},
+		"no secrets":                 {`{}`, "needs at least one secret"},
+		"empty list":                 {`{"secrets":[]}`, "needs at least one secret"},
+		"short secret":               {`{"secrets":["AAAA"]}`, "not 3"},
+		"long secret":                {`{"secrets":["` + strings.Repeat("A", 44) + `"]}`, "not 33"},
+		"second secret short":        {`{"secrets":["` + secret + `","AAAA"]}`, "not 3"},
+		"null secret":                {`{"secrets":[null]}`, "not 0"},
+		"not base64":                 {`{"secrets":["!"]}`, "illegal base64"},
+		"later version":              {`{"version":2,"secrets":["` + secret + `"]}`, "a newer version of this module wrote it"},
+		"later version, other shape": {`{"version":2,"secrets":{}}`, "a newer version of this module wrote it"},
+		"a list":                     {`[]`, "restore it from a backup"},
+		"more times than secrets":    {`{"secrets":["` + secret + `"],"times":[{},{}]}`, "1 secrets but times for 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,10 +87,62 @@ func TestCorruptKeyring(t *testing.T) {
 			if ring != nil || err == nil || !strings.Contains(err.Error(), row.fail) {
 				t.Errorf("Load = %v, %v, want the error %q", ring, err, row.fail)
 			}
+			damaged, ok := errors.AsType[*DocumentError](err)
+			if !ok || damaged.Key != keyringPathOfGate || damaged.Remedy == "" || errors.Is(err, ErrNotJSON) != (row.fail == "not JSON") {
+				t.Errorf("Load = %v, want an error with the file and the remedy that says whether it is JSON", err)
+			}
+			if !errors.Is(err, ErrNotJSON) {
+				if _, _, err := Replace(t.Context(), storage, nil, "gate", time.Now()); err == nil {
+					t.Error("Replace replaced a document that is JSON")
+				}
+			}
 			if storage.Calls("Store") != 0 || string(storage.Value(keyringPathOfGate)) != row.document {
 				t.Error("the document was overwritten, want it unchanged")
 			}
 		})
+	}
+}
+
+// A keyring that is not JSON is put aside and replaced, once, by the keyring
+// that a node has in memory or by a new one. A storage that does not answer, or
+// takes no copy, changes nothing.
+func TestReplaceKeyring(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 27, 3, 0, 0, 0, time.UTC)
+	const aside = keyringPathOfGate + ".broken-20261127T030000Z"
+	before := keyringtest.New()
+	spare, err := Load(t.Context(), before, "gate", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := spare.Seal("p", []byte("text"))
+	for name, known := range map[string]*Keyring{"from memory": spare, "made anew": nil} {
+		storage := keyringtest.New()
+		storage.Put(keyringPathOfGate, []byte("\x00\x00"))
+		for _, method := range []string{"Load", "Lock", "Store"} {
+			storage.Fail(keyringtest.ErrUnavailable, method)
+			if ring, _, err := Replace(t.Context(), storage, known, "gate", now); ring != nil || !errors.Is(err, keyringtest.ErrUnavailable) {
+				t.Errorf("%s, %s fails: Replace = %v, %v, want the storage's error", name, method, ring, err)
+			}
+			storage.Fail(nil, method)
+			if len(storage.Keys("")) != 1 || string(storage.Value(keyringPathOfGate)) != "\x00\x00" {
+				t.Errorf("%s, %s fails: stored %q, want the document unchanged", name, method, storage.Keys(""))
+			}
+		}
+		ring, at, err := Replace(t.Context(), storage, known, "gate", now)
+		if err != nil || at != aside || string(storage.Value(aside)) != "\x00\x00" {
+			t.Fatalf("%s: Replace put it aside as %q, %v, want %s with its content", name, at, err, aside)
+		}
+		if _, opens := ring.Open("p", sealed); opens != (known != nil) {
+			t.Errorf("%s: the keyring opens earlier values: %v, want %v", name, opens, known != nil)
+		}
+		again, at, err := Replace(t.Context(), storage, nil, "gate", now)
+		if err != nil || at != "" || !bytes.Equal(again.secrets[0], ring.secrets[0]) {
+			t.Errorf("%s: the second Replace put %q aside, %v, want the first one's keyring", name, at, err)
+		}
+		if len(storage.Locked()) != 0 {
+			t.Errorf("%s: locks %q are held, want none", name, storage.Locked())
+		}
 	}
 }
 

@@ -54,8 +54,9 @@ func (r Rotation) Due(created, activeFrom time.Time) bool {
 // The keyring must exist. Rotate returns the keyring as it is afterwards or,
 // with an error, as it was read, or nil if it could not be read.
 func Rotate(ctx context.Context, storage Storage, gate string, r Rotation) (*Keyring, error) {
-	key := keyringPath(gate)
-	stored, err := readKeyring(ctx, storage, key)
+	document := keyringDocument(storage, gate)
+	key := document.Key
+	stored, err := readKeyring(ctx, document)
 	if err != nil {
 		return nil, err
 	}
@@ -70,12 +71,12 @@ func Rotate(ctx context.Context, storage Storage, gate string, r Rotation) (*Key
 		return before, fmt.Errorf("locking the keyring: %w", err)
 	}
 	defer func() { _ = storage.Unlock(context.WithoutCancel(ctx), key) }()
-	if stored, err = readKeyring(ctx, storage, key); err != nil {
+	if stored, err = readKeyring(ctx, document); err != nil {
 		return before, err
 	}
 	changed, err := stored.rotate(r)
 	if err == nil && changed {
-		err = stored.store(ctx, storage, key)
+		err = document.Store(ctx, stored)
 	}
 	if err != nil {
 		return before, err

@@ -4,7 +4,6 @@ package op
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,42 +25,63 @@ type storedKeys struct {
 
 // keyFile is the document of one gate, and what is needed to open and change it.
 type keyFile struct {
-	storage  keyring.Storage
-	path     string
+	document keyring.Document
 	keyring  *keyring.Keyring
 	rotation keyring.Rotation
+}
+
+func newKeyFile(storage keyring.Storage, gate string) keyFile {
+	return keyFile{document: keyring.Document{
+		Storage: storage, Name: "the signing keys", Key: keyring.StoragePrefix(gate) + "/signing_keys.json", Version: keysVersion,
+		Remedy: "delete it: new keys are made, and no user is signed out",
+	}}
+}
+
+// replacedError says that the document was not JSON and was replaced. The keys
+// are usable.
+type replacedError struct{ key, aside string }
+
+func (e *replacedError) Error() string {
+	return e.key + " was not JSON: it was put aside as " + e.aside + " and new keys were made; no user is signed out"
 }
 
 // load returns the signing keys. If some are missing or f.rotation requires a
 // change, it first changes the document under a storage lock, so that all
 // nodes agree. If that fails but the stored keys are usable, it returns them
-// and the error.
+// and the error. A document that is not JSON is replaced, which a replacedError
+// tells beside the keys.
 func (f keyFile) load(ctx context.Context) ([]signingKey, error) {
 	document, err := f.read(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, keyring.ErrNotJSON) {
 		return nil, err
 	}
 	keys := document.open(f.keyring)
-	if f.settled(document, keys) {
+	if err == nil && f.settled(document, keys) {
 		return keys, nil
 	}
 	changed, err := f.update(ctx)
-	if err != nil && len(missing(keys)) > 0 {
+	switch {
+	case changed != nil:
+		return changed, err
+	case len(missing(keys)) > 0:
 		return nil, err
 	}
-	if err != nil {
-		return keys, err
-	}
-	return changed, nil
+	return keys, err
 }
 
 // update locks the document and changes it, unless another node just did.
 func (f keyFile) update(ctx context.Context) ([]signingKey, error) {
-	if err := f.storage.Lock(ctx, f.path); err != nil {
+	if err := f.document.Storage.Lock(ctx, f.document.Key); err != nil {
 		return nil, fmt.Errorf("locking the signing keys: %w", err)
 	}
-	defer func() { _ = f.storage.Unlock(context.WithoutCancel(ctx), f.path) }()
+	defer func() { _ = f.document.Storage.Unlock(context.WithoutCancel(ctx), f.document.Key) }()
+	var replaced error
 	document, err := f.read(ctx)
+	if errors.Is(err, keyring.ErrNotJSON) {
+		var aside string
+		aside, err = f.document.PutAside(ctx, f.rotation.At)
+		replaced = &replacedError{f.document.Key, aside}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -72,31 +92,21 @@ func (f keyFile) update(ctx context.Context) ([]signingKey, error) {
 	if err := f.change(&document, keys); err != nil {
 		return nil, err
 	}
-	encoded, err := json.Marshal(document)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the signing keys: %w", err)
+	if err := f.document.Store(ctx, document); err != nil {
+		return nil, err
 	}
-	if err := f.storage.Store(ctx, f.path, encoded); err != nil {
-		return nil, fmt.Errorf("storing the signing keys: %w", err)
-	}
-	return document.open(f.keyring), nil
+	return document.open(f.keyring), replaced
 }
 
 // read returns the document, which is empty if it is absent.
 func (f keyFile) read(ctx context.Context) (storedKeys, error) {
 	var document storedKeys
-	encoded, err := f.storage.Load(ctx, f.path)
+	err := f.document.Read(ctx, &document)
 	if errors.Is(err, fs.ErrNotExist) {
-		return document, nil
+		return storedKeys{}, nil
 	}
 	if err != nil {
-		return document, fmt.Errorf("loading the signing keys: %w", err)
-	}
-	if err := json.Unmarshal(encoded, &document); err != nil {
-		return document, fmt.Errorf("decoding the signing keys: %w", err)
-	}
-	if document.Version > keysVersion {
-		return document, fmt.Errorf("decoding the signing keys: a newer version of this module wrote them (version %d)", document.Version)
+		return storedKeys{}, err
 	}
 	return document, nil
 }

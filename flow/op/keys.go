@@ -4,6 +4,7 @@ package op
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -105,7 +106,11 @@ func (k *Keys) load(ctx context.Context, report func(Event)) *load {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
-		l.keys, l.err = k.read(ctx, keyring.Rotation{})
+		keys, err := k.read(ctx, keyring.Rotation{})
+		l.keys, l.err = keys, err
+		if _, replaced := errors.AsType[*replacedError](err); replaced { // no failure, but it is reported
+			l.err = nil
+		}
 		k.mu.Lock()
 		l.again = k.now().Add(loadPause)
 		if l.err == nil {
@@ -116,16 +121,28 @@ func (k *Keys) load(ctx context.Context, report func(Event)) *load {
 		}
 		k.mu.Unlock()
 		close(l.done)
-		if l.err != nil {
-			report(Event{eventKeys, l.err})
+		if err != nil {
+			report(Event{eventKeys, err})
 		}
 	}()
 	return l
 }
 
+// Check returns an error if the document with the signing keys cannot be used,
+// which a sign-in would find out. A document that is not JSON is replaced.
+func (k *Keys) Check(ctx context.Context) error {
+	file := newKeyFile(k.storage(), k.gate)
+	_, err := file.read(ctx)
+	if errors.Is(err, keyring.ErrNotJSON) {
+		return k.refresh(ctx, false)
+	}
+	return err
+}
+
 // read reads the keyring and the signing keys, makes missing keys, and rotates
-// them as r says, at the current time. If only that change fails, it returns keys and an error. A
-// panic in a storage plugin must not end the process.
+// them as r says, at the current time. If only that change fails, or a damaged
+// document was replaced, it returns keys and an error. A panic in a storage
+// plugin must not end the process.
 func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -137,10 +154,8 @@ func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err 
 	if err != nil {
 		return nil, fmt.Errorf("reading the keyring: %w", err)
 	}
-	file := keyFile{
-		storage: k.storage(), path: keyring.StoragePrefix(k.gate) + "/signing_keys.json",
-		keyring: ring, rotation: r,
-	}
+	file := newKeyFile(k.storage(), k.gate)
+	file.keyring, file.rotation = ring, r
 	signing, changeErr := file.load(ctx)
 	if signing == nil {
 		return nil, changeErr

@@ -188,9 +188,13 @@ func TestLoadErrors(t *testing.T) {
 			func(s *keyringtest.Storage) { s.Before(func(context.Context, string, string) error { panic("oops") }) },
 			"reading the signing keys: panic: oops",
 		},
-		"document is not JSON": {
-			func(s *keyringtest.Storage) { s.Put(keysPath, []byte("{")) },
-			"decoding the signing keys: unexpected end of JSON input",
+		"document is of a later version": {
+			func(s *keyringtest.Storage) { s.Put(keysPath, []byte(`{"version":2,"keys":{}}`)) },
+			keysPath + " cannot be used: a newer version of this module wrote it (version 2); update this Caddy to that version of the module",
+		},
+		"document is something else": {
+			func(s *keyringtest.Storage) { s.Put(keysPath, []byte(`[]`)) },
+			keysPath + " cannot be used: json: cannot unmarshal array into Go value of type op.storedKeys; delete it: new keys are made, and no user is signed out",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -201,6 +205,33 @@ func TestLoadErrors(t *testing.T) {
 				t.Errorf("Code: %v, want the error %s", err, row.want)
 			}
 			wantAnswer(t, post(provider, tokenRequest(tokenForm("x"))), http.StatusServiceUnavailable, "")
+		})
+	}
+}
+
+// Signing keys that are not JSON are put aside and made anew, once, and the log
+// says so. RomM reads the new ones when it meets their IDs.
+func TestSigningKeysCutOff(t *testing.T) {
+	for name, document := range map[string]string{"empty": "", "cut off": `{"keys":[`, "zeros": "\x00\x00"} {
+		t.Run(name, func(t *testing.T) {
+			storage, heard := keyringtest.New(), &events{}
+			storage.Put(keysPath, []byte(document))
+			config := testConfig
+			config.Report = heard.report
+			provider := newProvider(testGate, storage, newClock().Now, config)
+			redeem(t, provider, code(t, provider, testClaims))
+			aside := keysPath + ".broken-20260301T120000Z"
+			until(t, "a report", func() bool {
+				return slices.ContainsFunc(heard.all(), func(line string) bool {
+					return strings.HasPrefix(line, eventKeys+": "+keysPath+" was not JSON: it was put aside as "+aside)
+				})
+			})
+			if string(storage.Value(aside)) != document {
+				t.Errorf("put aside: %q, want %q", storage.Value(aside), document)
+			}
+			if err := provider.keys.Check(t.Context()); err != nil {
+				t.Errorf("Check = %v, want no error", err)
+			}
 		})
 	}
 }

@@ -23,9 +23,6 @@ const (
 	// values, if it had none to write: users should not be the ones to find out.
 	// A gate that is not used writes nothing, so that disks can sleep.
 	tryWritesEvery = 15 * time.Second
-
-	// retryWritesEvery is how often it tries again after a failure.
-	retryWritesEvery = 5 * time.Second
 )
 
 // Storage returns the storage of the last Configure, for other values of the
@@ -87,11 +84,10 @@ func (c *channel) note(now time.Time, method string, err error) (changed bool) {
 		c.failing = map[string]struct{}{method: {}}
 	case err != nil:
 		c.failing[method] = struct{}{}
-	case was:
+	default:
 		delete(c.failing, method)
-		now = time.Time{} // try at once what else failed
 	}
-	if was || err != nil || method == "Store" {
+	if err != nil || method == "Store" {
 		c.tried = now
 	}
 	return was != (len(c.failing) > 0)
@@ -138,9 +134,9 @@ func (s *Store) tryWrites(ctx context.Context) error {
 		return nil //nolint:nilerr // not configured, so there is nothing to find out
 	}
 	switch writes := &s.health.writes; {
-	case writes.away() && writes.idle(s.now(), retryWritesEvery):
+	case writes.away():
 		return s.Probe(ctx)
-	case !writes.away() && writes.idle(s.now(), tryWritesEvery) && s.inUse.Swap(false):
+	case writes.idle(s.now(), tryWritesEvery) && s.inUse.Swap(false):
 		return within(ctx, probeLimit, func(ctx context.Context) error { return v.storage.Store(ctx, s.tryKey(), []byte("x")) })
 	}
 	return nil

@@ -4,7 +4,10 @@ package session
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
@@ -39,6 +42,9 @@ func (s *Store) loadKeyring(ctx context.Context) (*keyring.Keyring, error) {
 		}
 		read := s.now()
 		keys, err := keyring.Load(ctx, v.storage, s.gate, read)
+		if errors.Is(err, keyring.ErrNotJSON) {
+			keys, err = s.replaceKeyring(ctx, v, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -93,11 +99,44 @@ func (s *Store) rotate(ctx context.Context, now bool) error {
 		keys, err := keyring.Rotate(ctx, v.storage, s.gate, keyring.Rotation{
 			At: read, Every: v.limits.Rotate, Keep: v.limits.Lifetime + sweepGrace, Now: now,
 		})
+		if errors.Is(err, keyring.ErrNotJSON) {
+			keys, err = s.replaceKeyring(ctx, v, err)
+		}
 		if keys != nil {
 			s.keyring.Store(&loadedKeyring{keys, v, read})
 		}
 		return keys, err
 	})
+	return err
+}
+
+// replaceKeyring replaces a keyring in storage that is not JSON: by the one in
+// memory, so that nothing ends, or by a new one.
+func (s *Store) replaceKeyring(ctx context.Context, v *vault, cause error) (*keyring.Keyring, error) {
+	var spare *keyring.Keyring
+	if loaded := s.keyring.Load(); loaded != nil {
+		spare = loaded.Keyring
+	}
+	keys, aside, err := keyring.Replace(ctx, v.storage, spare, s.gate, s.now())
+	switch {
+	case err != nil || aside == "":
+	case spare != nil:
+		s.logger.Error("keyring in storage was damaged, written again from memory: no session ended",
+			zap.String("put_aside", aside), zap.Error(cause))
+	default:
+		s.logger.Error("keyring in storage was damaged, made anew: all sessions ended, users sign in again",
+			zap.String("put_aside", aside), zap.Error(cause))
+	}
+	return keys, err
+}
+
+// CheckKeyring reads the keyring and returns an error if it cannot be used,
+// which users would find out. A keyring that is not JSON is replaced.
+func (s *Store) CheckKeyring(ctx context.Context) error {
+	if s.keyring.Load() != nil {
+		return s.rotate(ctx, false)
+	}
+	_, err := s.loadKeyring(ctx)
 	return err
 }
 

@@ -1,4 +1,4 @@
-// The keyring: sharing, reload, rotation across nodes, damage while serving.
+// The keyring: sharing, reload, rotation across nodes.
 
 package session
 
@@ -134,35 +134,6 @@ func TestRunReadsTheKeyring(t *testing.T) {
 		late, _ := create(t, a, "bob")
 		mustOpen(t, b, late)
 	})
-}
-
-// If the keyring in storage is deleted, damaged or replaced by a later version
-// while Caddy runs, sessions go on and the stored value is not overwritten.
-func TestKeyringSpoiledWhileServing(t *testing.T) {
-	for name, document := range map[string][]byte{
-		"deleted": nil, "damaged": []byte("{"), "later version": []byte(`{"version":9,"secrets":[]}`),
-	} {
-		t.Run(name, func(t *testing.T) {
-			storage := newFakeStorage()
-			s := newTestStore(storage)
-			ticket, session := create(t, s, "ada")
-			key := keyring.StoragePrefix(testGate) + "/keyring.json"
-			if document == nil {
-				_ = storage.Delete(t.Context(), key)
-			} else {
-				storage.put(key, document)
-			}
-			if err := s.maintainKeyring(t.Context()); err == nil {
-				t.Error("maintainKeyring = nil, want an error")
-			}
-			s.memory.evict(session)
-			mustOpen(t, s, ticket)
-			create(t, s, "bob")
-			if string(storage.get(key)) != string(document) {
-				t.Errorf("the stored keyring is %q, want it unchanged", storage.get(key))
-			}
-		})
-	}
 }
 
 // A rotation that storage refuses changes nothing and can be repeated.

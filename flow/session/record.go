@@ -38,6 +38,7 @@ type Upstream struct {
 // clone returns a copy that shares no memory a caller could write to.
 func (r Record) clone() Record {
 	r.Identity.Groups = slices.Clone(r.Identity.Groups)
+	r.Identity.FromIDToken = slices.Clone(r.Identity.FromIDToken)
 	return r
 }
 

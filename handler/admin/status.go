@@ -22,6 +22,7 @@ type Status struct {
 
 	StorageAway      bool   `json:"storage_away"`            // the last read of the storage failed, or the last write
 	StorageError     string `json:"storage_error,omitempty"` // why the storage is not writable
+	KeysError        string `json:"keys_error,omitempty"`    // why the keyring or the signing keys cannot be used
 	SessionsInMemory int    `json:"sessions_in_memory"`
 }
 
@@ -37,8 +38,10 @@ type RomM struct {
 	Seen    time.Time `json:"seen,omitzero"`     // when that was; zero if not since the process started
 }
 
-// Well reports whether provider and storage answer.
-func (s *Status) Well() bool { return s.Provider.Error == "" && !s.StorageAway && s.StorageError == "" }
+// Well reports whether provider and storage answer, and the keys can be used.
+func (s *Status) Well() bool {
+	return s.Provider.Error == "" && !s.StorageAway && s.StorageError == "" && s.KeysError == ""
+}
 
 func serveStatus(ctx context.Context, r *http.Request) (any, error) {
 	gates, _, err := parse(r)

@@ -26,6 +26,9 @@ func showStatus(c *cobra.Command, _ []string) error {
 		say(c, "  issuer         %s, client %s", s.Issuer, s.ClientID)
 		say(c, "  provider       %s", providerState(&s))
 		say(c, "  storage        %s", storageState(&s))
+		if s.KeysError != "" {
+			say(c, "  keys           no user can sign in: %s", s.KeysError)
+		}
 		say(c, "  sessions       %d in memory", s.SessionsInMemory)
 		say(c, "  RomM           %s", rommState(&s))
 	}

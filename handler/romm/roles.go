@@ -34,6 +34,12 @@ type Roles struct {
 // IsEmail reports whether an entry of Roles is an e-mail address.
 func IsEmail(entry string) bool { return strings.Contains(entry, "@") }
 
+// NameGroups reports whether an entry is a group.
+func (r *Roles) NameGroups() bool {
+	group := func(entry string) bool { return entry != Everyone && !IsEmail(entry) }
+	return slices.ContainsFunc(r.Admin, group) || slices.ContainsFunc(r.User, group)
+}
+
 // Of returns the role of identity, or "" if no entry matches it.
 func (r *Roles) Of(identity *flow.Identity) string {
 	matches := func(entry string) bool {

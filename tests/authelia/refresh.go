@@ -21,6 +21,9 @@ func (s *Server) rotate(c *Client, form url.Values) (*grant, []string, *oauthErr
 	case !s.now().Before(t.expires):
 		return nil, nil, &errInvalidGrant
 	}
+	if w := s.withdrawn(t.grant.username); w != nil {
+		return nil, nil, &oauthError{status: w.Refresh, code: w.Code}
+	}
 	scopes := t.grant.scopes
 	if form.Get("scope") != "" {
 		scopes = strings.Fields(form.Get("scope"))

@@ -28,6 +28,11 @@ func (s *Server) userinfo(r *http.Request) answer {
 	if client == nil {
 		return challenge(&errRequestUnauthorized)
 	}
+	if w := s.withdrawn(t.grant.username); w != nil {
+		refusal := errInvalidToken
+		refusal.status = w.Userinfo
+		return challenge(&refusal)
+	}
 	claims := s.userinfoClaims(t)
 	if edit := s.misbehaviour.Userinfo; edit != nil {
 		return jsonAnswer(http.StatusOK, edit(claims))

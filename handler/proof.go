@@ -1,0 +1,125 @@
+// The proof of a session: until when its tokens speak for it, and what follows
+// when they no longer do. The whole table is in docs/architecture.md.
+
+package handler
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+)
+
+// withdrawnLeeway is how long before the end of an access token its refusal
+// still counts as that end.
+const withdrawnLeeway = 10 * time.Second
+
+// unprovenSince returns since when the tokens of a session no longer speak for
+// it, the zero time while they do. An access token that cannot be refreshed
+// needs no check to show that it has expired.
+func (h *Handler) unprovenSince(record *session.Record) time.Time {
+	switch expires := record.Tokens.Expires; {
+	case !record.UnprovenSince.IsZero():
+		return record.UnprovenSince
+	case record.Tokens.Refresh == "" && !expires.IsZero() && !h.now().Before(expires):
+		return expires
+	}
+	return time.Time{}
+}
+
+// unproven reports whether the tokens of a session no longer speak for it.
+func (h *Handler) unproven(record *session.Record) bool { return !h.unprovenSince(record).IsZero() }
+
+// outlived reports whether a session was unproven for as long as it may be.
+func (h *Handler) outlived(record *session.Record) bool {
+	since := h.unprovenSince(record)
+	return !since.IsZero() && h.now().Sub(since) >= h.config.Unproven
+}
+
+// noteUnproven makes a record unproven since a moment.
+func (h *Handler) noteUnproven(s *session.Session, record *session.Record, since time.Time, cause error) {
+	record.UnprovenSince = since.UTC()
+	h.config.Observe("refreshed", reasonUnproven)
+	h.config.Logger.Info("session unproven: its tokens ended, the user's next page view proves it again", zap.String("user", record.Identity.Username),
+		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", cause))
+}
+
+// loseProof makes s unproven since a moment, unless it is already, or has other
+// tokens by now than the caller has seen.
+func (h *Handler) loseProof(ctx context.Context, s *session.Session, seen flow.Tokens, since time.Time) error {
+	err := h.config.Gate.Sessions.Update(ctx, s, func(record *session.Record) {
+		if record.UnprovenSince.IsZero() && record.Tokens.Access == seen.Access {
+			h.noteUnproven(s, record, since, flow.ErrTokensEnded)
+		}
+	})
+	if err != nil && !h.unproven(s.Record()) {
+		return err
+	}
+	return nil
+}
+
+// withdraw follows up on an access token that the provider refuses while there
+// is no way to refresh it. Before its time, the provider has withdrawn it: the
+// account is disabled, deleted, or signed out everywhere. Else it ran out.
+func (h *Handler) withdraw(ctx context.Context, s *session.Session, tokens flow.Tokens) error {
+	now := h.now()
+	if tokens.Assumed || !now.Before(tokens.Expires.Add(-withdrawnLeeway)) {
+		return h.loseProof(ctx, s, tokens, earlier(tokens.Expires, now))
+	}
+	h.end(ctx, s, reasonWithdrawn)
+	return nil
+}
+
+// proved notes that the provider described the user of s with these tokens.
+func (v *sessionRuntime) proved(tokens flow.Tokens) {
+	v.provenUntil.Store(monotonic.Nanoseconds(tokens.Expires))
+	v.unansweredSince.Store(0)
+}
+
+// notProven follows up on a check that brought no proof, for lack of an answer
+// or because the answer was of no use, and returns when to try again.
+func (h *Handler) notProven(ctx context.Context, s *session.Session, v *sessionRuntime, err error) int64 {
+	record := s.Record()
+	now, until := monotonic.Nanoseconds(h.now()), v.provenUntil.Load()
+	left := until - now
+	if left <= 0 {
+		left = int64(h.config.Unproven)
+		if !answered(err) && !v.unansweredSince.CompareAndSwap(0, now) {
+			left = v.unansweredSince.Load() + int64(h.config.Unproven) - now
+		}
+		since := h.now()
+		if answered(err) {
+			since, left = since.Add(-time.Duration(now-until)), 0
+		}
+		if left <= 0 {
+			_ = h.loseProof(ctx, s, record.Tokens, since) // if storage is away, the next check tries again
+			if h.unproven(s.Record()) {
+				return monotonic.Nanoseconds(h.nextCheck(s.Record()))
+			}
+			left = int64(backoffLeast)
+		}
+	}
+	return min(h.afterFailure(v), now+max(left, int64(backoffLeast)))
+}
+
+// answered reports whether the provider answered, though to no use.
+func answered(err error) bool {
+	if errors.Is(err, flow.ErrProviderUnavailable) {
+		return false
+	}
+	_, token := errors.AsType[*flow.TokenError](err)
+	return token || errors.Is(err, flow.ErrTokensEnded) || errors.Is(err, flow.ErrUserinfoInvalid) || errors.Is(err, flow.ErrIDTokenInvalid)
+}
+
+// earlier returns the earlier of two moments.
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
