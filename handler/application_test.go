@@ -34,14 +34,13 @@ type fakeApplication struct {
 	answered []string // "path status body session" per AfterResponse; nil: not recorded
 
 	credentials map[string]application.Recognition
-	asked       int                                  // calls of Recognize
-	patience    time.Duration                        // until the deadline of the last Recognize
-	confirms    int                                  // calls of Confirm
-	away        error                                // returned by Confirm
-	asking      func()                               // called by Confirm; may be nil
-	role        func(*flow.Identity) (string, error) // nil: no roles
-	shutErr     error                                // returned by Shut
-	hold        chan struct{}                        // Recognize waits until it is closed; may be nil
+	asked       int           // calls of Recognize
+	patience    time.Duration // until the deadline of the last Recognize
+	confirms    int           // calls of Confirm
+	away        error         // returned by Confirm
+	asking      func()        // called by Confirm; may be nil
+	shutErr     error         // returned by Shut
+	hold        chan struct{} // Recognize waits until it is closed; may be nil
 }
 
 func (a *fakeApplication) Intent(_ *http.Request, path string) application.Intent {

@@ -217,3 +217,20 @@ func TestRoleThatCannotBeSet(t *testing.T) {
 		t.Errorf("got %d and %d requests at the application, want 502 and 0", w.Code, len(s.seen))
 	}
 }
+
+// The application is away, and the first to notice is a request that waits for a
+// confirmation. What was confirmed for others is void, too: their next save must
+// not meet an application that lost its sessions.
+func TestFailedConfirmationVoidsAllOthers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	tickets := []string{s.ticket(t, alice), s.ticket(t, bob)}
+	s.do(t, "/api/x", "Cookie", tickets[0])
+	s.app.away = errors.New("connection refused")
+	s.do(t, "/api/x", "Cookie", tickets[1])
+	s.app.away = nil
+	before := s.app.confirms
+	if s.do(t, "POST /api/saves", "Cookie", tickets[0]); s.app.confirms != before+1 {
+		t.Errorf("%d questions before alice's save, want 1", s.app.confirms-before)
+	}
+}
