@@ -20,6 +20,7 @@ import (
 type chain struct {
 	next caddyhttp.Handler
 	r    *http.Request // the client's request; Fresh falls back to its context
+	ip   string        // of the client; found at first need
 }
 
 // Serve implements application.Chain.
@@ -125,14 +126,15 @@ func (c *chain) OriginalURI() string {
 
 // ClientIP implements application.Chain.
 func (c *chain) ClientIP() string {
-	ip, _ := caddyhttp.GetVar(c.r.Context(), caddyhttp.ClientIPVarKey).(string)
-	return ip
+	if c.ip == "" {
+		c.ip = clientIP(c.r)
+	}
+	return c.ip
 }
 
 // TrustedProxy implements application.Chain.
 func (c *chain) TrustedProxy() bool {
-	trusted, _ := caddyhttp.GetVar(c.r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	return trusted
+	return throughTrustedProxy(c.r)
 }
 
 var _ application.Chain = (*chain)(nil)

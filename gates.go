@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -22,6 +23,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
@@ -85,6 +87,7 @@ func (g *pooledGate) start() {
 	g.links = romm.NewLinks(g.id, g.currentStorage)
 	g.sessions = session.New(session.Options{Gate: g.id, Node: node, Logger: logger})
 	g.gate = handler.NewGate(g.sessions)
+	g.gate.Background.Count = countWork
 	g.signing = op.NewKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
 	g.codes = op.NewCodes(time.Now)
 	var ctx context.Context
@@ -178,6 +181,14 @@ func (g *pooledGate) Status(ctx context.Context) admin.Status {
 	status.Provider.MetadataRead = read
 	if err = cmp.Or(err, failed); err != nil {
 		status.Provider.Error = err.Error()
+	}
+	waiting := g.gate.Waiting()
+	for _, work := range background.All() {
+		status.Background = append(status.Background, admin.Work{Work: string(work), Waiting: waiting[work]})
+	}
+	for _, failing := range g.gate.Background.Failing() {
+		i := slices.IndexFunc(status.Background, func(w admin.Work) bool { return w.Work == string(failing.Work) })
+		status.Background[i].FailingSince, status.Background[i].Error = failing.Since.UTC(), failing.Err.Error()
 	}
 	status.RomM.Version, status.RomM.Seen = g.romm.Version()
 	return status

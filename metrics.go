@@ -11,6 +11,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 )
 
 // The collectors belong to the process: counts go on across reloads.
@@ -35,6 +36,38 @@ var (
 		})
 	})
 )
+
+// backgroundWork counts the outcomes of work that no request waits for.
+var backgroundWork = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "caddy_romm_oidc_background_total",
+	Help: "Work beside the requests by outcome (ok or failed): re-checks, refreshes, sign-outs, revocations, ends, sweeps.",
+}, []string{"work", "outcome"})
+
+func countWork(work background.Work, outcome string) {
+	backgroundWork.WithLabelValues(string(work), outcome).Inc()
+}
+
+// backgroundWaiting collects how much of that work waits.
+type backgroundWaiting struct{}
+
+var waiting = prometheus.NewDesc("caddy_romm_oidc_background_waiting",
+	"Work beside the requests that waits: re-checks, sign-outs of ended sessions, ends that storage has yet to take.", []string{"work"}, nil)
+
+// Describe implements prometheus.Collector.
+func (backgroundWaiting) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- waiting }
+
+// Collect implements prometheus.Collector.
+func (backgroundWaiting) Collect(metrics chan<- prometheus.Metric) {
+	total := map[background.Work]int{}
+	eachGate(func(g *pooledGate) {
+		for work, n := range g.gate.Waiting() {
+			total[work] += n
+		}
+	})
+	for work, n := range total {
+		metrics <- prometheus.MustNewConstMetric(waiting, prometheus.GaugeValue, float64(n), string(work))
+	}
+}
 
 // sum adds up the values of all gates' sessions.
 func sum(value func(*session.Store) int) float64 {
@@ -63,7 +96,7 @@ func observeProvider(logger *zap.Logger, event op.Event) {
 // register registers the collectors with the registry of a configuration.
 // Another handler of the same configuration may have done so already.
 func register(registry *prometheus.Registry) error {
-	for _, collector := range []prometheus.Collector{events, inMemory, storageAway} {
+	for _, collector := range []prometheus.Collector{events, inMemory, storageAway, backgroundWork, backgroundWaiting{}} {
 		err := registry.Register(collector)
 		if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !already {
 			return fmt.Errorf("registering metrics: %w", err)

@@ -108,6 +108,7 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	first, err := m.gate.join(m, gen)
 	if first {
 		m.warn(around)
+		m.warnOfProxies(ctx)
 	}
 	return err
 }
@@ -169,6 +170,7 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		Scopes:        s.Scopes,
 		UsernameClaim: s.UsernameClaim,
 		GroupsClaim:   s.GroupsClaim,
+		RuleGroups:    s.RuleGroups(),
 		Client:        m.client,
 		Keyring:       m.gate.sessions.Keyring,
 	})
@@ -209,6 +211,7 @@ func (m *Middleware) application(gate *pooledGate) *romm.App {
 		Provider: op.New(gate.signing, gate.codes, op.Config{
 			IssuerPath: request.Base, ClientID: s.ClientID, ClientSecret: s.RommClientSecret, RedirectURI: s.RedirectURI,
 			Algorithm: s.RommIDTokenAlg, Report: func(event op.Event) { observeProvider(m.logger, event) },
+			Limit: func(r *http.Request) time.Duration { return gate.gate.TokenRequest(clientIP(r)) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: s.Roles, Clients: clients,
 		Links: gate.links, Release: gate.romm, Logger: m.logger,
@@ -248,7 +251,9 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
 	}
 	caddyhttp.SetVar(r.Context(), seenVar, true)
-	err := m.handler.ServeHTTP(w, r, &chain{next: next, r: r}) //nolint:contextcheck // the request carries it
+	c := &chain{next: next, r: r}
+	forwardClientIP(r, c)
+	err := m.handler.ServeHTTP(w, r, c) //nolint:contextcheck // the request carries it
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok {
 		return err

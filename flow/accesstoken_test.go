@@ -112,7 +112,7 @@ func TestBearerJWT(t *testing.T) {
 		"for another client (GHSA-wcvh-g65p)": {set: `{"aud":["grafana"]}`, want: ErrBearerInvalid, text: "audience"},
 		"from another issuer":                 {set: `{"iss":"https://evil.example"}`, want: ErrBearerInvalid, text: "issued by"},
 		"expired":                             {set: `{"exp":1799999999}`, want: ErrBearerInvalid, text: "expired"},
-		"without exp":                         {set: `{"exp":null}`, want: ErrBearerInvalid, text: "expired"},
+		"without exp":                         {set: `{"exp":null}`, want: ErrBearerInvalid, text: "exp is missing"},
 		"not valid yet":                       {set: `{"nbf":1800000400}`, want: ErrBearerInvalid, text: "nbf"},
 		"issued in the future":                {set: `{"iat":1800000400}`, want: ErrBearerInvalid, text: "iat"},
 		"without iat":                         {set: `{"iat":null}`, want: ErrBearerInvalid, text: "iat"},

@@ -57,6 +57,61 @@ func (c claims) list(name string) ([]string, error) {
 	return all, nil
 }
 
+// groups returns the names in a claim that lists groups. It skips what is not a
+// name, and bounds the rest: names that are too long and names beyond the limit
+// are kept only if the operator's rules contain them, so that no limit decides
+// against a rule.
+func (c claims) groups(name string, ruled []string) []string {
+	var entries []json.RawMessage
+	if json.Unmarshal(c[name], &entries) != nil {
+		entries = []json.RawMessage{c[name]} // one name, or nothing
+	}
+	var names []string
+	for _, entry := range entries {
+		var group *string
+		if json.Unmarshal(entry, &group) != nil || group == nil || *group == "" {
+			continue
+		}
+		if len(*group) > groupLimit || len(names) >= groupsLimit {
+			if !slices.Contains(ruled, *group) || slices.Contains(names, *group) {
+				continue
+			}
+		}
+		names = append(names, *group)
+	}
+	return names
+}
+
+// emailError returns why the claim email is not one address.
+func (c claims) emailError() error {
+	if !c.has("email") {
+		return ErrEmailMissing
+	}
+	var list []json.RawMessage
+	var s string
+	switch raw := c["email"]; {
+	case json.Unmarshal(raw, &list) == nil:
+		return &EmailError{fmt.Sprintf("is a list of %d, not a string", len(list))}
+	case json.Unmarshal(raw, &s) != nil:
+		return &EmailError{"is neither a string nor a list"}
+	}
+	switch {
+	case s == "":
+		return &EmailError{"is empty"}
+	case strings.TrimSpace(s) == "":
+		return &EmailError{"is white space"}
+	case strings.ContainsAny(s, emailSeparators) || strings.Count(s, "@") > 1:
+		return &EmailError{"is a list in a string, not one address"}
+	case strings.TrimSpace(s) != s:
+		return &EmailError{"has white space around the address"}
+	case len(s) > emailLimit:
+		return &EmailError{fmt.Sprintf("is longer than %d bytes", emailLimit)}
+	case !strings.Contains(s, "@"):
+		return &EmailError{"has no @"}
+	}
+	return &EmailError{"is not an address"}
+}
+
 // The claims of an Identity, as Identity.FromIDToken lists them.
 const (
 	claimUsername = "username"
@@ -129,10 +184,7 @@ func (rp *RelyingParty) identity(e *evidence) (*Identity, error) {
 		Username: e.text(claimUsername, rp.config.UsernameClaim, func(known *Identity) string { return known.Username }),
 		Name:     e.text(claimName, "name", func(known *Identity) string { return known.Name }),
 	}
-	groups, err := e.source(claimGroups, rp.config.GroupsClaim).list(rp.config.GroupsClaim)
-	if err != nil {
-		return nil, err
-	}
+	groups := e.source(claimGroups, rp.config.GroupsClaim).groups(rp.config.GroupsClaim, rp.config.RuleGroups)
 	if e.kept(claimGroups, rp.config.GroupsClaim) {
 		groups = e.known.Groups
 	}
@@ -145,7 +197,7 @@ func (rp *RelyingParty) identity(e *evidence) (*Identity, error) {
 	case identity.Username == "" || !clean(identity.Username):
 		return nil, ErrUsernameMissing
 	case !isEmail(identity.Email):
-		return nil, ErrEmailMissing
+		return nil, email.emailError()
 	case strings.ContainsFunc(identity.Email, func(c rune) bool { return c > unicode.MaxASCII }):
 		// RomM's database ignores case, accent and width in comparisons: such an
 		// address could find another user's account.
@@ -159,13 +211,18 @@ func (rp *RelyingParty) identity(e *evidence) (*Identity, error) {
 	return identity, nil
 }
 
+// emailSeparators are what surrounds and separates the addresses of a list in a
+// string. An address has them in quotes only, which no provider sends.
+const emailSeparators = `",;<>[]{}`
+
 // isEmail reports whether s is an address in exactly one domain
 // (CVE-2026-40574): exactly one "@" with text on both sides, no character that
-// may be normalized to another "@", no white space.
+// may be normalized to another "@", no separator of a list, no white space.
 func isEmail(s string) bool {
 	local, domain, ok := strings.Cut(s, "@")
 	return ok && local != "" && domain != "" && !strings.Contains(domain, "@") && len(s) <= emailLimit &&
-		clean(s) && !strings.ContainsFunc(s, func(c rune) bool { return unicode.IsSpace(c) || c == '\ufe6b' || c == '\uff20' })
+		clean(s) && !strings.ContainsAny(s, emailSeparators) &&
+		!strings.ContainsFunc(s, func(c rune) bool { return unicode.IsSpace(c) || c == '\ufe6b' || c == '\uff20' })
 }
 
 // clean reports whether s is free of control characters.

@@ -3,6 +3,7 @@
 package flow
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,35 +92,32 @@ func TestGroups(t *testing.T) {
 		}
 		return all
 	}
+	long, ruled := strings.Repeat("g", 257), strings.Repeat("r", 300)
 	for name, row := range map[string]struct {
 		value any
 		want  []string
-		fail  string
 	}{
-		"list":                {[]string{"a", "b,c", "d e"}, []string{"a", "b,c", "d e"}, ""},
-		"empty":               {[]string{}, []string{}, ""},
-		"null":                {nil, nil, ""},
-		"string":              {"a,b c", []string{"a,b c"}, ""},
-		"500":                 {many(500), many(500), ""},
-		"501":                 {many(501), nil, "more than 500"},
-		"entry of 256 bytes":  {[]string{strings.Repeat("g", 256)}, []string{strings.Repeat("g", 256)}, ""},
-		"entry of 257 bytes":  {[]string{"a", strings.Repeat("g", 257)}, nil, "longer than 256 bytes"},
-		"string of 257 bytes": {strings.Repeat("g", 257), nil, "longer than 256 bytes"},
-		"list with a number":  {[]any{"a", 1}, nil, "not a list of strings"},
-		"list of lists":       {[]any{[]string{"a"}}, nil, "not a list of strings"},
-		"object":              {map[string]any{"a": true}, nil, "not a list of strings"},
-		"number":              {1, nil, "not a list of strings"},
-		"true":                {true, nil, "not a list of strings"},
+		"list":                              {[]string{"a", "b,c", "d e"}, []string{"a", "b,c", "d e"}},
+		"empty":                             {[]string{}, []string{}},
+		"null":                              {nil, nil},
+		"string":                            {"a,b c", []string{"a,b c"}},
+		"501":                               {many(501), many(500)},
+		"the 501st is in a rule":            {append(many(500), "ruled", "x", "ruled"), append(many(500), "ruled")},
+		"entry of 256 bytes":                {[]string{long[1:]}, []string{long[1:]}},
+		"entry of 257 bytes":                {[]string{"a", long, "b"}, []string{"a", "b"}},
+		"a long entry is in a rule":         {[]string{"a", ruled}, []string{"a", ruled}},
+		"string of 257 bytes":               {long, nil},
+		"numbers beside a name":             {[]any{1, "a", 2.5}, []string{"a"}},
+		"objects, lists and null beside it": {[]any{map[string]any{"name": "ruled"}, []string{"ruled"}, nil, "a", ""}, []string{"a"}},
+		"object":                            {map[string]any{"ruled": true}, nil},
+		"number":                            {1, nil},
+		"true":                              {true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHarness(t)
+			h := newHarness(t, func(s *setup) { s.config.RuleGroups = []string{"ruled", ruled} })
 			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Set("groups", row.value)) })
 			result, err := h.signIn()
-			if row.fail != "" {
-				failsAs(t, err, ErrUserinfoInvalid, row.fail)
-				return
-			}
 			if err != nil || !slices.Equal(result.Identity.Groups, row.want) {
 				t.Errorf("sign-in = %+v, %v, want groups %q", result, err, row.want)
 			}
@@ -247,5 +245,40 @@ func TestName(t *testing.T) {
 		if result, err := h.signIn(); err != nil || result.Identity.Name != want {
 			t.Errorf("%.20q: sign-in = %+v, %v, want one without a display name", name, result, err)
 		}
+	}
+}
+
+// An address in another form than a string is not reported as missing.
+func TestEmailInAnotherForm(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		value any
+		came  string
+	}{
+		"list":             {[]string{"alice@example.test"}, "is a list of 1, not a string"},
+		"empty list":       {[]string{}, "is a list of 0, not a string"},
+		"list in a string": {`["alice@example.test"]`, "is a list in a string, not one address"},
+		"two in a string":  {"alice@example.test, a@example.test", "is a list in a string, not one address"},
+		"padded":           {" alice@example.test\n", "has white space around the address"},
+		"object":           {map[string]any{"value": "alice@example.test"}, "is neither a string nor a list"},
+		"true":             {true, "is neither a string nor a list"},
+		"empty":            {"", "is empty"},
+		"spaces":           {"  ", "is white space"},
+		"a name":           {"alice", "has no @"},
+		"too long":         {strings.Repeat("a", 300) + "@example.test", "is longer than 254 bytes"},
+		"far too long":     {strings.Repeat("a", 3000) + "@example.test", "is longer than 254 bytes"},
+		"half":             {"alice@", "is not an address"},
+		"missing":          {nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Userinfo = sent(authelia.Set("email", row.value)) })
+			_, err := h.signIn()
+			failsAs(t, err, ErrEmailMissing, row.came)
+			if email, ok := errors.AsType[*EmailError](err); ok != (row.came != "") || ok && strings.Contains(email.Error(), "alice") {
+				t.Errorf("sign-in = %v, want an EmailError that does not quote the address: %v", err, row.came != "")
+			}
+		})
 	}
 }

@@ -149,7 +149,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 			t.Run(http.StatusText(status)+" from "+endpoint, func(t *testing.T) {
 				t.Parallel()
 				h := newHarness(t)
-				h.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+				h.rp.config.Client.Transport.(clockTransport).base.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 					if r.URL.Host != "auth.example.test" || r.URL.Path == "/elsewhere" {
 						t.Errorf("a request went to %s, want the redirect not followed", r.URL)
 					}

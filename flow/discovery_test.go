@@ -43,7 +43,7 @@ func TestProvider(t *testing.T) {
 // hold blocks discovery until release is called.
 func (h *harness) hold() (release func()) {
 	gate := make(chan struct{})
-	h.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+	h.rp.config.Client.Transport.(clockTransport).base.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 		select {
 		case <-gate:
 			return h.op.Transport().RoundTrip(r)

@@ -57,6 +57,18 @@ var (
 
 var errLogoutTokenInvalid = errors.New("the logout token is invalid")
 
+// EmailError says that the claim email is there, but is not one address. It
+// matches ErrEmailMissing.
+type EmailError struct {
+	Came string // what came instead, for a sentence that begins with the claim; never the value
+}
+
+// Error says what came, for the log.
+func (e *EmailError) Error() string { return "the claim email " + e.Came }
+
+// Is makes it match ErrEmailMissing.
+func (e *EmailError) Is(target error) bool { return target == ErrEmailMissing }
+
 // AuthorizationError is an error response of the authorization endpoint
 // (https://datatracker.ietf.org/doc/html/rfc6749#section-4.1.2.1,
 // https://openid.net/specs/openid-connect-core-1_0.html#AuthError).

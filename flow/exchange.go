@@ -40,7 +40,7 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	if err != nil {
 		return nil, err
 	}
-	ctx = oidc.ClientContext(ctx, rp.config.Client)
+	ctx = oidc.ClientContext(ctx, rp.tokenClient())
 	token, err := rp.oauth2(md).Exchange(ctx, code, oauth2.VerifierOption(login.Verifier))
 	if err != nil {
 		return nil, tokenError(err)
@@ -78,9 +78,9 @@ func tokenError(err error) error {
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) || refused.Response == nil {
 		if _, ok := errors.AsType[*url.Error](err); ok {
-			return fmt.Errorf("%w: requesting its token endpoint: %w", ErrProviderUnavailable, err)
+			return fmt.Errorf("%w: requesting its token endpoint: %w", ErrProviderUnavailable, bounded(err))
 		}
-		return fmt.Errorf("%w: reading the token response: %w", ErrIDTokenInvalid, err)
+		return fmt.Errorf("%w: reading the token response: %w", ErrIDTokenInvalid, bounded(err))
 	}
 	status := refused.Response.StatusCode
 	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {

@@ -4,6 +4,7 @@ package flow
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -49,7 +50,7 @@ func (rp *RelyingParty) verifyIDToken(ctx context.Context, md *metadata, receive
 	case errors.Is(err, ErrProviderUnavailable):
 		return nil, err
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrIDTokenInvalid, err)
+		return nil, rp.idTokenError(received.raw, err)
 	}
 	var c idTokenClaims
 	if token.Claims(&c) != nil || token.Claims(&c.all) != nil {
@@ -66,7 +67,9 @@ func (rp *RelyingParty) verifyIDToken(ctx context.Context, md *metadata, receive
 	case token.IssuedAt.Unix() <= 0: // (10), and Core section 2: iat is required
 		return nil, invalid("iat is missing")
 	case token.IssuedAt.After(now.Add(idTokenLeeway)) || token.IssuedAt.Before(now.Add(-idTokenAge)): // (10)
-		return nil, invalid("iat is too old or in the future")
+		return nil, fmt.Errorf("%w: %w", ErrIDTokenInvalid, rp.clockError(token.IssuedAt))
+	case token.Nonce == "" && !received.nonceValid(""):
+		return nil, invalid("nonce is missing")
 	case !received.nonceValid(token.Nonce): // (11)
 		return nil, invalid("nonce does not match")
 	}
@@ -78,6 +81,21 @@ func (rp *RelyingParty) verifyIDToken(ctx context.Context, md *metadata, receive
 	c.subject = token.Subject
 	c.SID = c.SID[:min(len(c.SID), 255)]
 	return &c, nil
+}
+
+// idTokenError returns the error of an ID token that did not verify. If it is of
+// another time, the clocks are the reason: go-oidc compares them first.
+func (rp *RelyingParty) idTokenError(raw string, err error) error {
+	var issued unixTime
+	_ = json.Unmarshal(verifiedClaims(raw)["iat"], &issued) // for the text only
+	at, now := time.Unix(int64(issued), 0), rp.config.Now()
+	if issued > 0 && (at.After(now.Add(idTokenLeeway)) || at.Before(now.Add(-idTokenAge))) && !errors.Is(err, errExpMissing) {
+		clock := rp.clockError(at)
+		if _, expired := errors.AsType[*oidc.TokenExpiredError](err); expired || strings.Contains(err.Error(), "nbf") {
+			err = clock
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrIDTokenInvalid, err)
 }
 
 // unixTime is a NumericDate (https://datatracker.ietf.org/doc/html/rfc7519#section-2)

@@ -28,16 +28,19 @@ var signatureAlgorithms = []string{
 	oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA,
 }
 
-var errTooLarge = errors.New("it exceeds 16 KiB")
+var (
+	errTooLarge   = errors.New("it exceeds 16 KiB")
+	errExpMissing = errors.New("exp is missing")
+)
 
 // newKeySet returns the keys at jwksURI. They are read on first use, kept, and
 // read again for a signature by an unknown key
 // (https://openid.net/specs/openid-connect-core-1_0.html#RotateSigKeys). All
 // waiting requests share a read, and it does not end with any of them.
 func newKeySet(client *http.Client, jwksURI string, now func() time.Time) oidc.KeySet {
-	bounded := statusClient(client)
-	bounded.Transport = &keysTransport{base: bounded.Transport, now: now}
-	return oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), bounded), jwksURI)
+	limited := statusClient(client)
+	limited.Transport = &keysTransport{base: rewritingTransport{limited.Transport, usableKeys}, now: now}
+	return oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), limited), jwksURI)
 }
 
 // verifyJWT returns the claims of a JWT that the provider signed with one of
@@ -49,10 +52,13 @@ func (md *metadata) verifyJWT(ctx context.Context, keySet oidc.KeySet, raw strin
 	cfg.SupportedSigningAlgs = signatureAlgorithms
 	keys := &recordingKeySet{KeySet: keySet}
 	token, err := oidc.NewVerifier(md.issuer, keys, cfg).Verify(ctx, raw)
-	if err != nil && isUnavailable(keys.err) {
-		return nil, fmt.Errorf("%w: reading its keys: %w", ErrProviderUnavailable, keys.err)
+	switch expired, ok := errors.AsType[*oidc.TokenExpiredError](err); {
+	case err != nil && isUnavailable(keys.err):
+		return nil, fmt.Errorf("%w: reading its keys: %w", ErrProviderUnavailable, bounded(keys.err))
+	case ok && expired.Expiry.Unix() <= 0:
+		return nil, errExpMissing
 	}
-	return token, err
+	return token, bounded(err)
 }
 
 // recordingKeySet keeps its last error, which go-oidc's verifier returns only

@@ -147,7 +147,7 @@ func TestKeysOfAnEndedRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		keys := make(chan struct{})
-		h.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+		h.rp.config.Client.Transport.(clockTransport).base.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Path == "/jwks.json" {
 				select {
 				case <-keys:

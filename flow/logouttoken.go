@@ -48,9 +48,12 @@ func (rp *RelyingParty) VerifyLogout(ctx context.Context, raw string) (*Logout, 
 	token, err := oidc.NewVerifier(md.issuer, keys, &oidc.Config{
 		ClientID: rp.config.ClientID, SupportedSigningAlgs: signatureAlgorithms, Now: rp.config.Now,
 	}).VerifyLogout(ctx, raw)
+	expired, isExpired := errors.AsType[*oidc.TokenExpiredError](err)
 	switch {
 	case err != nil && isUnavailable(keys.err):
-		return nil, fmt.Errorf("%w: reading its keys: %w", ErrProviderUnavailable, keys.err)
+		return nil, fmt.Errorf("%w: reading its keys: %w", ErrProviderUnavailable, bounded(keys.err))
+	case isExpired && expired.Expiry.Unix() <= 0:
+		return nil, invalid(errExpMissing.Error())
 	case err != nil:
 		return nil, invalid(printable(err.Error(), 300)) // it quotes the token, which any client may have sent
 	}
@@ -61,7 +64,7 @@ func (rp *RelyingParty) VerifyLogout(ctx context.Context, raw string) (*Logout, 
 	case token.IssuedAt.Unix() <= 0: // section 2.4: iat is required
 		return nil, invalid("iat is missing")
 	case token.IssuedAt.After(now.Add(idTokenLeeway)) || token.IssuedAt.Before(now.Add(-LogoutTokenAge-idTokenLeeway)): // (3)
-		return nil, invalid("iat is too old or in the future")
+		return nil, invalid(rp.clockError(token.IssuedAt).Error())
 	}
 	if err := checkLogoutEvent(token); err != nil {
 		return nil, invalid(err.Error())

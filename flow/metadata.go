@@ -42,10 +42,10 @@ type metadata struct {
 func (rp *RelyingParty) readMetadata(ctx context.Context) (*metadata, error) {
 	discovered, err := oidc.NewProvider(oidc.ClientContext(ctx, statusClient(rp.config.Client)), rp.config.Issuer)
 	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok && mismatch.Discovered != "" {
-		return nil, fmt.Errorf("%w: its metadata name another issuer: write \"issuer %s\": %w", ErrProviderUnavailable, printable(mismatch.Discovered, 300), err)
+		return nil, fmt.Errorf("%w: its metadata name another issuer: write \"issuer %s\": %w", ErrProviderUnavailable, printable(mismatch.Discovered, 300), bounded(err))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, err)
+		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, bounded(err))
 	}
 	var more struct {
 		JWKSURI        string   `json:"jwks_uri"`
@@ -56,7 +56,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*metadata, error) {
 		IssParameter   bool     `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := discovered.Claims(&more); err != nil {
-		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, err)
+		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, bounded(err))
 	}
 	md := &metadata{
 		authorizationEndpoint: discovered.Endpoint().AuthURL,

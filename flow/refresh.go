@@ -32,7 +32,7 @@ func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Ide
 	if err != nil {
 		return nil, err
 	}
-	ctx = oidc.ClientContext(ctx, rp.config.Client)
+	ctx = oidc.ClientContext(ctx, rp.tokenClient())
 	token, err := rp.oauth2(md).TokenSource(ctx, &oauth2.Token{RefreshToken: tokens.Refresh}).Token()
 	if err != nil {
 		err = tokenError(err)

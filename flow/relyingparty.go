@@ -42,6 +42,7 @@ type Config struct {
 	Scopes        []string // must include openid
 	UsernameClaim string   // name of the claim with the user name
 	GroupsClaim   string   // name of the claim with the groups
+	RuleGroups    []string // groups that the operator's rules name; no limit drops them
 	Client        *http.Client
 	Keyring       func(context.Context) (*keyring.Keyring, error) // may wait for storage
 	Now           func() time.Time                                // default time.Now
@@ -53,6 +54,7 @@ type Config struct {
 type RelyingParty struct {
 	config    Config
 	discovery singleflight.Group
+	clock     *providerClock
 
 	mu      sync.Mutex // guards the fields below; never held during a request to the provider
 	known   *metadata
@@ -66,7 +68,13 @@ func New(cfg Config) *RelyingParty {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &RelyingParty{config: cfg}
+	rp := &RelyingParty{config: cfg, clock: new(providerClock)}
+	if cfg.Client != nil {
+		client := *cfg.Client
+		client.Transport = clockTransport{client.Transport, rp.clock, cfg.Now}
+		rp.config.Client = &client
+	}
+	return rp
 }
 
 // Issuer returns the issuer URL of the provider.

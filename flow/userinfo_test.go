@@ -102,7 +102,7 @@ func TestUserinfoRefused(t *testing.T) {
 func TestUserinfoCutShort(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	h.rp.config.Client.Transport.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
+	h.rp.config.Client.Transport.(clockTransport).base.(*providerTransport).base = network(func(r *http.Request) (*http.Response, error) {
 		answer, err := h.op.Transport().RoundTrip(r)
 		if err == nil && r.URL.Path == "/api/oidc/userinfo" {
 			answer.Body = cutShort{}

@@ -32,10 +32,13 @@ func (h *Handler) serveAnonymous(in *incoming) error {
 			}
 			return h.signOutByScript(in)
 		}
-	case application.None:
+	case application.LogIn, application.None:
 	}
 	switch access := in.access(); access {
 	case application.Open:
+		if _, err := request.ReadBody(in.w, in.r, exchangeLimit); err != nil {
+			return h.refuse(in, bodyProblem(err))
+		}
 		delete(in.r.Header, "Authorization") // an application may answer 500 to a token that it cannot read, on public paths too
 		return h.passUnstamped(in, in.r)
 	case application.Credential, application.Vouched, application.CredentialClosed:
@@ -72,7 +75,9 @@ func (h *Handler) denyAnonymous(in *incoming) error {
 
 // passUnstamped passes r on without a user.
 func (h *Handler) passUnstamped(in *incoming, r *http.Request) error {
-	request.ForwardCookies(r, h.private, "")
+	delete(r.Header, "Connection") // what is open needs no socket
+	delete(r.Header, "Upgrade")
+	request.ForwardCookies(r, h.appCookies, "")
 	// A ticket that may be good is a user's, whom the application would take for
 	// nobody here.
 	nobody := in.unknown || in.session != nil

@@ -102,6 +102,8 @@ func (a *fakeApplication) Unforgeable(r *http.Request) { r.Header.Set("X-Unforge
 
 func (a *fakeApplication) SessionCookie() string { return "app_session" }
 
+func (a *fakeApplication) ReadCookies() []string { return []string{"app_csrf"} }
+
 func (a *fakeApplication) BrowserCookies() []string { return []string{"app_csrf"} }
 
 func (a *fakeApplication) ServeProvider(http.ResponseWriter, *http.Request, string) bool {

@@ -4,6 +4,7 @@ package handler
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"strconv"
@@ -41,7 +42,7 @@ var (
 func (h *Handler) backchannelLogout(in *incoming) error {
 	w, r, client := in.w, in.r, in.chain.ClientIP()
 	// A request counts as failed until it succeeds, which bounds parallel ones too.
-	attempt, wait := h.config.Gate.logoutAttempts.Take(limit.AddressOf(client), h.now())
+	attempt, wait := h.config.Gate.logoutAttempts.Take(limit.AddressOf(client), rand.Text(), h.now())
 	if attempt == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		h.refuseLogout(in, http.StatusTooManyRequests, "rate_limited", errLogoutLimited)

@@ -37,16 +37,16 @@ func TestLogoutFailuresAreLimited(t *testing.T) {
 	}
 }
 
-// Invalid tokens from many addresses do not keep the provider out: its address has
+// Invalid tokens from many networks do not keep the provider out: its address has
 // a count of its own.
 func TestLogoutsAreNotCrowdedOut(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	s := newSiteWithBackchannel(t, func(c *Config) { c.Now = func() time.Time { return now } })
 	for i := range addressesKept + 2*attemptLimit {
-		s.chain.ip = fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)
+		s.chain.ip = fmt.Sprintf("2001:%x:%x::1", i>>16, i&0xffff)
 		if w := s.postLogout(t, "x"); w.Code != http.StatusBadRequest {
-			t.Fatalf("invalid token from address %d: got %d, want 400", i+1, w.Code)
+			t.Fatalf("invalid token from network %d: got %d, want 400", i+1, w.Code)
 		}
 	}
 	s.chain.ip = "192.0.2.7"

@@ -71,7 +71,7 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	}
 	authorization := in.r.Header["Authorization"]
 	delete(in.r.Header, "Cookie")
-	b.runtime.stampOf(b.record, h.private).put(in.r, h.private, h.config.IdentityHeaders)
+	b.runtime.stampOf(b.record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 	h.config.Application.Unforgeable(in.r)
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: b.runtime, mutes: true}
 	answer.before.remember(in.w, in.r)
@@ -144,7 +144,7 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 	if known != nil && now.Before(known.until) {
 		return known, h.goesOn(ctx, token, known)
 	}
-	attempt, wait := h.config.Gate.attempts.Take(token.address, now)
+	attempt, wait := h.config.Gate.attempts.Take(token.address, token.raw, now)
 	if attempt == nil && known == nil {
 		return nil, problem.TooManyAttempts.After(wait)
 	}

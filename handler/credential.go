@@ -4,6 +4,7 @@ package handler
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"maps"
 	"net/http"
@@ -164,7 +165,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 func (h *Handler) ask(ctx context.Context, credential credentialRequest) (application.Recognition, error) {
 	now := h.now()
 	last := h.config.Gate.recognized.last(credential.key)
-	attempt, wait := h.config.Gate.attempts.Take(credential.address, now)
+	attempt, wait := h.config.Gate.attempts.Take(credential.address, credential.authorization, now)
 	if attempt == nil && last.IsZero() {
 		// A credential that was good a minute ago is not refused because of
 		// other clients behind the same address.
@@ -188,11 +189,18 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) (applic
 	return recognition, err
 }
 
+// exchangeLimit bounds a request with a credential in its body, in bytes.
+const exchangeLimit = 64 << 10
+
 // serveExchange passes a credential in the request's body on, and counts a
 // refusal. The application's response to a wrong one tells which accounts
-// exist; the gate's response does not.
+// exist; the gate's response does not. A session changes nothing: its user
+// could guess the passwords of others.
 func (h *Handler) serveExchange(in *incoming) error {
-	attempt, wait := h.config.Gate.attempts.Take(limit.AddressOf(in.chain.ClientIP()), h.now())
+	if _, err := request.ReadBody(in.w, in.r, exchangeLimit); err != nil {
+		return h.refuseAs(in, request.Script, bodyProblem(err))
+	}
+	attempt, wait := h.config.Gate.attempts.Take(limit.AddressOf(in.chain.ClientIP()), rand.Text(), h.now())
 	if attempt == nil {
 		return h.refuseAs(in, request.Script, problem.TooManyAttempts.After(wait))
 	}

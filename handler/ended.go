@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -87,6 +88,7 @@ func (g *Gate) afterEnd(do func(context.Context)) {
 		do(ctx)
 	}
 	if !g.ends.add(bounded) {
+		g.Background.Done(background.SignOut, errQueueFull)
 		g.logger().Warn("session ended, but neither the application nor the provider was told: too many sessions ended at once")
 	}
 }
@@ -96,7 +98,9 @@ func (g *Gate) signOut(ctx context.Context, v *sessionRuntime, upstream string) 
 	if !ok || upstream == "" {
 		return
 	}
-	if err := g.last.Load().handler.config.Application.SignOut(ctx, call, upstream); err != nil {
+	err := g.last.Load().handler.config.Application.SignOut(ctx, call, upstream)
+	g.Background.Done(background.SignOut, err)
+	if err != nil {
 		g.logger().Debug("application's session not signed out, it will expire by itself", zap.Error(err))
 	}
 }
@@ -107,7 +111,9 @@ func (g *Gate) revoke(ctx context.Context, record *session.Record) {
 	if record.Tokens.Access == "" || record.Tokens.Refresh == "" && h.unproven(record) {
 		return
 	}
-	if err := h.config.RelyingParty.Revoke(ctx, record.Tokens, record.Identity); err != nil {
+	err := h.config.RelyingParty.Revoke(ctx, record.Tokens, record.Identity)
+	g.Background.Done(background.Revoke, err)
+	if err != nil {
 		g.logger().Debug("tokens not revoked, they will expire by themselves", zap.Error(err))
 	}
 }

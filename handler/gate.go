@@ -11,6 +11,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
@@ -24,6 +25,7 @@ type Gate struct {
 	accounts accounts            // that users were seen with
 	redeemed limit.Once[outcome] // sign-ins, by state
 
+	tokenRequests  limit.Attempts // of clients that are not the application, at the endpoints for it
 	logoutAttempts limit.Attempts // logout requests that did not succeed, or not yet
 	logoutTokens   limit.UsedIDs  // the jti of those that did
 
@@ -38,6 +40,7 @@ type Gate struct {
 
 	configurations atomic.Int64              // how many configurations there were
 	last           atomic.Pointer[lastChain] // for calls that no request asks for
+	Background     *background.Monitor       // of what follows
 	checks         workQueue                 // of sessions, at the provider
 	ends           workQueue                 // of sessions, at the application and the provider
 }
@@ -52,7 +55,9 @@ func NewGate(store *session.Store) *Gate {
 		checks:       make(workQueue, workQueueSize), ends: make(workQueue, workQueueSize),
 	}
 	g.tokenBudget.Report = g.reportHeldBack
+	g.Background = background.New(g.logger)
 	store.OnEnd(g.sessionEnded)
+	store.OnWork(func(work string, err error) { g.Background.Done(background.Work(work), err) })
 	store.OnDoubt(g.doubt)
 	return g
 }

@@ -39,11 +39,11 @@ type Config struct {
 // Handler answers every request of one site. It holds configuration only; what
 // outlives a reload is in its Gate.
 type Handler struct {
-	config  Config
-	origin  string
-	cookies request.CookieNames
-	private string // the application's session cookie
-	number  int64  // of the configuration
+	config     Config
+	origin     string
+	cookies    request.CookieNames
+	appCookies request.AppCookies
+	number     int64 // of the configuration
 }
 
 // New returns the handler of cfg.
@@ -59,7 +59,7 @@ func New(cfg Config) *Handler {
 	}
 	return &Handler{
 		config: cfg, origin: cfg.Origin.String(), cookies: request.CookieNamesFor(cfg.Origin),
-		private: cfg.Application.SessionCookie(), number: cfg.Gate.configurations.Add(1),
+		appCookies: request.AppCookies{Session: cfg.Application.SessionCookie(), Read: cfg.Application.ReadCookies()}, number: cfg.Gate.configurations.Add(1),
 	}
 }
 
@@ -78,6 +78,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, chain applic
 		return h.refuse(in, problem.MethodNotAllowed)
 	}
 	name, own := in.own()
+	if own && r.Method == http.MethodPost {
+		if _, err := request.ReadBody(w, r, ownLimit); err != nil {
+			return h.refuseAs(in, request.Script, bodyProblem(err))
+		}
+	}
 	if own && h.config.Application.ServeProvider(w, r, path[len(request.Base):]) {
 		return nil
 	}
@@ -101,6 +106,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, chain applic
 	default:
 		return h.serveAnonymous(in)
 	}
+}
+
+// ownLimit bounds the body of a request to the gate's own endpoints, in bytes.
+// Each has a smaller limit of its own.
+const ownLimit = 32 << 10
+
+// bodyProblem returns the problem of an error of request.ReadBody.
+func bodyProblem(err error) error {
+	refusal := *problem.BodyRefused
+	if errors.Is(err, request.ErrBodyTooSlow) {
+		refusal.Status = http.StatusRequestTimeout
+	}
+	return refusal.Because(err)
 }
 
 // knownMethod refuses methods that no client of the application sends (CVE-2026-71324).

@@ -15,6 +15,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -52,6 +53,7 @@ func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime) {
 		h.checkNow(ctx, s, v)
 	}) {
 		close(c.done)
+		h.config.Gate.Background.Done(background.Recheck, errQueueFull)
 		v.checkAt.Store(h.afterFailure(v))
 	}
 }
@@ -62,6 +64,7 @@ func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRu
 		return
 	}
 	err := h.prove(ctx, s, v)
+	h.config.Gate.Background.Done(background.Recheck, err)
 	h.config.Gate.providerAnswered(h.now(), err)
 	switch {
 	case err == nil:

@@ -3,6 +3,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
@@ -57,6 +59,7 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 		h.config.Observe("refreshed", "ok")
 	})
 	end(failed)
+	h.noteRefresh(cmp.Or(failed, err), fresh)
 	switch {
 	case failed != nil:
 		return h.afterRefusal(ctx, s, failed)
@@ -69,6 +72,18 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 		return err
 	}
 	return nil // if storage failed after the refresh, memory has the tokens
+}
+
+// noteRefresh counts a refresh. A refusal is an answer, and where another node
+// refreshed meanwhile, there is nothing to count.
+func (h *Handler) noteRefresh(err error, fresh flow.Tokens) {
+	_, isRefused := refused(err)
+	switch {
+	case fresh.Access != "", isRefused, errors.Is(err, flow.ErrTokensEnded):
+		h.config.Gate.Background.Done(background.Refresh, nil)
+	case err != nil && !errors.Is(err, session.ErrEnded):
+		h.config.Gate.Background.Done(background.Refresh, err)
+	}
 }
 
 // refused reports whether the provider refused a refresh for good.
@@ -107,7 +122,7 @@ func (h *Handler) afterRefusal(ctx context.Context, s *session.Session, err erro
 		return nil
 	}
 	h.config.Observe("refreshed", problem.Of(err).Code)
-	h.config.Logger.Warn("tokens not refreshed, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
+	h.config.Logger.Debug("tokens not refreshed, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -54,6 +55,7 @@ func (h *Handler) writeRefusal(in *incoming, class request.Class, refusal *probl
 		// that stays open would have to read the upload first.
 		in.w.Header().Set("Connection", "close")
 	}
+	request.DrainBody(in.w, in.r)
 	if h.config.PassErrors || errors.Is(refusal, problem.ApplicationAway) && in.chain.HandlesErrors() {
 		return refusal
 	}
@@ -90,8 +92,17 @@ func (h *Handler) logRefusal(in *incoming, refusal *problem.Problem) {
 		write = h.config.Logger.Warn
 	}
 	write("request refused", zap.String("code", refusal.Code), zap.Int("status", refusal.Status),
-		zap.String("reference", refusal.Reference), zap.String("method", in.r.Method), zap.String("path", in.r.URL.Path),
+		zap.String("reference", refusal.Reference), zap.String("method", in.r.Method), zap.String("path", loggedPath(in.r)),
 		zap.String("client_ip", in.chain.ClientIP()), zap.NamedError("cause", refusal.Cause))
+}
+
+// loggedPath returns the path of r, at most 300 bytes of it: a client can send
+// 16 KiB.
+func loggedPath(r *http.Request) string {
+	if path := r.URL.Path; len(path) > 300 {
+		return strings.ToValidUTF8(path[:300], "?") + "…"
+	}
+	return r.URL.Path
 }
 
 // pageOf returns the page of refusal, with its way forward.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 )
 
 const (
@@ -58,16 +59,18 @@ func (q *shuts) failed(identity *flow.Identity, now time.Time) (first, kept bool
 	return first, true
 }
 
-// forget removes the user of identity. last says that no account waits any more.
-func (q *shuts) forget(identity *flow.Identity) (last bool) {
-	key := session.UserKey(identity.Issuer, identity.Subject)
+// forget removes the user of identity.
+func (q *shuts) forget(identity *flow.Identity) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.waiting[key] == nil {
-		return false
-	}
-	delete(q.waiting, key)
-	return len(q.waiting) == 0
+	delete(q.waiting, session.UserKey(identity.Issuer, identity.Subject))
+}
+
+// len returns how many users wait.
+func (q *shuts) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
 }
 
 // due returns the users that are to be tried now.
@@ -92,10 +95,9 @@ func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
 	h := last.handler
 	defer func() { g.recognized.doubt(h.now()) }()
 	err := h.config.Application.Shut(ctx, *identity)
+	g.Background.Done(background.Shut, err)
 	if err == nil {
-		if g.shuts.forget(identity) {
-			h.config.Logger.Info("tokens and passwords of users who are out no longer work: shutting them succeeded")
-		}
+		g.shuts.forget(identity)
 		return
 	}
 	first, kept := g.shuts.failed(identity, h.now())
@@ -103,7 +105,7 @@ func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
 	case !kept:
 		h.config.Logger.Error("account's tokens and password still work: shutting them failed, and too many wait to be retried", zap.String("user", identity.Username), zap.Error(err))
 	case first:
-		h.config.Logger.Warn("tokens and passwords of users who are out still work: shutting them failed, will retry", zap.String("user", identity.Username), zap.Error(err))
+		h.config.Logger.Info("account not shut, will retry", zap.String("user", identity.Username), zap.Error(err))
 	default:
 		h.config.Logger.Debug("account not shut, will retry", zap.String("user", identity.Username), zap.Error(err))
 	}

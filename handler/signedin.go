@@ -34,6 +34,8 @@ func (h *Handler) serveSession(in *incoming) error {
 		if in.r.Method == http.MethodPost {
 			return h.signOutByScript(in)
 		}
+	case application.LogIn:
+		return h.serveExchange(in)
 	case application.None:
 	}
 	if answered, err := h.proveByNavigation(in); answered {
@@ -100,7 +102,7 @@ func (h *Handler) passStamped(in *incoming) error {
 	answer.before.remember(in.w, in.r)
 	record := in.session.Record()
 	in.stamped = record
-	in.runtime.stampOf(record, h.private).put(in.r, h.private, h.config.IdentityHeaders)
+	in.runtime.stampOf(record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 
 	in.stream.Context = in.r.Context()
 	defer in.endStream()
@@ -143,7 +145,7 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, stream: &in.stream}
 	answer.before.remember(in.w, again)
 	in.stamped = in.session.Record()
-	in.runtime.stampOf(in.stamped, h.private).put(again, h.private, h.config.IdentityHeaders)
+	in.runtime.stampOf(in.stamped, h.appCookies.Session).put(again, h.appCookies, h.config.IdentityHeaders)
 	unreachable, err := h.serve(in.chain, answer, again)
 	switch {
 	case answer.cut || err != nil && in.stream.ended.Load():

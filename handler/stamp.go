@@ -35,10 +35,10 @@ func fieldValue(s string) []string {
 
 // put writes the identity onto r. It runs last, right before the request is
 // passed on, after request.Strip removed whatever the client sent in its place.
-func (s *stamp) put(r *http.Request, private string, identityHeaders bool) {
+func (s *stamp) put(r *http.Request, cookies request.AppCookies, identityHeaders bool) {
 	delete(r.Header, "Authorization") // next to a session it would switch off the application's CSRF check
 	delete(r.Header, "Proxy-Authorization")
-	request.ForwardCookies(r, private, s.cookie)
+	request.ForwardCookies(r, cookies, s.cookie)
 	if identityHeaders {
 		for name, values := range map[string][]string{
 			"Remote-User": s.user, "Remote-Email": s.email, "Remote-Name": s.name, "Remote-Groups": s.groups,

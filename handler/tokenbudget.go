@@ -4,6 +4,7 @@ package handler
 
 import (
 	"context"
+	"crypto/rand"
 	"time"
 
 	"go.uber.org/zap"
@@ -32,4 +33,15 @@ func (g *Gate) reportHeldBack(kind limit.TokenRequest, reason error, until time.
 	default:
 		logger.Warn("token refreshes held back: sessions go on unchecked once their tokens expire, will retry", zap.Time("until", until), zap.NamedError("cause", reason))
 	}
+}
+
+// TokenRequest counts a token request at the gate's own token endpoint that the
+// application did not make, and returns how long its client has to wait, 0 if it
+// need not.
+func (g *Gate) TokenRequest(clientIP string) time.Duration {
+	attempt, wait := g.tokenRequests.Take(limit.AddressOf(clientIP), rand.Text(), time.Now())
+	if attempt != nil {
+		return 0
+	}
+	return wait
 }

@@ -4,12 +4,14 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 )
 
 const (
@@ -21,6 +23,24 @@ const (
 	// heldEvery is how often the sessions that hold something open are looked at.
 	heldEvery = 2 * time.Second
 )
+
+// errQueueFull is why a piece of work is not done.
+var errQueueFull = errors.New("too many pieces of work wait")
+
+// Waiting returns how many pieces of work wait: of re-checks, the sessions in
+// memory whose last re-check failed too.
+func (g *Gate) Waiting() map[background.Work]int {
+	waiting := map[background.Work]int{
+		background.Recheck: len(g.checks), background.SignOut: len(g.ends), background.Tombstone: g.Sessions.Unpersisted(),
+		background.Shut: g.shuts.len(),
+	}
+	g.Sessions.Each(func(s *session.Session) {
+		if runtimeOf(s).failed.Load() > 0 {
+			waiting[background.Recheck]++
+		}
+	})
+	return waiting
+}
 
 // workQueue is background work of one kind.
 type workQueue chan func(context.Context)

@@ -39,10 +39,18 @@ var enrolment = []shape{
 // restWith returns what every app with that credential does in RomM's API.
 func restWith(as string) []shape {
 	return []shape{
-		{target: "GET /api/users/me", as: as}, {target: "GET /api/config", as: as}, {target: "GET /api/platforms", as: as},
-		{target: "GET //api/platforms", as: as}, {target: "GET /api/roms?platform_ids=1&limit=50", as: as}, {target: "GET /api/roms/1", as: as},
-		{target: "GET /api/collections/virtual/RmluYWwgRmFudGFzeQ%3D%3D", as: as}, {target: "GET /api/saves", as: as}, {target: "POST /api/saves?rom_id=1", as: as},
-		{target: "GET /api/stats", as: as}, {target: "GET /api/heartbeat/metadata/igdb", as: as}, {target: "GET /openapi.json", as: as},
+		{target: "GET /api/users/me", as: as},
+		{target: "GET /api/config", as: as},
+		{target: "GET /api/platforms", as: as},
+		{target: "GET //api/platforms", as: as},
+		{target: "GET /api/roms?platform_ids=1&limit=50", as: as},
+		{target: "GET /api/roms/1", as: as},
+		{target: "GET /api/collections/virtual/RmluYWwgRmFudGFzeQ%3D%3D", as: as},
+		{target: "GET /api/saves", as: as},
+		{target: "POST /api/saves?rom_id=1", as: as},
+		{target: "GET /api/stats", as: as},
+		{target: "GET /api/heartbeat/metadata/igdb", as: as},
+		{target: "GET /openapi.json", as: as},
 	}
 }
 
@@ -50,7 +58,8 @@ func restWith(as string) []shape {
 // them.
 func filesWith(encode encoder, as string) []shape {
 	return []shape{
-		{target: "GET /api/roms/1/content/" + encode(oddName), as: as}, {target: "HEAD /api/roms/1/content/" + encode(oddName), as: as},
+		{target: "GET /api/roms/1/content/" + encode(oddName), as: as},
+		{target: "HEAD /api/roms/1/content/" + encode(oddName), as: as},
 		{target: "GET /api/roms/1/content/" + encode(oddName), as: as, header: []string{"Range", "bytes=2-4"}},
 		{target: "GET /api/firmware/1/content/" + encode(oddName), as: as},
 	}
@@ -58,7 +67,8 @@ func filesWith(encode encoder, as string) []shape {
 
 func imagesWith(as string) []shape {
 	return []shape{
-		{target: "GET /assets/romm/resources/roms/1/cover/big.png?ts=2026-01-02%2003:04:05", as: as}, {target: "HEAD /assets/romm/resources/roms/1/cover/big.png", as: as},
+		{target: "GET /assets/romm/resources/roms/1/cover/big.png?ts=2026-01-02%2003:04:05", as: as},
+		{target: "HEAD /assets/romm/resources/roms/1/cover/big.png", as: as},
 		{target: "GET /assets/romm/resources/roms/1/manual/1.pdf", as: as, header: []string{"Range", "bytes=0-3"}},
 	}
 }
@@ -187,8 +197,9 @@ func clientTable(t *testing.T) map[string]string {
 
 // wordsOf returns the words of `clients` in a row's text.
 func wordsOf(text string) []string {
-	var words []string
-	for _, setting := range regexp.MustCompile("`clients ([a-z ]+)`").FindAllStringSubmatch(text, -1) {
+	settings := regexp.MustCompile("`clients ([a-z ]+)`").FindAllStringSubmatch(text, -1)
+	words := make([]string, 0, len(settings))
+	for _, setting := range settings {
 		words = append(words, strings.Fields(setting[1])...)
 	}
 	slices.Sort(words)

@@ -31,8 +31,8 @@ func TestDocumentedCommands(t *testing.T) {
 			found[match[1]] = true
 		}
 	}
-	if len(found) != 9 {
-		t.Errorf("README.md names the commands %v, want 9", found)
+	if len(found) != 10 {
+		t.Errorf("README.md names the commands %v, want 10", found)
 	}
 	for command := range found {
 		output, err := exec.CommandContext(t.Context(), file, append(strings.Fields("romm-oidc "+command), "--help")...).CombinedOutput()

@@ -3,11 +3,13 @@
 package op
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestClientAuthentication(t *testing.T) {
@@ -79,8 +81,59 @@ func TestQueryOfATokenRequestIsIgnored(t *testing.T) {
 	request := tokenRequest(url.Values{})
 	request.Header.Del("Authorization")
 	request.URL.RawQuery = query.Encode()
-	wantAnswer(t, post(provider, request), http.StatusUnauthorized, "")
+	wantAnswer(t, post(provider, request), http.StatusBadRequest, "invalid_request")
 	request = tokenRequest(tokenForm(sealed))
 	request.URL.RawQuery = "code=x&client_id=y&grant_type=z"
 	wantAnswer(t, post(provider, request), http.StatusOK, "")
+}
+
+// An attacker without a code cannot tell a right secret from a wrong one, by status,
+// body or header, nor by what happens after too many requests. RomM has codes, so it
+// is not limited, even at the attacker's address.
+func TestGuessingTheClientSecret(t *testing.T) {
+	config := testConfig
+	requests := 0
+	config.Limit = func(*http.Request) time.Duration {
+		if requests++; requests > 20 {
+			return 30 * time.Second
+		}
+		return 0
+	}
+	provider, _ := loaded(t, config)
+	for name, change := range map[string]func(url.Values){
+		"unknown code": func(f url.Values) { f.Set("code", "x") }, "no code": func(f url.Values) { f.Del("code") },
+		"no grant type": func(f url.Values) { f.Del("grant_type"); f.Set("code", "x") }, "wrong redirect URI": func(f url.Values) { f.Set("redirect_uri", "x"); f.Set("code", "x") },
+	} {
+		for _, limited := range []bool{false, true} {
+			var answers []string
+			for _, authorization := range []string{basic("romm", testConfig.ClientSecret), basic("romm", "guess"), basic("other", "guess"), "Bearer x", ""} {
+				requests = 0
+				if limited {
+					requests = 20
+				}
+				form := tokenForm("")
+				change(form)
+				request := tokenRequest(form)
+				request.Header.Set("Authorization", authorization)
+				recorder := post(provider, request)
+				answers = append(answers, fmt.Sprint(recorder.Code, recorder.Header(), recorder.Body))
+				if limited != (recorder.Code == http.StatusTooManyRequests) || limited != (recorder.Header().Get("Retry-After") == "31") {
+					t.Errorf("%s, limited %v: answer %s", name, limited, answers[len(answers)-1])
+				}
+			}
+			for _, answer := range answers[1:] {
+				if answer != answers[0] {
+					t.Errorf("%s, limited %v: a wrong secret is answered\n%s\nand the right one\n%s", name, limited, answer, answers[0])
+				}
+			}
+			if strings.Contains(answers[0], "Basic") {
+				t.Errorf("%s: answer %s, want no challenge", name, answers[0])
+			}
+		}
+	}
+	requests = 1000
+	redeem(t, provider, code(t, provider, testClaims))
+	request := tokenRequest(tokenForm(code(t, provider, testClaims)))
+	request.Header.Set("Authorization", basic("romm", "old"))
+	wantAnswer(t, post(provider, request), http.StatusUnauthorized, "invalid_client")
 }

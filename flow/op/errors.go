@@ -23,6 +23,7 @@ const (
 	reasonCode        = "unknown_code"            // not a code of this gate for this client
 	reasonExpired     = "code_expired"            // older than 30 s
 	reasonUsed        = "code_used"               // redeemed before, on this node
+	reasonLimited     = "too_many_requests"       // too many requests without a code of this gate
 	reasonUnavailable = "temporarily_unavailable" // the signing keys are not available yet
 )
 
@@ -52,5 +53,6 @@ var (
 	errCode        = &refusalError{reasonCode, "invalid_grant", http.StatusBadRequest}
 	errExpired     = &refusalError{reasonExpired, "invalid_grant", http.StatusBadRequest}
 	errUsed        = &refusalError{reasonUsed, "invalid_grant", http.StatusBadRequest}
+	errLimited     = &refusalError{reasonLimited, "temporarily_unavailable", http.StatusTooManyRequests}
 	errUnavailable = &refusalError{reasonUnavailable, "temporarily_unavailable", http.StatusServiceUnavailable}
 )

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Paths of the endpoints, relative to the issuer. The issuer is the scheme and
@@ -43,6 +44,11 @@ type Config struct {
 
 	// Report, if not nil, receives every Event. It must not block.
 	Report func(Event)
+
+	// Limit, if not nil, counts a token request without a code of this gate,
+	// and returns how long its client has to wait, 0 if it need not. RomM's
+	// requests have such a code, so that nothing locks RomM out.
+	Limit func(*http.Request) time.Duration
 }
 
 // Provider is the OpenID Provider of one configuration. All configurations of
@@ -60,6 +66,9 @@ type Provider struct {
 func New(keys *Keys, codes *Codes, cfg Config) *Provider {
 	if cfg.Report == nil {
 		cfg.Report = func(Event) {}
+	}
+	if cfg.Limit == nil {
+		cfg.Limit = func(*http.Request) time.Duration { return 0 }
 	}
 	return &Provider{
 		keys:         keys,

@@ -9,6 +9,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 )
 
 const (
@@ -31,76 +33,94 @@ type tokenResponse struct {
 // request except the issuer, which is the address that RomM dialed. The result
 // goes to Config.Report and Outcome. It answers 503 if storage does not provide
 // the signing keys within 2 s.
+//
+// Any client can send token requests. One without a code of this gate gets the
+// same answer whether its secret is right or wrong.
 func (p *Provider) ServeToken(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodPost) {
 		return
 	}
-	response, known, err := p.issueToken(w, r)
+	answer, err := p.issueToken(w, r)
 	if err == nil {
 		p.config.Report(Event{Name: eventRedeemed})
-		writeJSON(w, http.StatusOK, response)
+		writeJSON(w, http.StatusOK, answer.tokenResponse)
 		return
 	}
+	refusal, ok := errors.AsType[*refusalError](err)
 	event := eventUnknown
-	if known {
+	if answer.known || answer.genuine {
 		event = eventRefused
 	}
 	p.config.Report(Event{event, err})
-	refusal, ok := errors.AsType[*refusalError](err)
 	if !ok || refusal == errUnavailable {
 		writeUnavailable(w)
 		return
 	}
-	if refusal.status == http.StatusUnauthorized { // RFC 6749 section 5.2, invalid_client
+	if !answer.genuine {
+		if wait := p.config.Limit(r); wait > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+			refusal = errLimited
+		}
+	}
+	if refusal.status == http.StatusUnauthorized { // RFC 6749 section 5.2, invalid_client; only RomM gets here
 		w.Header().Set("WWW-Authenticate", `Basic realm="romm_oidc"`)
 	}
 	writeJSON(w, refusal.status, errorResponse{Error: refusal.code})
 }
 
-// issueToken turns a token request into a response. known reports whether the
-// request comes from RomM, as shown by its secret or by a code of this gate:
-// any other client can send requests too.
-func (p *Provider) issueToken(w http.ResponseWriter, r *http.Request) (response tokenResponse, known bool, err error) {
+// tokenAnswer is a response, or what is known of a refused request.
+type tokenAnswer struct {
+	tokenResponse
+	known   bool // it has RomM's secret
+	genuine bool // it has a code of this gate, which only RomM gets
+}
+
+// issueToken turns a token request into a response.
+func (p *Provider) issueToken(w http.ResponseWriter, r *http.Request) (answer tokenAnswer, err error) {
 	form, err := readForm(w, r)
-	known = p.authenticate(r, form) == nil
+	client := p.authenticate(r, form)
+	answer.known = client == nil
 	if err != nil {
-		return response, known, err
+		return answer, err
 	}
 	keys := p.keys.awaitBriefly(r.Context(), p.config.Report)
 	if keys == nil {
-		return response, known, errUnavailable
+		return answer, errUnavailable
 	}
 	key, ok := keys.signer(p.config.Algorithm, p.keys.now())
 	if !ok {
-		return response, known, errUnavailable
+		return answer, errUnavailable
 	}
 	code := form.Get("code")
 	content, genuine := p.openCode(keys.keyring, code)
-	if refusal := p.check(r, form, genuine); refusal != nil {
+	answer.genuine = genuine
+	if genuine && client != nil {
+		p.codes.refuse(code, content, client.reason)
+		return answer, client
+	}
+	if refusal := p.check(form, genuine); refusal != nil {
 		if genuine {
 			p.codes.refuse(code, content, refusal.reason)
 		}
-		return response, known || genuine, refusal
+		return answer, refusal
 	}
 	// Sign before redeeming, so that a code is used up only for a token.
-	response = tokenResponse{AccessToken: rand.Text(), TokenType: "Bearer", ExpiresIn: int64(idTokenLifetime.Seconds())}
+	response := tokenResponse{AccessToken: rand.Text(), TokenType: "Bearer", ExpiresIn: int64(idTokenLifetime.Seconds())}
 	response.IDToken, err = p.idToken(key, p.issuer(r), content, response.AccessToken)
 	if err != nil {
 		p.codes.refuse(code, content, reasonUnavailable)
-		return tokenResponse{}, known, err
+		return answer, err
 	}
 	if err := p.codes.redeem(code, content); err != nil {
-		return tokenResponse{}, known, err
+		return answer, err
 	}
-	return response, known, nil
+	answer.tokenResponse = response
+	return answer, nil
 }
 
-// check checks everything about a token request except the code's age and use.
-// The client comes first: only RomM may learn anything about a code.
-func (p *Provider) check(r *http.Request, form url.Values, genuine bool) *refusalError {
-	if refusal := p.authenticate(r, form); refusal != nil {
-		return refusal
-	}
+// check checks everything about a token request except the client, which
+// matters with a genuine code only, and the code's age and use.
+func (p *Provider) check(form url.Values, genuine bool) *refusalError {
 	switch {
 	case form.Get("grant_type") == "":
 		return errRequest

@@ -12,6 +12,17 @@ func (s *Store) unix() int64 { return s.now().Unix() }
 // clock does not change it; another process has other ticks.
 func (s *Store) tick() int64 { return monotonic.Seconds(s.now()) }
 
+// clockJump is a change of the wall clock that no drift explains, in seconds.
+const clockJump = 600
+
+// clockSet reports whether the wall clock was set, or the machine slept, since
+// the last call or since New.
+func (s *Store) clockSet() bool {
+	ahead := s.unix() - s.tick()
+	jump := ahead - s.clockAhead.Swap(ahead)
+	return jump > clockJump || jump < -clockJump
+}
+
 // tickOf returns the tick of a time in the past. A time in the future, which
 // comes from before the wall clock was set back, counts as now.
 func (s *Store) tickOf(unix int64) int64 {

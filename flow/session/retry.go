@@ -91,6 +91,13 @@ func (q *retryQueue) batch() (ends map[ID]tombstone, selections []*selection, re
 	return ends, slices.Clone(q.selections), records
 }
 
+// waiting returns how many ends and selections are in the queue.
+func (q *retryQueue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ends) + len(q.selections)
+}
+
 // end returns the end of id that is not in storage yet.
 func (q *retryQueue) end(id ID) (tombstone, bool) {
 	q.mu.Lock()

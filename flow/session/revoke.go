@@ -142,6 +142,26 @@ func (s *Store) endLocal(id ID, reason string) {
 // must not block. Call OnEnd before the store is used.
 func (s *Store) OnEnd(ended func(session *Session, reason string, inProgress bool)) { s.onEnd = ended }
 
+// The work of the store that OnWork hears of.
+const (
+	WorkTombstone = "tombstone" // the end of a session in storage
+	WorkSweep     = "sweep"     // see Store.Sweep
+)
+
+// OnWork sets a callback for the outcome of each piece of work that no request
+// waits for. done must not block. Call OnWork before the store is used.
+func (s *Store) OnWork(done func(work string, err error)) { s.onWork = done }
+
+func (s *Store) workDone(work string, err error) {
+	if s.onWork != nil {
+		s.onWork(work, err)
+	}
+}
+
+// Unpersisted returns how many ends, and requests to end many sessions, storage
+// has yet to take.
+func (s *Store) Unpersisted() int { return s.retries.waiting() }
+
 // persistEnd ends a session in storage. It may be repeated at any time.
 func (s *Store) persistEnd(ctx context.Context, id ID, t tombstone) error {
 	v, err := s.configured()
@@ -155,6 +175,7 @@ func (s *Store) persistEnd(ctx context.Context, id ID, t tombstone) error {
 		}
 		return v.remove(ctx, id)
 	})
+	s.workDone(WorkTombstone, err)
 	if err != nil {
 		return fmt.Errorf("ending session %s: %w", id, err)
 	}

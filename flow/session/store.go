@@ -58,6 +58,7 @@ type Store struct {
 	logger *zap.Logger
 	now    func() time.Time
 	onEnd  func(session *Session, reason string, inProgress bool) // may be nil
+	onWork func(work string, err error)                           // may be nil
 
 	vault        atomic.Pointer[vault]
 	keyring      atomic.Pointer[loadedKeyring]
@@ -76,11 +77,12 @@ type Store struct {
 	process      string      // names this process in intents
 	lastPoll     pollTime    // of the last successful followEnds; only catchUp uses it
 
-	released  atomic.Bool // Close was called: no session holds a stream any more
-	lifecycle sync.Mutex  // guards the fields below
-	stop      context.CancelFunc
-	done      chan struct{}
-	closed    bool
+	released   atomic.Bool  // Close was called: no session holds a stream any more
+	clockAhead atomic.Int64 // by how much the wall clock was ahead of the ticks
+	lifecycle  sync.Mutex   // guards the fields below
+	stop       context.CancelFunc
+	done       chan struct{}
+	closed     bool
 }
 
 // New returns a store. Until Configure is called, its methods return an error.
@@ -95,6 +97,7 @@ func New(o Options) *Store {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.clockAhead.Store(s.unix() - s.tick())
 	s.lastUses = make(chan *Session, lastUseQueue)
 	s.doubts.writing = make(chan struct{}, 1)
 	return s
@@ -137,6 +140,9 @@ func (s *Store) openVault(ctx context.Context) (openVault, error) {
 
 // Len returns the number of sessions in memory.
 func (s *Store) Len() int { return s.memory.size() }
+
+// Each calls visit for each session in memory.
+func (s *Store) Each(visit func(*Session)) { s.memory.each(visit) }
 
 // Held calls visit for each session with a stream or transfer in progress.
 func (s *Store) Held(visit func(*Session)) {

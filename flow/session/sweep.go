@@ -59,6 +59,9 @@ func (s *Store) Sweep(ctx context.Context) error {
 	if _, err := s.configured(); err != nil {
 		return nil // nothing to sweep yet
 	}
+	if s.clockSet() { // what it says now must still hold at the next round: the sweep ends sessions for good
+		return nil
+	}
 	v, err := s.openVault(ctx)
 	if err != nil {
 		return err

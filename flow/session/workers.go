@@ -65,7 +65,7 @@ func (s *Store) Run(ctx context.Context) {
 	workers.Go(func() { s.repeat(ctx, pollEvery, s.pollTasks()...) })
 	workers.Go(func() { s.repeat(ctx, memoryEvery, task{"maintain memory", s.maintainMemory}) })
 	workers.Go(func() { s.repeat(ctx, keyringEvery, task{"maintain keyring", s.maintainKeyring}) })
-	workers.Go(func() { s.repeat(ctx, sweepEvery, task{"sweep", s.Sweep}) })
+	workers.Go(func() { s.repeat(ctx, sweepEvery, task{WorkSweep, s.Sweep}) })
 	workers.Go(func() {
 		for ctx.Err() == nil {
 			s.attempt(ctx, task{"write last use", s.writeLastUse}) // waits for one
@@ -119,7 +119,7 @@ func (s *Store) repeat(ctx context.Context, every time.Duration, tasks ...task) 
 	}
 }
 
-// attempt runs a task once and logs its failure. A panic in a storage module
+// attempt runs a task once and logs its failure, if OnWork does not hear of it. A panic in a storage module
 // ends that attempt only.
 func (s *Store) attempt(ctx context.Context, t task) {
 	var err error
@@ -127,6 +127,10 @@ func (s *Store) attempt(ctx context.Context, t task) {
 		defer recovered(&err)
 		err = t.run(ctx)
 	}()
+	if t.name == WorkSweep && ctx.Err() == nil {
+		s.workDone(WorkSweep, err)
+		return
+	}
 	if err != nil && ctx.Err() == nil {
 		level := zap.WarnLevel
 		if s.Away() { // which has been said

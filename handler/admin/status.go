@@ -24,6 +24,15 @@ type Status struct {
 	StorageError     string `json:"storage_error,omitempty"` // why the storage is not writable
 	KeysError        string `json:"keys_error,omitempty"`    // why the keyring or the signing keys cannot be used
 	SessionsInMemory int    `json:"sessions_in_memory"`
+	Background       []Work `json:"background"` // the work beside the requests
+}
+
+// Work is the state of one kind of work beside the requests.
+type Work struct {
+	Work         string    `json:"work"`
+	FailingSince time.Time `json:"failing_since,omitzero"` // zero if it did not fail the last time
+	Error        string    `json:"error,omitempty"`        // of the last failure since then
+	Waiting      int       `json:"waiting"`                // pieces of work
 }
 
 // Provider is the state of the provider.

@@ -19,6 +19,7 @@ const (
 	None    Intent = iota // the request is for the application
 	SignIn                // the request starts a sign-in
 	SignOut               // the request signs the user out
+	LogIn                 // the request has a password or the like in its body
 )
 
 // Access is what an anonymous request may do.
@@ -125,6 +126,9 @@ type Application interface {
 	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
 	// SessionCookie returns the name of the application's session cookie.
 	SessionCookie() string
+	// ReadCookies returns the names of the other cookies that the application
+	// reads, in any release. No other cookie reaches it.
+	ReadCookies() []string
 	// BrowserCookies returns the names of the application's cookies that the
 	// browser must lose at sign-in and at sign-out.
 	BrowserCookies() []string

@@ -37,7 +37,7 @@ func listLinks(c *cobra.Command, _ []string) error {
 }
 
 // stateOf describes a link: whether roles may make its account an
-// administrator's, and whether the account's tokens and passwords are refused.
+// administrator's (one that the gate's sign-in created only without a password), and whether the account's tokens and passwords are refused.
 func stateOf(link *romm.Link) string {
 	state := "not trusted"
 	switch {
@@ -45,6 +45,8 @@ func stateOf(link *romm.Link) string {
 		state = "waiting for trust"
 	case link.Trusted:
 		state = "trusted"
+	case link.Made:
+		state = "created here"
 	}
 	if link.Shut {
 		state += ", shut"

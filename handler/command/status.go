@@ -4,6 +4,7 @@ package command
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,9 @@ func showStatus(c *cobra.Command, _ []string) error {
 		}
 		say(c, "  sessions       %d in memory", s.SessionsInMemory)
 		say(c, "  RomM           %s", rommState(&s))
+		for _, line := range backgroundState(&s) {
+			say(c, "  background     %s", line)
+		}
 	}
 	if !well {
 		return errors.New("a gate has a problem: see above")
@@ -57,6 +61,26 @@ func storageState(s *admin.Status) string {
 		return "does not answer; sessions in memory go on"
 	}
 	return "answers"
+}
+
+// backgroundState returns a line for each kind of work that fails or waits.
+func backgroundState(s *admin.Status) (lines []string) {
+	for _, work := range s.Background {
+		line := work.Work
+		if work.Error != "" {
+			line += " fails since " + local(work.FailingSince) + ": " + work.Error
+		}
+		if work.Waiting > 0 {
+			line += fmt.Sprintf(" (%d waiting)", work.Waiting)
+		}
+		if line != work.Work {
+			lines = append(lines, line)
+		}
+	}
+	if lines == nil {
+		lines = []string{"works"}
+	}
+	return lines
 }
 
 func rommState(s *admin.Status) string {

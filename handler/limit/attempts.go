@@ -3,62 +3,97 @@
 package limit
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
 )
 
 const (
-	// attemptLimit is the number of invalid credentials that one client address
-	// may send per attemptWindow. Logout tokens are counted apart.
+	// attemptLimit is the number of different invalid credentials that one
+	// client address may send per attemptWindow, and how often it may send the
+	// same one. Logout tokens and token requests are counted apart.
 	attemptLimit  = 20
 	attemptWindow = time.Minute
+
+	// networkLimit is attemptLimit for the /48 of an IPv6 address: it has 65,536
+	// addresses that count as clients.
+	networkLimit = 3 * attemptLimit
 
 	// addressesKept bounds how many addresses are counted at once.
 	addressesKept = 10_000
 )
 
-// Attempts counts invalid credentials by client address. When there are too
-// many addresses it forgets the oldest; addresses never share a count.
+// Attempts counts invalid credentials by client address. The same credential
+// counts once, so that an app with an old token does not shut out the other
+// clients of its address. When there are too many addresses Attempts forgets the
+// oldest; addresses never share a count.
 //
 // An attempt counts from the moment the credential is checked, so that a
 // thousand guesses sent at once are not all checked before the first one turns
 // out to be wrong. The zero value is ready.
 type Attempts struct {
 	mu        sync.Mutex
-	byAddress bounded[netip.Prefix, *Attempt]
+	byAddress bounded[netip.Prefix, *guesses]
 }
 
-// Attempt is one address's count since its first attempt in the window.
+// Attempt is a credential that is being checked, or was invalid.
 type Attempt struct {
-	began time.Time
-	n     int
+	key    uint64
+	counts []*guesses // of the address and its network
 }
 
-// Take counts an attempt from address. It returns nil and the time to wait if
-// the address has used up its attempts. The caller calls GiveBack if the
-// credential was not invalid.
-func (a *Attempts) Take(address netip.Prefix, now time.Time) (*Attempt, time.Duration) {
+// guesses are the credentials of one address since the first in the window.
+type guesses struct {
+	began time.Time
+	times map[uint64]int // how often each came
+}
+
+// seed hashes credentials, so that an attacker cannot make two that count as one.
+var seed = maphash.MakeSeed()
+
+// Take counts an attempt from address with a credential. It returns nil and the
+// time to wait if the address has used up its attempts. The caller calls GiveBack
+// if the credential was not invalid.
+func (a *Attempts) Take(address netip.Prefix, credential string, now time.Time) (*Attempt, time.Duration) {
+	attempt := &Attempt{key: maphash.String(seed, credential)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.byAddress.expire(now, attemptWindow)
-	t, ok := a.byAddress.get(address)
-	if !ok {
-		t = &Attempt{began: now}
-		a.byAddress.add(address, t, now, addressesKept)
+	units, limits := []netip.Prefix{address}, []int{attemptLimit}
+	if network := networkOf(address); network != address {
+		units, limits = append(units, network), append(limits, networkLimit)
 	}
-	if t.n >= attemptLimit {
-		return nil, attemptWindow - now.Sub(t.began)
+	for i, unit := range units { // nothing is added for a refused one, or the network would be forgotten
+		count, ok := a.byAddress.get(unit)
+		if !ok {
+			continue
+		}
+		if n := count.times[attempt.key]; n >= attemptLimit || n == 0 && len(count.times) >= limits[i] {
+			return nil, attemptWindow - now.Sub(count.began)
+		}
 	}
-	t.n++
-	return t, 0
+	for _, unit := range units {
+		count, ok := a.byAddress.get(unit)
+		if !ok {
+			count = &guesses{began: now, times: make(map[uint64]int)}
+			a.byAddress.add(unit, count, now, addressesKept)
+		}
+		count.times[attempt.key]++
+		attempt.counts = append(attempt.counts, count)
+	}
+	return attempt, 0
 }
 
 // GiveBack uncounts an attempt that Take returned.
 func (a *Attempts) GiveBack(attempt *Attempt) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	attempt.n--
+	for _, count := range attempt.counts {
+		if count.times[attempt.key]--; count.times[attempt.key] <= 0 {
+			delete(count.times, attempt.key)
+		}
+	}
 }
 
 // AddressOf returns the unit that counts as one client: an IPv4 address, or the
@@ -79,4 +114,16 @@ func AddressOf(ip string) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return prefix
+}
+
+// NetworkOf returns the unit that counts as one attacker: an IPv4 address, or
+// the /48 that anyone can get for IPv6.
+func NetworkOf(ip string) netip.Prefix { return networkOf(AddressOf(ip)) }
+
+func networkOf(address netip.Prefix) netip.Prefix {
+	if !address.IsValid() || address.Addr().Is4() {
+		return address
+	}
+	network, _ := address.Addr().Prefix(48) // it is an IPv6 address
+	return network
 }

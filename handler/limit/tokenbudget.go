@@ -283,14 +283,3 @@ func (b *TokenBudget) wake() {
 		b.changed = nil
 	}
 }
-
-// NetworkOf returns the unit that counts as one attacker: an IPv4 address, or
-// the /48 that anyone can get for IPv6.
-func NetworkOf(ip string) netip.Prefix {
-	address := AddressOf(ip)
-	if address.Addr().Is4() {
-		return address
-	}
-	network, _ := address.Addr().Prefix(48) // the zero value if there is no address
-	return network
-}

@@ -129,13 +129,14 @@ func (b *TokenBudget) exchange(ctx context.Context, share Share, node string) {
 
 	folder := path.Join(keyring.StoragePrefix(share.Gate), "token_failures")
 	var err error
-	switch {
+	switch storage := share.Storage(); {
+	case storage == nil: // no configuration is in force
 	case told > 0:
 		document, _ := json.Marshal(own) // numbers always encode
-		err = share.Storage().Store(ctx, path.Join(folder, node), document)
+		err = storage.Store(ctx, path.Join(folder, node), document)
 		written = err == nil
 	case written && len(own.Failed) == 0:
-		err = share.Storage().Delete(ctx, path.Join(folder, node))
+		err = storage.Delete(ctx, path.Join(folder, node))
 		written = err != nil
 	}
 	nodes := known
@@ -152,7 +153,11 @@ func (b *TokenBudget) exchange(ctx context.Context, share Share, node string) {
 // read returns the documents of the other nodes, and removes those of nodes
 // that are gone.
 func (s Share) read(ctx context.Context, folder, own string, known map[string]knownNode) (map[string]knownNode, error) {
-	keys, err := s.Storage().List(ctx, folder, false)
+	storage := s.Storage()
+	if storage == nil {
+		return known, nil
+	}
+	keys, err := storage.List(ctx, folder, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -164,13 +169,13 @@ func (s Share) read(ctx context.Context, folder, own string, known map[string]kn
 	for _, key := range keys {
 		name := path.Base(key)
 		var node knownNode
-		value, err := s.Storage().Load(ctx, key)
+		value, err := storage.Load(ctx, key)
 		if name == own || err != nil || json.Unmarshal(value, &node.nodeFailures) != nil {
 			continue // it has gone meanwhile, or it is unreadable
 		}
 		age := now.Sub(time.UnixMilli(node.Written)) // by two clocks, so it serves for the first reading only
 		if age > 2*time.Hour {
-			_ = s.Storage().Delete(ctx, key) // best effort, another node tries too
+			_ = storage.Delete(ctx, key) // best effort, another node tries too
 			continue
 		}
 		switch before, ok := known[name]; {

@@ -62,6 +62,10 @@ var (
 		Text: "Too many sign-ins from your network, or from other networks, were refused by {provider}. Wait a minute, then try again.", Way: WayRetry,
 		Hint: "A client keeps sending made-up codes. {provider} would soon refuse every request of this site, so further codes are not sent to it for now. If a proxy is in front of Caddy, list it in trusted_proxies: without that, all visitors count as one address.",
 	}
+	BodyRefused = &Problem{
+		Code: "body_refused", Status: http.StatusRequestEntityTooLarge, Title: "This request is too large",
+		Text: "What was sent is too large, or did not arrive in time.",
+	}
 	CrossOrigin = &Problem{
 		Code: "cross_origin", Status: http.StatusForbidden, Title: "Refused",
 		Text: "Another site tried to do this in your name.",

@@ -110,6 +110,17 @@ func Of(err error) *Problem {
 		}
 		return TokenRefused.Because(err)
 	}
+	if email, ok := errors.AsType[*flow.EmailError](err); ok {
+		problem := EmailMissing.Because(err)
+		problem.Title, problem.Text = EmailNotASCII.Title, "{provider} sent something else than one address. Ask the operator of {provider}."
+		problem.Hint = "The claim email " + email.Came + ". It must be one address in a string."
+		return problem
+	}
+	if clock, ok := errors.AsType[*flow.ClockError](err); ok {
+		problem := IDTokenInvalid.Because(err)
+		problem.Hint = clock.Hint()
+		return problem
+	}
 	for _, m := range []struct {
 		target  error
 		problem *Problem
@@ -137,9 +148,16 @@ func Of(err error) *Problem {
 	return Internal.Because(err)
 }
 
+// groupsQuoted is how many groups a line of the log names.
+const groupsQuoted = 20
+
 // NoEntryFits is the cause of a refusal because no entry of the policy or the
 // roles matches identity. It names what entries can match, and goes to the log
 // only.
 func NoEntryFits(identity *flow.Identity) error {
-	return fmt.Errorf("no entry fits %q with the e-mail address %q and the groups %q", identity.Username, identity.Email, identity.Groups)
+	groups, more := identity.Groups, ""
+	if len(groups) > groupsQuoted {
+		groups, more = groups[:groupsQuoted], fmt.Sprintf(" and %d more", len(groups)-groupsQuoted)
+	}
+	return fmt.Errorf("no entry fits %q with the e-mail address %q and the groups %q%s", identity.Username, identity.Email, groups, more)
 }

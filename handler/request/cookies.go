@@ -4,6 +4,7 @@ package request
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -97,17 +98,26 @@ func CookieValue(r *http.Request, name string) string {
 	return ""
 }
 
-// ForwardCookies rewrites the Cookie header field for the application. It
-// removes the gate's cookies, Authelia's session cookie and every pair that
-// contains private, the name of the application's session cookie. It appends
-// stamp unless that is empty, and writes one line, because engine.io joins
-// several lines with a comma.
+// AppCookies are the cookies that the application reads.
+type AppCookies struct {
+	Session string   // its own session, which never comes from the browser
+	Read    []string // what does come from there
+}
+
+// forwardLimit bounds the cookies that are forwarded, in bytes: many servers
+// take 8 to 16 KiB a line.
+const forwardLimit = 6 << 10
+
+// ForwardCookies rewrites the Cookie header field for the application. It keeps
+// only what app reads: other applications of the parent domain have cookies of
+// their own there, the gate's ticket is among them, and together they outgrow a
+// line. It appends stamp unless that is empty, and writes one line, because
+// engine.io joins several lines with a comma.
 //
 // An attacker could hide a session cookie from the gate: Python's cookie parsers
-// split and trim where browsers do not, at white space and commas and around
-// bytes that are not part of a token. So ForwardCookies also removes every pair
-// with a name that is not a token.
-func ForwardCookies(r *http.Request, private string, stamp string) {
+// split and trim where browsers do not, at white space and commas and inside
+// quotes. So ForwardCookies also removes every pair with such a byte.
+func ForwardCookies(r *http.Request, app AppCookies, stamp string) {
 	lines := r.Header["Cookie"]
 	if len(lines) == 0 && stamp == "" {
 		return
@@ -116,13 +126,14 @@ func ForwardCookies(r *http.Request, private string, stamp string) {
 	for _, line := range lines {
 		size += len(line) + 2
 	}
+	size = min(size, len(stamp)+2+forwardLimit)
 	var b strings.Builder
 	for _, line := range lines {
 		for len(line) > 0 {
 			pair, rest, _ := strings.Cut(line, ";")
 			line = rest
 			pair = strings.Trim(pair, " \t")
-			if !forwardable(pair, private) {
+			if !app.reads(pair) || b.Len()+len(pair)+2 > forwardLimit {
 				continue
 			}
 			if b.Len() == 0 {
@@ -151,34 +162,20 @@ func ForwardCookies(r *http.Request, private string, stamp string) {
 	r.Header["Cookie"] = []string{b.String()}
 }
 
-// autheliaCookie is the default name of Authelia's session cookie, which the
-// browser sends to every site below Authelia's domain. The application does not
-// need it and could leak it.
-const autheliaCookie = "authelia_session"
-
-func forwardable(pair, private string) bool {
-	name, _, ok := strings.Cut(pair, "=")
-	if !ok || !isToken(name) {
-		return false
-	}
-	return !strings.HasPrefix(strings.TrimPrefix(name, "__Host-"), cookieBase) &&
-		!strings.HasPrefix(name, autheliaCookie) &&
-		!strings.Contains(pair, private)
+// reads reports whether pair is a cookie that the application reads, and one to
+// every parser.
+func (a AppCookies) reads(pair string) bool {
+	name, value, ok := strings.Cut(pair, "=")
+	return ok && slices.Contains(a.Read, name) && isCookieValue(value) && !strings.Contains(value, a.Session)
 }
 
-// isToken reports whether s is a token ([RFC 9110 section 5.6.2]).
+// isCookieValue reports whether s is a cookie-value without quotes ([RFC 6265
+// section 4.1.1]).
 //
-// [RFC 9110 section 5.6.2]: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
-func isToken(s string) bool {
-	if s == "" {
-		return false
-	}
+// [RFC 6265 section 4.1.1]: https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1
+func isCookieValue(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-', c == '.':
-		case strings.IndexByte("!#$%&'*+^`|~", c) >= 0:
-		default:
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == ',' || c == '\\' {
 			return false
 		}
 	}

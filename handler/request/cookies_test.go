@@ -12,6 +12,8 @@ import (
 	"time"
 )
 
+var rommCookies = AppCookies{Session: "romm_session", Read: []string{"romm_csrftoken"}}
+
 func TestForwardCookies(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -22,14 +24,17 @@ func TestForwardCookies(t *testing.T) {
 		"nothing":                                   {nil, "", ""},
 		"only the stamp":                            {nil, "romm_session=S", "romm_session=S"},
 		"the gate's cookies are removed":            {[]string{"__Host-romm_oidc=T; romm_csrftoken=C; romm_oidc_login_1_2=L"}, "", "romm_csrftoken=C"},
-		"Authelia's cookie is removed":              {[]string{"authelia_session=A; a=1"}, "romm_session=S", "a=1; romm_session=S"},
-		"a session of the browser is removed":       {[]string{"romm_session=evil; a=1"}, "romm_session=S", "a=1; romm_session=S"},
-		"a name with a trailing space":              {[]string{"a=1; romm_session =evil"}, "romm_session=S", "a=1; romm_session=S"},
+		"other applications' cookies are removed":   {[]string{"authelia_session=A; a=1; romm_csrftoken=C; Romm_csrftoken=1; xromm_csrftoken=2; romm_csrftokenx=3"}, "romm_session=S", "romm_csrftoken=C; romm_session=S"},
+		"20 KB of them":                             {[]string{"a=" + strings.Repeat("x", 10<<10) + "; romm_csrftoken=C", "b=" + strings.Repeat("y", 10<<10)}, "romm_session=S", "romm_csrftoken=C; romm_session=S"},
+		"too long for a line":                       {[]string{"romm_csrftoken=" + strings.Repeat("x", 20<<10) + "; romm_csrftoken=C"}, "", "romm_csrftoken=C"},
+		"a session of the browser is removed":       {[]string{"romm_session=evil; romm_csrftoken=C"}, "romm_session=S", "romm_csrftoken=C; romm_session=S"},
+		"a name with a trailing space":              {[]string{"romm_csrftoken =C; romm_session =evil"}, "romm_session=S", "romm_session=S"},
 		"behind a no-break space":                   {[]string{"\u00a0romm_session=evil; \xa0romm_session=evil; \x85romm_session=evil"}, "romm_session=S", "romm_session=S"},
-		"inside a value, where SimpleCookie splits": {[]string{"a=1 romm_session=evil; b=2,romm_session=evil"}, "romm_session=S", "romm_session=S"},
-		"inside quotes":                             {[]string{`a="x; romm_session=evil; y"`}, "romm_session=S", `a="x; romm_session=S`},
-		"several lines become one":                  {[]string{"a=1", "romm_session=evil", "b=2"}, "romm_session=S", "a=1; b=2; romm_session=S"},
-		"pairs without a name":                      {[]string{"evil; =x; a=1"}, "", "a=1"},
+		"inside a value, where SimpleCookie splits": {[]string{"romm_csrftoken=1 romm_session=evil; romm_csrftoken=2,romm_session=evil"}, "romm_session=S", "romm_session=S"},
+		"inside quotes":                             {[]string{`romm_csrftoken="x; romm_session=evil; y"`}, "romm_session=S", "romm_session=S"},
+		"several lines become one":                  {[]string{"romm_csrftoken=1", "romm_session=evil", "romm_csrftoken=2"}, "romm_session=S", "romm_csrftoken=1; romm_csrftoken=2; romm_session=S"},
+		"pairs without a name":                      {[]string{"evil; =x; romm_csrftoken=C; romm_csrftoken"}, "", "romm_csrftoken=C"},
+		"a signed value":                            {[]string{"romm_csrftoken=eyJ0b2tlbiI6Ing_-ifQ==.ab-c_d"}, "", "romm_csrftoken=eyJ0b2tlbiI6Ing_-ifQ==.ab-c_d"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -37,7 +42,7 @@ func TestForwardCookies(t *testing.T) {
 			if c.lines != nil {
 				r.Header["Cookie"] = c.lines
 			}
-			ForwardCookies(r, "romm_session", c.stamp)
+			ForwardCookies(r, rommCookies, c.stamp)
 			if got := strings.Join(r.Header["Cookie"], "|"); got != c.want {
 				t.Errorf("Cookie is %q, want %q", got, c.want)
 			}
@@ -52,7 +57,7 @@ func FuzzForwardCookies(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		r := &http.Request{Header: http.Header{"Cookie": {line}}}
-		ForwardCookies(r, "romm_session", "romm_session=S")
+		ForwardCookies(r, rommCookies, "romm_session=S")
 		got := r.Header["Cookie"]
 		if len(got) != 1 || strings.Count(got[0], "romm_session") != 1 || !strings.HasSuffix(got[0], "romm_session=S") {
 			t.Errorf("the Cookie line %q became %q, want one line with the stamp once, at its end", line, got)

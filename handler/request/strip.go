@@ -84,22 +84,24 @@ func Strip(r *http.Request) {
 	}
 	// If a client names "Cookie" in Connection, reverse_proxy deletes the stamp
 	// as a hop-by-hop field (CVE-2024-45410, CVE-2026-29054).
-	if connection := r.Header["Connection"]; len(connection) > 0 {
-		if isUpgrade(r) {
-			r.Header["Connection"] = []string{"Upgrade"}
-		} else {
-			delete(r.Header, "Connection")
-			delete(r.Header, "Upgrade")
-		}
+	if isWebSocket(r) {
+		r.Header["Connection"] = []string{"Upgrade"}
+	} else {
+		delete(r.Header, "Connection")
+		delete(r.Header, "Upgrade")
+		delete(r.Header, "Http2-Settings")
 	}
 	r.Trailer = nil
 }
 
-// isUpgrade reports whether r asks for another protocol ([RFC 9110 section 7.8]).
+// isWebSocket reports whether r is the handshake of a WebSocket ([RFC 6455
+// section 4.1]). The application speaks no other protocol, and one that it
+// switched to by mistake, such as h2c, would carry requests past the gate.
 //
-// [RFC 9110 section 7.8]: https://www.rfc-editor.org/rfc/rfc9110#section-7.8
-func isUpgrade(r *http.Request) bool {
-	if len(r.Header["Upgrade"]) == 0 {
+// [RFC 6455 section 4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+func isWebSocket(r *http.Request) bool {
+	upgrade := r.Header["Upgrade"]
+	if r.Method != http.MethodGet || len(upgrade) != 1 || !strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket") {
 		return false
 	}
 	for _, line := range r.Header["Connection"] {
@@ -121,6 +123,6 @@ func isUpgrade(r *http.Request) bool {
 // [RFC 8441]: https://www.rfc-editor.org/rfc/rfc8441
 // [RFC 9220]: https://www.rfc-editor.org/rfc/rfc9220
 func IsSocket(r *http.Request) bool {
-	return isUpgrade(r) || r.Method == http.MethodConnect &&
+	return isWebSocket(r) || r.Method == http.MethodConnect &&
 		(r.Header.Get(":protocol") == "websocket" || r.ProtoMajor == 3 && r.Proto == "websocket")
 }

@@ -54,6 +54,11 @@ func TestConnectionCannotNameTheStamp(t *testing.T) {
 		"beside an upgrade":         {[]string{"Upgrade, Cookie"}, "websocket", []string{"Upgrade"}},
 		"upgrade in another line":   {[]string{"cookie", " upgrade"}, "websocket", []string{"Upgrade"}},
 		"upgrade without its field": {[]string{"upgrade"}, "", nil},
+		"h2c":                       {[]string{"Upgrade, HTTP2-Settings"}, "h2c", nil},
+		"h2c beside a WebSocket":    {[]string{"Upgrade"}, "websocket, h2c", nil},
+		"TLS":                       {[]string{"Upgrade"}, "TLS/1.2", nil},
+		"only the upgrade":          {nil, "h2c", nil},
+		"any case":                  {[]string{"upgrade"}, "WebSocket", []string{"Upgrade"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -103,17 +103,18 @@ func (e *entry) settle(ctx context.Context, at signedIn) error {
 	}
 	switch {
 	case e.link != nil && e.link.sameAccount(&found):
-		found.Trusted = e.link.Trusted
+		found.Trusted, found.Made = e.link.Trusted, e.link.Made
 	case e.link != nil:
-		if found.Trusted, err = e.replaces(ctx, at, &found); err != nil {
+		if found.Made, err = e.replaces(ctx, at, &found); err != nil {
 			return err
 		}
 	case holder != nil: // an earlier first sign-in was interrupted
-		found.Trusted = holder.Trusted
-	case e.role != "":
-		found.Trusted = e.made(ctx, at)
+		found.Trusted, found.Made = holder.Trusted, holder.Made
+	default:
+		found.Made = e.made(at)
 	}
 	if e.role == RoleAdmin && at.user.Role != RoleAdmin {
+		found.Trusted = found.Trusted || found.Made && !e.hasPassword(ctx, at.user) && !e.hasTokens(ctx, at, e.link == nil)
 		if !found.Trusted {
 			return e.notTrusted(ctx, found)
 		}
@@ -134,7 +135,7 @@ func (e *entry) settle(ctx context.Context, at signedIn) error {
 // linked account. RomM tells that to administrators only, so that an account
 // which this sign-in created is enough for other users.
 func (e *entry) replaces(ctx context.Context, at signedIn, found *Link) (made bool, err error) {
-	made = e.made(ctx, at)
+	made = e.made(at) && !e.hasPassword(ctx, at.user) && !e.hasTokens(ctx, at, true)
 	gone, known := found.ID == e.link.ID, true
 	if !gone {
 		if gone, known, err = e.gone(ctx, at); err != nil {

@@ -18,6 +18,10 @@ const (
 // SessionCookie returns the name of RomM's session cookie.
 func (a *App) SessionCookie() string { return sessionCookie }
 
+// ReadCookies returns the name of RomM's CSRF cookie: its releases read no other
+// cookie than that and their session.
+func (a *App) ReadCookies() []string { return []string{csrfCookie} }
+
 // BrowserCookies returns the name of RomM's CSRF cookie. RomM 4.4.1 to 4.8 refuses
 // the first save after a sign-in with a CSRF token from before it, and does not
 // issue another one.

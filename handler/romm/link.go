@@ -26,9 +26,11 @@ type Link struct {
 	// that do not have it yet.
 	Role string `json:"romm_role,omitempty"`
 	// Trusted says that every way into the account is known, so that roles may
-	// make it an administrator's: the gate's own sign-in created it, or the
-	// operator vouched for it.
+	// make it an administrator's: they were checked, or the operator vouched for it.
 	Trusted bool `json:"trusted,omitempty"`
+	// Made says that the gate's own sign-in created the account, by its name and
+	// its age. Before a role is given, the ways into it are checked.
+	Made bool `json:"made,omitempty"`
 	// Shut says that the provider or the policy no longer lets the user in. It is
 	// a state of its own in storage, see Links.shut.
 	Shut bool `json:"shut,omitempty"`

@@ -102,7 +102,7 @@ func (l *Links) List(ctx context.Context) ([]Link, error) {
 	}
 	links = append(links, waiting...)
 	for i := range links {
-		if links[i].Shut, err = l.isShut(ctx, &links[i]); err != nil {
+		if links[i].Shut, err = l.isShut(ctx, &links[i]); err != nil && !unreadable(err) {
 			return nil, err
 		}
 	}
@@ -117,7 +117,7 @@ func (l *Links) list(ctx context.Context, kind string) ([]Link, error) {
 	links := make([]Link, 0, len(keys))
 	for _, key := range keys {
 		link, err := l.load(ctx, key)
-		if err != nil {
+		if err != nil && !unreadable(err) { // one that is damaged does not hide the others
 			return nil, err
 		}
 		if link != nil { // it may have vanished meanwhile
@@ -137,9 +137,18 @@ func (l *Links) load(ctx context.Context, path string) (*Link, error) {
 	}
 	var link Link
 	if err := json.Unmarshal(document, &link); err != nil {
-		return nil, fmt.Errorf("decoding a link: %w", err)
+		return nil, &keyring.DocumentError{
+			Key: path, Cause: err,
+			Remedy: "restore it from a backup, or delete it: its user is linked anew at their next sign-in",
+		}
 	}
 	return &link, nil
+}
+
+// unreadable reports whether err is that of one damaged link.
+func unreadable(err error) bool {
+	_, damaged := errors.AsType[*keyring.DocumentError](err)
+	return damaged
 }
 
 // put stores link at path unless it is there.

@@ -227,7 +227,7 @@ func (a *App) refusal(what string, answer *application.Answer, code string) erro
 			return errRolesIgnored.Because(cause)
 		}
 	case http.StatusBadRequest:
-		return errRefused.Because(cause)
+		return a.orClock(answer, errRefused.Because(cause))
 	case http.StatusInternalServerError:
 		switch requested, reason := a.config.Provider.Outcome(code); {
 		case reason != "":
@@ -235,7 +235,7 @@ func (a *App) refusal(what string, answer *application.Answer, code string) erro
 		case !requested:
 			return errNoMetadata.Because(cause)
 		default:
-			return errRefused.Because(cause)
+			return a.orClock(answer, errRefused.Because(cause))
 		}
 	}
 	return unexpected(what, answer)

@@ -11,8 +11,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// Intent recognizes RomM's login route, its start of a sign-in at a provider
-// and its logout.
+// Intent recognizes RomM's login route, its start of a sign-in at a provider,
+// its logout, and where it takes a password in the body.
 func (a *App) Intent(r *http.Request, path string) application.Intent {
 	switch path {
 	case "/login", "/api/login/openid":
@@ -21,6 +21,10 @@ func (a *App) Intent(r *http.Request, path string) application.Intent {
 		}
 	case "/api/logout":
 		return application.SignOut
+	case "/api/token":
+		if r.Method == http.MethodPost {
+			return application.LogIn
+		}
 	}
 	return application.None
 }

@@ -126,8 +126,11 @@ func seen(what string, answer *application.Answer) error {
 	}
 	text := strings.ToValidUTF8(string(answer.Body[:min(len(answer.Body), 200)]), "?")
 	return fmt.Errorf("%s answered %d, %s, location %q: %q", what, answer.Status,
-		answer.Header.Get("Content-Type"), withoutQuery(answer.Header.Get("Location")), text)
+		atMost(answer.Header.Get("Content-Type")), atMost(withoutQuery(answer.Header.Get("Location"))), text)
 }
+
+// atMost bounds what a line of the log quotes.
+func atMost(text string) string { return strings.ToValidUTF8(text[:min(len(text), 200)], "?") }
 
 // withoutQuery removes the query, to keep codes and states out of the log.
 func withoutQuery(location string) string {

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
@@ -18,11 +19,9 @@ import (
 // password and its tokens tell.
 const madeSlack = 5 * time.Second
 
-// made reports whether this sign-in created the account of at: it has the name
-// that the sign-in claimed, it is as old as the sign-in, and there is no other
-// way into it. RomM has no way to create an account without a password but a
-// sign-in through OpenID Connect.
-func (e *entry) made(ctx context.Context, at signedIn) bool {
+// made reports whether this sign-in created the account of at, as far as its name
+// and its age tell.
+func (e *entry) made(at signedIn) bool {
 	if at.user.Username != e.claimed {
 		return false
 	}
@@ -35,7 +34,7 @@ func (e *entry) made(ctx context.Context, at signedIn) bool {
 		return false
 	}
 	age := now.Sub(created)
-	return age >= -madeSlack && age <= e.now().Sub(e.began)+madeSlack && !e.hasPassword(ctx, at.user) && !e.hasTokens(ctx, at)
+	return age >= -madeSlack && age <= e.now().Sub(e.began)+madeSlack
 }
 
 // parseTime reads a time as RomM reports it. Releases differ in what follows the
@@ -45,8 +44,13 @@ func parseTime(s string) (time.Time, error) {
 	return time.Parse(layout, s[:min(len(s), len(layout))])
 }
 
+// earlyTokens is how soon after the account a client token must have been made to
+// be one from before the sign-in.
+const earlyTokens = time.Minute
+
 // hasPassword reports whether user can sign in with a password. RomM answers 500
-// to every password for an account without one.
+// to every password for an account without one, and has no way to create such an
+// account but a sign-in through OpenID Connect.
 func (e *entry) hasPassword(ctx context.Context, user *account) bool {
 	wrong := base64.StdEncoding.EncodeToString([]byte(user.Username + ":" + rand.Text()))
 	answer, err := e.call(ctx, application.Call{
@@ -55,15 +59,31 @@ func (e *entry) hasPassword(ctx context.Context, user *account) bool {
 	return err != nil || answer.Status != http.StatusInternalServerError
 }
 
-// hasTokens reports whether the account of at has client tokens. Releases before
-// 4.8 have none.
-func (e *entry) hasTokens(ctx context.Context, at signedIn) bool {
+// clientTokenMade is the part of a client token that the gate reads.
+type clientTokenMade struct {
+	Created string `json:"created_at"`
+}
+
+// hasTokens reports whether the account of at has client tokens that its user did
+// not make: any at the first sign-in to it, and later those that are as old as the
+// account. Releases before 4.8 have none.
+func (e *entry) hasTokens(ctx context.Context, at signedIn, first bool) bool {
 	answer, err := e.call(ctx, application.Call{
-		Method: http.MethodGet, Target: "/api/client-tokens", Cookie: sessionCookie + "=" + at.session,
+		Method: http.MethodGet, Target: "/api/client-tokens", Cookie: sessionCookie + "=" + at.session, Limit: accountLimit,
 	})
 	if err != nil || answer.Status == http.StatusNotFound {
 		return err != nil
 	}
-	var tokens []json.RawMessage
-	return answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &tokens) != nil || len(tokens) > 0
+	var tokens []clientTokenMade
+	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &tokens) != nil {
+		return true
+	}
+	account, err := parseTime(at.user.Created)
+	if err != nil || first {
+		return len(tokens) > 0
+	}
+	return slices.ContainsFunc(tokens, func(token clientTokenMade) bool {
+		created, err := parseTime(token.Created)
+		return err == nil && created.Sub(account) < earlyTokens
+	})
 }

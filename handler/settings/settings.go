@@ -5,6 +5,8 @@
 package settings
 
 import (
+	"slices"
+
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
@@ -110,4 +112,20 @@ type Session struct {
 	// How long a session lasts after its tokens expired, until the user opens a
 	// page. Default: 24h.
 	Unproven Duration `json:"unproven,omitempty"`
+}
+
+// RuleGroups returns the groups that allow and roles name.
+func (s *Settings) RuleGroups() []string {
+	var groups []string
+	if s.Allow != nil {
+		groups = append(groups, s.Allow.Groups...)
+	}
+	if s.Roles != nil {
+		for _, entry := range slices.Concat(s.Roles.Admin, s.Roles.User) {
+			if entry != romm.Everyone && !romm.IsEmail(entry) {
+				groups = append(groups, entry)
+			}
+		}
+	}
+	return groups
 }

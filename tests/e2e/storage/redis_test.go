@@ -1,26 +1,32 @@
-// A Redis server, and the storage of a node in it.
+// A Redis server, and the storage of a node in it: the plugin that Caddy's users have.
 
 package storage
 
 import (
-	"context"
-	"crypto/rand"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net"
 	"os/exec"
-	"slices"
-	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	storageredis "github.com/pberkel/caddy-storage-redis"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
-// startRedis starts a Redis server that keeps nothing on disk, and returns its address.
-func startRedis(t *testing.T) string {
+// redisServer is a Redis server that can be killed, paused and made read-only.
+// What it has acknowledged outlives a kill.
+type redisServer struct {
+	*testing.T
+	file, dir, address string
+	process            *exec.Cmd
+	operator           *redis.Client
+}
+
+// startRedis starts a server, which the test's end stops.
+func startRedis(t *testing.T) *redisServer {
 	t.Helper()
 	file, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -30,109 +36,60 @@ func startRedis(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
+	r := &redisServer{T: t, file: file, dir: t.TempDir(), address: listener.Addr().String()}
 	_ = listener.Close()
-	_, port, _ := net.SplitHostPort(address)
-	server := exec.Command(file, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
+	r.operator = redis.NewClient(&redis.Options{Addr: r.address})
+	t.Cleanup(func() { _ = r.operator.Close() })
+	r.start()
+	t.Cleanup(r.kill)
+	return r
+}
+
+func (r *redisServer) start() {
+	r.Helper()
+	_, port, _ := net.SplitHostPort(r.address)
+	r.process = exec.Command(r.file, "--bind", "127.0.0.1", "--port", port, "--dir", r.dir,
+		"--save", "", "--appendonly", "yes", "--appendfsync", "always")
+	if err := r.process.Start(); err != nil {
+		r.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
-	client := redis.NewClient(&redis.Options{Addr: address})
-	defer client.Close()
-	for deadline := time.Now().Add(10 * time.Second); client.Ping(t.Context()).Err() != nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); r.operator.Ping(r.Context()).Err() != nil; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("Redis does not answer")
-		}
-	}
-	return address
-}
-
-// redisStorage implements keyring.Storage over Redis, like a storage plugin for
-// Caddy: no folders, no order, and locks that expire.
-type redisStorage struct {
-	client *redis.Client
-	mu     sync.Mutex
-	tokens map[string]string // the locks of this node
-}
-
-const (
-	lockLife = 30 * time.Second
-	lockPoll = 20 * time.Millisecond
-)
-
-func newRedisStorage(t *testing.T, address string) *redisStorage {
-	t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: address})
-	t.Cleanup(func() { _ = client.Close() })
-	return &redisStorage{client: client, tokens: map[string]string{}}
-}
-
-func (s *redisStorage) Lock(ctx context.Context, name string) error {
-	token := rand.Text()
-	for {
-		err := s.client.SetArgs(ctx, "lock/"+name, token, redis.SetArgs{Mode: "NX", TTL: lockLife}).Err()
-		if err == nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.tokens[name] = token
-			return nil
-		}
-		if !errors.Is(err, redis.Nil) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(lockPoll):
+			r.Fatal("Redis does not answer")
 		}
 	}
 }
 
-// unlock removes a lock if its holder still has it.
-var unlock = redis.NewScript(`if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end return 0`)
-
-func (s *redisStorage) Unlock(ctx context.Context, name string) error {
-	s.mu.Lock()
-	token := s.tokens[name]
-	delete(s.tokens, name)
-	s.mu.Unlock()
-	return unlock.Run(ctx, s.client, []string{"lock/" + name}, token).Err()
+func (r *redisServer) kill() {
+	_ = r.process.Process.Kill()
+	_ = r.process.Wait()
 }
 
-func (s *redisStorage) Store(ctx context.Context, key string, value []byte) error {
-	return s.client.Set(ctx, key, value, 0).Err()
-}
-
-func (s *redisStorage) Load(ctx context.Context, key string) ([]byte, error) {
-	value, err := s.client.Get(ctx, key).Bytes()
-	if errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("loading %s: %w", key, fs.ErrNotExist)
+func (r *redisServer) signal(s syscall.Signal) {
+	r.Helper()
+	if err := r.process.Process.Signal(s); err != nil {
+		r.Fatal(err)
 	}
-	return value, err
 }
 
-func (s *redisStorage) Delete(ctx context.Context, key string) error {
-	below, err := s.List(ctx, key, true)
-	if err != nil {
-		return err
+// configure sends a command to the server and expects it to succeed.
+func (r *redisServer) configure(command ...any) {
+	r.Helper()
+	if err := r.operator.Do(r.Context(), command...).Err(); err != nil {
+		r.Fatal(err)
 	}
-	return s.client.Del(ctx, append(below, key)...).Err()
 }
 
-func (s *redisStorage) List(ctx context.Context, path string, recursive bool) ([]string, error) {
-	var keys []string
-	cursor := s.client.Scan(ctx, 0, path+"/*", 1000).Iterator()
-	for cursor.Next(ctx) {
-		key := cursor.Val()
-		if child, _, deep := strings.Cut(key[len(path)+1:], "/"); deep && !recursive {
-			key = path + "/" + child
-		}
-		keys = append(keys, key)
+// connect returns a storage of its own, as each Caddy has one.
+func (r *redisServer) connect() keyring.Storage {
+	r.Helper()
+	plugin := storageredis.New()
+	plugin.Address = []string{r.address}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: r.Context()})
+	r.Cleanup(cancel)
+	if err := plugin.Provision(ctx); err != nil {
+		r.Fatal(err)
 	}
-	slices.Sort(keys)
-	return slices.Compact(keys), cursor.Err()
+	r.Cleanup(func() { _ = plugin.Cleanup() })
+	return plugin
 }

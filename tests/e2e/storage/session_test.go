@@ -103,8 +103,7 @@ func TestContract(t *testing.T) {
 		},
 		"Redis": func(t *testing.T) func() keyring.Storage {
 			t.Helper()
-			address := startRedis(t)
-			return func() keyring.Storage { return newRedisStorage(t, address) }
+			return startRedis(t).connect
 		},
 	} {
 		t.Run(backend, func(t *testing.T) {

@@ -1,0 +1,40 @@
+// Damaged links: they stop their own user only, and the error says what to do.
+
+package romm
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+)
+
+func TestDamagedLinkStopsNoOtherUser(t *testing.T) {
+	t.Parallel()
+	for name, document := range map[string]string{"empty": "", "cut off": `{"iss":`, "zeros": "\x00\x00", "something else": `[1]`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			links, storage := linked(t)
+			ada, bob := Link{Issuer: testIssuer, Subject: "ada-1"}, &flow.Identity{Issuer: testIssuer, Subject: "bob-1"}
+			path := links.subjectPath(&ada)
+			storage.values[path] = []byte(document)
+			if link, err := links.of(t.Context(), bob); err != nil || link == nil || link.ID != 8 {
+				t.Errorf("bob's link is %+v, %v, want the one to account 8", link, err)
+			}
+			_, err := links.of(t.Context(), &flow.Identity{Issuer: testIssuer, Subject: "ada-1"})
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "delete it") {
+				t.Errorf("ada's link: %v, want an error with the file and the remedy", err)
+			}
+			if all, err := links.List(t.Context()); err != nil || len(all) != 2 {
+				t.Errorf("List = %+v, %v, want both accounts", all, err)
+			}
+			storage.values[links.accountPath(7)] = []byte(document)
+			if all, err := links.List(t.Context()); err != nil || len(all) != 1 || all[0].ID != 8 {
+				t.Errorf("List = %+v, %v, want bob's link", all, err)
+			}
+			if _, _, err := links.Move(t.Context(), "bob", "bob-2"); err != nil {
+				t.Errorf("Move of bob's account: %v, want no error", err)
+			}
+		})
+	}
+}
