@@ -27,6 +27,8 @@ test:
 	tests/gotest.sh -race ./flow/... ./handler/... ./tests/authelia/ ./tests/romm/
 	tests/gotest.sh -tags $(TAGS) -count=1 . ./tests/
 	cd tests/e2e && ../gotest.sh -tags $(TAGS) -count=1 ./...
+	cd tests/e2e && ROMM_OIDC_BROWSER_MODE=http ../gotest.sh -tags $(TAGS) -count=1 ./browser/
+	cd tests/e2e && ROMM_OIDC_BROWSER_MODE=stripped ../gotest.sh -tags $(TAGS) -count=1 ./browser/
 
 ## lint: run the linters and check go.mod; installs golangci-lint into bin/ if it is missing
 lint: $(GOLANGCI_LINT)-$(GOLANGCI_LINT_VERSION)

@@ -82,11 +82,12 @@ func (e *AuthorizationError) Error() string {
 	return fmt.Sprintf("the authorization endpoint answered %s: %s", e.Code, e.Description)
 }
 
-// UserError is an error about a user that the provider named. User is for the
-// user's own eyes, and no part of the text.
+// UserError is an error about a user that the provider named. User and
+// Subject are no part of the text: User is for the user's own eyes.
 type UserError struct {
-	User string // may be empty
-	Err  error
+	User    string // may be empty
+	Subject string // as in the verified ID token
+	Err     error
 }
 
 // Error returns the text of Err.

@@ -65,7 +65,7 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	}
 	identity, err := rp.identity(&evidence{token: claims, userinfo: userinfo})
 	if err != nil {
-		return nil, &UserError{User: userinfo.text(rp.config.UsernameClaim), Err: err}
+		return nil, &UserError{User: userinfo.text(rp.config.UsernameClaim), Subject: claims.subject, Err: err}
 	}
 	return &Result{Identity: *identity, Tokens: Tokens{
 		Access: token.AccessToken, Refresh: token.RefreshToken, ID: rawIDToken, SID: claims.SID,

@@ -21,6 +21,8 @@ const (
 	failedFor = 10 * time.Minute
 	// failedKept bounds how many failed sign-ins a browser keeps, in several tabs.
 	failedKept = 3
+	// withoutCookies marks the page of a browser that keeps no cookies.
+	withoutCookies = "cookies_missing"
 	// sealFailed is the purpose that the content of these pages is sealed for.
 	sealFailed = "failed"
 )
@@ -42,6 +44,14 @@ type failure struct {
 // for in the address.
 func (h *Handler) failSignIn(in *incoming, err error) error {
 	refusal := h.refusalOf(in, err)
+	location := failedPath + "?reference=" + refusal.Reference
+	if target := h.localTarget(refusal.ReturnTo); target != "/" {
+		location += "&next=" + url.QueryEscape(target)
+	}
+	if refusal.Code == problem.CookiesMissing.Code { // the browser would not keep another one
+		problem.Redirect(in.w, http.StatusSeeOther, location+"&"+withoutCookies+"=1")
+		return nil
+	}
 	ring, err := h.config.Gate.Sessions.Keyring(in.r.Context())
 	if err != nil {
 		return h.writeRefusal(in, request.Navigation, refusal)
@@ -63,10 +73,6 @@ func (h *Handler) failSignIn(in *incoming, err error) error {
 	}
 	name := h.failedName(refusal.Reference)
 	http.SetCookie(in.w, h.cookies.Set(name, ring.SealText(sealFailed, content, name), failedFor))
-	location := failedPath + "?reference=" + refusal.Reference
-	if target := h.localTarget(refusal.ReturnTo); target != "/" {
-		location += "&next=" + url.QueryEscape(target)
-	}
 	problem.Redirect(in.w, http.StatusSeeOther, location)
 	return nil
 }
@@ -78,31 +84,35 @@ func (h *Handler) failedName(reference string) string {
 // signInFailure shows the page of a failed sign-in, as often as it is loaded.
 func (h *Handler) signInFailure(in *incoming) error {
 	query := in.r.URL.Query()
-	refusal := h.failureOf(in, query.Get("reference"))
+	unknown := *problem.SignInFailed
+	if query.Has(withoutCookies) {
+		unknown = *problem.CookiesMissing
+	}
+	refusal := h.failureOf(in, query.Get("reference"), &unknown)
 	refusal.ReturnTo = h.localTarget(query.Get("next"))
 	return h.writeRefusal(in, in.class(), refusal)
 }
 
-// failureOf returns the problem with this reference, as the browser keeps it.
-func (h *Handler) failureOf(in *incoming, reference string) *problem.Problem {
-	unknown := *problem.SignInFailed
+// failureOf returns the problem with this reference, as the browser keeps it, and
+// unknown if it does not.
+func (h *Handler) failureOf(in *incoming, reference string, unknown *problem.Problem) *problem.Problem {
 	if len(reference) != referenceLength || strings.Trim(reference, referenceAlphabet) != "" {
-		return &unknown
+		return unknown
 	}
 	unknown.Reference = reference
 	name := h.failedName(reference)
 	sealed := request.CookieValue(in.r, name)
 	if sealed == "" {
-		return &unknown
+		return unknown
 	}
 	ring, err := h.config.Gate.Sessions.Keyring(in.r.Context())
 	if err != nil {
-		return &unknown
+		return unknown
 	}
 	content, ok := ring.OpenText(sealFailed, sealed, name)
 	var f failure
 	if !ok || json.Unmarshal(content, &f) != nil {
-		return &unknown
+		return unknown
 	}
 	return &problem.Problem{
 		Code: f.Code, Status: f.Status, Title: f.Title, Text: f.Text, Hint: f.Hint, Way: f.Way, Retry: f.Retry, User: f.User, Reference: reference,

@@ -68,12 +68,11 @@ func (h *Handler) endPause(in *incoming, now int64) {
 // away notes that the provider does not answer.
 func (g *Gate) away(now time.Time) { g.awayUntil.Store(monotonic.Nanoseconds(now.Add(awayFor))) }
 
-// providerAnswered notes whether the provider answered, by the result of a check.
+// providerAnswered notes whether the provider answered, by the error of a request.
 func (g *Gate) providerAnswered(now time.Time, err error) {
-	switch {
-	case errors.Is(err, flow.ErrProviderUnavailable):
+	if errors.Is(err, flow.ErrProviderUnavailable) {
 		g.away(now)
-	case err == nil:
-		g.awayUntil.Store(0)
+		return
 	}
+	g.awayUntil.Store(0)
 }

@@ -5,11 +5,14 @@ package handler
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
@@ -30,7 +33,7 @@ func longRefreshing(s *siteWithProvider) {
 // A user was disabled while nobody used the session. The first requests after the
 // pause, whatever they are and however many, reach nothing.
 func TestDisabledDuringAPause(t *testing.T) {
-	for name, pause := range map[string]time.Duration{"six minutes": 6 * time.Minute, "a night": 9 * time.Hour, "13 days": 13 * 24 * time.Hour} {
+	for name, pause := range map[string]time.Duration{"six minutes": 6 * time.Minute, "a night": 9 * time.Hour, "3 days": 3 * 24 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, refreshingClient, longLife, func(s *siteWithProvider) {
 				longRefreshing(s)
@@ -144,5 +147,32 @@ func TestOnlyAPauseWaits(t *testing.T) {
 			s.Errorf("the second request waited %s, want 0", d)
 		}
 		s.op.Up()
+	})
+}
+
+// A user who was disabled spoils the budget of refreshes with other tokens, so that
+// their own session is not refreshed when it comes back. Days after its access
+// token expired, that does not keep it alive.
+func TestHeldBackRefreshesKeepNoSession(t *testing.T) {
+	inBubble(t, refreshingClient, longLife, func(s *siteWithProvider) {
+		longRefreshing(s)
+		ticket := s.signInAs("alice")
+		s.op.DisableUser("alice")
+		s.advance(2 * 24 * time.Hour)
+		for range 9 {
+			end, err := s.handler.config.Gate.tokenBudget.Begin(s.Context(), limit.Refresh, netip.Prefix{})
+			if err != nil {
+				s.Fatal(err)
+			}
+			end(&flow.TokenError{Status: http.StatusBadRequest, Code: "invalid_grant"})
+		}
+		s.op.ForgetRequests()
+		before := s.answers.n
+		s.do(s, "POST /api/client-tokens", "Cookie", ticket, "Origin", "https://romm.example.com")
+		s.settle()
+		if w := s.do(s, "POST /api/client-tokens", "Cookie", ticket, "Origin", "https://romm.example.com"); w.Code != http.StatusUnauthorized || s.answers.n != before {
+			s.Errorf("a script: got %d and %d responses of the application, want 401 and 0", w.Code, s.answers.n-before)
+		}
+		s.wantCalls(authelia.EndpointToken, 0)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
 // withdrawnLeeway is how long before the end of an access token its refusal
@@ -84,27 +85,38 @@ func (v *sessionRuntime) proved(tokens flow.Tokens) {
 // notProven follows up on a check that brought no proof, for lack of an answer
 // or because the answer was of no use, and returns when to try again.
 func (h *Handler) notProven(ctx context.Context, s *session.Session, v *sessionRuntime, err error) int64 {
-	record := s.Record()
-	now, until := monotonic.Nanoseconds(h.now()), v.provenUntil.Load()
-	left := until - now
-	if left <= 0 {
-		left = int64(h.config.Unproven)
-		if !answered(err) && !v.unansweredSince.CompareAndSwap(0, now) {
-			left = v.unansweredSince.Load() + int64(h.config.Unproven) - now
-		}
-		since := h.now()
-		if answered(err) {
-			since, left = since.Add(-time.Duration(now-until)), 0
-		}
-		if left <= 0 {
-			_ = h.loseProof(ctx, s, record.Tokens, since) // if storage is away, the next check tries again
-			if h.unproven(s.Record()) {
-				return monotonic.Nanoseconds(h.nextCheck(s.Record()))
-			}
-			left = int64(backoffLeast)
-		}
+	now := h.now()
+	ends, noted := h.proofEnds(v, err)
+	next := h.afterFailure(v)
+	if now.Before(noted) {
+		return min(next, monotonic.Nanoseconds(noted))
 	}
-	return min(h.afterFailure(v), now+max(left, int64(backoffLeast)))
+	_ = h.loseProof(ctx, s, s.Record().Tokens, ends) // if storage is away, the next check tries again
+	switch record := s.Record(); {
+	case h.outlived(record):
+		h.end(ctx, s, reasonUnproven)
+	case h.unproven(record):
+		return monotonic.Nanoseconds(h.nextCheck(record))
+	}
+	return next
+}
+
+// proofEnds returns since when a session is unproven if checks go on to fail with
+// err, and when that is noted. The proof ends with the access token that it was
+// given for. Only a provider that does not answer postpones that.
+func (h *Handler) proofEnds(v *sessionRuntime, err error) (ends, noted time.Time) {
+	now := h.now()
+	at := func(moment int64) time.Time { return now.Add(time.Duration(moment - monotonic.Nanoseconds(now))) }
+	ends = at(v.provenUntil.Load())
+	switch {
+	case now.Before(ends) || answered(err):
+		return ends, ends
+	case errors.Is(err, limit.ErrHeldBack): // users can bring that about, by tokens and codes that fail
+		return ends, ends.Add(h.config.Unproven)
+	}
+	v.unansweredSince.CompareAndSwap(0, monotonic.Nanoseconds(now))
+	noted = at(v.unansweredSince.Load()).Add(h.config.Unproven)
+	return noted, noted
 }
 
 // answered reports whether the provider answered, though to no use.

@@ -141,7 +141,7 @@ func (s *siteWithProvider) callback(w *httptest.ResponseRecorder, callback strin
 
 // cookiesOf returns the cookies that a response sets.
 func cookiesOf(w *httptest.ResponseRecorder) []string {
-	var cookies []string
+	cookies := make([]string, 0, len(w.Header()["Set-Cookie"]))
 	for _, line := range w.Header()["Set-Cookie"] {
 		pair, _, _ := strings.Cut(line, ";")
 		cookies = append(cookies, pair)

@@ -65,7 +65,6 @@ func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRu
 	}
 	err := h.prove(ctx, s, v)
 	h.config.Gate.Background.Done(background.Recheck, err)
-	h.config.Gate.providerAnswered(h.now(), err)
 	switch {
 	case err == nil:
 		v.checked(h.now(), h.nextCheck(s.Record()))
@@ -175,6 +174,7 @@ func (h *Handler) proveUnproven(ctx context.Context, s *session.Session, v *sess
 // checkIdentity asks userinfo once and does what follows.
 func (h *Handler) checkIdentity(ctx context.Context, s *session.Session, v *sessionRuntime, record *session.Record) error {
 	identity, err := h.config.RelyingParty.Recheck(ctx, record.Tokens, record.Identity)
+	h.config.Gate.providerAnswered(h.now(), err)
 	if reason := endsFor(err); reason != "" {
 		h.end(ctx, s, reason)
 		return nil

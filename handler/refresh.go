@@ -59,6 +59,9 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 		h.config.Observe("refreshed", "ok")
 	})
 	end(failed)
+	if failed != nil {
+		h.config.Gate.providerAnswered(h.now(), failed)
+	}
 	h.noteRefresh(cmp.Or(failed, err), fresh)
 	switch {
 	case failed != nil:

@@ -194,3 +194,18 @@ func TestGroupsWereAddedToTheScopes(t *testing.T) {
 		}
 	})
 }
+
+// A sign-in that was to prove a session is refused for what the provider says about
+// the user. Neither the session nor the account goes on.
+func TestRefusedSignInEndsTheFormerSession(t *testing.T) {
+	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.advance(2 * time.Hour)
+		s.saysOf(authelia.Set("email_verified", false))
+		s.newPortal()
+		if w := s.through(s.open("/library", ticket), "alice", ticket); w.Code == http.StatusOK {
+			s.Errorf("the callback: got %d, want the page of the refusal", w.Code)
+		}
+		s.wantEnded(ticket, problem.EmailUnverified.Code, true)
+	})
+}

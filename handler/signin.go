@@ -4,6 +4,7 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"go.uber.org/zap"
@@ -66,13 +67,16 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	defer cancel()
 	began := h.now()
 	result, err := h.redeemCode(ctx, login, code, in.chain.ClientIP())
+	old, _ := in.lookup()
+	if user, ok := errors.AsType[*flow.UserError](err); ok {
+		h.shutOut(ctx, old, &flow.Identity{Issuer: h.config.RelyingParty.Issuer(), Subject: user.Subject}, problem.Of(err).Code)
+	}
 	if err != nil {
 		return outcome{err: err}
 	}
 	identity := &result.Identity
 	unused := session.Record{Identity: *identity, Tokens: result.Tokens} // what the sign-in obtained and nothing keeps
 	defer func() { h.handBack(in, &unused) }()
-	old, _ := in.lookup()
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
 	if _, refused := h.applyRules(identity); refused != nil {
 		h.shutOut(ctx, old, identity, problem.Of(refused).Code)
@@ -125,14 +129,15 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	return outcome{ticket: ticket, returnTo: login.ReturnTo}
 }
 
-// shutOut follows up on a sign-in that the operator's rules refuse: what the user
-// signed in to before does not go on either.
+// shutOut follows up on a sign-in that is refused for what the provider says
+// about its user, or by the operator's rules: what the user signed in to before
+// does not go on either.
 func (h *Handler) shutOut(ctx context.Context, old *session.Session, identity *flow.Identity, reason string) {
-	if old != nil && sameUser(&old.Record().Identity, identity) {
+	switch {
+	case !shutsAccount(reason): // nothing was learnt about the user
+	case old != nil && sameUser(&old.Record().Identity, identity):
 		h.end(ctx, old, reason) // which shuts the account
-		return
-	}
-	if shutsAccount(reason) {
+	default:
 		h.config.Gate.afterEnd(func(ctx context.Context) { h.config.Gate.shutAccount(ctx, identity) })
 	}
 }

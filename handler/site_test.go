@@ -63,6 +63,7 @@ func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 
 // site is a handler with the application, the storage and the chain around it.
 type site struct {
+	tb      testing.TB
 	handler *Handler
 	app     *fakeApplication
 	storage *memory
@@ -80,7 +81,7 @@ func newSite(tb testing.TB, change func(*Config)) *site {
 // gate scans all of it every two seconds.
 func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *site {
 	tb.Helper()
-	s := &site{app: &fakeApplication{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
+	s := &site{tb: tb, app: &fakeApplication{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
 	store := session.New(session.Options{Gate: "gate", Capacity: capacity, Logger: zap.NewNop()})
 	store.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 	tb.Cleanup(store.Close)

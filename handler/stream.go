@@ -4,7 +4,9 @@ package handler
 
 import (
 	"context"
+	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // stream is the context of a request of a session. It ends with the session, and
@@ -68,4 +70,14 @@ func (s *stream) Value(key any) any {
 		return inner.Value(key)
 	}
 	return s.Context.Value(key)
+}
+
+// endStream ends the work for the request, and if its session has ended, the
+// reading of its body: the server would wait for what the client still sends. It
+// runs last, so that no one else uses the connection.
+func (in *incoming) endStream() {
+	in.stream.over()
+	if in.stream.ended.Load() {
+		_ = http.NewResponseController(in.w).SetReadDeadline(time.Unix(1, 0)) // a writer without deadlines has no connection
+	}
 }

@@ -20,10 +20,10 @@ type visitor struct {
 
 func (s *siteWithProvider) visitor() *visitor { return &visitor{s, map[string]string{}} }
 
-// get navigates to a path of the site. more are further header fields.
-func (v *visitor) get(path string, more ...string) *httptest.ResponseRecorder {
+// get navigates to a path of the site.
+func (v *visitor) get(path string) *httptest.ResponseRecorder {
 	v.Helper()
-	headers := append(fields(navigation), more...)
+	headers := fields(navigation)
 	for _, name := range slices.Sorted(maps.Keys(v.cookies)) {
 		headers = append(headers, "Cookie", name+"="+v.cookies[name])
 	}
@@ -38,12 +38,12 @@ func (v *visitor) get(path string, more ...string) *httptest.ResponseRecorder {
 	return w
 }
 
-// at signs in at the portal to which w redirects, changes the response, and
+// at signs alice in at the portal to which w redirects, changes the response, and
 // returns what the gate answers to it.
-func (v *visitor) at(w *httptest.ResponseRecorder, user string, change func(url.Values)) *httptest.ResponseRecorder {
+func (v *visitor) at(w *httptest.ResponseRecorder, change func(url.Values)) *httptest.ResponseRecorder {
 	v.Helper()
 	v.atPortal(w)
-	callback, err := v.op.SignIn(v.portal, w.Header().Get("Location"), user, user+"-password")
+	callback, err := v.op.SignIn(v.portal, w.Header().Get("Location"), "alice", "alice-password")
 	if err != nil {
 		v.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -16,6 +17,19 @@ import (
 )
 
 const base = "/api/oauth/openid"
+
+// mode is how the browser and the gate meet: over https, "http" at a name that
+// is not localhost, where no browser sends Fetch Metadata or keeps __Host-
+// cookies, or "stripped" over https without Fetch Metadata, like Safari before 16.4.
+var mode = os.Getenv("ROMM_OIDC_BROWSER_MODE")
+
+// scheme returns that of the sites.
+func scheme() string {
+	if mode == "http" {
+		return "http"
+	}
+	return "https"
+}
 
 func TestMain(m *testing.M) {
 	code := caddyprocess.Main(m)
@@ -63,8 +77,9 @@ func start(t *testing.T, o options) *stack {
 	t.Helper()
 	s := &stack{t: t, browser: shared(t)}
 	ports := caddyprocess.Ports(t, 3)
-	origin := func(name string) string { return fmt.Sprintf("https://%s:%d", name, ports[0]) }
-	s.origin, s.portal = origin("romm.example.com"), origin("auth.example.com")
+	port := map[string]int{"https": ports[0], "http": ports[2]}[scheme()]
+	origin := func(name string) string { return fmt.Sprintf("%s://%s:%d", scheme(), name, port) }
+	s.origin, s.portal = origin("romm.example.com"), fmt.Sprintf("https://auth.example.com:%d", ports[0])
 	s.sibling, s.foreign = origin("x.example.com"), origin("evil.example.net")
 	inside := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
 
@@ -103,17 +118,20 @@ func start(t *testing.T, o options) *stack {
 	}
 }
 %[4]s, %[5]s {
-	romm_oidc {
-		issuer %[6]s
-		issuer_address %[7]s
-		client_id romm
-		client_secret insecure_secret
-		redirect_uri %[4]s%[8]s
-		provider Authelia
-		%[9]s
-	}
-	reverse_proxy %[10]s {
-		stream_close_delay 1h
+	route {
+		%[16]s
+		romm_oidc {
+			issuer %[6]s
+			issuer_address %[7]s
+			client_id romm
+			client_secret insecure_secret
+			redirect_uri %[4]s%[8]s
+			provider Authelia
+			%[9]s
+		}
+		reverse_proxy %[10]s {
+			stream_close_delay 1h
+		}
 	}
 }
 # The certificate has all names: a site with an http address takes no tls directive.
@@ -126,8 +144,22 @@ func start(t *testing.T, o options) *stack {
 	respond "<!doctype html><title>the attacker's page</title>"
 }
 `, ports[2], ports[0], t.TempDir(), s.origin, inside, s.portal, autheliaURL, base, o.directive,
-		strings.TrimPrefix(rommURL, "http://"), certificate, key, strings.TrimPrefix(autheliaURL, "http://"), s.sibling, s.foreign))
+		strings.TrimPrefix(rommURL, "http://"), certificate, key, strings.TrimPrefix(autheliaURL, "http://"), s.sibling, s.foreign, map[string]string{
+			"stripped": "request_header -Sec-Fetch-*",
+		}[mode]))
 	return s
+}
+
+// ticketName returns the name of the cookie with the ticket.
+func (s *stack) ticketName() string {
+	u, err := url.Parse(s.origin)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if mode == "http" {
+		return "romm_oidc_" + u.Port()
+	}
+	return "__Host-romm_oidc_" + u.Port()
 }
 
 func serve(t *testing.T, h http.Handler) string {
