@@ -44,7 +44,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, ErrBodyTooSlow
 	case err != nil:
 		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
-		return body, nil
+		return body, nil //nolint:nilerr // the body ends in it
 	case int64(len(body)) > limit:
 		return nil, ErrBodyTooLarge
 	}
