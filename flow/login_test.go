@@ -248,10 +248,9 @@ func TestLoginCookiesOldestFirst(t *testing.T) {
 		want[i] = cookies[7-i].Name
 		h.Advance(40 * 24 * time.Hour) // past a change in the length of the number
 	}
-	for i, c := range loginCookies(testPrefix, cookies) {
-		if c.Name != want[i] {
-			t.Errorf("login %d is %q, want %q", i, c.Name, want[i])
-		}
+	got := loginCookies(testPrefix, cookies)
+	if !slices.EqualFunc(got, want, func(c *http.Cookie, name string) bool { return c.Name == name }) {
+		t.Errorf("got %v, want %q", got, want)
 	}
 }
 

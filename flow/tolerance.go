@@ -58,7 +58,7 @@ func (t rewritingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	_ = answer.Body.Close()
 	if err != nil {
 		answer.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), brokenReader{err}))
-		return answer, nil
+		return answer, nil //nolint:nilerr // the body ends in it
 	}
 	body = t.rewrite(bytes.TrimPrefix(body, []byte("\ufeff")), answer.Header)
 	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))

@@ -37,6 +37,9 @@ type fakeApplication struct {
 	asked       int           // calls of Recognize
 	patience    time.Duration // until the deadline of the last Recognize
 	confirms    int           // calls of Confirm
+	away        error         // returned by Confirm
+	asking      func()        // called by Confirm; may be nil
+	shutErr     error         // returned by Shut
 	hold        chan struct{} // Recognize waits until it is closed; may be nil
 }
 
@@ -135,14 +138,19 @@ func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identi
 	}
 	name := "app-" + strings.Repeat("i", n)
 	a.alive[name] = true
-	return application.Session{Session: name}, nil
+	role, _ := a.Role(&identity)
+	return application.Session{Session: name, Account: identity.Subject, Role: role}, nil
 }
 
 func (a *fakeApplication) Confirm(_ context.Context, _ application.Caller, session application.Session) (bool, error) {
 	a.mu.Lock()
 	a.confirms++
+	err, asking := a.away, a.asking
 	a.mu.Unlock()
-	return a.lives(session.Session), nil
+	if asking != nil {
+		asking()
+	}
+	return a.lives(session.Session), err
 }
 
 func (a *fakeApplication) SignOut(_ context.Context, _ application.Caller, session string) error {
@@ -157,7 +165,7 @@ func (a *fakeApplication) Shut(_ context.Context, identity flow.Identity) error 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gone = append(a.gone, identity.Username)
-	return nil
+	return a.shutErr
 }
 
 func (a *fakeApplication) Open(context.Context, flow.Identity) error { return nil }

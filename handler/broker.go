@@ -105,6 +105,9 @@ func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
 		return alive, err
 	})
 	if err != nil {
+		if mine {
+			h.applicationFailed() // no other session may go on with what was known before
+		}
 		h.config.Logger.Debug("application's session could not be confirmed", zap.Error(err))
 		return mine, false, problem.ApplicationAway.Because(err)
 	}

@@ -104,8 +104,8 @@ func (h *Handler) passStamped(in *incoming) error {
 	in.stamped = record
 	in.runtime.stampOf(record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 
-	in.stream.Context = in.r.Context()
-	defer in.stream.over()
+	in.stream.Context = in.r.Context() //nolint:fatcontext // once a request
+	defer in.endStream()
 	defer in.session.Hold(&in.stream).Release(&in.stream)
 	r := in.r.WithContext(&in.stream)
 	defer func() { // the chain panics where the browser goes away
@@ -115,12 +115,12 @@ func (h *Handler) passStamped(in *incoming) error {
 	}()
 	unreachable, err := h.serve(in.chain, answer, r)
 	switch {
+	case answer.cut || err != nil && in.stream.ended.Load():
+		panic(http.ErrAbortHandler) // a response would look like one to the whole request
 	case unreachable && answer.status == 0:
 		return h.refuseAway(in, err)
 	case err != nil:
 		return err
-	case answer.cut:
-		panic(http.ErrAbortHandler) // else the part that was written would look like the whole
 	case answer.mute == loud:
 		return nil
 	}
@@ -148,12 +148,12 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 	in.runtime.stampOf(in.stamped, h.appCookies.Session).put(again, h.appCookies, h.config.IdentityHeaders)
 	unreachable, err := h.serve(in.chain, answer, again)
 	switch {
+	case answer.cut || err != nil && in.stream.ended.Load():
+		panic(http.ErrAbortHandler) // as above
 	case unreachable && answer.status == 0:
 		return h.refuseAway(in, err)
 	case err != nil:
 		return err
-	case answer.cut:
-		panic(http.ErrAbortHandler) // as above
 	case answer.mute == loud:
 		return nil
 	}

@@ -53,16 +53,18 @@ type chainFunc struct {
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
 func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
 func (c *chainFunc) Unreachable(err error) bool                                    { return unreachable(err) }
-func (c *chainFunc) HandlesErrors() bool                                           { return c.handles }
-func (c *chainFunc) Keep() application.Chain                                       { return c }
-func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
-func (c *chainFunc) OriginalURI() string                                           { return c.uri }
-func (c *chainFunc) ClientIP() string                                              { return cmp.Or(c.ip, "192.0.2.1") }
+
+func (c *chainFunc) HandlesErrors() bool              { return c.handles }
+func (c *chainFunc) Keep() application.Chain          { return c }
+func (c *chainFunc) Identify(identity *flow.Identity) { c.identity = identity }
+func (c *chainFunc) OriginalURI() string              { return c.uri }
+func (c *chainFunc) ClientIP() string                 { return cmp.Or(c.ip, "192.0.2.1") }
 
 func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 
 // site is a handler with the application, the storage and the chain around it.
 type site struct {
+	tb      testing.TB
 	handler *Handler
 	app     *fakeApplication
 	storage *memory
@@ -80,7 +82,7 @@ func newSite(tb testing.TB, change func(*Config)) *site {
 // gate scans all of it every two seconds.
 func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *site {
 	tb.Helper()
-	s := &site{app: &fakeApplication{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
+	s := &site{tb: tb, app: &fakeApplication{alive: map[string]bool{}, status: http.StatusUnauthorized}, storage: &memory{values: map[string][]byte{}}}
 	store := session.New(session.Options{Gate: "gate", Capacity: capacity, Logger: zap.NewNop()})
 	store.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
 	tb.Cleanup(store.Close)

@@ -4,19 +4,21 @@ package handler
 
 import (
 	"context"
+	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // stream is the context of a request of a session. It ends with the session, and
 // with it what the chain does for the request, in every version of HTTP: a proxy
 // stops reading at both of its sides. It costs nothing until the chain waits.
-type stream struct {
+type stream struct { //nolint:containedctx // it is a context
 	context.Context // of the request, as the server made it
 	ended           atomic.Bool
 	inner           atomic.Pointer[innerContext] // made when the chain first waits
 }
 
-type innerContext struct {
+type innerContext struct { //nolint:containedctx // it is a context
 	context.Context
 	cancel context.CancelFunc
 }
@@ -68,4 +70,14 @@ func (s *stream) Value(key any) any {
 		return inner.Value(key)
 	}
 	return s.Context.Value(key)
+}
+
+// endStream ends the work for the request, and if its session has ended, the
+// reading of its body: the server would wait for what the client still sends. It
+// runs last, so that no one else uses the connection.
+func (in *incoming) endStream() {
+	in.stream.over()
+	if in.stream.ended.Load() {
+		_ = http.NewResponseController(in.w).SetReadDeadline(time.Unix(1, 0)) // a writer without deadlines has no connection
+	}
 }

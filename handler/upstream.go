@@ -215,13 +215,28 @@ func (w *answerWriter) FlushError() error {
 }
 
 // requestBody notes that the client's body could not be read: then the client
-// made the request fail, and not the application.
+// made the request fail, and not the application. It ends with the session.
 type requestBody struct {
 	io.ReadCloser
+	stream *stream // nil: none
 	broken atomic.Bool
 }
 
+func (b *requestBody) ended() bool { return b.stream != nil && b.stream.ended.Load() }
+
+// Close leaves the body of an ended session to the server: closing it reads what
+// the client still sends, for as long as it does.
+func (b *requestBody) Close() error {
+	if b.ended() {
+		return nil
+	}
+	return b.ReadCloser.Close()
+}
+
 func (b *requestBody) Read(p []byte) (int, error) {
+	if b.ended() {
+		return 0, errCut
+	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.broken.Store(true)
@@ -234,7 +249,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 func (h *Handler) serve(chain application.Chain, w http.ResponseWriter, r *http.Request) (unreachable bool, err error) {
 	var body *requestBody
 	if r.Body != nil && r.Body != http.NoBody {
-		body = &requestBody{ReadCloser: r.Body}
+		stream, _ := r.Context().(*stream)
+		body = &requestBody{ReadCloser: r.Body, stream: stream}
 		r.Body = body
 	}
 	err = chain.Serve(w, r)

@@ -105,7 +105,7 @@ func TestGuessingTheClientSecret(t *testing.T) {
 		"no grant type": func(f url.Values) { f.Del("grant_type"); f.Set("code", "x") }, "wrong redirect URI": func(f url.Values) { f.Set("redirect_uri", "x"); f.Set("code", "x") },
 	} {
 		for _, limited := range []bool{false, true} {
-			var answers []string
+			answers := make([]string, 0, 5)
 			for _, authorization := range []string{basic("romm", testConfig.ClientSecret), basic("romm", "guess"), basic("other", "guess"), "Bearer x", ""} {
 				requests = 0
 				if limited {

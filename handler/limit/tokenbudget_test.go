@@ -155,7 +155,7 @@ func TestRefreshesWaitForSignIns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var b TokenBudget
-		var ends []func(error)
+		ends := make([]func(error), 0, tokenLimits[0].all)
 		for range tokenLimits[0].all {
 			ends = append(ends, begin(t, &b, SignIn))
 		}
