@@ -84,7 +84,7 @@ func (c *cluster) restart(i int) {
 	}
 	const gate = "0123456789abcdef"
 	storage := func() keyring.Storage { return c.storage }
-	n := &node{cluster: c, store: session.New(session.Options{Gate: gate, Node: string(rune('a' + i))})}
+	n := &node{cluster: c, store: session.New(session.Options{Gate: gate, Node: string(rune('a' + i)), Capacity: 64})}
 	n.store.Configure(c.storage, session.Limits{Idle: 14 * 24 * time.Hour, Lifetime: 30 * 24 * time.Hour, Rotate: 90 * 24 * time.Hour})
 	keys := op.NewKeys(gate, n.store.Keyring, storage, time.Now)
 	state := handler.NewGate(n.store)
