@@ -26,7 +26,7 @@ var (
 	}, func() float64 { return sum((*session.Store).Len) })
 	storageAway = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "caddy_romm_oidc_storage_away",
-		Help: "Gates with a storage that gives or takes no values. Their users stay signed in; new sign-ins fail.",
+		Help: "Gates with a storage that cannot be read or written. Their users stay signed in; new sign-ins fail.",
 	}, func() float64 {
 		return sum(func(s *session.Store) int {
 			if s.Away() {

@@ -89,7 +89,7 @@ func (h *Handler) misdirected(in *incoming) error {
 	case !public.HasHost(r.Host) && public.HasName(r.Host):
 		differs = "The port differs. If a proxy in front of Caddy uses another port than Caddy, it must pass the Host header field on with the port that the browser sent; otherwise correct redirect_uri."
 	case !public.HasHost(r.Host):
-		differs = "The host differs. If a proxy in front of Caddy changes it, the proxy must pass the Host header field on as the browser sent it; otherwise correct redirect_uri. For clients without a browser at a second address, there is the setting also."
+		differs = "The host differs. If a proxy in front of Caddy changes it, the proxy must pass the Host header field on as the browser sent it; otherwise correct redirect_uri. For clients without a browser at a second address, use the `also` setting."
 	case !public.Secure():
 		differs = "The scheme differs: correct redirect_uri, here and at the provider."
 	case proto == "":

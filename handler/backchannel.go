@@ -119,7 +119,7 @@ func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client
 				err = errors.Join(err, failed)
 			}
 			if err != nil {
-				h.config.Logger.Warn("sessions ended here but not persisted, will retry", zap.Error(err))
+				h.config.Logger.Warn(notPersisted, zap.Int("sessions", n), zap.Error(err))
 			}
 			h.config.Logger.Info("signed out by the provider", zap.String("reason", reason), zap.Int("sessions", n), zap.Int("access_tokens", tokens), zap.String("client_ip", client))
 		})

@@ -186,7 +186,7 @@ func (h *Handler) goesOn(ctx context.Context, token bearerRequest, b *bearer) er
 	ended, err := h.config.Gate.Sessions.TokensEnded(ctx, session.UserKey(b.record.Identity.Issuer, b.record.Identity.Subject))
 	switch {
 	case err != nil && b.record.Upstream.Session != "":
-		h.config.Logger.Debug("ends of access tokens not read, a known one goes on", zap.Error(err))
+		h.config.Logger.Debug("could not read when access tokens ended, continuing with a known token", zap.Error(err))
 		return nil // storage is away: memory is trusted
 	case err != nil:
 		return problem.StorageUnavailable.Because(err)

@@ -28,6 +28,9 @@ const (
 	reasonRecheckFailed  = "recheck_failed"  // the application kept refusing the user's changed claims
 )
 
+// notPersisted is logged if storage does not take the end of a session.
+const notPersisted = "session ended on this node but not persisted: it stays valid on other nodes and after a restart, will retry"
+
 const (
 	// endTimeout bounds what is done for one ended session.
 	endTimeout = 20 * time.Second
@@ -121,7 +124,7 @@ func (g *Gate) revoke(ctx context.Context, record *session.Record) {
 // end ends s here and in storage. sessionEnded follows up in the background.
 func (h *Handler) end(ctx context.Context, s *session.Session, reason string) {
 	if err := h.config.Gate.Sessions.End(context.WithoutCancel(ctx), s.ID(), reason); err != nil {
-		h.config.Logger.Warn("session ended here but not persisted, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
+		h.config.Logger.Warn(notPersisted, zap.Stringer("session_id", s.ID()), zap.Error(err))
 	}
 }
 

@@ -46,7 +46,7 @@ func (h *Handler) outlived(record *session.Record) bool {
 func (h *Handler) noteUnproven(s *session.Session, record *session.Record, since time.Time, cause error) {
 	record.UnprovenSince = since.UTC()
 	h.config.Observe("refreshed", reasonUnproven)
-	h.config.Logger.Info("session unproven: its tokens ended, the user's next page view proves it again", zap.String("user", record.Identity.Username),
+	h.config.Logger.Info("session unproven: its tokens expired or were rejected, the user's next page view passes through the provider", zap.String("user", record.Identity.Username),
 		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", cause))
 }
 

@@ -103,7 +103,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	}
 	if revoked, err := h.config.Gate.Sessions.EndIfRevokedSince(ctx, s, began); revoked {
 		if err != nil {
-			h.config.Logger.Warn("session ended but not persisted, will retry", zap.Error(err))
+			h.config.Logger.Warn(notPersisted, zap.Stringer("session_id", s.ID()), zap.Error(err))
 		}
 		return outcome{err: problem.SignedOutMeanwhile}
 	}

@@ -118,7 +118,7 @@ func TestClientsAtALANAddress(t *testing.T) {
 func TestAlsoWarnsOfHTTP(t *testing.T) {
 	o, log := logged(t, options{directive: rolesByMail + "also https://romm.lan " + lan})
 	start(t, o)
-	if lines := log(); strings.Count(lines, "also names an http origin") != 1 || !strings.Contains(lines, lan) {
+	if lines := log(); strings.Count(lines, "insecure origin in the `also` setting") != 1 || !strings.Contains(lines, lan) {
 		t.Errorf("the log has no warning of %s, want one:\n%s", lan, lines)
 	}
 }

@@ -34,7 +34,7 @@ func (s *Store) End(ctx context.Context, id ID, reason string) error {
 	t := tombstone{Reason: reason, Ended: s.now().UTC()}
 	err := s.persistEnd(ctx, id, t)
 	if err != nil && !s.retries.addEnd(id, t) {
-		s.logger.Error("cannot persist session end: retry queue full", zap.Stringer("session_id", id), zap.Error(err))
+		s.logger.Error("cannot persist session end: the session stays valid on other nodes, retry queue full", zap.Stringer("session_id", id), zap.Error(err))
 	}
 	return err
 }
@@ -116,7 +116,7 @@ func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 			sel.until = requested
 		}
 		if !s.retries.addSelection(sel) {
-			s.logger.Error("cannot persist end of many sessions: retry queue full", zap.Error(err))
+			s.logger.Error("cannot persist the end of many sessions: they stay valid on other nodes, retry queue full", zap.Error(err))
 		}
 	}
 	return len(selected), err
