@@ -14,7 +14,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 )
 
-// The collectors belong to the process: counts go on across reloads.
+// The collectors belong to the process: reloads do not reset the counts.
 var (
 	events = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "caddy_romm_oidc_events_total",

@@ -34,8 +34,8 @@ func forwardedProto(r *http.Request) string {
 
 // serveElsewhere answers a request that came to another address than the
 // public origin. At the addresses of also, clients without a browser get what
-// they get at the public origin; browsers are sent there, because cookies of
-// the one are no use at the other. No cookie is read or set.
+// they get at the public origin; browsers are sent there, because a cookie of
+// one origin is not sent to the other. No cookie is read or set.
 func (h *Handler) serveElsewhere(in *incoming, own bool) error {
 	for _, origin := range h.config.Also {
 		if !h.reached(in, origin) {

@@ -39,8 +39,8 @@ type bearer struct {
 	runtime *sessionRuntime
 	record  *session.Record
 	until   time.Time // when the provider is asked again
-	issued  time.Time // the token; zero: the provider did not say
-	expires time.Time // the token; zero: the provider did not say
+	issued  time.Time // when the provider issued the token; zero: unknown
+	expires time.Time // when the token expires; zero: unknown
 }
 
 // bearerRequest is an access token as a client brought it.

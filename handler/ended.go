@@ -18,7 +18,7 @@ import (
 const (
 	reasonSignedOut   = "signed_out"
 	reasonSignedInAs  = "signed_in_again" // as another user
-	reasonRenewed     = "renewed"         // a new session of the same user goes on
+	reasonRenewed     = "renewed"         // a new session of the same user replaces it
 	reasonAccountGone = "account_gone"
 	reasonUnproven    = "unproven" // its user did not prove it again in time
 
@@ -79,7 +79,7 @@ func (g *Gate) signOutReplaced(v *sessionRuntime, upstream string, underWay bool
 
 // signOutLate signs out of the application once responses that are under way
 // are over: with every response the application stores its session again, even
-// one that was signed out meanwhile.
+// one that was signed out during the response.
 func (g *Gate) signOutLate(v *sessionRuntime, upstream string) {
 	time.AfterFunc(lateAnswer, func() { g.signOutReplaced(v, upstream, false) })
 }

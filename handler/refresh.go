@@ -27,7 +27,7 @@ const (
 )
 
 // refresh refreshes the tokens of s if they are still those that the caller
-// has seen. If another node refreshed them meanwhile, its tokens are used and
+// has seen. If another node has refreshed them, its tokens are used and
 // the provider is not asked: two refreshes at once would revoke all of them.
 //
 // What the provider decides is in the session afterwards: other tokens; no
@@ -78,7 +78,7 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 }
 
 // noteRefresh counts a refresh. A refusal is an answer, and where another node
-// refreshed meanwhile, there is nothing to count.
+// was faster, there is nothing to count.
 func (h *Handler) noteRefresh(err error, fresh flow.Tokens) {
 	_, isRefused := refused(err)
 	switch {

@@ -161,9 +161,9 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 }
 
 // sendAgain answers a request that the application refused because it had
-// forgotten the session, and that cannot be repeated here: its client can. The
-// application's own page stays where it is at such an answer, where it would
-// leave for the sign-in at the application's.
+// forgotten the session, and that the gate cannot repeat: its client can. On the
+// gate's 503 the application's page stays open; on the application's own refusal
+// it would leave for the sign-in page.
 func (h *Handler) sendAgain(in *incoming) error {
 	if err := h.rebroker(in, in.stamped.Upstream.Session); err != nil {
 		return h.refuseUnconfirmed(in, err)

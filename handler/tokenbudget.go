@@ -19,7 +19,7 @@ func (g *Gate) ShareFailures(ctx context.Context, share limit.Share) {
 	recovered(g.logger, func() { g.tokenBudget.Run(ctx, share) })
 }
 
-// reportHeldBack logs that the gate makes no more token requests of a kind, and
+// reportHeldBack logs that the gate stops token requests of a kind, and
 // that it makes them again.
 func (g *Gate) reportHeldBack(kind limit.TokenRequest, reason error, until time.Time) {
 	logger := g.logger()

@@ -1,4 +1,4 @@
-// Sessions whose tokens have ended, and how their users prove them again.
+// Sessions with expired tokens, and how their users prove them again.
 
 package handler
 

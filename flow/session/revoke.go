@@ -81,7 +81,7 @@ type selection struct {
 
 func (sel *selection) includes(head *Head) bool {
 	if head != nil && !sel.until.IsZero() && head.Created.After(sel.until) && !head.Created.After(sel.now()) {
-		return false // created in the future is created before the clock was set back
+		return false // a creation time in the future means that the clock was set back after it
 	}
 	return sel.match(head)
 }
