@@ -5,9 +5,7 @@ package handler
 import (
 	"errors"
 	"net/http"
-	"net/url"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -176,16 +174,4 @@ func (h *Handler) sendAgain(in *incoming) error {
 func mayRepeat(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !request.IsSocket(r)
-}
-
-// localTarget returns target if it is a path of this site to come back to, else "/".
-func (h *Handler) localTarget(target string) string {
-	if !flow.LocalPath(target) {
-		return "/"
-	}
-	u, err := url.Parse(target)
-	if err != nil || request.Under(request.Normal(u.Path), request.Base) && target != sessionsPath {
-		return "/"
-	}
-	return target
 }

@@ -1,5 +1,5 @@
-// Revocation: ending one session or many, on this node and in storage, those
-// with a sign-in still in progress included.
+// Ending one session or many, on this node and in storage, those with a sign-in
+// still in progress included.
 
 package session
 
