@@ -20,7 +20,7 @@ type stream struct {
 
 type innerContext struct {
 	context.Context //nolint:containedctx // it is a context
-	cancel context.CancelFunc
+	cancel          context.CancelFunc
 }
 
 // Abort implements session.Holder. It may come after the request is over.

@@ -137,7 +137,7 @@ func TestCookiesOfOtherApplications(t *testing.T) {
 		for _, cookies := range []string{cookies, "grafana=" + strings.Repeat("x", 20<<10)} {
 			conn := dial(t)
 			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: romm.example.com:9443\r\nCookie: %s\r\n\r\n", path, cookies)
-			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // closing it reads conn, which ends with the test
 			want := http.StatusOK
 			if strings.HasPrefix(cookies, "grafana") && path != "/api/heartbeat" {
 				want = http.StatusUnauthorized
