@@ -39,8 +39,8 @@ type bearer struct {
 	runtime *sessionRuntime
 	record  *session.Record
 	until   time.Time // when the provider is asked again
-	issued  time.Time // the token; zero: the provider did not say
-	expires time.Time // the token; zero: the provider did not say
+	issued  time.Time // when the provider issued the token; zero: unknown
+	expires time.Time // when the token expires; zero: unknown
 }
 
 // bearerRequest is an access token as a client brought it.
@@ -186,7 +186,7 @@ func (h *Handler) goesOn(ctx context.Context, token bearerRequest, b *bearer) er
 	ended, err := h.config.Gate.Sessions.TokensEnded(ctx, session.UserKey(b.record.Identity.Issuer, b.record.Identity.Subject))
 	switch {
 	case err != nil && b.record.Upstream.Session != "":
-		h.config.Logger.Debug("ends of access tokens not read, a known one goes on", zap.Error(err))
+		h.config.Logger.Debug("could not read when access tokens ended, continuing with a known token", zap.Error(err))
 		return nil // storage is away: memory is trusted
 	case err != nil:
 		return problem.StorageUnavailable.Because(err)

@@ -79,8 +79,8 @@ func (h *Handler) ensureConfirmed(in *incoming) error {
 	}
 	mine, alive, err := h.confirm(in)
 	if err == nil && alive && !mine && !h.confirmed(v) {
-		// The accounts changed after the other request asked. Whoever asks now
-		// asks after this request came.
+		// The accounts changed after the other request asked. A confirmation that
+		// starts now starts after this request came.
 		_, alive, err = h.confirm(in)
 	}
 	if err == nil && !alive {
@@ -106,7 +106,7 @@ func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
 	})
 	if err != nil {
 		if mine {
-			h.applicationFailed() // no other session may go on with what was known before
+			h.applicationFailed() // no other session may rely on an older confirmation
 		}
 		h.config.Logger.Debug("application's session could not be confirmed", zap.Error(err))
 		return mine, false, problem.ApplicationAway.Because(err)
@@ -117,7 +117,7 @@ func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
 
 // rebroker signs the session in to the application again, in place of former,
 // the application's session so far, once for all requests that need it. It signs
-// former out: it may be alive, and another account's by now.
+// former out: it may be alive, and may now be another account's.
 func (h *Handler) rebroker(in *incoming, former string) error {
 	s, v := in.session, in.runtime
 	ctx, call := in.r.Context(), in.caller()

@@ -144,3 +144,10 @@ func (in *incoming) dropTicket(s *session.Session) {
 		http.SetCookie(in.w, cookies.Unset(name))
 	}
 }
+
+// early reports whether the request came as TLS early data, which an attacker
+// who recorded it can replay (RFC 8470 section 5.2), and would change something.
+func (in *incoming) early() bool {
+	_, own := in.own()
+	return in.r.TLS != nil && !in.r.TLS.HandshakeComplete && (own || !request.IsSafe(in.r.Method))
+}

@@ -1,4 +1,4 @@
-// The chain of the last configuration, for calls that no request asks for.
+// The chain of the last configuration, for background calls.
 
 package handler
 
@@ -38,8 +38,8 @@ func (g *Gate) logger() *zap.Logger {
 	return zap.NewNop()
 }
 
-// caller returns the Caller for calls that no request asks for, on behalf of
-// the client that was seen with the session.
+// caller returns the Caller for background calls, on behalf of the client that
+// was seen with the session.
 func (g *Gate) caller(v *sessionRuntime) (application.Caller, bool) {
 	last := g.last.Load()
 	if last == nil {

@@ -76,7 +76,7 @@ func (w *answerWriter) WriteHeader(status int) {
 		w.addPolicy()
 	}
 	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout && liveness == application.Unknown {
-		h.applicationFailed() // it says this itself only if it could not read a session
+		h.applicationFailed() // the application itself answers so only if it could not read a session
 	}
 	if w.mute = w.muted(liveness); w.mute != loud {
 		w.before.restore(w.Header())
@@ -119,8 +119,8 @@ func (w *answerWriter) muted(liveness application.Liveness) mute {
 }
 
 // dropCookies removes the cookies with these names from a response. The
-// application issues some of them anew for a request without a user, bound to
-// nobody: in the browser of a signed-in user they would fail the next write.
+// application issues some of them anew for a request without a user, bound to no
+// user: in the browser of a signed-in user they would fail the next write.
 func dropCookies(header http.Header, names []string) {
 	lines := header["Set-Cookie"]
 	if len(lines) == 0 {

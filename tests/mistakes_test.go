@@ -71,12 +71,12 @@ func TestNothingBehindTheGate(t *testing.T) {
 func TestWarningsOncePerLoad(t *testing.T) {
 	o, log := logged(t, options{directive: "clients password"})
 	s := start(t, o)
-	if n := strings.Count(log(), `"msg":"clients password: `); n != 1 {
+	if n := strings.Count(log(), "\"msg\":\"`clients password` is set"); n != 1 {
 		t.Errorf("the log has %d warnings after one load, want 1", n)
 	}
 	o.directive += "\nidentity_headers"
 	s.load(o)
-	if n := strings.Count(log(), `"msg":"clients password: `); n != 2 {
+	if n := strings.Count(log(), "\"msg\":\"`clients password` is set"); n != 2 {
 		t.Errorf("the log has %d warnings after two loads, want 2", n)
 	}
 }

@@ -168,7 +168,7 @@ type Application interface {
 	ChangesAccounts(method, path string) bool
 	// AfterResponse runs after the response to a stamped request, or to one with a
 	// credential, where ChangesAccounts is true. It reports whether a confirmation
-	// from before the response may be wrong by now.
+	// from before the response may be wrong.
 	AfterResponse(ctx context.Context, forwarded Forwarded, response Response) (changed bool)
 	// Failed tells the application that it was unreachable: no response, or one
 	// of 502 to 504.

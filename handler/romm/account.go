@@ -30,7 +30,7 @@ func (u *account) created() string {
 	return u.Created[:min(len(u.Created), len("2006-01-02T15:04:05"))]
 }
 
-// valid reports whether u is an account: kiosk mode has a user that is none.
+// valid reports whether u is an account: the user of kiosk mode is not one.
 func (u *account) valid() bool { return u.ID > 0 && u.Username != "" }
 
 // key names the account for good: RomM gives an ID again where its database

@@ -127,8 +127,8 @@ func (a *App) accepts(r *http.Request, known *route) bool {
 //
 // If RomM could tell but fails to do so now, Recognize returns an error. An
 // attacker must not be able to guess for free, or to reach with an unknown token
-// what RomM leaves open, while RomM is busy, and a credential whose owner is
-// unknown may belong to a user who is shut out. RomM up to 5.1.0 cannot tell
+// what RomM leaves open, while RomM is busy, and a credential of an unknown
+// owner may belong to a user who is shut out. RomM up to 5.1.0 cannot tell
 // for a client token.
 func (a *App) Recognize(ctx context.Context, call application.Caller, authorization string) (application.Recognition, error) {
 	const what = "GET /api/users/me"

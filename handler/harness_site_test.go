@@ -113,7 +113,7 @@ func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *sit
 	return s
 }
 
-// unreachable reports whether err is none of the gate's own.
+// unreachable reports whether err is not one of the gate's own.
 func unreachable(err error) bool {
 	_, own := errors.AsType[*problem.Problem](err)
 	return err != nil && !own

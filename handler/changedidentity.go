@@ -70,7 +70,7 @@ func (h *Handler) afterRefusedChange(v *sessionRuntime) int64 {
 }
 
 // refusedWith returns the Problem with which the application refused a sign-in, nil
-// if err is none, or says that the application did not answer.
+// if err is not one, or says that the application did not answer.
 func refusedWith(err error) *problem.Problem {
 	refused, ok := errors.AsType[*problem.Problem](err)
 	if !ok || refused.Away {
