@@ -118,17 +118,14 @@ func (h *Handler) prove(ctx context.Context, s *session.Session, v *sessionRunti
 	}
 	v.provenUntil.CompareAndSwap(0, monotonic.Nanoseconds(record.Tokens.Expires)) // loaded just now
 	var refreshed error
-	// Twice, because the first refresh may only learn of tokens that another node
-	// got, and that have expired since.
-	for range 2 {
-		if record.Tokens.Refresh == "" || h.now().Before(record.Tokens.Expires.Add(-refreshAhead)) {
-			break
-		}
+	if record.Tokens.Refresh != "" && !h.now().Before(record.Tokens.Expires.Add(-refreshAhead)) {
 		// Until it expires, the access token is good for the check below.
 		seen := record.Tokens.Access
 		refreshed = h.refresh(ctx, s, record.Tokens)
-		if record = s.Record(); refreshed != nil || record.Tokens.Access == seen {
-			break
+		record = s.Record()
+		if refreshed == nil && record.Tokens.Access != seen && !h.now().Before(record.Tokens.Expires) {
+			refreshed = h.refresh(ctx, s, record.Tokens) // another node got these, and they have expired since
+			record = s.Record()
 		}
 	}
 	switch {

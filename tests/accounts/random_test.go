@@ -30,7 +30,7 @@ func (d *dice) roll(n int) int {
 	z := uint64(*d)
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return int((z ^ z>>31) % uint64(n)) //nolint:gosec // n is small and positive
+	return int((z ^ z>>31) % uint64(n))
 }
 
 // world is the state of the random test beside the cluster.
@@ -65,7 +65,7 @@ var aliases = []string{"alice", "bob", "carol", "dora", "eve", "root2", "mallory
 func TestRandomAccounts(t *testing.T) {
 	start := *seed
 	if start == 0 {
-		start = uint64(time.Now().UnixNano()) //nolint:gosec // any number is a seed
+		start = uint64(time.Now().UnixNano())
 	}
 	t.Logf("-seed %d -steps %d", start, *steps)
 	synctest.Test(t, func(t *testing.T) {
