@@ -109,7 +109,7 @@ func (g *Gate) EndTokens(ctx context.Context, userKeys []string, match func(*flo
 		return named
 	})
 	g.signOutBearers(ended)
-	var errs []error
+	errs := make([]error, 0, len(keys))
 	for key := range keys {
 		errs = append(errs, g.Sessions.EndTokens(ctx, key, reason))
 	}

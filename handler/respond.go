@@ -55,7 +55,9 @@ func (h *Handler) writeRefusal(in *incoming, class request.Class, refusal *probl
 		// that stays open would have to read the upload first.
 		in.w.Header().Set("Connection", "close")
 	}
-	request.DrainBody(in.w, in.r)
+	if in.session == nil || !in.session.Ended() { // what was under way then ends at once
+		request.DrainBody(in.w, in.r)
+	}
 	if h.config.PassErrors || errors.Is(refusal, problem.ApplicationAway) && in.chain.HandlesErrors() {
 		return refusal
 	}

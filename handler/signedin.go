@@ -104,7 +104,7 @@ func (h *Handler) passStamped(in *incoming) error {
 	in.stamped = record
 	in.runtime.stampOf(record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 
-	in.stream.Context = in.r.Context()
+	in.stream.Context = in.r.Context() //nolint:fatcontext // once a request
 	defer in.endStream()
 	defer in.session.Hold(&in.stream).Release(&in.stream)
 	r := in.r.WithContext(&in.stream)

@@ -53,11 +53,12 @@ type chainFunc struct {
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
 func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
 func (c *chainFunc) Unreachable(err error) bool                                    { return unreachable(err) }
-func (c *chainFunc) HandlesErrors() bool                                           { return c.handles }
-func (c *chainFunc) Keep() application.Chain                                       { return c }
-func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
-func (c *chainFunc) OriginalURI() string                                           { return c.uri }
-func (c *chainFunc) ClientIP() string                                              { return cmp.Or(c.ip, "192.0.2.1") }
+
+func (c *chainFunc) HandlesErrors() bool              { return c.handles }
+func (c *chainFunc) Keep() application.Chain          { return c }
+func (c *chainFunc) Identify(identity *flow.Identity) { c.identity = identity }
+func (c *chainFunc) OriginalURI() string              { return c.uri }
+func (c *chainFunc) ClientIP() string                 { return cmp.Or(c.ip, "192.0.2.1") }
 
 func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 

@@ -12,13 +12,13 @@ import (
 // stream is the context of a request of a session. It ends with the session, and
 // with it what the chain does for the request, in every version of HTTP: a proxy
 // stops reading at both of its sides. It costs nothing until the chain waits.
-type stream struct {
+type stream struct { //nolint:containedctx // it is a context
 	context.Context // of the request, as the server made it
 	ended           atomic.Bool
 	inner           atomic.Pointer[innerContext] // made when the chain first waits
 }
 
-type innerContext struct {
+type innerContext struct { //nolint:containedctx // it is a context
 	context.Context
 	cancel context.CancelFunc
 }

@@ -74,8 +74,8 @@ func TestCopyEndsWithItsSession(t *testing.T) {
 			r.TLS.HandshakeComplete = true
 			r.Header.Set("Cookie", ticket)
 			defer func() {
-				if p := recover(); p != http.ErrAbortHandler || sent > copyPart {
-					t.Errorf("got the panic %v after %d bytes, want the connection cut within %d", p, sent, copyPart)
+				if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) || sent > copyPart {
+					t.Errorf("got the panic %v after %d bytes, want the connection cut within %d", err, sent, copyPart)
 				}
 			}()
 			_ = s.handler.ServeHTTP(httptest.NewRecorder(), r, s.chain)

@@ -120,7 +120,7 @@ func (a *App) accepts(r *http.Request, known *route) bool {
 }
 
 // Recognize asks RomM for the owner of a credential. RomM handles an unknown
-// client token as an anonymous request: 401 since 5.2, 403 before. It also
+// client token as an anonymous request: 401 after 5.1.0, 403 before. It also
 // answers 403 to a token without the permission to read its own account, and 500
 // to a JWT that it did not sign or no longer accepts, and to a password for an
 // account without one.
