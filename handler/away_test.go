@@ -128,7 +128,7 @@ func TestEmptyGatewayErrorIsAPage(t *testing.T) {
 }
 
 // A ticket that may be good must not get cookies that the application issues to
-// nobody: with its CSRF cookie the next saves of a signed-in user would fail.
+// no user: with its CSRF cookie the next saves of a signed-in user would fail.
 // Every way to an unstamped answer is here.
 func TestNobodysCookiesNeverReachAUser(t *testing.T) {
 	t.Parallel()

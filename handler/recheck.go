@@ -154,7 +154,7 @@ func (h *Handler) prove(ctx context.Context, s *session.Session, v *sessionRunti
 	return h.withdraw(ctx, s, record.Tokens)
 }
 
-// proveUnproven ends an unproven session whose time is over. While its access
+// proveUnproven ends an unproven session when its time is over. While its access
 // token lives, what the provider says of the account still counts.
 func (h *Handler) proveUnproven(ctx context.Context, s *session.Session, v *sessionRuntime, record *session.Record) error {
 	if h.outlived(record) {

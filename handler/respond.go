@@ -136,7 +136,7 @@ func (h *Handler) pageOf(in *incoming, refusal *problem.Problem) *problem.Page {
 	if refusal.User != "" && p.Button != nil {
 		p.Text += problem.Named(" You are signed in at {provider} as ", h.config.ProviderLabel) + refusal.User + "."
 	}
-	if name, own := in.own(); own && name == "failed" { // to load it again would try nothing
+	if name, own := in.own(); own && name == "failed" { // reloading that page retries no sign-in
 		p.RetryAt = retry.Href
 	}
 	return p

@@ -12,15 +12,15 @@ import (
 // stream is the context of a request of a session. It ends with the session, and
 // with it what the chain does for the request, in every version of HTTP: a proxy
 // stops reading at both of its sides. It costs nothing until the chain waits.
-type stream struct { //nolint:containedctx // it is a context
-	context.Context // of the request, as the server made it
+type stream struct {
+	context.Context //nolint:containedctx // it is a context: the one of the request, as the server made it
 	ended           atomic.Bool
 	inner           atomic.Pointer[innerContext] // made when the chain first waits
 }
 
-type innerContext struct { //nolint:containedctx // it is a context
-	context.Context
-	cancel context.CancelFunc
+type innerContext struct {
+	context.Context //nolint:containedctx // it is a context
+	cancel          context.CancelFunc
 }
 
 // Abort implements session.Holder. It may come after the request is over.

@@ -54,7 +54,7 @@ func TestStreamCostsNoGoroutine(t *testing.T) {
 }
 
 // A file that the chain copies itself stops with the session, though nothing looks
-// at the context meanwhile, and what was sent does not look like the whole.
+// at the context while it does, and what was sent does not look like the whole.
 func TestCopyEndsWithItsSession(t *testing.T) {
 	t.Parallel()
 	for name, serve := range map[string]func(io.Writer, io.Reader) (int64, error){

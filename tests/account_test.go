@@ -280,7 +280,7 @@ func TestRomMIsDown(t *testing.T) {
 }
 
 // RomM forgot the session, and the sign-in to RomM fails. A heartbeat passes
-// without a user, and must not bring a CSRF cookie for nobody: every save of the
+// without a user, and must not bring a CSRF cookie for no user: every save of the
 // signed-in user would fail.
 func TestHeartbeatForNobodyKeepsTheCSRFCookie(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})

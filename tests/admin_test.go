@@ -238,7 +238,7 @@ func TestStatusTriesStorage(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(locks), os.WriteFile(locks, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if output, code := s.command("status"); code != 1 || !strings.Contains(output, "storage        not writable: new sign-ins fail, sessions in memory go on: locking storage: ") {
+	if output, code := s.command("status"); code != 1 || !strings.Contains(output, "storage        not writable: new sign-ins fail, sessions in memory continue: locking storage: ") {
 		t.Errorf("status with storage that is not writable exited with %d, want 1 and the reason: %s", code, output)
 	}
 }

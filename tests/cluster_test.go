@@ -381,7 +381,7 @@ func TestClusterWithoutStorage(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	eventually(t, func() bool {
-		return len(c.nodes[0].Logged("session storage unreachable, sessions in memory go on, will retry")) == 1
+		return len(c.nodes[0].Logged("session storage unreachable, sessions in memory continue, will retry")) == 1
 	})
 	carol.on(c, 0).fetch("POST /api/logout", "Origin", c.origin)
 	if answer := carol.fetch("/api/users/me"); answer.StatusCode != http.StatusUnauthorized {

@@ -28,8 +28,9 @@ func TestDocumentedCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := regexp.MustCompile("(?m)^\\| `(status|(?:sessions|links|keys) [a-z-]+)")
-	var documented []string
-	for _, match := range named.FindAllStringSubmatch(string(document), -1) {
+	matches := named.FindAllStringSubmatch(string(document), -1)
+	documented := make([]string, 0, len(matches))
+	for _, match := range matches {
 		documented = append(documented, match[1])
 	}
 	var existing []string

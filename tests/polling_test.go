@@ -12,7 +12,7 @@ import (
 )
 
 // Both of RomM's socket servers know the user of a polling socket. Polling
-// ends with the session, although RomM itself would go on.
+// ends with the session, although RomM itself would continue.
 func TestPolling(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")

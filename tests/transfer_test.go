@@ -61,7 +61,7 @@ func (b *browser) stream(client *http.Client, target string) streaming {
 }
 
 // frugal runs do, and fails the test if the heap of this process, which holds
-// the client and both servers, grows by more than 48 MiB meanwhile.
+// the client and both servers, grows by more than 48 MiB during it.
 func frugal(t *testing.T, do func()) {
 	t.Helper()
 	var before, now runtime.MemStats

@@ -59,10 +59,10 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // DrainBody reads the rest of r's body before it is refused, up to 4 MiB and 3 s:
 // many clients read no response before they have sent the whole body, and report
-// a broken connection if the server closes it meanwhile. A client that asks
-// first ("Expect: 100-continue") has not sent anything.
+// a broken connection if the server closes it before that. A client that asks
+// first ("Expect: 100-continue") has not sent anything, and a CONNECT has no end.
 func DrainBody(w http.ResponseWriter, r *http.Request) {
-	if r.Body == nil || r.Body == http.NoBody || r.Header.Get("Expect") != "" {
+	if r.Body == nil || r.Body == http.NoBody || r.Header.Get("Expect") != "" || r.Method == http.MethodConnect {
 		return
 	}
 	control := http.NewResponseController(w)

@@ -60,7 +60,7 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 		_ = e.SignOut(ctx, e.call, session)
 		return none, storageProblem(err)
 	}
-	return application.Session{Session: session, Account: at.user.key(), Role: e.role}, nil
+	return application.Session{ID: session, Account: at.user.key(), Role: e.role}, nil
 }
 
 // walk signs in without roles. A new user's name may belong to another linked

@@ -68,7 +68,7 @@ func (l *Link) String() string { return fmt.Sprintf("%s (%d, %q)", l.Username, l
 
 // taken returns errLinkTaken with what the operator needs to know.
 func taken(holder *Link, subject string) error {
-	return errLinkTaken.Because(fmt.Errorf("subject %s has the RomM account %s, this is subject %s", holder.Subject, holder.Username, subject))
+	return errLinkTaken.Because(fmt.Errorf("RomM account %s is linked to subject %s, but subject %s is signing in", holder.Username, holder.Subject, subject))
 }
 
 // subjectOf returns a link of identity that leads nowhere yet.

@@ -113,7 +113,7 @@ func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *sit
 	return s
 }
 
-// unreachable reports whether err is none of the gate's own.
+// unreachable reports whether err is not one of the gate's own.
 func unreachable(err error) bool {
 	_, own := errors.AsType[*problem.Problem](err)
 	return err != nil && !own
@@ -133,7 +133,7 @@ func (s *site) ticket(tb testing.TB, identity flow.Identity) string {
 	s.app.alive["app-0"] = true
 	s.app.mu.Unlock()
 	ticket, _, err := s.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{
-		Identity: identity, Upstream: session.Upstream{Session: "app-0"}, Created: time.Now(),
+		Identity: identity, Upstream: session.Upstream{ID: "app-0"}, Created: time.Now(),
 	})
 	if err != nil {
 		tb.Fatal(err)
