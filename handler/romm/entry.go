@@ -70,7 +70,10 @@ func (e *entry) walk(ctx context.Context) (signedIn, error) {
 	claims := claimsOf(e.identity, e.link)
 	e.claimed, e.began = claims.Username, e.now()
 	at, err := e.signIn(ctx, claims)
-	if err == nil || e.link != nil {
+	if err == nil || ofClock(err) {
+		return at, err
+	}
+	if e.link != nil {
 		return at, changed(e.link, err)
 	}
 	if !errors.Is(err, errRefused) {
