@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	steps = flag.Int("steps", 3000, "how many random steps TestRandomAccounts takes")
+	steps = flag.Int("steps", 1000, "how many random steps TestRandomAccounts takes")
 	seed  = flag.Uint64("seed", 0, "the seed of TestRandomAccounts; 0: by the clock")
 )
 
