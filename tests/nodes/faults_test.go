@@ -20,12 +20,13 @@ const (
 	needsStorage
 	needsProvider
 	needsClock
+	needsKeys // for RomM to check what the gate signs
 )
 
 // fault is a kind of fault.
 type fault struct {
 	name  string
-	takes needs             // what requests may fail for
+	takes needs                   // what requests may fail for
 	begin func(w *soak, pick int) // pick is the node, or the kind, by chance
 	end   func(w *soak, pick int) // nil: it is over at once
 	after time.Duration           // how long what it takes stays away; 0: grace
@@ -96,14 +97,18 @@ func (w *soak) hookStorage() {
 	})
 }
 
-// damage is a document of the storage that is damaged.
-func damage(document string) fault {
-	return once("damaged "+document, func(w *soak, pick int) {
+// damage is a document of the storage that is damaged. A node that starts then
+// has nothing in memory to repair it from; of signing keys, the nodes agree
+// again within a minute.
+func damage(document string, takes needs) fault {
+	damaged := once("damaged "+document, func(w *soak, pick int) {
 		key := keyring.StoragePrefix(gateID) + "/" + document
 		if value := w.storage.Value(key); value != nil {
 			w.storage.Put(key, [][]byte{nil, value[:len(value)/2], make([]byte, len(value))}[pick])
 		}
 	})
+	damaged.takes, damaged.after = takes, time.Minute+grace
+	return damaged
 }
 
 // clock is the wall clock of a node's machine, wrong for a while.
@@ -113,6 +118,44 @@ func clock(name string, ahead time.Duration) fault {
 		begin: func(w *soak, pick int) { w.ahead[pick].Store(int64(ahead / time.Second)) },
 		end:   func(w *soak, pick int) { w.ahead[pick].Store(0) },
 	}
+}
+
+// refreshRefused is a fault of the first half of a soak, clocks are of the
+// second: a node with a wrong clock notes a wrong end of the tokens that it gets,
+// and a provider that refuses them before that end has withdrawn them.
+const refreshRefused = "refresh refused"
+
+// damagedKeyring does not meet a node that starts: one that has no keyring in
+// memory makes a new one, which ends all sessions, unless another node has
+// repaired it. Each does within a minute.
+const damagedKeyring = "damaged keyring.json"
+
+// fits reports whether f may begin now.
+func (w *soak) fits(f *fault) bool {
+	if *only != "" {
+		return *only == f.name
+	}
+	starts := f.name == "node killed" || f.name == "node restarted"
+	late := time.Until(w.until) < *soakFor/2
+	switch {
+	case starts && w.recent(damagedKeyring), f.name == damagedKeyring && (w.recent("node killed") || w.recent("node restarted")):
+		return false
+	case f.takes&needsClock != 0:
+		return late
+	}
+	return f.name != refreshRefused || !late
+}
+
+// recent reports whether a fault goes on, or was over less than 90 seconds ago.
+func (w *soak) recent(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.history {
+		if e.fault.name == name && (e.end.IsZero() || time.Since(e.end) < 90*time.Second) {
+			return true
+		}
+	}
+	return false
 }
 
 var faults = []fault{
@@ -128,7 +171,7 @@ var faults = []fault{
 	}),
 	toggle("provider slow", 0, func(w *soak, on bool) { w.providerDelay.Store(delay(on, time.Second)) }),
 	refuse("provider 429", time.Minute, authelia.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"30"}}}, authelia.EndpointToken, authelia.EndpointUserinfo),
-	refuse("refresh refused", 10*time.Minute, authelia.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`, Header: http.Header{"Content-Type": {"application/json"}}}, authelia.EndpointToken),
+	refuse(refreshRefused, 10*time.Minute, authelia.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`, Header: http.Header{"Content-Type": {"application/json"}}}, authelia.EndpointToken),
 	once("keys of the provider rotated", func(w *soak, _ int) { w.authelia.RotateKeys() }),
 
 	toggle("RomM down", needsRomM, func(w *soak, on bool) {
@@ -152,8 +195,8 @@ var faults = []fault{
 		w.steals = on
 		w.hookStorage()
 	}),
-	damage("keyring.json"),
-	damage("signing_keys.json"),
+	damage("keyring.json", 0),
+	damage("signing_keys.json", needsKeys),
 
 	{name: "node killed", begin: func(w *soak, pick int) { w.at(pick).kill() }, end: func(w *soak, pick int) {
 		if w.at(pick).dead.Load() {
@@ -173,7 +216,7 @@ var faults = []fault{
 	}),
 	clock("clock an hour back", -time.Hour),
 	clock("clock an hour ahead", time.Hour),
-	clock("clock 15 days ahead", 15*24*time.Hour),
+	clock("clock 20 hours ahead", 20*time.Hour), // further than unproven, a node cannot tell what it reads from what is over
 }
 
 func delay(on bool, d time.Duration) int64 {

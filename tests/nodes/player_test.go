@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
@@ -22,9 +23,10 @@ type player struct {
 	browser *browser
 	dice    dice
 	name    string
-	account string // in RomM
-	node    int    // which the load balancer sends them to
-	number  int    // of the last save
+	account string       // in RomM
+	node    atomic.Int64 // which the load balancer sends them to
+	out     atomic.Bool  // the session is lost
+	number  int          // of the last save
 	saves   map[string]time.Time
 
 	mu    sync.Mutex
@@ -45,7 +47,7 @@ func (p *player) play() {
 	for time.Now().Before(p.until) {
 		time.Sleep(time.Duration(500+p.dice.roll(15000)) * time.Millisecond)
 		if p.dice.roll(6) == 0 {
-			p.node = p.dice.roll(3)
+			p.node.Store(int64(p.dice.roll(3)))
 		}
 		switch p.dice.roll(20) {
 		case 0, 1, 2, 3, 4, 5:
@@ -72,6 +74,14 @@ func (p *player) play() {
 		default:
 			p.send(http.MethodGet, "/api/users/me", "")
 		}
+		p.comeBack()
+	}
+}
+
+// comeBack signs in again if the session is lost.
+func (p *player) comeBack() {
+	if p.out.Load() {
+		p.signIn()
 	}
 }
 
@@ -89,14 +99,14 @@ func (b *browser) cookie(name string) string {
 // comes. It returns the status, 0 if no node answered, and when to try again.
 func (p *player) send(method, target, body string) (status int, again time.Duration) {
 	for range len(p.nodes) {
-		began, n, fields := time.Now(), p.at(p.node), script
+		began, n, fields := time.Now(), p.at(int(p.node.Load())), script
 		if body != "" || method != http.MethodGet {
 			fields = append([]string{"Origin", public, "Content-Type", "application/octet-stream", "X-Csrftoken", p.browser.cookie("romm_csrftoken")}, script...)
 		}
 		at := process{n.store, p.browser.cookie(ticketCookie)}
-		answer, text := p.browser.send(p.node, method, target, body, fields...)
+		answer, text := p.browser.send(int(p.node.Load()), method, target, body, fields...)
 		if status = answer.StatusCode; status == 0 {
-			p.node = (p.node + 1) % len(p.nodes)
+			p.node.Store((p.node.Load() + 1) % int64(len(p.nodes)))
 			if body != "" {
 				return 0, time.Second // the node may have passed it on
 			}
@@ -129,15 +139,18 @@ func (p *player) verdict(at process, began time.Time, what string, status int, t
 	case strings.Contains(text, "signed_in_again"):
 		p.count(began, func(f *figures) { f.again++ })
 		return
-	case status >= 500 && away&need != 0:
+	case status >= 500 && away&need != 0,
+		away&needsStorage != 0 && strings.Contains(text, "storage_unavailable"),                      // a sign-in to RomM reads the user's link
+		away&(needsClock|needsKeys) != 0 && (status >= 500 || strings.Contains(text, "has changed")): // RomM does not accept what the gate signs
 		p.count(began, func(f *figures) { f.excused++ })
 		return
 	}
-	p.note("REFUSED %s at node %d (known %v): %s is %d %.120q, fault: %s", p.name, p.node, known, what, status, text, name)
+	p.note("REFUSED %s at node %d (known %v): %s is %d %.120q, fault: %s", p.name, int(p.node.Load()), known, what, status, text, name)
 	p.count(began, func(f *figures) { f.refused++ })
 	if status == http.StatusUnauthorized {
-		p.count(began, func(f *figures) { f.lost++ })
-		p.signIn()
+		if !p.out.Swap(true) {
+			p.count(began, func(f *figures) { f.lost++ })
+		}
 	}
 }
 
@@ -161,6 +174,7 @@ func (p *player) save() {
 		if quiet := p.quiet(); !quiet.IsZero() && time.Since(quiet) > bound && time.Since(began) > bound {
 			return // it counts as lost
 		}
+		p.comeBack()
 		time.Sleep(max(again, time.Second))
 	}
 }
@@ -178,19 +192,19 @@ func (p *player) stored(content string) bool {
 // page opens a page, by way of the provider if the gate says so.
 func (p *player) page(target string) {
 	for range len(p.nodes) {
-		began, n := time.Now(), p.at(p.node)
+		began, n := time.Now(), p.at(int(p.node.Load()))
 		at := process{n.store, p.browser.cookie(ticketCookie)}
-		answer, text := p.browser.send(p.node, http.MethodGet, target, "", navigation...)
+		answer, text := p.browser.send(int(p.node.Load()), http.MethodGet, target, "", navigation...)
 		switch {
 		case answer.StatusCode == 0:
-			p.node = (p.node + 1) % len(p.nodes)
+			p.node.Store((p.node.Load() + 1) % int64(len(p.nodes)))
 			continue
 		case answer.StatusCode != http.StatusFound && answer.StatusCode != http.StatusSeeOther:
 			p.verdict(at, began, "page "+target, answer.StatusCode, text)
 			return
 		}
 		if status, _ := p.send(http.MethodGet, "/api/users/me", ""); status == http.StatusUnauthorized {
-			return // counted, and signed in again
+			return // counted
 		}
 		p.count(began, func(f *figures) { f.requests++ })
 		p.follow(answer.Header.Get("Location"))
@@ -211,10 +225,10 @@ func (p *player) follow(location string) int {
 		return 0
 	}
 	for range len(p.nodes) {
-		answer, _ := p.browser.send(p.node, http.MethodGet, u.RequestURI(), "", navigation...)
+		answer, _ := p.browser.send(int(p.node.Load()), http.MethodGet, u.RequestURI(), "", navigation...)
 		switch {
 		case strings.HasPrefix(answer.Header.Get("Location"), request.Base+"/failed"):
-			answer, _ = p.browser.send(p.node, http.MethodGet, answer.Header.Get("Location"), "", navigation...)
+			answer, _ = p.browser.send(int(p.node.Load()), http.MethodGet, answer.Header.Get("Location"), "", navigation...)
 			return answer.StatusCode
 		case answer.StatusCode == http.StatusSeeOther:
 			p.send(http.MethodGet, "/api/heartbeat", "") // which brings the page its CSRF token
@@ -222,16 +236,17 @@ func (p *player) follow(location string) int {
 		if answer.StatusCode != 0 {
 			return answer.StatusCode
 		}
-		p.node = (p.node + 1) % len(p.nodes)
+		p.node.Store((p.node.Load() + 1) % int64(len(p.nodes)))
 	}
 	return 0
 }
 
 // signIn signs the user in, as soon as that is possible.
 func (p *player) signIn() {
+	p.out.Store(false)
 	for {
 		began := time.Now()
-		answer, text := p.browser.send(p.node, http.MethodGet, request.Base+"/login", "", navigation...)
+		answer, text := p.browser.send(int(p.node.Load()), http.MethodGet, request.Base+"/login", "", navigation...)
 		status := answer.StatusCode
 		if status == http.StatusFound {
 			status = p.follow(answer.Header.Get("Location"))
@@ -240,11 +255,11 @@ func (p *player) signIn() {
 			break
 		}
 		away, name := p.around(began)
-		if status != 0 && away&(needsRomM|needsStorage|needsProvider|needsClock) == 0 {
-			p.note("REFUSED %s at node %d: sign-in is %d %.120q, fault: %s", p.name, p.node, status, text, name)
+		if status != 0 && away == 0 {
+			p.note("REFUSED %s at node %d: sign-in is %d %.120q, fault: %s", p.name, int(p.node.Load()), status, text, name)
 			p.count(began, func(f *figures) { f.refused++ })
 		}
-		p.node = (p.node + 1) % len(p.nodes)
+		p.node.Store((p.node.Load() + 1) % int64(len(p.nodes)))
 		time.Sleep(2 * time.Second)
 		if quiet := p.quiet(); !quiet.IsZero() && time.Since(quiet) > 5*time.Minute {
 			p.Errorf("%s cannot sign in: %d", p.name, status)
@@ -252,7 +267,7 @@ func (p *player) signIn() {
 		}
 	}
 	if p.account == "" {
-		me, _ := p.browser.whoIs(p.node)
+		me, _ := p.browser.whoIs(int(p.node.Load()))
 		p.account = me.Username
 	}
 }
@@ -260,7 +275,7 @@ func (p *player) signIn() {
 // settle checks that the user is signed in at the end, at every node.
 func (p *player) settle() {
 	for i := range p.nodes {
-		p.node = i
+		p.node.Store(int64(i))
 		if status, _ := p.send(http.MethodGet, "/api/users/me", ""); status != http.StatusOK {
 			p.Errorf("at the end, %s is answered %d at node %d", p.name, status, i)
 		}

@@ -60,7 +60,7 @@ func (w *soak) note(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.trace = append(w.trace, time.Since(w.begun).Truncate(time.Millisecond).String()+" "+fmt.Sprintf(format, args...))
-	w.trace = w.trace[max(0, len(w.trace)-400):]
+	w.trace = w.trace[max(0, len(w.trace)-4000):]
 }
 
 // Write implements io.Writer, for the gates' log.
@@ -129,7 +129,7 @@ func (w *soak) breakThings() {
 	busy := make([]atomic.Bool, len(faults))
 	for time.Until(w.until) > time.Minute {
 		i := w.dice.roll(len(faults))
-		if *only != "" && faults[i].name != *only {
+		if !w.fits(&faults[i]) {
 			continue
 		}
 		if busy[i].Swap(true) {
