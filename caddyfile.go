@@ -27,7 +27,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		return nil, fmt.Errorf("romm_oidc: %w", err)
 	}
 	if matcher != nil {
-		return nil, h.Err("romm_oidc takes no matcher: what does not match would reach RomM past the gate. Leave it out; clients lets in clients without a browser")
+		return nil, h.Err("romm_oidc does not accept a matcher, because unmatched requests would bypass it. Remove the matcher; to admit clients without a browser, use the `clients` option")
 	}
 	m := new(Middleware)
 	if err := m.UnmarshalCaddyfile(h.Dispenser); err != nil {
@@ -75,7 +75,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	}
 //
 // The block may be left out if the environment has all that is required. There
-// is no matcher: requests that it does not match would reach RomM past the gate.
+// is no matcher, because unmatched requests would bypass the gate.
 func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's own name
 	if d.NextArg() {

@@ -75,8 +75,8 @@ func (c *chain) Fresh(w http.ResponseWriter, r, client *http.Request) *http.Requ
 }
 
 // Keep implements application.Chain. It keeps the server, and a snapshot of
-// the variables and placeholders that earlier handlers set: the request goes
-// on meanwhile and adds others, such as the name of its user.
+// the variables and placeholders that earlier handlers set: the request
+// continues and adds others, such as the name of its user.
 func (c *chain) Keep() application.Chain {
 	ctx := c.r.Context()
 	known, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)

@@ -23,7 +23,7 @@ func newChain() (*chain, context.Context, *caddy.Replacer) {
 	return &chain{r: httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)}, ctx, repl
 }
 
-// A re-check runs while the request that its chain was kept from goes on and
+// A re-check runs while the request that its chain was kept from continues and
 // its handlers write variables and placeholders. Two concurrent writes of a map
 // would end the process.
 func TestKeptChainBesideItsRequest(t *testing.T) {

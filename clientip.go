@@ -1,4 +1,4 @@
-// The client's address, which limits count: what no client can choose.
+// The client's address, by which limits count. No client can choose it.
 
 package rommoidc
 
@@ -75,7 +75,7 @@ func readsFromTheLeft(server *caddyhttp.Server) bool {
 	if server == nil || server.TrustedProxiesStrict > 0 {
 		return false
 	}
-	// Caddy has emptied TrustedProxiesRaw by now, and exports no other sign.
+	// Caddy has already emptied TrustedProxiesRaw, and exports no other sign.
 	source := reflect.ValueOf(server).Elem().FieldByName("trustedProxies")
 	return server.TrustedProxiesUnix || source.IsValid() && source.Kind() == reflect.Interface && !source.IsNil()
 }

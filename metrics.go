@@ -14,7 +14,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 )
 
-// The collectors belong to the process: counts go on across reloads.
+// The collectors belong to the process: reloads do not reset the counts.
 var (
 	events = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "caddy_romm_oidc_events_total",
@@ -26,7 +26,7 @@ var (
 	}, func() float64 { return sum((*session.Store).Len) })
 	storageAway = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "caddy_romm_oidc_storage_away",
-		Help: "Gates with a storage that gives or takes no values. Their users stay signed in; new sign-ins fail.",
+		Help: "Gates with a storage that cannot be read or written. Their users stay signed in; new sign-ins fail.",
 	}, func() float64 {
 		return sum(func(s *session.Store) int {
 			if s.Away() {

@@ -138,15 +138,15 @@ func (m *Middleware) Cleanup() error {
 // warn logs a warning for each setting that is allowed but dangerous.
 func (m *Middleware) warn(around *site) {
 	if !m.resolved.Origin().Secure() {
-		m.logger.Warn("redirect_uri is http: attackers on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
+		m.logger.Warn("insecure `redirect_uri`: over http, attackers on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
 	}
 	for _, origin := range m.resolved.AlsoOrigins() {
 		if !origin.Secure() {
-			m.logger.Warn("also names an http origin: any device on that network can read the tokens and passwords that clients send there", zap.Stringer("origin", origin))
+			m.logger.Warn("insecure origin in the `also` setting: any device on that network can read the tokens and passwords that clients send there", zap.Stringer("origin", origin))
 		}
 	}
 	if slices.Contains(m.resolved.Clients, romm.ClientsPassword) {
-		m.logger.Warn("clients password: RomM user names and passwords get past the provider and its second factor")
+		m.logger.Warn("`clients password` is set: RomM user names and passwords bypass the provider and its second factor")
 	}
 	if !around.proxied() {
 		m.logger.Warn("no reverse_proxy follows romm_oidc: sign-ins will fail, since the gate signs users in to RomM through it. Add \"reverse_proxy romm:8080\" after romm_oidc",

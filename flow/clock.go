@@ -1,4 +1,4 @@
-// Whose clock is off: this machine's, measured against the provider's.
+// Which clock is off: this machine's, measured against the provider's.
 
 package flow
 

@@ -41,6 +41,9 @@ const restartPrefix = "r."
 // stateLimit bounds the state in a response, in bytes. Ours are far shorter.
 const stateLimit = 128
 
+// loginName follows the prefix in the names of login cookies.
+const loginName = "login_"
+
 // sealLogin is the purpose that logins are sealed for.
 const sealLogin = "login"
 
@@ -113,7 +116,7 @@ func (rp *RelyingParty) LoginCookie(ctx context.Context, prefix string, login *L
 	if err != nil {
 		return "", "", fmt.Errorf("sealing a login: %w", err)
 	}
-	name = prefix + "login_" + strconv.FormatInt(login.Expires.Unix()/60, 36) + "_" + stateHash(login.State)
+	name = prefix + loginName + strconv.FormatInt(login.Expires.Unix()/60, 36) + "_" + stateHash(login.State)
 	return name, ring.SealText(sealLogin, login.text(), name), nil
 }
 
@@ -133,7 +136,7 @@ func (rp *RelyingParty) FindLogin(ctx context.Context, prefix string, cookies []
 	}
 	var ring *keyring.Keyring
 	for _, cookie := range cookies {
-		if !strings.HasPrefix(cookie.Name, prefix+"login_") || !strings.HasSuffix(cookie.Name, "_"+stateHash(state)) {
+		if !strings.HasPrefix(cookie.Name, prefix+loginName) || !strings.HasSuffix(cookie.Name, "_"+stateHash(state)) {
 			continue
 		}
 		if ring == nil {
@@ -195,7 +198,7 @@ func SurplusLogins(prefix string, cookies []*http.Cookie, bytes int) []string {
 
 // loginCookies returns the login cookies among cookies, oldest first.
 func loginCookies(prefix string, cookies []*http.Cookie) []*http.Cookie {
-	prefix += "login_"
+	prefix += loginName
 	var logins []*http.Cookie
 	for _, cookie := range cookies {
 		if strings.HasPrefix(cookie.Name, prefix) {

@@ -34,8 +34,8 @@ func forwardedProto(r *http.Request) string {
 
 // serveElsewhere answers a request that came to another address than the
 // public origin. At the addresses of also, clients without a browser get what
-// they get at the public origin; browsers are sent there, because cookies of
-// the one are no use at the other. No cookie is read or set.
+// they get at the public origin; browsers are sent there, because a cookie of
+// one origin is not sent to the other. No cookie is read or set.
 func (h *Handler) serveElsewhere(in *incoming, own bool) error {
 	for _, origin := range h.config.Also {
 		if !h.reached(in, origin) {
@@ -89,7 +89,7 @@ func (h *Handler) misdirected(in *incoming) error {
 	case !public.HasHost(r.Host) && public.HasName(r.Host):
 		differs = "The port differs. If a proxy in front of Caddy uses another port than Caddy, it must pass the Host header field on with the port that the browser sent; otherwise correct redirect_uri."
 	case !public.HasHost(r.Host):
-		differs = "The host differs. If a proxy in front of Caddy changes it, the proxy must pass the Host header field on as the browser sent it; otherwise correct redirect_uri. For clients without a browser at a second address, there is the setting also."
+		differs = "The host differs. If a proxy in front of Caddy changes it, the proxy must pass the Host header field on as the browser sent it; otherwise correct redirect_uri. For clients without a browser at a second address, use the `also` setting."
 	case !public.Secure():
 		differs = "The scheme differs: correct redirect_uri, here and at the provider."
 	case proto == "":
@@ -112,11 +112,4 @@ func printable(s string) string {
 		}
 		return c
 	}, s[:min(len(s), 200)])
-}
-
-// early reports whether the request came as TLS early data, which an attacker
-// who recorded it can replay (RFC 8470 section 5.2), and would change something.
-func (in *incoming) early() bool {
-	_, own := in.own()
-	return in.r.TLS != nil && !in.r.TLS.HandshakeComplete && (own || !request.IsSafe(in.r.Method))
 }

@@ -78,8 +78,8 @@ func (h *Handler) passUnstamped(in *incoming, r *http.Request) error {
 	delete(r.Header, "Connection") // what is open needs no socket
 	delete(r.Header, "Upgrade")
 	request.ForwardCookies(r, h.appCookies, "")
-	// A ticket that may be good is a user's, whom the application would take for
-	// nobody here.
+	// If the ticket may be valid, the client is a signed-in user's browser, and the
+	// application's cookies for an anonymous client must not reach it.
 	nobody := in.unknown || in.session != nil
 	_, err := h.serve(in.chain, &answerWriter{ResponseWriter: in.w, in: in, nobody: nobody}, r)
 	return err

@@ -24,7 +24,7 @@ const (
 	// logoutAnswer is how long the provider waits for a response at most.
 	// Sessions in memory end at once; storage may take longer.
 	logoutAnswer = 5 * time.Second
-	// logoutWork bounds the end of sessions in storage. The store retries what
+	// logoutWork bounds how long sessions are ended in storage. The store retries what
 	// storage did not take until then.
 	logoutWork = 2 * time.Minute
 )
@@ -95,7 +95,7 @@ func (h *Handler) refuseLogout(in *incoming, status int, code string, cause erro
 }
 
 // endByProvider ends the sessions that the provider named. It returns when that is stored, or
-// after logoutAnswer: then it goes on in the background.
+// after logoutAnswer: then it continues in the background.
 func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client string) {
 	const reason = "backchannel_logout"
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutWork)
@@ -119,7 +119,7 @@ func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client
 				err = errors.Join(err, failed)
 			}
 			if err != nil {
-				h.config.Logger.Warn("sessions ended here but not persisted, will retry", zap.Error(err))
+				h.config.Logger.Warn(notPersisted, zap.Int("sessions", n), zap.Error(err))
 			}
 			h.config.Logger.Info("signed out by the provider", zap.String("reason", reason), zap.Int("sessions", n), zap.Int("access_tokens", tokens), zap.String("client_ip", client))
 		})

@@ -71,20 +71,20 @@ func (b *brokering) next(now time.Time, err error) *brokering {
 // user in again if not.
 func (h *Handler) ensureConfirmed(in *incoming) error {
 	v, record := in.runtime, in.session.Record()
-	if v.judge(h, record).role {
-		return h.rebroker(in, record.Upstream.Session)
+	if v.verdictOn(h, record).role {
+		return h.rebroker(in, record.Upstream.ID)
 	}
 	if h.confirmed(v) {
 		return nil
 	}
 	mine, alive, err := h.confirm(in)
 	if err == nil && alive && !mine && !h.confirmed(v) {
-		// The accounts changed after the other request asked. Whoever asks now
-		// asks after this request came.
+		// The accounts changed after the other request asked. A confirmation that
+		// starts now starts after this request came.
 		_, alive, err = h.confirm(in)
 	}
 	if err == nil && !alive {
-		return h.rebroker(in, record.Upstream.Session)
+		return h.rebroker(in, record.Upstream.ID)
 	}
 	return err
 }
@@ -106,7 +106,7 @@ func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
 	})
 	if err != nil {
 		if mine {
-			h.applicationFailed() // no other session may go on with what was known before
+			h.applicationFailed() // no other session may rely on an older confirmation
 		}
 		h.config.Logger.Debug("application's session could not be confirmed", zap.Error(err))
 		return mine, false, problem.ApplicationAway.Because(err)
@@ -117,12 +117,12 @@ func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
 
 // rebroker signs the session in to the application again, in place of former,
 // the application's session so far, once for all requests that need it. It signs
-// former out: it may be alive, and another account's by now.
+// former out: it may be alive, and may now be another account's.
 func (h *Handler) rebroker(in *incoming, former string) error {
 	s, v := in.session, in.runtime
 	ctx, call := in.r.Context(), in.caller()
 	_, err, _ := h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
-		if s.Record().Upstream.Session != former {
+		if s.Record().Upstream.ID != former {
 			return nil, nil // another request was faster
 		}
 		last := v.brokered.Load()
@@ -178,7 +178,7 @@ func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resign
 		}
 	})
 	if !kept || errors.Is(err, session.ErrEnded) { // nothing would ever sign it out
-		h.config.Gate.signOutReplaced(v, upstream.Session, false)
+		h.config.Gate.signOutReplaced(v, upstream.ID, false)
 		return err
 	}
 	v.signedIn(h, asked)

@@ -35,7 +35,7 @@ func TestConfirmationHoldsForAMinute(t *testing.T) {
 	})
 }
 
-// The account was renamed, and another one has its name by now: the application's
+// The account was renamed, and another one now has its name: the application's
 // session would speak for that one. Not even a read reaches the application with
 // it, and it is signed out there.
 func TestRenamedAccountIsNoOtherAccount(t *testing.T) {
@@ -206,7 +206,7 @@ func TestRolesOfANewConfiguration(t *testing.T) {
 	}
 }
 
-// The application's role for a user cannot be set: the request does not go on in
+// The application's role for a user cannot be set: the request does not continue in
 // the former one.
 func TestRoleThatCannotBeSet(t *testing.T) {
 	t.Parallel()

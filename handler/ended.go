@@ -18,7 +18,7 @@ import (
 const (
 	reasonSignedOut   = "signed_out"
 	reasonSignedInAs  = "signed_in_again" // as another user
-	reasonRenewed     = "renewed"         // a new session of the same user goes on
+	reasonRenewed     = "renewed"         // a new session of the same user replaces it
 	reasonAccountGone = "account_gone"
 	reasonUnproven    = "unproven" // its user did not prove it again in time
 
@@ -27,6 +27,9 @@ const (
 	reasonNoRole         = "no_role"         // the application's roles have none for the user
 	reasonRecheckFailed  = "recheck_failed"  // the application kept refusing the user's changed claims
 )
+
+// notPersisted is logged if storage does not take the end of a session.
+const notPersisted = "session ended on this node but not persisted: it stays valid on other nodes and after a restart, will retry"
 
 const (
 	// endTimeout bounds what is done for one ended session.
@@ -56,11 +59,11 @@ func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool
 		if shutsAccount(reason) {
 			g.shutAccount(ctx, &record.Identity)
 		}
-		g.signOut(ctx, v, record.Upstream.Session)
+		g.signOut(ctx, v, record.Upstream.ID)
 		g.revoke(ctx, record)
 	})
 	if underWay {
-		g.signOutLate(v, record.Upstream.Session)
+		g.signOutLate(v, record.Upstream.ID)
 	}
 }
 
@@ -76,7 +79,7 @@ func (g *Gate) signOutReplaced(v *sessionRuntime, upstream string, underWay bool
 
 // signOutLate signs out of the application once responses that are under way
 // are over: with every response the application stores its session again, even
-// one that was signed out meanwhile.
+// one that was signed out during the response.
 func (g *Gate) signOutLate(v *sessionRuntime, upstream string) {
 	time.AfterFunc(lateAnswer, func() { g.signOutReplaced(v, upstream, false) })
 }
@@ -121,7 +124,7 @@ func (g *Gate) revoke(ctx context.Context, record *session.Record) {
 // end ends s here and in storage. sessionEnded follows up in the background.
 func (h *Handler) end(ctx context.Context, s *session.Session, reason string) {
 	if err := h.config.Gate.Sessions.End(context.WithoutCancel(ctx), s.ID(), reason); err != nil {
-		h.config.Logger.Warn("session ended here but not persisted, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
+		h.config.Logger.Warn(notPersisted, zap.Stringer("session_id", s.ID()), zap.Error(err))
 	}
 }
 

@@ -21,7 +21,7 @@ type Gate struct {
 	Sessions *session.Store
 
 	calls    singleflight.Group  // confirmations and brokered sign-ins, by session
-	doubts   atomic.Uint64       // how often what the application said before came into doubt
+	doubts   atomic.Uint64       // how often all confirmations were voided
 	accounts accounts            // that users were seen with
 	redeemed limit.Once[outcome] // sign-ins, by state
 
@@ -39,8 +39,8 @@ type Gate struct {
 	attempts   limit.Attempts
 
 	configurations atomic.Int64              // how many configurations there were
-	last           atomic.Pointer[lastChain] // for calls that no request asks for
-	Background     *background.Monitor       // of what follows
+	last           atomic.Pointer[lastChain] // for background calls
+	Background     *background.Monitor       // of the work in the queues below
 	checks         workQueue                 // of sessions, at the provider
 	ends           workQueue                 // of sessions, at the application and the provider
 }

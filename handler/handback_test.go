@@ -60,7 +60,7 @@ func TestFailedSignInHandsBack(t *testing.T) {
 		}, []string{"app-i"}},
 		"the application refuses": {func(s *siteWithProvider) { s.app.err = problem.NotAllowed }, nil},
 		"the policy refuses":      {func(s *siteWithProvider) { s.handler.config.Policy = Policy{Groups: []string{"z"}} }, nil},
-		"all were signed out meanwhile": {func(s *siteWithProvider) {
+		"all were signed out during it": {func(s *siteWithProvider) {
 			s.app.during = func(int) { _, _ = s.handler.config.Gate.Sessions.EndAll(s.Context(), "x") }
 		}, []string{"app-i"}},
 	} {

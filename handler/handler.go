@@ -27,7 +27,7 @@ type Config struct {
 	GroupRules      bool          // the operator's rules name groups
 	Lifetime        time.Duration // of a ticket in the browser
 	Recheck         time.Duration // between two re-checks of a session in use; positive
-	Unproven        time.Duration // how long a session goes on after its tokens ended
+	Unproven        time.Duration // how long a session continues after its tokens expired
 	IdentityHeaders bool          // stamp Remote-User and its kin too
 	PassErrors      bool          // return problems instead of writing pages
 	Logger          *zap.Logger

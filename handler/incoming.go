@@ -105,7 +105,7 @@ func (in *incoming) findSession() error {
 	}
 	in.chain.Identify(&record.Identity)
 	v := runtimeOf(s)
-	switch verdict := v.judge(h, record); {
+	switch verdict := v.verdictOn(h, record); {
 	case verdict.lacksScope:
 		if record.UnprovenSince.IsZero() {
 			_ = h.loseProof(in.r.Context(), s, record.Tokens, h.now()) // if storage is away, the next request tries again
@@ -143,4 +143,11 @@ func (in *incoming) dropTicket(s *session.Session) {
 	if _, name := cookies.TicketOf(in.r); s != nil && name != "" && name == cookies.Former {
 		http.SetCookie(in.w, cookies.Unset(name))
 	}
+}
+
+// early reports whether the request came as TLS early data, which an attacker
+// who recorded it can replay (RFC 8470 section 5.2), and would change something.
+func (in *incoming) early() bool {
+	_, own := in.own()
+	return in.r.TLS != nil && !in.r.TLS.HandshakeComplete && (own || !request.IsSafe(in.r.Method))
 }

@@ -1,4 +1,4 @@
-// The chain of the last configuration, for calls that no request asks for.
+// The chain of the last configuration, for background calls.
 
 package handler
 
@@ -22,10 +22,10 @@ func (h *Handler) keep(chain application.Chain) {
 	}
 }
 
-// HandOver makes h answer for the work beside the requests, from now on and
+// SetHandler makes h answer for background work, from now on and
 // until another handler of a configuration in force answers a request. The
 // chain stays that of the last request.
-func (g *Gate) HandOver(h *Handler) {
+func (g *Gate) SetHandler(h *Handler) {
 	if last := g.last.Load(); last != nil {
 		g.last.Store(&lastChain{h, last.chain})
 	}
@@ -38,8 +38,8 @@ func (g *Gate) logger() *zap.Logger {
 	return zap.NewNop()
 }
 
-// caller returns the Caller for calls that no request asks for, on behalf of
-// the client that was seen with the session.
+// caller returns the Caller for background calls, on behalf of the client that
+// was seen with the session.
 func (g *Gate) caller(v *sessionRuntime) (application.Caller, bool) {
 	last := g.last.Load()
 	if last == nil {

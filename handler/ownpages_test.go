@@ -166,7 +166,7 @@ func TestSessionsPageSaysHowLongAnEndLasts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	w := s.do(t, sessionsPath, append(fields(navigation), "Cookie", s.ticket(t, alice))...)
-	if !strings.Contains(w.Body.String(), "it comes back at its next reload") || strings.Contains(w.Body.String(), "{provider}") {
+	if !strings.Contains(w.Body.String(), "will be signed in here again when it reloads") || strings.Contains(w.Body.String(), "{provider}") {
 		t.Errorf("got %s, want a word about the portal's session", w.Body)
 	}
 }

@@ -46,12 +46,12 @@ func (h *Handler) outlived(record *session.Record) bool {
 func (h *Handler) noteUnproven(s *session.Session, record *session.Record, since time.Time, cause error) {
 	record.UnprovenSince = since.UTC()
 	h.config.Observe("refreshed", reasonUnproven)
-	h.config.Logger.Info("session unproven: its tokens ended, the user's next page view proves it again", zap.String("user", record.Identity.Username),
+	h.config.Logger.Info("session unproven: its tokens expired or were rejected, the user's next page view passes through the provider", zap.String("user", record.Identity.Username),
 		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", cause))
 }
 
-// loseProof makes s unproven since a moment, unless it is already, or has other
-// tokens by now than the caller has seen.
+// loseProof makes s unproven since a moment, unless it is already, or no longer
+// has the tokens that the caller has seen.
 func (h *Handler) loseProof(ctx context.Context, s *session.Session, seen flow.Tokens, since time.Time) error {
 	err := h.config.Gate.Sessions.Update(ctx, s, func(record *session.Record) {
 		if record.UnprovenSince.IsZero() && record.Tokens.Access == seen.Access {
@@ -101,7 +101,7 @@ func (h *Handler) notProven(ctx context.Context, s *session.Session, v *sessionR
 	return next
 }
 
-// proofEnds returns since when a session is unproven if checks go on to fail with
+// proofEnds returns since when a session is unproven if checks continue to fail with
 // err, and when that is noted. The proof ends with the access token that it was
 // given for. Only a provider that does not answer postpones that.
 func (h *Handler) proofEnds(v *sessionRuntime, err error) (ends, noted time.Time) {

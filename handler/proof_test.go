@@ -11,7 +11,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// Another user is signed in at the provider by now. The old session ends
+// Another user is now signed in at the provider. The old session ends
 // completely, and the new session belongs to that user alone.
 func TestAnotherUserComesBack(t *testing.T) {
 	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
@@ -28,7 +28,7 @@ func TestAnotherUserComesBack(t *testing.T) {
 		if isOpen(socket) {
 			s.Error("alice's socket is open, want it closed")
 		}
-		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" || s.session(renewed).Record().Upstream.Session != "app-ii" {
+		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" || s.session(renewed).Record().Upstream.ID != "app-ii" {
 			s.Errorf("signed out of the application: %v, want only app-i", ended)
 		}
 		if ended := s.endReasons(); len(ended) != 1 || ended[0] != reasonSignedInAs {
@@ -46,7 +46,7 @@ func TestChangedOvernight(t *testing.T) {
 		s.op.SetGroups("alice", "b")
 		s.op.DropSessions() // or it would return the old groups
 		renewed := s.ticketOf(s.through(s.open("/library", ticket), "alice", ticket))
-		if record := s.session(renewed).Record(); record.Upstream.Session != "app-ii" || record.Identity.Groups[0] != "b" {
+		if record := s.session(renewed).Record(); record.Upstream.ID != "app-ii" || record.Identity.Groups[0] != "b" {
 			s.Errorf("got the session %+v, want app-ii with group b", record)
 		}
 		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" {
@@ -85,7 +85,7 @@ func TestFailedProofDoesNotLoop(t *testing.T) {
 }
 
 // Authelia answers a disabled user with server_error, as it does when its
-// database is away. The gate cannot tell which it is: the session goes on for as
+// database is away. The gate cannot tell which it is: the session continues for as
 // long as an unproven one may, and not longer.
 func TestDisabledUserFailsTheProof(t *testing.T) {
 	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
@@ -107,15 +107,15 @@ func TestDisabledUserFailsTheProof(t *testing.T) {
 	})
 }
 
-// storageIsFull puts the sessions' storage behind one that takes no values.
+// storageIsFull puts the sessions' storage behind one that is read-only.
 func storageIsFull(s *siteWithProvider) {
 	sessions := s.handler.config.Gate.Sessions
 	sessions.Configure(fullStorage{sessions.Storage()}, session.Limits{Idle: session.DefaultIdle, Lifetime: session.DefaultLifetime})
 }
 
-// While storage takes no values, or the provider refuses, a sign-in that only
+// While storage is read-only, or the provider refuses, a sign-in that only
 // proves a session ends at the page that the user asked for. A sign-in without a
-// session, and one whose user may not use the site, end on an error page.
+// session, and one of a user who may not use the site, end on an error page.
 func TestFailedProofServesThePage(t *testing.T) {
 	refusal := func(status int, code string) func(*siteWithProvider) {
 		return func(s *siteWithProvider) {
@@ -125,7 +125,7 @@ func TestFailedProofServesThePage(t *testing.T) {
 		}
 	}
 	for name, spoil := range map[string]func(*siteWithProvider){
-		"storage takes no values":       storageIsFull,
+		"storage is read-only":          storageIsFull,
 		"the code is refused":           refusal(http.StatusBadRequest, "invalid_grant"),
 		"the client is refused":         refusal(http.StatusUnauthorized, "invalid_client"),
 		"the provider is rate limited":  refusal(http.StatusTooManyRequests, ""),
@@ -160,7 +160,7 @@ func TestFailedProofServesThePage(t *testing.T) {
 		s.op.SetGroups("alice", "b")
 		s.op.DropSessions()
 		if back := s.through(s.open("/library", ticket), "alice", ticket); back.Code != http.StatusForbidden {
-			s.Errorf("callback of a user who may not use the site by now: got %d, want 403", back.Code)
+			s.Errorf("callback of a user who may no longer use the site: got %d, want 403", back.Code)
 		}
 	})
 }

@@ -120,8 +120,13 @@ func (h *Handler) prove(ctx context.Context, s *session.Session, v *sessionRunti
 	var refreshed error
 	if record.Tokens.Refresh != "" && !h.now().Before(record.Tokens.Expires.Add(-refreshAhead)) {
 		// Until it expires, the access token is good for the check below.
+		seen := record.Tokens.Access
 		refreshed = h.refresh(ctx, s, record.Tokens)
 		record = s.Record()
+		if refreshed == nil && record.Tokens.Access != seen && !h.now().Before(record.Tokens.Expires) {
+			refreshed = h.refresh(ctx, s, record.Tokens) // another node got these, and they have expired since
+			record = s.Record()
+		}
 	}
 	switch {
 	case s.Ended():
@@ -154,7 +159,7 @@ func (h *Handler) prove(ctx context.Context, s *session.Session, v *sessionRunti
 	return h.withdraw(ctx, s, record.Tokens)
 }
 
-// proveUnproven ends an unproven session whose time is over. While its access
+// proveUnproven ends an unproven session when its time is over. While its access
 // token lives, what the provider says of the account still counts.
 func (h *Handler) proveUnproven(ctx context.Context, s *session.Session, v *sessionRuntime, record *session.Record) error {
 	if h.outlived(record) {

@@ -27,7 +27,7 @@ const (
 )
 
 // refresh refreshes the tokens of s if they are still those that the caller
-// has seen. If another node refreshed them meanwhile, its tokens are used and
+// has seen. If another node has refreshed them, its tokens are used and
 // the provider is not asked: two refreshes at once would revoke all of them.
 //
 // What the provider decides is in the session afterwards: other tokens; no
@@ -78,7 +78,7 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 }
 
 // noteRefresh counts a refresh. A refusal is an answer, and where another node
-// refreshed meanwhile, there is nothing to count.
+// was faster, there is nothing to count.
 func (h *Handler) noteRefresh(err error, fresh flow.Tokens) {
 	_, isRefused := refused(err)
 	switch {
@@ -133,9 +133,9 @@ func (h *Handler) afterRefusal(ctx context.Context, s *session.Session, err erro
 // of one session's token at Info, anything else once per gate and cause, until
 // a refresh succeeds again.
 func (h *Handler) reportRefusal(s *session.Session, refused *flow.TokenError) {
-	const goesOn = "token refresh refused: the session is unproven once its access token expires, then its user's next page view signs in again"
+	const unprovenSoon = "token refresh refused: session becomes unproven when its access token expires; its user's next page view after that passes through the provider"
 	if refused.Code == "invalid_grant" {
-		h.config.Logger.Info(goesOn, zap.Stringer("session_id", s.ID()), zap.Error(refused))
+		h.config.Logger.Info(unprovenSoon, zap.Stringer("session_id", s.ID()), zap.Error(refused))
 		return
 	}
 	if _, known := h.config.Gate.refusals.LoadOrStore(refused.Error(), true); known {
@@ -144,11 +144,11 @@ func (h *Handler) reportRefusal(s *session.Session, refused *flow.TokenError) {
 	remedy := "the provider's log says why; other sessions that it refuses for the same cause are not reported"
 	switch refused.Code {
 	case "unauthorized_client", "unsupported_grant_type":
-		remedy = "allow the grant type refresh_token to this client at the provider, or remove offline_access from scopes"
+		remedy = "allow the grant type refresh_token to this client at the provider, or remove offline_access from the `scopes` setting"
 	case "invalid_client":
-		remedy = "client_id, client_secret and client_auth must match the client that is registered at the provider"
+		remedy = "`client_id`, `client_secret` and `client_auth` must match the client that is registered at the provider"
 	case "invalid_scope":
-		remedy = "allow the client at the provider every scope that scopes names"
+		remedy = "allow the client at the provider every scope in the `scopes` setting"
 	}
-	h.config.Logger.Warn(goesOn, zap.Stringer("session_id", s.ID()), zap.Error(refused), zap.String("remedy", remedy))
+	h.config.Logger.Warn(unprovenSoon, zap.Stringer("session_id", s.ID()), zap.Error(refused), zap.String("remedy", remedy))
 }

@@ -160,7 +160,7 @@ func TestRefreshedIDTokenWithoutGroups(t *testing.T) {
 }
 
 // A session reads a rule that needs groups for which its sign-in did not ask. It is
-// not refused: its next page view asks for them. Scripts go on until then.
+// not refused: its next page view asks for them. Scripts continue until then.
 func TestGroupsWereAddedToTheScopes(t *testing.T) {
 	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
 		withGroups := s.handler.config
@@ -196,7 +196,7 @@ func TestGroupsWereAddedToTheScopes(t *testing.T) {
 }
 
 // A sign-in that was to prove a session is refused for what the provider says about
-// the user. Neither the session nor the account goes on.
+// the user. Neither the session nor the account continues.
 func TestRefusedSignInEndsTheFormerSession(t *testing.T) {
 	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
 		ticket := s.signInAs("alice")

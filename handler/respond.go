@@ -55,7 +55,9 @@ func (h *Handler) writeRefusal(in *incoming, class request.Class, refusal *probl
 		// that stays open would have to read the upload first.
 		in.w.Header().Set("Connection", "close")
 	}
-	request.DrainBody(in.w, in.r)
+	if in.session == nil || !in.session.Ended() { // what was under way then ends at once
+		request.DrainBody(in.w, in.r)
+	}
 	if h.config.PassErrors || errors.Is(refusal, problem.ApplicationAway) && in.chain.HandlesErrors() {
 		return refusal
 	}
@@ -134,7 +136,7 @@ func (h *Handler) pageOf(in *incoming, refusal *problem.Problem) *problem.Page {
 	if refusal.User != "" && p.Button != nil {
 		p.Text += problem.Named(" You are signed in at {provider} as ", h.config.ProviderLabel) + refusal.User + "."
 	}
-	if name, own := in.own(); own && name == "failed" { // to load it again would try nothing
+	if name, own := in.own(); own && name == "failed" { // reloading that page retries no sign-in
 		p.RetryAt = retry.Href
 	}
 	return p

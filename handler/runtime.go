@@ -23,9 +23,9 @@ type sessionRuntime struct {
 	usedAt          atomic.Int64 // when the last request came; 0: never
 	pausing         sync.Mutex   // held while a request ends a pause
 	provenUntil     atomic.Int64 // until when the provider's last answer about the user counts; 0: unknown
-	unansweredSince atomic.Int64 // since when it is due and the provider does not answer; 0: it does
-	refusedSince    atomic.Int64 // since when the application refuses a change; 0: it does not
-	renewAt         atomic.Int64 // before when a navigation is not sent to the provider again
+	unansweredSince atomic.Int64 // when the provider first left a due check unanswered; 0: it answered the last one
+	refusedSince    atomic.Int64 // when the application first refused a change of claims; 0: it accepted the last one
+	renewAt         atomic.Int64 // the earliest time at which a navigation is sent to the provider again
 	brokered        atomic.Pointer[brokering]
 	stamp           atomic.Pointer[stamp]
 	verdict         atomic.Pointer[verdict]
@@ -55,8 +55,8 @@ func (h *Handler) nowAsked() *confirmation {
 
 // confirmed reports whether the application's word about its session still
 // holds. It does not after the application failed, or after any of its accounts
-// changed: a session of the application holds a user name, and that name may be
-// another account's by now.
+// changed: a session of the application holds a user name, and that name may now
+// be another account's.
 func (h *Handler) confirmed(v *sessionRuntime) bool {
 	last := v.confirmation.Load()
 	return last != nil && last.doubts == h.config.Gate.doubts.Load() && h.now().Sub(last.at) < confirmedFor
@@ -79,8 +79,8 @@ type verdict struct {
 	role       bool  // the user is to have another role in the application than they signed in with
 }
 
-// judge returns what the rules of h say about record.
-func (v *sessionRuntime) judge(h *Handler, record *session.Record) *verdict {
+// verdictOn returns what the rules of h say about record.
+func (v *sessionRuntime) verdictOn(h *Handler, record *session.Record) *verdict {
 	known := v.verdict.Load()
 	if known == nil || known.record != record || known.handler != h {
 		known = h.judge(record)

@@ -5,9 +5,7 @@ package handler
 import (
 	"errors"
 	"net/http"
-	"net/url"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -45,7 +43,7 @@ func (h *Handler) serveSession(in *incoming) error {
 		return h.unconfirmed(in, err)
 	}
 	record := in.session.Record()
-	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.Upstream.Session), record.Identity); err != nil {
+	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.Upstream.ID), record.Identity); err != nil {
 		return h.refuse(in, err)
 	}
 	return h.passStamped(in)
@@ -104,13 +102,13 @@ func (h *Handler) passStamped(in *incoming) error {
 	in.stamped = record
 	in.runtime.stampOf(record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 
-	in.stream.Context = in.r.Context()
+	in.stream.Context = in.r.Context() //nolint:fatcontext // once a request
 	defer in.endStream()
 	defer in.session.Hold(&in.stream).Release(&in.stream)
 	r := in.r.WithContext(&in.stream)
 	defer func() { // the chain panics where the browser goes away
 		if answer.mute == loud {
-			h.answered(r.Context(), in.forwarded(record.Upstream.Session), answer)
+			h.answered(r.Context(), in.forwarded(record.Upstream.ID), answer)
 		}
 	}()
 	unreachable, err := h.serve(in.chain, answer, r)
@@ -137,7 +135,7 @@ func (h *Handler) passStamped(in *incoming) error {
 // repeat passes again, which is the request as it first came, with a new
 // session of the application.
 func (h *Handler) repeat(in *incoming, again *http.Request) error {
-	if err := h.rebroker(in, in.stamped.Upstream.Session); err != nil {
+	if err := h.rebroker(in, in.stamped.Upstream.ID); err != nil {
 		in.r = in.chain.Fresh(in.w, again, in.r)
 		return h.unconfirmed(in, err)
 	}
@@ -161,11 +159,11 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 }
 
 // sendAgain answers a request that the application refused because it had
-// forgotten the session, and that cannot be repeated here: its client can. The
-// application's own page stays where it is at such an answer, where it would
-// leave for the sign-in at the application's.
+// forgotten the session, and that the gate cannot repeat: its client can. On the
+// gate's 503 the application's page stays open; on the application's own refusal
+// it would leave for the sign-in page.
 func (h *Handler) sendAgain(in *incoming) error {
-	if err := h.rebroker(in, in.stamped.Upstream.Session); err != nil {
+	if err := h.rebroker(in, in.stamped.Upstream.ID); err != nil {
 		return h.refuseUnconfirmed(in, err)
 	}
 	return h.refuse(in, problem.SignedInAgain)
@@ -176,16 +174,4 @@ func (h *Handler) sendAgain(in *incoming) error {
 func mayRepeat(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !request.IsSocket(r)
-}
-
-// localTarget returns target if it is a path of this site to come back to, else "/".
-func (h *Handler) localTarget(target string) string {
-	if !flow.LocalPath(target) {
-		return "/"
-	}
-	u, err := url.Parse(target)
-	if err != nil || request.Under(request.Normal(u.Path), request.Base) && target != sessionsPath {
-		return "/"
-	}
-	return target
 }

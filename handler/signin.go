@@ -99,11 +99,11 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	}
 	unused = session.Record{} // the session has it, and its end will hand it back
 	if old != nil && !renews {
-		h.end(ctx, old, reasonSignedInAs) // another user's session does not go on
+		h.end(ctx, old, reasonSignedInAs) // another user's session must not continue
 	}
 	if revoked, err := h.config.Gate.Sessions.EndIfRevokedSince(ctx, s, began); revoked {
 		if err != nil {
-			h.config.Logger.Warn("session ended but not persisted, will retry", zap.Error(err))
+			h.config.Logger.Warn(notPersisted, zap.Stringer("session_id", s.ID()), zap.Error(err))
 		}
 		return outcome{err: problem.SignedOutMeanwhile}
 	}
@@ -131,7 +131,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 
 // shutOut follows up on a sign-in that is refused for what the provider says
 // about its user, or by the operator's rules: what the user signed in to before
-// does not go on either.
+// ends too.
 func (h *Handler) shutOut(ctx context.Context, old *session.Session, identity *flow.Identity, reason string) {
 	switch {
 	case !shutsAccount(reason): // nothing was learnt about the user
@@ -181,23 +181,23 @@ func (h *Handler) signInToApplication(ctx context.Context, in signingIn, identit
 // handBack hands back what a sign-in obtained that did not become a session: the
 // application would keep its session for days, and the provider its tokens.
 func (h *Handler) handBack(in *incoming, unused *session.Record) {
-	if unused.Upstream.Session == "" && unused.Tokens.Access == "" {
+	if unused.Upstream.ID == "" && unused.Tokens.Access == "" {
 		return
 	}
 	v := new(sessionRuntime)
 	v.rememberClient(in.r)
 	h.config.Gate.afterEnd(func(ctx context.Context) {
-		h.config.Gate.signOut(ctx, v, unused.Upstream.Session)
+		h.config.Gate.signOut(ctx, v, unused.Upstream.ID)
 		h.config.Gate.revoke(ctx, unused)
 	})
 }
 
 // replace ends old in favour of s, of the same user, in the same browser: a
-// sign-in never goes on with an old ticket (CVE-2026-34454).
+// sign-in never continues with an old ticket (CVE-2026-34454).
 func (h *Handler) replace(ctx context.Context, old, s *session.Session) {
 	underWay := old.HandOver(s)
 	h.end(ctx, old, reasonRenewed)
-	if former := old.Record().Upstream.Session; former != s.Record().Upstream.Session {
+	if former := old.Record().Upstream.ID; former != s.Record().Upstream.ID {
 		h.config.Gate.signOutReplaced(runtimeOf(old), former, underWay)
 	}
 }

@@ -104,7 +104,7 @@ func (h *hangingStorage) List(ctx context.Context, path string, recursive bool) 
 	return h.memory.List(ctx, path, recursive)
 }
 
-// fullStorage takes locks but no values.
+// fullStorage takes locks but cannot be written.
 type fullStorage struct{ keyring.Storage }
 
 func (fullStorage) Store(context.Context, string, []byte) error {

@@ -13,14 +13,14 @@ import (
 // with it what the chain does for the request, in every version of HTTP: a proxy
 // stops reading at both of its sides. It costs nothing until the chain waits.
 type stream struct {
-	context.Context // of the request, as the server made it
+	context.Context //nolint:containedctx // it is a context: the one of the request, as the server made it
 	ended           atomic.Bool
 	inner           atomic.Pointer[innerContext] // made when the chain first waits
 }
 
 type innerContext struct {
-	context.Context
-	cancel context.CancelFunc
+	context.Context //nolint:containedctx // it is a context
+	cancel          context.CancelFunc
 }
 
 // Abort implements session.Holder. It may come after the request is over.

@@ -54,7 +54,7 @@ func TestStreamCostsNoGoroutine(t *testing.T) {
 }
 
 // A file that the chain copies itself stops with the session, though nothing looks
-// at the context meanwhile, and what was sent does not look like the whole.
+// at the context while it does, and what was sent does not look like the whole.
 func TestCopyEndsWithItsSession(t *testing.T) {
 	t.Parallel()
 	for name, serve := range map[string]func(io.Writer, io.Reader) (int64, error){
@@ -74,8 +74,8 @@ func TestCopyEndsWithItsSession(t *testing.T) {
 			r.TLS.HandshakeComplete = true
 			r.Header.Set("Cookie", ticket)
 			defer func() {
-				if p := recover(); p != http.ErrAbortHandler || sent > copyPart {
-					t.Errorf("got the panic %v after %d bytes, want the connection cut within %d", p, sent, copyPart)
+				if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) || sent > copyPart {
+					t.Errorf("got the panic %v after %d bytes, want the connection cut within %d", err, sent, copyPart)
 				}
 			}()
 			_ = s.handler.ServeHTTP(httptest.NewRecorder(), r, s.chain)

@@ -19,7 +19,7 @@ func (g *Gate) ShareFailures(ctx context.Context, share limit.Share) {
 	recovered(g.logger, func() { g.tokenBudget.Run(ctx, share) })
 }
 
-// reportHeldBack logs that the gate makes no more token requests of a kind, and
+// reportHeldBack logs that the gate stops token requests of a kind, and
 // that it makes them again.
 func (g *Gate) reportHeldBack(kind limit.TokenRequest, reason error, until time.Time) {
 	logger := g.logger()
@@ -31,7 +31,7 @@ func (g *Gate) reportHeldBack(kind limit.TokenRequest, reason error, until time.
 	case kind == limit.SignIn:
 		logger.Warn("sign-ins held back: users cannot sign in for now, or the provider would refuse every request of the gate", zap.Time("until", until), zap.NamedError("cause", reason))
 	default:
-		logger.Warn("token refreshes held back: sessions go on unchecked once their tokens expire, will retry", zap.Time("until", until), zap.NamedError("cause", reason))
+		logger.Warn("token refreshes held back: sessions continue unchecked after their tokens expire, will retry", zap.Time("until", until), zap.NamedError("cause", reason))
 	}
 }
 

@@ -114,7 +114,7 @@ func TestWrongSecretKeepsItsPage(t *testing.T) {
 }
 
 // The provider limits the gate's token requests. The gate sends none until the time
-// that the provider named, says so once, and once when it goes on.
+// that the provider named, says so once, and once when it resumes.
 func TestRateLimitOfTheProvider(t *testing.T) {
 	inBubble(t, rateLimited, nil, func(s *siteWithProvider) {
 		s.op.Misbehave(func(m *authelia.Misbehaviour) {

@@ -1,4 +1,4 @@
-// Sessions whose tokens have ended, and how their users prove them again.
+// Sessions with expired tokens, and how their users prove them again.
 
 package handler
 
@@ -62,7 +62,7 @@ func (h *Handler) keepsSession(in *incoming, err error) bool {
 		return false
 	}
 	runtimeOf(s).renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
-	h.config.Logger.Warn("session not proven again, it goes on unproven: the sign-in failed, the user's next page view tries again",
+	h.config.Logger.Warn("could not re-verify session, keeping it unproven: the sign-in failed, will retry at the user's next page view",
 		zap.String("code", refusal.Code), zap.String("user", s.Record().Identity.Username),
 		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", refusal.Cause))
 	return true

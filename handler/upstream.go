@@ -76,7 +76,7 @@ func (w *answerWriter) WriteHeader(status int) {
 		w.addPolicy()
 	}
 	if status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout && liveness == application.Unknown {
-		h.applicationFailed() // it says this itself only if it could not read a session
+		h.applicationFailed() // the application itself answers so only if it could not read a session
 	}
 	if w.mute = w.muted(liveness); w.mute != loud {
 		w.before.restore(w.Header())
@@ -119,8 +119,8 @@ func (w *answerWriter) muted(liveness application.Liveness) mute {
 }
 
 // dropCookies removes the cookies with these names from a response. The
-// application issues some of them anew for a request without a user, bound to
-// nobody: in the browser of a signed-in user they would fail the next write.
+// application issues some of them anew for a request without a user, bound to no
+// user: in the browser of a signed-in user they would fail the next write.
 func dropCookies(header http.Header, names []string) {
 	lines := header["Set-Cookie"]
 	if len(lines) == 0 {
@@ -219,15 +219,17 @@ func (w *answerWriter) FlushError() error {
 type requestBody struct {
 	io.ReadCloser
 	stream *stream // nil: none
+	shared bool    // with other requests of its connection: HTTP/2 and 3
 	broken atomic.Bool
 }
 
 func (b *requestBody) ended() bool { return b.stream != nil && b.stream.ended.Load() }
 
-// Close leaves the body of an ended session to the server: closing it reads what
-// the client still sends, for as long as it does.
+// Close leaves the body of an ended session to the server where closing it would
+// read what the client still sends, for as long as it does. In HTTP/2 and 3 it
+// does not, and wakes a reader: the proxy of a WebSocket waits for it.
 func (b *requestBody) Close() error {
-	if b.ended() {
+	if b.ended() && !b.shared {
 		return nil
 	}
 	return b.ReadCloser.Close()
@@ -250,7 +252,7 @@ func (h *Handler) serve(chain application.Chain, w http.ResponseWriter, r *http.
 	var body *requestBody
 	if r.Body != nil && r.Body != http.NoBody {
 		stream, _ := r.Context().(*stream)
-		body = &requestBody{ReadCloser: r.Body, stream: stream}
+		body = &requestBody{ReadCloser: r.Body, stream: stream, shared: r.ProtoMajor > 1}
 		r.Body = body
 	}
 	err = chain.Serve(w, r)

@@ -94,7 +94,7 @@ func TestTokensThatRanOutAreNotWithdrawn(t *testing.T) {
 // The client at the provider was replaced by one without refresh tokens, or got
 // another secret. There is one refused request a session and one warning for
 // all; the sessions stay proven until their access tokens end, and end `unproven`
-// after that, whoever uses them meanwhile.
+// after that, whether or not they are used.
 func TestRefusedRefreshesEnd(t *testing.T) {
 	for name, change := range map[string]func(*authelia.Client){
 		"unauthorized_client": func(c *authelia.Client) { c.GrantTypes = []string{"authorization_code"} },

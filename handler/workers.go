@@ -27,8 +27,8 @@ const (
 // errQueueFull is why a piece of work is not done.
 var errQueueFull = errors.New("too many pieces of work wait")
 
-// Waiting returns how many pieces of work wait: of re-checks, the sessions in
-// memory whose last re-check failed too.
+// Waiting returns how many pieces of work wait: of re-checks, it also counts
+// the sessions in memory that failed their last one.
 func (g *Gate) Waiting() map[background.Work]int {
 	waiting := map[background.Work]int{
 		background.Recheck: len(g.checks), background.SignOut: len(g.ends), background.Tombstone: g.Sessions.Unpersisted(),

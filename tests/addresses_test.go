@@ -107,7 +107,7 @@ func TestClientsAtALANAddress(t *testing.T) {
 	if answer := alice.fetch("/api/users/me"); answer.StatusCode != http.StatusOK {
 		t.Errorf("alice's session at the public origin: answered %d, want 200", answer.StatusCode)
 	}
-	// Without also, the address is none of the site's.
+	// Without also, the address is not one of the site's.
 	s.loadSites(fmt.Sprintf("%s, %s, %s {\n%s\n}", public, inside, lan, s.gateAt(public, "", s.rommURL)))
 	if answer := handheld.do(lan+"/api/users/me", "Authorization", "Bearer "+token); answer.StatusCode != http.StatusMisdirectedRequest {
 		t.Errorf("without also: answered %d, want 421", answer.StatusCode)
@@ -118,7 +118,7 @@ func TestClientsAtALANAddress(t *testing.T) {
 func TestAlsoWarnsOfHTTP(t *testing.T) {
 	o, log := logged(t, options{directive: rolesByMail + "also https://romm.lan " + lan})
 	start(t, o)
-	if lines := log(); strings.Count(lines, "also names an http origin") != 1 || !strings.Contains(lines, lan) {
+	if lines := log(); strings.Count(lines, "insecure origin in the `also` setting") != 1 || !strings.Contains(lines, lan) {
 		t.Errorf("the log has no warning of %s, want one:\n%s", lan, lines)
 	}
 }

@@ -29,26 +29,26 @@ func TestSignedInUserGuessesPasswords(t *testing.T) {
 			s := start(t, options{directive: rolesByMail + preset})
 			s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin", Password: "root-password"})
 			bob := s.as("bob")
-			same := []string{"Origin", public, "Sec-Fetch-Site", "same-origin"}
-			wrong := guessPassword(bob, "root", "x", same...)
+			same := [...]string{"Origin", public, "Sec-Fetch-Site", "same-origin"}
+			wrong := guessPassword(bob, "root", "x", same[:]...)
 			if wrong.StatusCode != http.StatusUnauthorized {
 				t.Fatalf("wrong password: got %d %s, want 401", wrong.StatusCode, wrong.body)
 			}
 			for _, user := range []string{"missing", "bob"} { // bob has no password: RomM answers 500
-				if got := guessPassword(bob, user, "x", same...); got.StatusCode != wrong.StatusCode {
+				if got := guessPassword(bob, user, "x", same[:]...); got.StatusCode != wrong.StatusCode {
 					t.Errorf("user %s: got %d, want %d as for a wrong password", user, got.StatusCode, wrong.StatusCode)
 				}
 			}
 			codes := map[int]int{}
 			for i := range 60 {
-				codes[guessPassword(bob, "root", fmt.Sprint("x", i), same...).StatusCode]++
+				codes[guessPassword(bob, "root", fmt.Sprint("x", i), same[:]...).StatusCode]++
 			}
 			if codes[http.StatusTooManyRequests] < 40 || len(codes) != 2 {
 				t.Errorf("60 wrong passwords: got %v, want 401 and then 429", codes)
 			}
 			for _, path := range []string{"/api/token/", "/api//token", "/api/%74oken"} {
 				form := url.Values{"grant_type": {"password"}, "username": {"root"}, "password": {"root-password"}}
-				got := bob.send("POST "+path, strings.NewReader(form.Encode()), append(same, "Content-Type", formType)...)
+				got := bob.send("POST "+path, strings.NewReader(form.Encode()), append(same[:], "Content-Type", formType)...)
 				if got.StatusCode == http.StatusOK || strings.Contains(got.body, "access_token") {
 					t.Errorf("POST %s over the limit: got %d %s, want no token", path, got.StatusCode, got.body)
 				}

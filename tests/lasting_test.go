@@ -145,9 +145,10 @@ func TestSignOutRevokes(t *testing.T) {
 // The end of a session aborts its requests over every protocol: a streamed
 // response, a response that has not begun, and an upload.
 func TestEndOnEveryProtocol(t *testing.T) {
-	stopped := make(chan string, 10)
+	arrived, stopped := make(chan string, 10), make(chan string, 10)
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kind := r.URL.Path[len("/api/slow/"):]
+		arrived <- kind
 		switch kind {
 		case "stream":
 			_, _ = io.WriteString(w, "begun")
@@ -208,7 +209,7 @@ func TestEndOnEveryProtocol(t *testing.T) {
 					}
 					ended <- answer.Proto
 				}()
-				time.Sleep(200 * time.Millisecond) // until the request is in flight
+				<-arrived
 				b.fetch("POST /api/logout", "Origin", public)
 				late := time.After(5 * time.Second)
 				select {

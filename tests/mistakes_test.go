@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
@@ -27,19 +29,22 @@ func logged(t *testing.T, o options) (options, func() string) {
 	}
 }
 
-// A second gate behind the first would strip the first one's stamp.
+// A second gate behind the first would strip the first one's stamp. In a named
+// route, Caddy cannot see it at load.
 func TestGateTwiceInOneSite(t *testing.T) {
-	o, log := logged(t, options{directive: rolesByMail, site: `handle {
+	o, log := logged(t, options{directive: rolesByMail, site: `invoke second
+}
+&(second) {
 	romm_oidc {
 		issuer ` + issuer + `
-		client_id romm
+		client_id another
 		client_secret insecure_secret
 		redirect_uri ` + public + base + `
 	}
 	reverse_proxy %s {
 		` + freshConnections + `
 	}
-}`})
+`})
 	s := start(t, o)
 	if answer := s.browser().fetch("/api/heartbeat"); answer.StatusCode != http.StatusInternalServerError {
 		t.Errorf("the outer gate answered %d, want 500: %s", answer.StatusCode, answer.body)
@@ -63,17 +68,51 @@ func TestNothingBehindTheGate(t *testing.T) {
 	}
 }
 
+// RomM's clock is three minutes slow, so that it refuses every ID token. The log and
+// the page say so and accuse no account: neither another one of a new user's name,
+// nor the account of a linked user. A session that is in use goes on.
+func TestSlowClockOfRomMIsNamed(t *testing.T) {
+	var slow atomic.Int64
+	now := func() time.Time { return time.Now().Add(-time.Duration(slow.Load())) }
+	o, log := logged(t, options{
+		directive: rolesByMail, romm: func(o *romm.Options) { o.Now = now },
+		prepare: func(s *stack) {
+			s.rommURL = serve(s.t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Date", now().UTC().Format(http.TimeFormat))
+				s.romm.ServeHTTP(w, r)
+			}))
+		},
+	})
+	s := start(t, o)
+	s.romm.AddUser(root)
+	bob := s.as("bob")
+	slow.Store(int64(3 * time.Minute))
+	for name, user := range map[string]string{"a new user": "alice", "a linked user": "bob"} {
+		before := len(log())
+		answer := s.browser().signIn("/", user)
+		s.problem(answer, http.StatusBadGateway, "romm_refused")
+		if !strings.Contains(answer.body, "clock is 3m") || strings.Contains(answer.body, "e-mail") {
+			t.Errorf("%s: the page does not name RomM's clock, or accuses an account:\n%s", name, answer.body)
+		}
+		lines := log()[before:]
+		if !strings.Contains(lines, `"cause":"RomM's clock is 3m`) || strings.Contains(lines, "probably has an account") {
+			t.Errorf("%s: the log does not start with RomM's clock, or accuses an account:\n%s", name, lines)
+		}
+	}
+	bob.wantUser("bob")
+}
+
 // A site with two addresses has two handlers but one gate, which warns once
 // per load.
 func TestWarningsOncePerLoad(t *testing.T) {
 	o, log := logged(t, options{directive: "clients password"})
 	s := start(t, o)
-	if n := strings.Count(log(), `"msg":"clients password: `); n != 1 {
+	if n := strings.Count(log(), "\"msg\":\"`clients password` is set"); n != 1 {
 		t.Errorf("the log has %d warnings after one load, want 1", n)
 	}
 	o.directive += "\nidentity_headers"
 	s.load(o)
-	if n := strings.Count(log(), `"msg":"clients password: `); n != 2 {
+	if n := strings.Count(log(), "\"msg\":\"`clients password` is set"); n != 2 {
 		t.Errorf("the log has %d warnings after two loads, want 2", n)
 	}
 }
@@ -106,17 +145,22 @@ func TestDocumentedErrorPages(t *testing.T) {
 // containers: blocks with the same settings share one gate.
 func TestProviderInItsOwnBlock(t *testing.T) {
 	const within = "http://127.0.0.1:9082"
-	s := start(t, options{romm: func(o *romm.Options) { o.OIDC.ServerURL = within + base }, directive: rolesByMail, site: "reverse_proxy %s {\n" + freshConnections + `
+	o := options{romm: func(o *romm.Options) { o.OIDC.ServerURL = within + base }, directive: rolesByMail}
+	s := start(t, o)
+	o.site = "reverse_proxy %s {\n" + freshConnections + `
 	}
 }
 ` + within + ` {
 	bind 127.0.0.1
 	romm_oidc {
 		issuer ` + issuer + `
+		issuer_address ` + s.autheliaURL + `
 		client_id romm
 		client_secret insecure_secret
 		redirect_uri ` + public + base + `
-	}`})
+		` + rolesByMail + `
+	}`
+	s.load(o)
 	if answer := s.browser().signIn("/rom/7", "alice"); answer.Header.Get("Location") != "/rom/7" {
 		t.Errorf("the callback answered %d, want a redirect to /rom/7: %s", answer.StatusCode, answer.body)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Both of RomM's socket servers know the user of a polling socket. Polling
-// ends with the session, although RomM itself would go on.
+// ends with the session, although RomM itself would continue.
 func TestPolling(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
@@ -94,13 +94,13 @@ func TestForeignSockets(t *testing.T) {
 func TestOneCookieLineUpstream(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	b := s.as("alice")
-	answer := raw(t, "GET /ws/socket.io/?EIO=4&transport=polling", "Cookie: a=1", b.ticketCookie(), "Cookie: romm_session=stolen; b=2")
+	answer := raw(t, "GET /ws/socket.io/?EIO=4&transport=polling", "Cookie: romm_csrftoken=1", b.ticketCookie(), "Cookie: romm_session=stolen; romm_csrftoken=2; a=1")
 	if answer.StatusCode != http.StatusOK {
 		t.Fatalf("polling answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	request, _ := s.romm.LastRequest("/ws/socket.io/")
-	if lines := request.Header["Cookie"]; len(lines) != 1 || !strings.HasPrefix(lines[0], "a=1; b=2; romm_session=") || strings.Contains(lines[0], "stolen") {
-		t.Errorf("RomM got the Cookie lines %q, want one with a, b and the gate's own romm_session", lines)
+	if lines := request.Header["Cookie"]; len(lines) != 1 || !strings.HasPrefix(lines[0], "romm_csrftoken=1; romm_csrftoken=2; romm_session=") || strings.Contains(lines[0], "stolen") {
+		t.Errorf("RomM got the Cookie lines %q, want one with both CSRF tokens and the gate's own romm_session", lines)
 	}
 	if open := s.romm.Sockets(); len(open) != 1 || open[0].User != "alice" {
 		t.Errorf("RomM has the sockets %+v, want one of alice's", open)

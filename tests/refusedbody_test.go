@@ -57,7 +57,7 @@ func TestSlowBodiesEnd(t *testing.T) {
 						time.Sleep(500 * time.Millisecond)
 					}
 				}()
-				answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				answer, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // closing it reads conn, which ends with the test
 				if took := time.Since(began); err != nil || took > 20*time.Second || answer.StatusCode/100 != 4 {
 					t.Errorf("POST %s, %s: got %v after %s (%v), want a refusal within 20 s", target, framing, answer, took, err)
 				}
@@ -95,8 +95,7 @@ func TestRefusedUploadsGetTheirAnswer(t *testing.T) {
 			if _, err := io.Copy(conn, body); err != nil {
 				t.Fatalf("sending the body: %v", err)
 			}
-			answers := bufio.NewReader(conn)
-			answer, err := http.ReadResponse(answers, nil)
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // closing it reads conn, which ends with the test
 			if err != nil || answer.StatusCode != c.status {
 				t.Fatalf("got %v (%v), want %d", answer, err, c.status)
 			}
@@ -114,7 +113,8 @@ func TestOddUpgradesReachNoApplication(t *testing.T) {
 			s.romm.ForgetRequests()
 			conn := dial(t)
 			fmt.Fprintf(conn, "GET /api/heartbeat HTTP/1.1\r\nHost: romm.example.com:9443\r\n%sConnection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n", cookie, upgrade)
-			if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || answer.StatusCode != http.StatusOK {
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // closing it reads conn, which ends with the test
+			if err != nil || answer.StatusCode != http.StatusOK {
 				t.Errorf("Upgrade %s: got %v (%v), want 200", upgrade, answer, err)
 			}
 			for _, r := range s.romm.Requests() {
@@ -137,7 +137,7 @@ func TestCookiesOfOtherApplications(t *testing.T) {
 		for _, cookies := range []string{cookies, "grafana=" + strings.Repeat("x", 20<<10)} {
 			conn := dial(t)
 			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: romm.example.com:9443\r\nCookie: %s\r\n\r\n", path, cookies)
-			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // closing it reads conn, which ends with the test
 			want := http.StatusOK
 			if strings.HasPrefix(cookies, "grafana") && path != "/api/heartbeat" {
 				want = http.StatusUnauthorized

@@ -1,4 +1,4 @@
-// Storage that takes no values, and documents in it that cannot be used.
+// Storage that is read-only, and documents in it that cannot be used.
 
 package tests
 
@@ -55,9 +55,9 @@ func (f *fillableStorage) Store(ctx context.Context, key string, value []byte) e
 	return f.FileStorage.Store(ctx, key, value)
 }
 
-// The disk is full: it takes locks but no values. A refresh would use up the
+// The disk is full: it takes locks but cannot be written. A refresh would use up the
 // refresh token and lose its successor, so the gate asks for none. Users play
-// on, and the operator is told. When there is space again, all goes on.
+// on, and the operator is told. When there is space again, all works.
 func TestFullDiskUsesUpNoTokens(t *testing.T) {
 	t.Cleanup(func() { diskFull.Store(false) })
 	o := options{

@@ -4,22 +4,14 @@ package tests
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"runtime"
-	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
@@ -61,7 +53,7 @@ func (b *browser) stream(client *http.Client, target string) streaming {
 }
 
 // frugal runs do, and fails the test if the heap of this process, which holds
-// the client and both servers, grows by more than 48 MiB meanwhile.
+// the client and both servers, grows by more than 48 MiB during it.
 func frugal(t *testing.T, do func()) {
 	t.Helper()
 	var before, now runtime.MemStats
@@ -214,192 +206,4 @@ func TestExpectContinue(t *testing.T) {
 	if final.StatusCode != http.StatusOK || s.romm.UploadedBytes() != 4 {
 		t.Errorf("the upload answered %d and RomM got %d bytes, want 200 and 4", final.StatusCode, s.romm.UploadedBytes())
 	}
-}
-
-// RomM streams an archive or its log: each part arrives as soon as RomM
-// flushes it, and the end of the session aborts the response.
-func TestStreams(t *testing.T) {
-	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		for name, kind := range map[string]string{"archive": "application/zip", "events": "text/event-stream"} {
-			t.Run(protocol+"/"+name, func(t *testing.T) {
-				s := start(t, options{directive: rolesByMail})
-				read := make(chan struct{}, 1)
-				var cut atomic.Bool
-				s.romm.Fault("/api/roms/download", func(w http.ResponseWriter, r *http.Request) {
-					w.Header().Set("Content-Type", kind)
-					w.Header().Set("Trailer", "Checksum")
-					control := http.NewResponseController(w)
-					for i := range 3 {
-						fmt.Fprintf(w, "part %d\n", i)
-						if err := control.Flush(); err != nil {
-							t.Error(err)
-						}
-						select { // send the next part once the client has read this one
-						case <-read:
-						case <-r.Context().Done():
-							return
-						}
-					}
-					w.Header().Set("Checksum", "0")
-					if r.URL.Query().Has("endless") {
-						<-r.Context().Done()
-						cut.Store(true)
-					}
-				})
-				b := s.as("alice")
-				client := b.protocols()[protocol]
-				answer := b.stream(client, "/api/roms/download")
-				if answer.head.Proto != protocol {
-					t.Fatalf("the answer came over %s, want %s", answer.head.Proto, protocol)
-				}
-				for i := range 3 {
-					if line, err := answer.ReadString('\n'); line != fmt.Sprintf("part %d\n", i) {
-						t.Fatalf("the archive's next line is %q, want part %d; error: %v", line, i, err)
-					}
-					read <- struct{}{}
-				}
-				if _, err := answer.ReadByte(); !errors.Is(err, io.EOF) || answer.head.Trailer.Get("Checksum") != "0" {
-					t.Errorf("the answer ended with the error %v and the trailer %v, want EOF and Checksum: 0", err, answer.head.Trailer)
-				}
-
-				answer = b.stream(client, "/api/roms/download?endless")
-				for range 3 {
-					_, _ = answer.ReadString('\n')
-					read <- struct{}{}
-				}
-				b.fetch("POST /api/logout", "Origin", public)
-				if rest, err := io.ReadAll(answer); err == nil {
-					t.Errorf("the answer came to a proper end after the sign-out, want it cut off: %q", rest)
-				}
-				eventually(t, cut.Load)
-			})
-		}
-	}
-}
-
-// A pending long poll ends with its session, over each version of HTTP.
-func TestLongPollEndsWithItsSession(t *testing.T) {
-	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		t.Run(protocol, func(t *testing.T) {
-			s := start(t, options{directive: rolesByMail})
-			b := s.as("alice")
-			waiting, cut := make(chan struct{}), make(chan struct{})
-			s.romm.Fault("/ws/socket.io", func(_ http.ResponseWriter, r *http.Request) {
-				close(waiting)
-				<-r.Context().Done()
-				close(cut)
-			})
-			client := b.protocols()[protocol]
-			ended := make(chan error, 1)
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, public+"/ws/socket.io/?EIO=4&transport=polling", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			go func() {
-				answer, err := client.Do(r)
-				if err == nil {
-					_ = answer.Body.Close()
-					if answer.StatusCode == http.StatusOK {
-						err = errors.New("it was answered")
-					}
-				}
-				ended <- err
-			}()
-			select {
-			case <-waiting:
-			case err := <-ended:
-				t.Fatal(err)
-			}
-			b.fetch("POST /api/logout", "Origin", public)
-			select {
-			case <-cut:
-			case <-time.After(5 * time.Second):
-				t.Error("the poll at RomM is still open 5 s after the sign-out")
-			}
-			if err := <-ended; err != nil && strings.Contains(err.Error(), "it was answered") {
-				t.Error(err)
-			}
-		})
-	}
-}
-
-// An upload in flight ends with its session.
-func TestUploadEndsWithItsSession(t *testing.T) {
-	s := start(t, options{directive: rolesByMail})
-	b := s.as("alice")
-	arrived, cut := make(chan struct{}), make(chan error, 1)
-	s.romm.Fault("/api/roms/upload/1", func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.ReadFull(r.Body, make([]byte, 1000))
-		close(arrived)
-		_, err := io.Copy(io.Discard, r.Body)
-		cut <- err
-	})
-	body, rest := io.Pipe()
-	t.Cleanup(func() { _ = rest.Close() })
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, public+"/api/roms/upload/1", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Origin", public)
-	go func() {
-		if answer, err := b.client.Do(r); err == nil {
-			_ = answer.Body.Close()
-		}
-	}()
-	go func() { _, _ = rest.Write(make([]byte, 1000)) }()
-	<-arrived
-	b.fetch("POST /api/logout", "Origin", public)
-	select {
-	case err := <-cut:
-		if err == nil {
-			t.Error("RomM read the upload to its end, want it cut off")
-		}
-	case <-time.After(5 * time.Second):
-		t.Error("the upload to RomM is still open 5 s after the sign-out")
-	}
-}
-
-// A handler behind the gate can copy a file to the client through Caddy's
-// response writers and ours with the server's own ReadFrom, which allows
-// sendfile.
-func TestSendfileReachesTheServer(t *testing.T) {
-	s := start(t, options{directive: rolesByMail, site: "handle /copied {\n readfrom_probe\n}\nhandle {\n reverse_proxy %s {\n" + freshConnections + "\n}\n}"})
-	b := s.as("alice")
-	b.client = b.protocols()["HTTP/1.1"]
-	answer := b.fetch("/copied")
-	if answer.StatusCode != http.StatusOK || !strings.Contains(probed.Load().(string), "net/http.(*response).ReadFrom") {
-		t.Errorf("the copy answered %d, want 200 with the server's ReadFrom in the stack:\n%s", answer.StatusCode, probed.Load())
-	}
-}
-
-// probed is the call stack that read the probe's content.
-var probed atomic.Value
-
-func init() {
-	caddy.RegisterModule(readFromProbe{})
-	httpcaddyfile.RegisterHandlerDirective("readfrom_probe", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		h.Next()
-		return readFromProbe{}, nil
-	})
-	httpcaddyfile.RegisterDirectiveOrder("readfrom_probe", httpcaddyfile.Before, "reverse_proxy")
-}
-
-// readFromProbe copies content to the response and records which code reads
-// it.
-type readFromProbe struct{}
-
-func (readFromProbe) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers.readfrom_probe", New: func() caddy.Module { return new(readFromProbe) }}
-}
-
-func (readFromProbe) ServeHTTP(w http.ResponseWriter, _ *http.Request, _ caddyhttp.Handler) error {
-	_, err := io.Copy(w, stackReader{bytes.NewReader(make([]byte, 1<<20))})
-	return err
-}
-
-type stackReader struct{ content io.Reader }
-
-func (r stackReader) Read(p []byte) (int, error) {
-	probed.Store(string(debug.Stack()))
-	return r.content.Read(p)
 }

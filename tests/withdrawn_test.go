@@ -121,7 +121,7 @@ func TestHundredScriptsAfterAPause(t *testing.T) {
 
 // A user changes their address at the provider, which is unverified then. A sign-in
 // would be refused. So the session ends, and does not keep the role of a group
-// that the user loses meanwhile.
+// that the user has lost.
 func TestUnverifiedEmailKeepsNoRole(t *testing.T) {
 	for name, edit := range map[string]authelia.Edit{"unverified": authelia.Set("email_verified", false), "missing": authelia.Without("email")} {
 		t.Run(name, func(t *testing.T) {

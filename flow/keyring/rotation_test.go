@@ -138,7 +138,7 @@ func TestKeyringRotationByHand(t *testing.T) {
 	}
 }
 
-// Caddy was off for a year: records that expired meanwhile can be read for
+// Caddy was off for a year: records that expired during that time can be read for
 // another day, so that the sweep can remove them.
 func TestKeyringAfterAYearOff(t *testing.T) {
 	t.Parallel()

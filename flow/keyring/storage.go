@@ -8,7 +8,7 @@ import "context"
 // sessions live where Caddy's certificates do. Load returns an error that
 // matches fs.ErrNotExist if the key is absent; on some backends, List does so
 // for an absent path. There is no compare-and-swap: callers that read, change
-// and write a value hold a Lock meanwhile.
+// and write a value hold a Lock while they do so.
 type Storage interface {
 	Lock(ctx context.Context, name string) error
 	Unlock(ctx context.Context, name string) error

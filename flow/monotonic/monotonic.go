@@ -27,5 +27,5 @@ func Seconds(t time.Time) int64 { return Nanoseconds(t) / int64(time.Second) }
 func Near(t, now time.Time) time.Time { return now.Add(t.Sub(now)) }
 
 // Past is Near for a time that cannot be later than now. If the wall clock says
-// so, it was set back meanwhile, and t counts as now.
+// so, it was set back after t, and t counts as now.
 func Past(t, now time.Time) time.Time { return now.Add(min(0, t.Sub(now))) }

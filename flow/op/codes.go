@@ -93,7 +93,7 @@ func (c *Codes) remember(key [sha256.Size]byte, content codeContent, record code
 		return
 	}
 	now := c.now()
-	left := min(max(0, time.UnixMilli(content.Expires).Sub(now)), codeLifetime) // the clock may have been set meanwhile
+	left := min(max(0, time.UnixMilli(content.Expires).Sub(now)), codeLifetime) // the clock may have been set after the code was issued
 	record.forget = now.Add(left + codeLifetime)
 	c.records[key] = record
 }

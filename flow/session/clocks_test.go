@@ -51,7 +51,7 @@ func TestClockIsSetForthAndBack(t *testing.T) {
 				}
 				mustOpen(t, s, ticket)
 			}
-			// Another node, or this one after a restart, reads what was stored meanwhile.
+			// Another node, or this one after a restart, reads what was stored during that time.
 			session.used.Store(s.tick())
 			clock.set(ahead)
 			if err := s.storeLastUse(t.Context(), session); err != nil {

@@ -27,15 +27,14 @@ const (
 	doubtLimit = 3 * time.Second
 	// doubtLife is how long a marker stays in storage, if its node does.
 	doubtLife = 30 * time.Second
-	// doubtGap is how long a node may not have listed the markers before it takes
-	// it that it missed one. It is shorter than doubtLife by more than a listing
-	// takes.
+	// doubtGap is the longest time between two listings of the markers. After a
+	// longer one, a node assumes that it missed a marker. Together with the time
+	// that a listing takes, doubtGap is shorter than doubtLife.
 	doubtGap = 10 * time.Second
 )
 
-// doubtPrefix begins the ID of every marker. The IDs of sessions are hashes, of
-// which none begins like this: if one did, some confirmations would be asked for
-// in vain.
+// doubtPrefix begins the ID of every marker. The IDs of sessions are hashes. If
+// one began like this, the only harm would be a few needless confirmations.
 var doubtPrefix = []byte("\xffdoubt\xff\xff")
 
 // doubts are markers in the folder of the tombstones, so that one listing finds
@@ -61,7 +60,7 @@ type ownDoubt struct {
 }
 
 // Doubt tells the other nodes that what they know about the application's
-// accounts may be wrong by now: their OnDoubt runs within seconds. It waits for
+// accounts may be wrong: their OnDoubt runs within seconds. It waits for
 // storage for a moment; if storage does not take the doubt, the store retries.
 func (s *Store) Doubt(ctx context.Context) {
 	s.doubts.mu.Lock()

@@ -50,7 +50,7 @@ func TestOtherNodesLearnOfAChange(t *testing.T) {
 	})
 }
 
-// A node that was cut off may have missed a marker that is gone by now.
+// A node that was cut off may have missed a marker that has already been removed.
 func TestCutOffNodeDoubts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := newFakeStorage()
@@ -172,7 +172,7 @@ func TestTokensEndEverywhere(t *testing.T) {
 	})
 }
 
-// Storage does not take an end: this node knows it all the same, and retries.
+// Storage does not take an end: this node still knows it, and retries.
 func TestTokensEndWhileStorageIsAway(t *testing.T) {
 	shared := newFakeStorage()
 	a, b := newTestStore(shared), newTestStore(shared)

@@ -15,7 +15,7 @@ import (
 type flight[T any] struct{ group singleflight.Group }
 
 // do runs work once for all concurrent callers with the same key and returns
-// its result. Work goes on, for at most limit, if a caller gives up. No caller
+// its result. Work continues, for at most limit, if a caller gives up. No caller
 // waits longer than limit, even if storage ignores its context.
 func (f *flight[T]) do(ctx context.Context, key string, limit time.Duration, work func(context.Context) (T, error)) (T, error) {
 	results := f.group.DoChan(key, func() (result any, err error) {

@@ -141,7 +141,7 @@ func TestUpdateOnceWithoutStorage(t *testing.T) {
 	storage.away.Store(true)
 	err := s.UpdateOnce(t.Context(), session, always, func(*Record) { t.Error("change was called without the lock") })
 	if err == nil || session.Ended() {
-		t.Errorf("UpdateOnce = %v, session ended %v, want an error and a session that goes on", err, session.Ended())
+		t.Errorf("UpdateOnce = %v, session ended %v, want an error and a session that continues", err, session.Ended())
 	}
 	storage.away.Store(false)
 	at := time.Date(2026, 11, 25, 6, 0, 0, 0, time.UTC)

@@ -19,7 +19,7 @@ func hung(storage *fakeStorage) (release func()) {
 	return func() { close(gate) }
 }
 
-// While storage hangs, sessions in memory go on and all other requests get an
+// While storage hangs, sessions in memory continue and all other requests get an
 // error in bounded time. When storage answers again, no end is lost.
 func TestStorageHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestStorageHangs(t *testing.T) {
 	})
 }
 
-// A full disk takes neither new sessions nor ends. Existing sessions go on, and
+// A full disk takes neither new sessions nor ends. Existing sessions continue, and
 // the ends are retried.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,8 +19,8 @@ const (
 	// storage that hangs returns no error.
 	stuckAfter = 10 * time.Second
 
-	// tryWritesEvery is how often a gate in use tries whether storage takes
-	// values, if it had none to write: users should not be the ones to find out.
+	// tryWritesEvery is how often a gate in use tries whether storage can be
+	// written, if it had nothing to write: users should not be the ones to find out.
 	// A gate that is not used writes nothing, so that disks can sleep.
 	tryWritesEvery = 15 * time.Second
 )
@@ -35,9 +35,9 @@ func (s *Store) Storage() keyring.Storage {
 }
 
 // Away reports whether the last read of storage failed or the last write did.
-// While storage gives no values, this node does not learn of ends on other
-// nodes and trusts its memory. While it takes none, sign-ins fail and tokens
-// are not refreshed.
+// While storage cannot be read, this node does not learn of sessions that ended
+// on other nodes and trusts its memory. While it cannot be written, sign-ins fail
+// and tokens are not refreshed.
 func (s *Store) Away() bool { return s.health.reads.away() || s.health.writes.away() }
 
 // health is what was last seen of a storage.
@@ -98,7 +98,7 @@ func (s *Store) noteRead(method string, err error) {
 	switch {
 	case !s.health.reads.note(s.now(), method, err):
 	case err != nil:
-		s.logger.Warn("session storage unreachable, sessions in memory go on, will retry", zap.String("call", method), zap.Error(err))
+		s.logger.Warn("session storage unreachable, sessions in memory continue, will retry", zap.String("call", method), zap.Error(err))
 	default:
 		s.logger.Info("session storage reachable again")
 	}
@@ -109,15 +109,15 @@ func (s *Store) noteWrite(method string, err error) {
 	switch {
 	case !s.health.writes.note(s.now(), method, err):
 	case err != nil:
-		s.logger.Warn("session storage takes no values: new sign-ins fail, tokens are not refreshed, sessions in memory go on, will retry",
+		s.logger.Warn("session storage is read-only: new sign-ins fail, tokens are not refreshed, sessions in memory continue, will retry",
 			zap.String("call", method), zap.Error(err))
 	default:
-		s.logger.Info("session storage takes values again")
+		s.logger.Info("session storage is writable again")
 	}
 }
 
-// tryReads finds out whether storage gives values again. That it gives lists,
-// followEnds finds out. watchedStorage takes note of the result.
+// tryReads finds out whether values can be loaded from storage again; followEnds
+// finds out whether they can be listed. watchedStorage takes note of the result.
 func (s *Store) tryReads(ctx context.Context) error {
 	v, err := s.configured()
 	if err != nil || !s.health.reads.fails("Load") {
@@ -126,7 +126,7 @@ func (s *Store) tryReads(ctx context.Context) error {
 	return within(ctx, probeLimit, func(ctx context.Context) error { _, err := v.load(ctx, s.tryKey()); return err })
 }
 
-// tryWrites finds out whether storage takes values: again if it did not, and
+// tryWrites finds out whether storage can be written: while it could not, and
 // once in a while if sessions were used and nothing was written.
 func (s *Store) tryWrites(ctx context.Context) error {
 	v, err := s.configured()
@@ -145,7 +145,7 @@ func (s *Store) tryWrites(ctx context.Context) error {
 // tryKey is the key of a value that means nothing.
 func (s *Store) tryKey() string { return keyring.StoragePrefix(s.gate) + "/try" }
 
-// watchedStorage is a storage whose results the store takes note of.
+// watchedStorage passes calls to a storage on, and notes their results.
 type watchedStorage struct {
 	keyring.Storage
 	store *Store

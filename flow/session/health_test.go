@@ -34,7 +34,7 @@ func failing(storage *fakeStorage, operations ...string) *atomic.Bool {
 	return &broken
 }
 
-// Storage that is read-only or full: reads work, so sessions go on, and until
+// Storage that is read-only or full: reads work, so sessions continue, and until
 // the next sign-in no user notices. The operator does, once per change.
 func TestStorageThatTakesNoValuesIsReported(t *testing.T) {
 	for name, operations := range map[string][]string{
@@ -42,7 +42,7 @@ func TestStorageThatTakesNoValuesIsReported(t *testing.T) {
 		"read-only":              {"lock", "store", "delete"},
 		"takes no locks":         {"lock"},
 		"takes values, no ends":  {"delete"},
-		"gives no values":        {"load"},
+		"cannot load":            {"load"},
 		"gives no lists":         {"list"},
 		"does not answer at all": {"lock", "store", "delete", "load", "list"},
 	} {

@@ -42,7 +42,7 @@ func (p *provider) rotate(r *Record) {
 	r.Tokens.Refresh = p.valid
 }
 
-// Storage takes locks but no values: a refresh would use up a token, and its
+// Storage takes locks but cannot be written: a refresh would use up a token, and its
 // successor would exist in the memory of one node only.
 func TestNoRefreshIfItsResultCannotBeStored(t *testing.T) {
 	storage := newFakeStorage()

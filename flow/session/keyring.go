@@ -84,7 +84,7 @@ func (s *Store) Rotate(ctx context.Context) error {
 
 // rotate reads the keyring and changes it if a change is due or now is true.
 // Memory keeps its keyring if the one in storage is missing or unreadable, so
-// that sessions go on.
+// that sessions continue.
 func (s *Store) rotate(ctx context.Context, now bool) error {
 	key := "maintain"
 	if now {

@@ -17,7 +17,7 @@ import (
 )
 
 // If the keyring in storage is deleted, incomplete or replaced by a later version
-// while Caddy runs, sessions go on and the stored value is not overwritten. If it
+// while Caddy runs, sessions continue and the stored value is not overwritten. If it
 // is not even JSON, the node writes its own again.
 func TestKeyringSpoiledWhileServing(t *testing.T) {
 	for name, document := range map[string][]byte{

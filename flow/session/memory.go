@@ -141,7 +141,7 @@ func (m *memory) unlink(s *Session) {
 	last.slot = s.slot
 	m.sessions[len(m.sessions)-1] = nil
 	m.sessions = m.sessions[:len(m.sessions)-1]
-	// A reader that is at s right now can go on, because s keeps its next.
+	// A reader that is at s right now can continue, because s keeps its next.
 	link := m.bucket(s.id)
 	for link.Load() != s {
 		link = &link.Load().next

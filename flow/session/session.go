@@ -138,7 +138,7 @@ func (s *Session) release(h Holder) (successor *Session) {
 }
 
 // HandOver moves the streams and transfers of s to successor, a newer session
-// of the same user, so that they go on and end with it. It reports whether
+// of the same user, so that they continue and end with it. It reports whether
 // there were any. The caller then ends s.
 func (s *Session) HandOver(successor *Session) (inProgress bool) {
 	s.mu.Lock()

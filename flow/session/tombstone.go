@@ -111,7 +111,7 @@ func (s *Store) catchUp(ctx context.Context) error {
 }
 
 // pollTime is a time by both clocks: the process's own one stands still while
-// the machine sleeps, and the other nodes go on.
+// the machine sleeps, and the other nodes continue.
 type pollTime struct{ tick, unix int64 }
 
 // since returns the seconds since earlier, by the clock that counted more.

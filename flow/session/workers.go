@@ -36,8 +36,8 @@ func (s *Store) pollTasks() []task {
 	}
 }
 
-// whenReachable skips run while there is no storage or it gives no values. It
-// does not skip it while storage takes none: the retries find out about that.
+// whenReachable skips run while there is no storage or it cannot be read. It does
+// not skip it while storage cannot be written: the retries find out about that.
 func (s *Store) whenReachable(run func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if s.vault.Load() == nil || s.health.reads.away() {

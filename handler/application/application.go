@@ -94,9 +94,9 @@ const ResponseLimit = 1 << 20
 
 // Session is the application's own session for a user.
 type Session struct {
-	Session string // its ID
+	ID      string
 	Account string // the account that it belongs to, in a form that is never used again for another; empty: unknown
-	Role    string // the role that the user was signed in with; empty: the application's own
+	Role    string // what Role returned for the user at the sign-in; empty: the application's own
 }
 
 // Application is what stands behind the gate. Paths are normal paths as
@@ -168,7 +168,7 @@ type Application interface {
 	ChangesAccounts(method, path string) bool
 	// AfterResponse runs after the response to a stamped request, or to one with a
 	// credential, where ChangesAccounts is true. It reports whether a confirmation
-	// from before the response may be wrong by now.
+	// from before the response may be wrong.
 	AfterResponse(ctx context.Context, forwarded Forwarded, response Response) (changed bool)
 	// Failed tells the application that it was unreachable: no response, or one
 	// of 502 to 504.

@@ -99,7 +99,7 @@ func TestCallForOthersTooCarriesNoHeader(t *testing.T) {
 	}
 }
 
-// A call goes on when its visitor goes away: a closed tab must not leave a
+// A call continues when its visitor goes away: a closed tab must not leave a
 // sign-in half done.
 func TestCallOutlivesItsVisitor(t *testing.T) {
 	t.Parallel()

@@ -36,11 +36,11 @@ var meanings = map[Work]struct{ failing, again string }{
 		"re-checks work again",
 	},
 	Refresh: {
-		"tokens are not refreshed: sessions go on unchecked once their tokens expire, and their users pass through the provider, will retry",
+		"tokens are not refreshed: sessions continue unchecked after their tokens expire, and their users pass through the provider, will retry",
 		"tokens are refreshed again",
 	},
 	SignOut: {
-		"sign-outs at the application fail: its sessions of users who signed out last until they expire there",
+		"sign-outs at the application fail: users who signed out keep a valid session in the application until it expires",
 		"sign-outs at the application work again",
 	},
 	Revoke: {
@@ -52,8 +52,8 @@ var meanings = map[Work]struct{ failing, again string }{
 		"accounts are shut again",
 	},
 	Tombstone: {
-		"ends of sessions are not persisted: they are out on this node, but not on others nor after a restart, will retry",
-		"ends of sessions are persisted again",
+		"cannot persist session ends: these sessions have ended on this node, but remain valid on other nodes and after a restart, will retry",
+		"session ends are persisted again",
 	},
 	Sweep: {
 		"expired sessions are not removed from storage: users do not notice, but it grows, will retry",

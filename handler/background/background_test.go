@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// A failure that goes on is one warning, however often it is met, and its end
+// A lasting failure is one warning, however often it is met, and its end
 // is one line. Work that fails for one user only is a line in ten minutes.
 func TestFailuresAreSaidOnce(t *testing.T) {
 	t.Parallel()

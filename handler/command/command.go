@@ -13,23 +13,26 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "romm-oidc",
-		Usage: "status | sessions list|end|end-user|end-all | links list|move|forget | keys rotate [--gate <id>] [--address <interface>]",
+		Usage: "status | sessions list|end|end-user|end-all | links list|move|forget|trust | keys rotate [--gate <id>] [--address <interface>]",
 		Short: "Manages the RomM gates of a running Caddy",
 		Long: `
 Manages the romm_oidc gates of a running Caddy, through its admin API.
 
-  status                         shows the state of each gate; exits 1 if the provider does not answer or
-                                 the storage is not writable
+  status                         shows the state of each gate; exits 1 if the provider does not answer, the
+                                 storage is not writable, or the keys in it cannot be used
   sessions list                  lists all sessions, with their users and times
   sessions end <id>              ends one session
-  sessions end-user <user>       ends all sessions of a user, given by their user name or subject at the
-                                 provider, or their user name or e-mail address in RomM
-  sessions end-all               ends all sessions
-  links list                     shows which user of the provider has which RomM account
+  sessions end-user <user>       ends all sessions and access tokens of a user, given by their user name or
+                                 subject at the provider, or their user name or e-mail address in RomM
+  sessions end-all               ends all sessions and access tokens
+  links list                     shows which user of the provider has which RomM account, whether roles may
+                                 make it an administrator's, and whether its tokens and password are refused
   links move <account> <subject> gives the RomM account with this e-mail address or user name to another
                                  subject of the provider
-  links forget <address>         removes the link of the RomM account with this e-mail address; the next
-                                 user to sign in with the address gets the account
+  links forget <account>         removes the link of the RomM account with this e-mail address or user name;
+                                 the next user to sign in with its address gets the account
+  links trust <account>          lets roles make the RomM account with this e-mail address or user name an
+                                 administrator's, although it existed before its link
   keys rotate                    creates new keys; they come into use within the hour and end no session
 
 Ending a session closes its sockets and transfers, on all nodes that share a storage.

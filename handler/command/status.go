@@ -56,9 +56,9 @@ func providerState(s *admin.Status) string {
 func storageState(s *admin.Status) string {
 	switch {
 	case s.StorageError != "":
-		return "not writable: new sign-ins fail, sessions in memory go on: " + s.StorageError
+		return "not writable: new sign-ins fail, sessions in memory continue: " + s.StorageError
 	case s.StorageAway:
-		return "does not answer; sessions in memory go on"
+		return "does not answer; sessions in memory continue"
 	}
 	return "answers"
 }

@@ -136,7 +136,7 @@ func (b *TokenBudget) admit(kind TokenRequest, network netip.Prefix, waits bool)
 }
 
 // fits reports whether the requests under way leave room for another one.
-// Called under the lock, as all of the following.
+// It is called under the lock, like all functions below.
 func (b *TokenBudget) fits(kind TokenRequest, room room) bool {
 	if kind == Refresh && (b.waiting > 0 || b.underWay[Refresh] >= room.refreshes) {
 		return false
@@ -225,8 +225,8 @@ func (b *TokenBudget) refusal(kind TokenRequest, until, now time.Time) error {
 	return held
 }
 
-// reportOf returns the call of Report that is due, nil if nothing changed. What
-// only one network is refused is no change.
+// reportOf returns the call of Report that is due, nil if nothing changed. A
+// refusal of a single network does not count as a change.
 func (b *TokenBudget) reportOf(kind TokenRequest, refused error, now time.Time) func() {
 	held, until := false, time.Time{}
 	if refused != nil {

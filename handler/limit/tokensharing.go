@@ -171,7 +171,7 @@ func (s Share) read(ctx context.Context, folder, own string, known map[string]kn
 		var node knownNode
 		value, err := storage.Load(ctx, key)
 		if name == own || err != nil || json.Unmarshal(value, &node.nodeFailures) != nil {
-			continue // it has gone meanwhile, or it is unreadable
+			continue // it was removed after the listing, or it is unreadable
 		}
 		age := now.Sub(time.UnixMilli(node.Written)) // by two clocks, so it serves for the first reading only
 		if age > 2*time.Hour {

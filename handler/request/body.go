@@ -17,7 +17,7 @@ const (
 	// drainLimit and drainTime bound how much of an upload that the gate refuses
 	// it reads, in bytes and in time.
 	drainLimit = 4 << 20
-	drainTime  = 5 * time.Second
+	drainTime  = 3 * time.Second
 )
 
 // The reasons why a body cannot be read. They are errors of ReadBody.
@@ -57,12 +57,12 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// DrainBody reads the rest of r's body before it is refused, up to 4 MiB and 5 s:
+// DrainBody reads the rest of r's body before it is refused, up to 4 MiB and 3 s:
 // many clients read no response before they have sent the whole body, and report
-// a broken connection if the server closes it meanwhile. A client that asks
-// first ("Expect: 100-continue") has not sent anything.
+// a broken connection if the server closes it before that. A client that asks
+// first ("Expect: 100-continue") has not sent anything, and a CONNECT has no end.
 func DrainBody(w http.ResponseWriter, r *http.Request) {
-	if r.Body == nil || r.Body == http.NoBody || r.Header.Get("Expect") != "" {
+	if r.Body == nil || r.Body == http.NoBody || r.Header.Get("Expect") != "" || r.Method == http.MethodConnect {
 		return
 	}
 	control := http.NewResponseController(w)

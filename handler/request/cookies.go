@@ -20,7 +20,7 @@ const cookieBase = "romm_oidc"
 //
 // [RFC 6265bis section 4.1.3.2]: https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#section-4.1.3.2
 type CookieNames struct {
-	Prefix    string // of every login cookie
+	Prefix    string // of all cookies but the ticket
 	Ticket    string
 	SignedOut string // set for a short time after a sign-out
 	Restarts  string // how often a sign-in was restarted because its response fit none

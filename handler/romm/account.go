@@ -30,7 +30,7 @@ func (u *account) created() string {
 	return u.Created[:min(len(u.Created), len("2006-01-02T15:04:05"))]
 }
 
-// valid reports whether u is an account: kiosk mode has a user that is none.
+// valid reports whether u is an account: the user of kiosk mode is not one.
 func (u *account) valid() bool { return u.ID > 0 && u.Username != "" }
 
 // key names the account for good: RomM gives an ID again where its database
@@ -110,7 +110,7 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 // session, too.
 func (a *App) Confirm(ctx context.Context, call application.Caller, session application.Session) (bool, error) {
 	answer, err := call(ctx, application.Call{
-		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session.Session, Limit: accountLimit,
+		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session.ID, Limit: accountLimit,
 	})
 	if err != nil {
 		return false, err

@@ -120,15 +120,15 @@ func (a *App) accepts(r *http.Request, known *route) bool {
 }
 
 // Recognize asks RomM for the owner of a credential. RomM handles an unknown
-// client token as an anonymous request: 401 since 5.2, 403 before. It also
+// client token as an anonymous request: 401 after 5.1.0, 403 before. It also
 // answers 403 to a token without the permission to read its own account, and 500
 // to a JWT that it did not sign or no longer accepts, and to a password for an
 // account without one.
 //
 // If RomM could tell but fails to do so now, Recognize returns an error. An
 // attacker must not be able to guess for free, or to reach with an unknown token
-// what RomM leaves open, while RomM is busy, and a credential whose owner is
-// unknown may belong to a user who is shut out. RomM up to 5.1.0 cannot tell
+// what RomM leaves open, while RomM is busy, and a credential of an unknown
+// owner may belong to a user who is shut out. RomM up to 5.1.0 cannot tell
 // for a client token.
 func (a *App) Recognize(ctx context.Context, call application.Caller, authorization string) (application.Recognition, error) {
 	const what = "GET /api/users/me"
@@ -140,7 +140,7 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 		switch {
 		case answer.Status == http.StatusOK:
 			return a.owner(ctx, what, answer)
-		case answer.Status == http.StatusForbidden && c != basicAuth && a.answers401(ctx, call):
+		case answer.Status == http.StatusForbidden && c != basicAuth && a.refusesWith401(ctx, call):
 			return application.Recognized, nil
 		case answer.Status == http.StatusUnauthorized,
 			// A password always has the permission to read its own account.
@@ -186,10 +186,10 @@ func (a *App) cannotTell() bool {
 	return ok && !release.answers401()
 }
 
-// answers401 reports whether this RomM answers anonymous requests with 401, so
+// refusesWith401 reports whether this RomM answers anonymous requests with 401, so
 // that 403 proves that it knows the credential. A release without a number is
 // taken for the newest.
-func (a *App) answers401(ctx context.Context, call application.Caller) bool {
+func (a *App) refusesWith401(ctx context.Context, call application.Caller) bool {
 	release, ok := a.release(ctx, call)
 	return ok && release.answers401() || !ok && a.config.Release.heartbeat.Load() != nil
 }

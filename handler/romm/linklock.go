@@ -73,8 +73,8 @@ func (l *Links) lock(ctx context.Context, id int) (unlock func(), err error) {
 	}, nil
 }
 
-// latest runs one call at a time per account, and of those that come meanwhile
-// only the last. The zero value is ready.
+// latest runs one call at a time per account, and of those that wait for
+// it only the last. The zero value is ready.
 type latest struct {
 	mu      sync.Mutex
 	running map[int]*account // what comes next, by account; nil: nothing

@@ -19,8 +19,8 @@ import (
 )
 
 // Links are the links of one gate, in storage. All handlers of the gate share one
-// value. Each link is stored twice: by its account, which decides whose account
-// that is, and by its subject, which says where a sign-in leads.
+// value. Each link is stored twice: by its account, which decides who owns
+// the account, and by its subject, which says where a sign-in leads.
 type Links struct {
 	folder  string
 	storage func() keyring.Storage
@@ -120,7 +120,7 @@ func (l *Links) list(ctx context.Context, kind string) ([]Link, error) {
 		if err != nil && !unreadable(err) { // one that is damaged does not hide the others
 			return nil, err
 		}
-		if link != nil { // it may have vanished meanwhile
+		if link != nil { // it may have been removed after the listing
 			links = append(links, *link)
 		}
 	}
@@ -233,8 +233,8 @@ func (l *Links) refresh(ctx context.Context, user *account) error {
 	return l.store(ctx, link)
 }
 
-// release removes the account's part of link, unless the account has another
-// link by now.
+// release removes the account's part of link, unless the account now has
+// another link.
 func (l *Links) release(ctx context.Context, link *Link) error {
 	unlock, err := l.lock(ctx, link.ID)
 	if err != nil {
@@ -244,8 +244,8 @@ func (l *Links) release(ctx context.Context, link *Link) error {
 	return l.remove(ctx, link, l.accountPath(link.ID))
 }
 
-// remove deletes link from path, except where storage has another subject's
-// link by now.
+// remove deletes link from path, except where storage now has another
+// subject's link.
 func (l *Links) remove(ctx context.Context, link *Link, path string) error {
 	holder, err := l.load(ctx, path)
 	if err != nil {

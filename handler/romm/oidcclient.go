@@ -90,7 +90,7 @@ func (c oidcClient) inRole(ctx context.Context, claims op.Claims, role string, a
 }
 
 // demote takes the role back that at.user got in another account's place, because
-// the two had swapped their addresses meanwhile.
+// the two had swapped their addresses between the walks.
 func (c oidcClient) demote(ctx context.Context, claims op.Claims, at signedIn) {
 	link, err := c.config.Links.ofUser(ctx, at.user)
 	if err == nil && link != nil && link.Role == RoleAdmin {
@@ -109,7 +109,7 @@ func (c oidcClient) demote(ctx context.Context, claims op.Claims, at signedIn) {
 		zap.String("romm_user", at.user.Username), zap.Int("romm_id", at.user.ID), zap.Error(err))
 }
 
-// demotions is how often demote tries: the address may change again meanwhile.
+// demotions is how often demote tries: the address may change again between two tries.
 const demotions = 3
 
 // demoteOnce signs in as at.user once more, without the role.

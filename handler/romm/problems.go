@@ -62,7 +62,7 @@ var (
 	errNoRole = &problem.Problem{
 		Code: "no_role", Status: http.StatusForbidden, Title: "You may not use this site",
 		Text: "{provider} knows you, but your account has no role here. Ask the site's operator.", Way: problem.WayProvider,
-		Hint: "None of the entries under roles matches this account.",
+		Hint: "None of the entries under `roles` matches this account.",
 	}
 	errRolesIgnored = &problem.Problem{
 		Code: "roles_ignored", Status: http.StatusBadGateway, Title: "RomM did not accept your role",
@@ -72,12 +72,12 @@ var (
 	errRolesVersion = &problem.Problem{
 		Code: "roles_version", Status: http.StatusBadGateway, Title: "This RomM is too old for roles",
 		Text: "Please tell the site's operator.", Way: problem.WayRetry,
-		Hint: "Before 4.8.0 RomM takes away an administrator's role when a sign-in does not repeat it. Remove roles from romm_oidc and OIDC_CLAIM_ROLES from RomM's environment, or update RomM.",
+		Hint: "Before 4.8.0 RomM takes away an administrator's role when a sign-in does not repeat it. Remove `roles` from romm_oidc and OIDC_CLAIM_ROLES from RomM's environment, or update RomM.",
 	}
 	errNoAdministrator = &problem.Problem{
 		Code: "no_administrator", Status: http.StatusForbidden, Title: "RomM has no administrator yet",
 		Text: "The first user to sign in must be an administrator of this site.", Way: problem.WayProvider,
-		Hint: "Name yourself under roles: roles { admin you@example.com }. You become RomM's first administrator when you sign in.",
+		Hint: "Name yourself under `roles`, for instance roles { admin you@example.com }. You become RomM's first administrator when you sign in.",
 	}
 	errLastAdmin = &problem.Problem{
 		Code: "last_admin", Status: http.StatusForbidden, Title: "You are the last administrator",
@@ -101,7 +101,7 @@ var (
 	}
 	errClaimsTooLarge = &problem.Problem{
 		Code: "claims_too_large", Status: http.StatusForbidden, Title: "Your account at {provider} has too much data",
-		Text: "{provider} sends more about you than fits into RomM's sign-in. Ask the administrator of the site.", Way: problem.WayProvider,
+		Text: "{provider} sends more about you than fits into RomM's sign-in. Ask the site's operator.", Way: problem.WayProvider,
 		Hint: "The user's subject, user name, e-mail address, name and roles together must fit into a code of 4 KiB. Shorten the display name at the provider.",
 	}
 	errLinkTaken = &problem.Problem{

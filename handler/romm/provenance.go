@@ -1,4 +1,4 @@
-// Whether a sign-in created the account that it came out at.
+// Provenance: whether the gate's own sign-in created a RomM account.
 
 package romm
 

@@ -17,6 +17,16 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
+// The releases in which RomM changed what this package depends on.
+var (
+	v40  = version{4, 0, 0}
+	v431 = version{4, 3, 1}
+	v44  = version{4, 4, 0}
+	v48  = version{4, 8, 0}
+	v50  = version{5, 0, 0}
+	v510 = version{5, 1, 0}
+)
+
 // heartbeatAge is how long a heartbeat is trusted.
 const heartbeatAge = 5 * time.Minute
 

@@ -48,7 +48,7 @@ func TestDeniedStatusFollowsAnUpgrade(t *testing.T) {
 
 // The refusal of an anonymous request shares RomM's heartbeat with other
 // refusals, so it carries no header of the client, which could make RomM answer
-// 400. A user who signs in meanwhile does not depend on it.
+// 400. A user who signs in during that time does not depend on it.
 func TestStrangerSpoilsNoSignIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -28,16 +28,6 @@ type route struct {
 	from, until version
 }
 
-// The releases in which RomM changed what this package depends on.
-var (
-	v40  = version{4, 0, 0}
-	v431 = version{4, 3, 1}
-	v44  = version{4, 4, 0}
-	v48  = version{4, 8, 0}
-	v50  = version{5, 0, 0}
-	v510 = version{5, 1, 0}
-)
-
 var (
 	get     = []string{http.MethodGet}
 	getHead = []string{http.MethodGet, http.MethodHead}

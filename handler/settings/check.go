@@ -167,15 +167,15 @@ func (s *Settings) otherOrigins(texts []string) error {
 // checkGroups refuses rules that can never apply (CVE-2021-21411).
 func (s *Settings) checkGroups() error {
 	if s.Allow != nil && s.Allow.Empty() {
-		return errors.New("allow: it has no entries, so no user could sign in: name groups, emails or domains, or leave allow out")
+		return errors.New("allow: it has no entries, so no user could sign in: name groups, emails or domains, or leave `allow` out")
 	}
 	if s.Roles != nil && len(s.Roles.Admin)+len(s.Roles.User) == 0 {
-		return errors.New("roles: it has no entries, so no user could sign in: write \"user *\", or leave roles out")
+		return errors.New("roles: it has no entries, so no user could sign in: write \"user *\", or leave `roles` out")
 	}
 	if slices.Contains(s.Scopes, "groups") || s.GroupsClaim != groupsClaim {
 		return nil
 	}
-	const fix = "%s names the group %q, but scopes lacks groups, so the provider would not send any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider; a single user is named by e-mail address"
+	const fix = "%s names the group %q, but `scopes` lacks groups, so the provider would not send any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider; a single user is named by e-mail address"
 	if s.Allow != nil && len(s.Allow.Groups) > 0 {
 		return fmt.Errorf(fix, blockAllow, s.Allow.Groups[0])
 	}

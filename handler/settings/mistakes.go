@@ -40,7 +40,7 @@ var (
 		many,
 		{
 			regexp.MustCompile(`^[^@]*$|\*|^@|@$|@.*@`),
-			"this is no e-mail address like you@example.com; for all of a domain there is allow { domains example.com }",
+			"this is no e-mail address like you@example.com; for all of a domain, use `allow { domains example.com }`",
 		},
 		notASCII,
 	}
@@ -50,7 +50,7 @@ var (
 		notASCII,
 	}
 	notASCII = mistake{regexp.MustCompile(`[^ -~]`), "only ASCII is compared: write a domain in its xn-- form"}
-	everyone = mistake{regexp.MustCompile(`^\*$`), "this is the name of a group: to let in everybody, leave allow out"}
+	everyone = mistake{regexp.MustCompile(`^\*$`), "this is the name of a group: to let in all users, leave `allow` out"}
 )
 
 // find returns the error that explain makes of the first mistake that value is.

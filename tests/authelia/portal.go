@@ -29,7 +29,7 @@ func (s *Server) portal(r *http.Request) answer {
 		if flow != nil && s.clients[flow.query.Get("client_id")].TwoFactor {
 			return s.completionPage("Register your first device", "This application needs a second factor.", "")
 		}
-		return s.authenticatedPage(sess.username) // even with a flow: only the tab with the password goes on
+		return s.authenticatedPage(sess.username) // even with a flow: only the tab with the password continues
 	case http.MethodPost:
 	default:
 		return methodNotAllowed("GET, POST")

@@ -40,6 +40,12 @@ func toggle(name string, takes needs, set func(w *soak, on bool)) fault {
 // once is a fault that is over at once.
 func once(name string, do func(w *soak, pick int)) fault { return fault{name: name, begin: do} }
 
+// forgets is a RomM that loses its sessions. A sign-in to it that is under way
+// fails, which takes a few seconds if RomM is slow.
+func forgets(name string, do func(w *soak)) fault {
+	return fault{name: name, takes: needsRomM, begin: func(w *soak, _ int) { do(w) }, after: 3 * time.Second}
+}
+
 // refuse is a fault of the provider's endpoints. Afterwards the gate spares the
 // provider for a while, so that it does not shut the client out.
 func refuse(name string, spares time.Duration, f authelia.Fault, endpoints ...string) fault {
@@ -181,8 +187,8 @@ var faults = []fault{
 		}
 		w.romm.Up()
 	}),
-	once("RomM restarted", func(w *soak, _ int) { w.romm.Restart() }),
-	once("RomM forgets sessions", func(w *soak, _ int) { w.romm.DropSessions() }),
+	forgets("RomM restarted", func(w *soak) { w.romm.Restart() }),
+	forgets("RomM forgets sessions", func(w *soak) { w.romm.DropSessions() }),
 	toggle("RomM slow", 0, func(w *soak, on bool) { w.rommDelay.Store(delay(on, 1500*time.Millisecond)) }),
 	toggle("RomM 500", needsRomM, func(w *soak, on bool) { w.rommStatus.Store(status(on, http.StatusInternalServerError)) }),
 	toggle("RomM 503", needsRomM, func(w *soak, on bool) { w.rommStatus.Store(status(on, http.StatusServiceUnavailable)) }),

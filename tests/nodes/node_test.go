@@ -42,7 +42,7 @@ type node struct {
 func newNode(c *cluster, i int) *node {
 	n := &node{cluster: c, release: romm.NewReleaseCache(), ahead: &c.ahead[i]}
 	n.disk = &disk{Storage: c.storage, node: n, held: map[string]bool{}}
-	n.store = session.New(session.Options{Gate: gateID, Node: string(rune('a' + i)), Now: n.now, Logger: c.logger})
+	n.store = session.New(session.Options{Gate: gateID, Node: string(rune('a' + i)), Capacity: 64, Now: n.now, Logger: c.logger})
 	n.gate = handler.NewGate(n.store)
 	n.keys = op.NewKeys(gateID, n.store.Keyring, n.store.Storage, n.now)
 	n.codes = op.NewCodes(n.now)

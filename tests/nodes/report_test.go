@@ -3,6 +3,7 @@
 package nodes
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -56,7 +57,7 @@ func (w *soak) around(since time.Time) (away needs, name string) {
 	defer w.mu.Unlock()
 	name = "none"
 	for _, e := range w.history {
-		if e.end.IsZero() || e.end.Add(max(grace, e.fault.after)).After(since) {
+		if e.end.IsZero() || e.end.Add(cmp.Or(e.fault.after, grace)).After(since) {
 			away |= e.fault.takes
 			name = e.fault.name
 		}

@@ -49,7 +49,7 @@ func (s *Storage) Delay(d time.Duration) {
 }
 
 // VanishDuringList makes the next n Lists that find something return half of
-// it with fs.ErrNotExist, as if another node deleted a file meanwhile.
+// it with fs.ErrNotExist, as if another node deleted a file at the same time.
 func (s *Storage) VanishDuringList(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

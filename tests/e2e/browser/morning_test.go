@@ -18,7 +18,7 @@ func TestMorning(t *testing.T) {
 	const target = "/rom/7?tab=saves&q=a%20b"
 	b := s.signedIn(target)
 	s.authelia.ExpireAccessTokens()
-	for began := time.Now(); len(s.caddy.Logged("session unproven: its tokens ended")) == 0; b.save() {
+	for began := time.Now(); len(s.caddy.Logged("session unproven: its tokens expired or were rejected")) == 0; b.save() {
 		if time.Since(began) > patience {
 			t.Fatal("the gate did not find the session unproven after its tokens ended")
 		}

@@ -17,7 +17,7 @@ import (
 // fault is a way in which a Redis fails, and how that ends.
 type fault struct {
 	begin, end func(*redisServer)
-	reads      bool // values can be read meanwhile
+	reads      bool // values can still be read
 }
 
 var faults = map[string]fault{
@@ -72,10 +72,10 @@ func (p *provider) counts() (asked int, revoked bool) {
 
 func always(*session.Record) bool { return true }
 
-// While Redis fails, users with a session in memory go on, new sign-ins fail in
+// While Redis fails, users with a session in memory continue, new sign-ins fail in
 // bounded time, no token is refreshed twice, and the node knows what is wrong.
-// When Redis is back, every session is there, and the ends of meanwhile take
-// effect at both nodes.
+// When Redis is back, every session is there, and sessions that were ended
+// during the failure end at both nodes.
 func TestRedisFails(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {

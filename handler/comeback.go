@@ -1,5 +1,5 @@
-// Coming back after a pause: who was put out meanwhile sees nothing and changes
-// nothing.
+// Coming back after a pause: a user who lost access during the pause sees and
+// changes nothing.
 
 package handler
 
@@ -20,7 +20,7 @@ const (
 
 // comeBack starts the re-check of the request's session if one is due. If the
 // session was not used for longer than the interval between two re-checks, this
-// request and all others that come meanwhile wait for the result, unless the
+// request and all others that come before the result wait for it, unless the
 // provider is known to be away. It reports whether the session still lives.
 func (h *Handler) comeBack(in *incoming) bool {
 	s, v := in.session, in.runtime

@@ -17,7 +17,7 @@ const tokenEndLife = 30 * 24 * time.Hour
 // is empty, among the tombstones.
 func tokensID(userKey string) ID { return idOf(sha256.Sum256([]byte("access tokens of " + userKey))) }
 
-// EndTokens ends the access tokens that a user (see UserKey) has by now, or those
+// EndTokens ends the access tokens that a user (see UserKey) has now, or those
 // of all users if userKey is empty, on all nodes. An error means that storage did
 // not take the end; the store retries.
 func (s *Store) EndTokens(ctx context.Context, userKey, reason string) error {

@@ -70,7 +70,7 @@ func (h *Handler) afterRefusedChange(v *sessionRuntime) int64 {
 }
 
 // refusedWith returns the Problem with which the application refused a sign-in, nil
-// if err is none, or says that the application did not answer.
+// if err is not one, or says that the application did not answer.
 func refusedWith(err error) *problem.Problem {
 	refused, ok := errors.AsType[*problem.Problem](err)
 	if !ok || refused.Away {
@@ -86,7 +86,7 @@ func (h *Handler) resign(ctx context.Context, s *session.Session, as, kept *flow
 	if !ok {
 		return nil
 	}
-	former := s.Record().Upstream.Session
+	former := s.Record().Upstream.ID
 	var err error
 	for mine := false; !mine; { // a sign-in under way has older claims: it must not come out last
 		if ctx.Err() != nil {
@@ -100,7 +100,7 @@ func (h *Handler) resign(ctx context.Context, s *session.Session, as, kept *flow
 			})
 		})
 	}
-	if s.Record().Upstream.Session != former {
+	if s.Record().Upstream.ID != former {
 		h.config.Gate.signOutLate(v, former)
 	}
 	return err

@@ -122,7 +122,7 @@ func (h *Handler) endByUser(in *incoming, identity *flow.Identity, ids []session
 	ctx := context.WithoutCancel(in.r.Context())
 	for _, id := range ids {
 		if err := h.config.Gate.Sessions.End(ctx, id, reason); err != nil {
-			h.config.Logger.Warn("session ended but not persisted, will retry", zap.Error(err))
+			h.config.Logger.Warn(notPersisted, zap.Stringer("session_id", id), zap.Error(err))
 		}
 		h.config.Logger.Info("signed out", zap.String("user", identity.Username), zap.String("reason", reason),
 			zap.Stringer("session_id", id), zap.String("client_ip", in.chain.ClientIP()))
@@ -164,8 +164,8 @@ func sessionsAnswer(identity *flow.Identity, entries []session.Entry, this sessi
 func sessionsPage(identity *flow.Identity, entries []session.Entry, this session.ID) *problem.Page {
 	p := &problem.Page{
 		Status: http.StatusOK, Title: "Where you are signed in",
-		Text: "You are signed in as " + identity.Username + " (" + identity.Email + "). If you do not know one of these, end it. " +
-			"While that browser is signed in at {provider}, it comes back at its next reload: sign out at {provider} there too, or change your password.",
+		Text: "You are signed in as " + identity.Username + " (" + identity.Email + "). End any session you don't recognize. " +
+			"A browser still signed in at {provider} will be signed in here again when it reloads, so sign out of {provider} there too, or change your password.",
 		Sessions: make([]problem.SessionRow, 0, len(entries)),
 		Links:    []problem.Link{{ID: "home", Label: "Back to the site", Href: "/"}},
 	}

@@ -12,7 +12,7 @@ var (
 	// ErrLinkAmbiguous: several accounts have the name; an e-mail address names one.
 	ErrLinkAmbiguous = errors.New("more than one RomM account has this name: name it by its e-mail address")
 	// ErrAccountLinked: the account has another subject.
-	ErrAccountLinked = errors.New("the RomM account is linked to another subject by now, see links list")
+	ErrAccountLinked = errors.New("the RomM account is now linked to another subject, see links list")
 	// ErrSubjectLinked: the subject has another account; that link must be forgotten first.
 	ErrSubjectLinked = errors.New("the subject is linked to another RomM account, forget that link first")
 )

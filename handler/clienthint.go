@@ -1,4 +1,4 @@
-// The client of a session, for calls that no request asks for.
+// The client of a session, for background calls.
 
 package handler
 

@@ -53,11 +53,12 @@ type chainFunc struct {
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
 func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
 func (c *chainFunc) Unreachable(err error) bool                                    { return unreachable(err) }
-func (c *chainFunc) HandlesErrors() bool                                           { return c.handles }
-func (c *chainFunc) Keep() application.Chain                                       { return c }
-func (c *chainFunc) Identify(identity *flow.Identity)                              { c.identity = identity }
-func (c *chainFunc) OriginalURI() string                                           { return c.uri }
-func (c *chainFunc) ClientIP() string                                              { return cmp.Or(c.ip, "192.0.2.1") }
+
+func (c *chainFunc) HandlesErrors() bool              { return c.handles }
+func (c *chainFunc) Keep() application.Chain          { return c }
+func (c *chainFunc) Identify(identity *flow.Identity) { c.identity = identity }
+func (c *chainFunc) OriginalURI() string              { return c.uri }
+func (c *chainFunc) ClientIP() string                 { return cmp.Or(c.ip, "192.0.2.1") }
 
 func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 
@@ -112,7 +113,7 @@ func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *sit
 	return s
 }
 
-// unreachable reports whether err is none of the gate's own.
+// unreachable reports whether err is not one of the gate's own.
 func unreachable(err error) bool {
 	_, own := errors.AsType[*problem.Problem](err)
 	return err != nil && !own
@@ -132,7 +133,7 @@ func (s *site) ticket(tb testing.TB, identity flow.Identity) string {
 	s.app.alive["app-0"] = true
 	s.app.mu.Unlock()
 	ticket, _, err := s.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{
-		Identity: identity, Upstream: session.Upstream{Session: "app-0"}, Created: time.Now(),
+		Identity: identity, Upstream: session.Upstream{ID: "app-0"}, Created: time.Now(),
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -1,4 +1,4 @@
-// Coming back after a pause: users who were put out meanwhile.
+// Coming back after a pause: users who lost access during it.
 
 package handler
 

@@ -1,5 +1,5 @@
-// Revocation: ending one session or many, on this node and in storage, those
-// with a sign-in still in progress included.
+// Ending one session or many, on this node and in storage, those with a sign-in
+// still in progress included.
 
 package session
 
@@ -34,7 +34,7 @@ func (s *Store) End(ctx context.Context, id ID, reason string) error {
 	t := tombstone{Reason: reason, Ended: s.now().UTC()}
 	err := s.persistEnd(ctx, id, t)
 	if err != nil && !s.retries.addEnd(id, t) {
-		s.logger.Error("cannot persist session end: retry queue full", zap.Stringer("session_id", id), zap.Error(err))
+		s.logger.Error("cannot persist session end: the session stays valid on other nodes, retry queue full", zap.Stringer("session_id", id), zap.Error(err))
 	}
 	return err
 }
@@ -81,7 +81,7 @@ type selection struct {
 
 func (sel *selection) includes(head *Head) bool {
 	if head != nil && !sel.until.IsZero() && head.Created.After(sel.until) && !head.Created.After(sel.now()) {
-		return false // created in the future is created before the clock was set back
+		return false // a creation time in the future means that the clock was set back after it
 	}
 	return sel.match(head)
 }
@@ -116,7 +116,7 @@ func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 			sel.until = requested
 		}
 		if !s.retries.addSelection(sel) {
-			s.logger.Error("cannot persist end of many sessions: retry queue full", zap.Error(err))
+			s.logger.Error("cannot persist the end of many sessions: they stay valid on other nodes, retry queue full", zap.Error(err))
 		}
 	}
 	return len(selected), err

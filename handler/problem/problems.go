@@ -77,7 +77,7 @@ var (
 	NotAllowed = &Problem{
 		Code: "not_allowed", Status: http.StatusForbidden, Title: "You may not use this site",
 		Text: "{provider} knows you, but your account has not been given access to this site. Ask the site's operator.", Way: WayProvider,
-		Hint: "None of the groups, e-mail addresses and domains under allow matches this account.",
+		Hint: "None of the groups, e-mail addresses and domains under `allow` matches this account.",
 	}
 	LoginExpired = &Problem{
 		Code: "login_expired", Status: http.StatusBadRequest, Title: "That took too long",
@@ -109,8 +109,8 @@ var (
 		Text: "{provider} did not sign you in because it first needs something from you: your sign-in, your consent, or the choice of an account. Please start again.", Way: WayEither,
 	}
 	StateLost = &Problem{
-		Code: "state_lost", Status: http.StatusBadGateway, Title: "The sign-in gets lost on its way back",
-		Text: "What {provider} sends back does not belong to any sign-in that this browser started, again and again. Please tell the site's operator.", Way: WayRetry,
+		Code: "state_lost", Status: http.StatusBadGateway, Title: "The sign-in was lost on the way back",
+		Text: "{provider} keeps sending responses that match no sign-in started in this browser. Please tell the site's operator.", Way: WayRetry,
 		Hint: "The callback must arrive with its whole query, unchanged: state, iss and code. A proxy, a rewrite or an extension of the browser may drop or change it. Caddy's log says what came.",
 	}
 	SignInFailed = &Problem{
@@ -146,7 +146,7 @@ var (
 	}
 	EmailNotASCII = &Problem{
 		Code: "email_not_ascii", Status: http.StatusForbidden, Title: "Your e-mail address cannot be used here",
-		Text: "It contains letters that look like other letters. Ask the operator of {provider} for an address in plain letters.", Way: WayProvider,
+		Text: "It contains letters that can be confused with others. Ask the operator of {provider} for an address with unaccented Latin letters only.", Way: WayProvider,
 		Hint: "The claim email must be ASCII, its domain in the form xn--…",
 	}
 	EmailUnverified = &Problem{
@@ -162,7 +162,7 @@ var (
 	ProviderUnavailable = &Problem{
 		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Away: true, Title: "{provider} does not answer",
 		Text: "Signing in is not possible at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
-		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091. If the provider names itself differently from issuer, the log says what to write.",
+		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091. If the provider names itself differently from `issuer`, the log says what to write.",
 	}
 	StorageUnavailable = &Problem{
 		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Away: true, Title: "One moment",
@@ -176,7 +176,7 @@ var (
 	}
 	SignedInAgain = &Problem{
 		Code: "signed_in_again", Status: http.StatusServiceUnavailable, Title: "Please send that again",
-		Text: "The application behind this site had forgotten you and did not accept what you just sent. It knows you again by now.", Way: WayReload, Retry: time.Second,
+		Text: "The application lost your session and rejected what you just sent. You are signed in again, so please resend it.", Way: WayReload, Retry: time.Second,
 	}
 	Internal = &Problem{
 		Code: "internal", Status: http.StatusInternalServerError, Away: true, Title: "Something went wrong",
