@@ -46,7 +46,7 @@ func (b *browser) send(i int, method, target, body string, fields ...string) (*h
 	for _, cookie := range b.jar.Cookies(u) {
 		r.AddCookie(cookie)
 	}
-	answer := b.cluster.at(i).serve(r)
+	answer := b.cluster.at(i).serve(r) //nolint:bodyclose // of a recorder
 	b.jar.SetCookies(u, answer.Cookies())
 	text, _ := io.ReadAll(answer.Body)
 	return answer, string(text)

@@ -15,7 +15,7 @@ func firstSeed(t *testing.T) uint64 {
 	t.Helper()
 	start := *seed
 	if start == 0 {
-		start = uint64(time.Now().UnixNano()) //nolint:gosec // any number is a seed
+		start = uint64(time.Now().UnixNano())
 	}
 	t.Logf("-seed %d", start)
 	return start
@@ -29,5 +29,5 @@ func (d *dice) roll(n int) int {
 	z := uint64(*d)
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return int((z ^ z>>31) % uint64(n)) //nolint:gosec // n is small and positive
+	return int((z ^ z>>31) % uint64(n))
 }

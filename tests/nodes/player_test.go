@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -180,13 +181,7 @@ func (p *player) save() {
 }
 
 func (p *player) stored(content string) bool {
-	all := p.romm.Saves()
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i][1] == content {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.romm.Saves(), [2]string{p.account, content})
 }
 
 // page opens a page, by way of the provider if the gate says so.

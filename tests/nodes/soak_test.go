@@ -74,7 +74,7 @@ func (w *soak) Write(line []byte) (int, error) {
 func TestSoak(t *testing.T) {
 	start := firstSeed(t)
 	synctest.Test(t, func(t *testing.T) {
-		var users []authelia.User
+		users := make([]authelia.User, 0, soakUsers)
 		for i := range soakUsers {
 			name := fmt.Sprintf("user%d", i)
 			users = append(users, authelia.User{Name: name, Password: name + "-password", Email: name + "@example.com", Groups: []string{"users"}})
@@ -89,7 +89,7 @@ func TestSoak(t *testing.T) {
 			w.restart(i) // with the logger
 		}
 		w.romm.AddUser(standin.User{Username: "root", Email: "root@example.com", Role: "admin", Password: "root-password"})
-		var players []*player
+		players := make([]*player, 0, soakUsers)
 		for i := range soakUsers {
 			p := &player{soak: w, browser: w.browser(), dice: dice(start + uint64(i)*7919), name: users[i].Name, known: map[process]bool{}}
 			p.signIn()
