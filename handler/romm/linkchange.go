@@ -98,7 +98,7 @@ func (l *Links) Move(ctx context.Context, account, subject string) (moved Link, 
 		if err := l.mark(ctx, shutMark{Link: moved}); err != nil {
 			return Link{}, nil, err
 		}
-		moved.Subject, moved.Trusted, moved.Made = subject, false, false
+		moved.Subject, moved.Trusted, moved.Made, moved.Claimed = subject, false, false, claimed{}
 	}
 	if err := l.store(ctx, &moved); err != nil {
 		return Link{}, nil, err
