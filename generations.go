@@ -91,5 +91,5 @@ func (g *pooledGate) apply() {
 		Rotate:   time.Duration(gen.settings.Rotate),
 	})
 	g.signing.Configure(time.Duration(gen.settings.Rotate))
-	g.gate.HandOver(gen.handler)
+	g.gate.SetHandler(gen.handler)
 }

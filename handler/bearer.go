@@ -59,7 +59,7 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	if err != nil {
 		return h.refuseBearer(in, err)
 	}
-	identity, upstream := &b.record.Identity, b.record.Upstream.Session
+	identity, upstream := &b.record.Identity, b.record.Upstream.ID
 	in.chain.Identify(identity)
 	if access == application.BearerClosed {
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
@@ -113,7 +113,7 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 	token := bearerRequest{raw: raw, key: sha256.Sum256([]byte(raw))}
 	known := h.config.Gate.bearers.find(token.key)
 	if known != nil && h.now().Before(known.until) && h.confirmed(known.runtime) {
-		if verdict := known.runtime.judge(h, known.record); verdict.refused != nil {
+		if verdict := known.runtime.verdictOn(h, known.record); verdict.refused != nil {
 			return nil, verdict.refused
 		} else if !verdict.role {
 			return known, nil
@@ -170,7 +170,7 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 	if err := h.goesOn(ctx, token, next); err != nil {
 		return nil, err
 	}
-	if next.record.Upstream.Session == "" {
+	if next.record.Upstream.ID == "" {
 		return h.signInBearer(ctx, token, next)
 	}
 	h.config.Gate.bearers.put(token.key, next, now)
@@ -185,7 +185,7 @@ func (h *Handler) goesOn(ctx context.Context, token bearerRequest, b *bearer) er
 	}
 	ended, err := h.config.Gate.Sessions.TokensEnded(ctx, session.UserKey(b.record.Identity.Issuer, b.record.Identity.Subject))
 	switch {
-	case err != nil && b.record.Upstream.Session != "":
+	case err != nil && b.record.Upstream.ID != "":
 		h.config.Logger.Debug("could not read when access tokens ended, continuing with a known token", zap.Error(err))
 		return nil // storage is away: memory is trusted
 	case err != nil:
@@ -205,7 +205,7 @@ func (h *Handler) unknownBearer(ctx context.Context, token bearerRequest, cause 
 // alive returns b with a session of the application that is alive, belongs to
 // the user's account and has the user's role.
 func (h *Handler) alive(ctx context.Context, token bearerRequest, b *bearer) (*bearer, error) {
-	if !b.runtime.judge(h, b.record).role {
+	if !b.runtime.verdictOn(h, b.record).role {
 		if h.confirmed(b.runtime) {
 			return b, nil
 		}

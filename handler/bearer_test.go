@@ -284,7 +284,7 @@ func TestForgottenBearersAreSignedOut(t *testing.T) {
 		for i := range uint64(bearersKept) {
 			var key [sha256.Size]byte
 			binary.BigEndian.PutUint64(key[:], i)
-			s.handler.config.Gate.bearers.put(key, &bearer{record: &session.Record{Upstream: session.Upstream{Session: "app-old"}}}, s.handler.now())
+			s.handler.config.Gate.bearers.put(key, &bearer{record: &session.Record{Upstream: session.Upstream{ID: "app-old"}}}, s.handler.now())
 		}
 		s.do(t, "/bearer", "Authorization", "Bearer x")
 		if want := []string{"app-old"}; !slices.Equal(s.app.ended, want) {

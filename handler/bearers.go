@@ -85,7 +85,7 @@ func (h *Handler) endBearers(ctx context.Context, call application.Caller, ended
 		if b == nil {
 			continue
 		}
-		if err := h.config.Application.SignOut(ctx, call, b.record.Upstream.Session); err != nil {
+		if err := h.config.Application.SignOut(ctx, call, b.record.Upstream.ID); err != nil {
 			h.config.Logger.Debug("application's session not signed out, it will expire by itself", zap.Error(err))
 		}
 	}
@@ -127,6 +127,6 @@ func (g *Gate) EndAllTokens(ctx context.Context, reason string) (int, error) {
 func (g *Gate) signOutBearers(ended []*bearer) {
 	g.doubt() // a request that found one of them a moment ago asks again
 	for _, b := range ended {
-		g.signOutReplaced(b.runtime, b.record.Upstream.Session, false)
+		g.signOutReplaced(b.runtime, b.record.Upstream.ID, false)
 	}
 }

@@ -50,7 +50,7 @@ func BenchmarkSignedIn(b *testing.B) {
 			for range c.sessions {
 				var err error
 				ticket, _, err = s.handler.config.Gate.Sessions.Create(b.Context(), session.Record{
-					Identity: identity, Upstream: session.Upstream{Session: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d"}, Created: time.Now(),
+					Identity: identity, Upstream: session.Upstream{ID: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d"}, Created: time.Now(),
 					Tokens: flow.Tokens{ID: string(make([]byte, c.token))},
 				})
 				if err != nil {

@@ -71,8 +71,8 @@ func (b *brokering) next(now time.Time, err error) *brokering {
 // user in again if not.
 func (h *Handler) ensureConfirmed(in *incoming) error {
 	v, record := in.runtime, in.session.Record()
-	if v.judge(h, record).role {
-		return h.rebroker(in, record.Upstream.Session)
+	if v.verdictOn(h, record).role {
+		return h.rebroker(in, record.Upstream.ID)
 	}
 	if h.confirmed(v) {
 		return nil
@@ -84,7 +84,7 @@ func (h *Handler) ensureConfirmed(in *incoming) error {
 		_, alive, err = h.confirm(in)
 	}
 	if err == nil && !alive {
-		return h.rebroker(in, record.Upstream.Session)
+		return h.rebroker(in, record.Upstream.ID)
 	}
 	return err
 }
@@ -122,7 +122,7 @@ func (h *Handler) rebroker(in *incoming, former string) error {
 	s, v := in.session, in.runtime
 	ctx, call := in.r.Context(), in.caller()
 	_, err, _ := h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
-		if s.Record().Upstream.Session != former {
+		if s.Record().Upstream.ID != former {
 			return nil, nil // another request was faster
 		}
 		last := v.brokered.Load()
@@ -178,7 +178,7 @@ func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resign
 		}
 	})
 	if !kept || errors.Is(err, session.ErrEnded) { // nothing would ever sign it out
-		h.config.Gate.signOutReplaced(v, upstream.Session, false)
+		h.config.Gate.signOutReplaced(v, upstream.ID, false)
 		return err
 	}
 	v.signedIn(h, asked)

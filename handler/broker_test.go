@@ -170,7 +170,7 @@ func TestRefusedSignInDoesNotLoop(t *testing.T) {
 type perUser struct{ *fakeApplication }
 
 func (a perUser) SignIn(_ context.Context, _ application.Caller, identity flow.Identity) (application.Session, error) {
-	return application.Session{Session: identity.Username}, nil
+	return application.Session{ID: identity.Username}, nil
 }
 
 func (a perUser) Confirm(context.Context, application.Caller, application.Session) (bool, error) {

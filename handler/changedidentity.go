@@ -86,7 +86,7 @@ func (h *Handler) resign(ctx context.Context, s *session.Session, as, kept *flow
 	if !ok {
 		return nil
 	}
-	former := s.Record().Upstream.Session
+	former := s.Record().Upstream.ID
 	var err error
 	for mine := false; !mine; { // a sign-in under way has older claims: it must not come out last
 		if ctx.Err() != nil {
@@ -100,7 +100,7 @@ func (h *Handler) resign(ctx context.Context, s *session.Session, as, kept *flow
 			})
 		})
 	}
-	if s.Record().Upstream.Session != former {
+	if s.Record().Upstream.ID != former {
 		h.config.Gate.signOutLate(v, former)
 	}
 	return err

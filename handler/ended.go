@@ -59,11 +59,11 @@ func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool
 		if shutsAccount(reason) {
 			g.shutAccount(ctx, &record.Identity)
 		}
-		g.signOut(ctx, v, record.Upstream.Session)
+		g.signOut(ctx, v, record.Upstream.ID)
 		g.revoke(ctx, record)
 	})
 	if underWay {
-		g.signOutLate(v, record.Upstream.Session)
+		g.signOutLate(v, record.Upstream.ID)
 	}
 }
 

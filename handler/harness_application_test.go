@@ -139,7 +139,7 @@ func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identi
 	name := "app-" + strings.Repeat("i", n)
 	a.alive[name] = true
 	role, _ := a.Role(&identity)
-	return application.Session{Session: name, Account: identity.Subject, Role: role}, nil
+	return application.Session{ID: name, Account: identity.Subject, Role: role}, nil
 }
 
 func (a *fakeApplication) Confirm(_ context.Context, _ application.Caller, session application.Session) (bool, error) {
@@ -150,7 +150,7 @@ func (a *fakeApplication) Confirm(_ context.Context, _ application.Caller, sessi
 	if asking != nil {
 		asking()
 	}
-	return a.lives(session.Session), err
+	return a.lives(session.ID), err
 }
 
 func (a *fakeApplication) SignOut(_ context.Context, _ application.Caller, session string) error {

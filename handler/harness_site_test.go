@@ -133,7 +133,7 @@ func (s *site) ticket(tb testing.TB, identity flow.Identity) string {
 	s.app.alive["app-0"] = true
 	s.app.mu.Unlock()
 	ticket, _, err := s.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{
-		Identity: identity, Upstream: session.Upstream{Session: "app-0"}, Created: time.Now(),
+		Identity: identity, Upstream: session.Upstream{ID: "app-0"}, Created: time.Now(),
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -105,7 +105,7 @@ func (in *incoming) findSession() error {
 	}
 	in.chain.Identify(&record.Identity)
 	v := runtimeOf(s)
-	switch verdict := v.judge(h, record); {
+	switch verdict := v.verdictOn(h, record); {
 	case verdict.lacksScope:
 		if record.UnprovenSince.IsZero() {
 			_ = h.loseProof(in.r.Context(), s, record.Tokens, h.now()) // if storage is away, the next request tries again

@@ -22,10 +22,10 @@ func (h *Handler) keep(chain application.Chain) {
 	}
 }
 
-// HandOver makes h answer for the work beside the requests, from now on and
+// SetHandler makes h answer for background work, from now on and
 // until another handler of a configuration in force answers a request. The
 // chain stays that of the last request.
-func (g *Gate) HandOver(h *Handler) {
+func (g *Gate) SetHandler(h *Handler) {
 	if last := g.last.Load(); last != nil {
 		g.last.Store(&lastChain{h, last.chain})
 	}

@@ -36,7 +36,7 @@ func TestLostRoleIsNotBroughtBack(t *testing.T) {
 		if len(s.app.as.Groups) > 0 {
 			s.Errorf("the application's last sign-in of alice has the groups %v after %d sign-ins, want none", s.app.as.Groups, s.app.signIns)
 		}
-		if held := s.session(ticket).Record(); len(held.Identity.Groups) > 0 || !s.app.lives(held.Upstream.Session) {
+		if held := s.session(ticket).Record(); len(held.Identity.Groups) > 0 || !s.app.lives(held.Upstream.ID) {
 			s.Errorf("got the session %+v, want no groups and a live session in the application", held)
 		}
 	})

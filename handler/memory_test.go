@@ -25,7 +25,7 @@ func TestMemoryPerSession(t *testing.T) {
 	tickets := make([]string, n)
 	for i := range tickets {
 		ticket, opened, err := s.handler.config.Gate.Sessions.Create(t.Context(), session.Record{
-			Identity: alice, Upstream: session.Upstream{Session: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d"}, Created: time.Now(),
+			Identity: alice, Upstream: session.Upstream{ID: "5f0c1d9e-8a35-4f0e-9a64-0d8f6a1c2b3d"}, Created: time.Now(),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ import (
 func (s *site) signIn(tb testing.TB, identity flow.Identity) (string, *session.Session) {
 	tb.Helper()
 	ticket, opened, err := s.handler.config.Gate.Sessions.Create(tb.Context(), session.Record{
-		Identity: identity, Upstream: session.Upstream{Session: "app-0"}, Created: time.Now(),
+		Identity: identity, Upstream: session.Upstream{ID: "app-0"}, Created: time.Now(),
 		Tokens: flow.Tokens{Access: "authelia_at_x", Refresh: "authelia_rt_x", ID: "eyJx"},
 	})
 	if err != nil {

@@ -28,7 +28,7 @@ func TestAnotherUserComesBack(t *testing.T) {
 		if isOpen(socket) {
 			s.Error("alice's socket is open, want it closed")
 		}
-		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" || s.session(renewed).Record().Upstream.Session != "app-ii" {
+		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" || s.session(renewed).Record().Upstream.ID != "app-ii" {
 			s.Errorf("signed out of the application: %v, want only app-i", ended)
 		}
 		if ended := s.endReasons(); len(ended) != 1 || ended[0] != reasonSignedInAs {
@@ -46,7 +46,7 @@ func TestChangedOvernight(t *testing.T) {
 		s.op.SetGroups("alice", "b")
 		s.op.DropSessions() // or it would return the old groups
 		renewed := s.ticketOf(s.through(s.open("/library", ticket), "alice", ticket))
-		if record := s.session(renewed).Record(); record.Upstream.Session != "app-ii" || record.Identity.Groups[0] != "b" {
+		if record := s.session(renewed).Record(); record.Upstream.ID != "app-ii" || record.Identity.Groups[0] != "b" {
 			s.Errorf("got the session %+v, want app-ii with group b", record)
 		}
 		if ended := s.endedInApplication(s, 1); len(ended) != 1 || ended[0] != "app-i" {

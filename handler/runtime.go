@@ -79,8 +79,8 @@ type verdict struct {
 	role       bool  // the user is to have another role in the application than they signed in with
 }
 
-// judge returns what the rules of h say about record.
-func (v *sessionRuntime) judge(h *Handler, record *session.Record) *verdict {
+// verdictOn returns what the rules of h say about record.
+func (v *sessionRuntime) verdictOn(h *Handler, record *session.Record) *verdict {
 	known := v.verdict.Load()
 	if known == nil || known.record != record || known.handler != h {
 		known = h.judge(record)

@@ -43,7 +43,7 @@ func (h *Handler) serveSession(in *incoming) error {
 		return h.unconfirmed(in, err)
 	}
 	record := in.session.Record()
-	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.Upstream.Session), record.Identity); err != nil {
+	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.Upstream.ID), record.Identity); err != nil {
 		return h.refuse(in, err)
 	}
 	return h.passStamped(in)
@@ -108,7 +108,7 @@ func (h *Handler) passStamped(in *incoming) error {
 	r := in.r.WithContext(&in.stream)
 	defer func() { // the chain panics where the browser goes away
 		if answer.mute == loud {
-			h.answered(r.Context(), in.forwarded(record.Upstream.Session), answer)
+			h.answered(r.Context(), in.forwarded(record.Upstream.ID), answer)
 		}
 	}()
 	unreachable, err := h.serve(in.chain, answer, r)
@@ -135,7 +135,7 @@ func (h *Handler) passStamped(in *incoming) error {
 // repeat passes again, which is the request as it first came, with a new
 // session of the application.
 func (h *Handler) repeat(in *incoming, again *http.Request) error {
-	if err := h.rebroker(in, in.stamped.Upstream.Session); err != nil {
+	if err := h.rebroker(in, in.stamped.Upstream.ID); err != nil {
 		in.r = in.chain.Fresh(in.w, again, in.r)
 		return h.unconfirmed(in, err)
 	}
@@ -163,7 +163,7 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 // gate's 503 the application's page stays open; on the application's own refusal
 // it would leave for the sign-in page.
 func (h *Handler) sendAgain(in *incoming) error {
-	if err := h.rebroker(in, in.stamped.Upstream.Session); err != nil {
+	if err := h.rebroker(in, in.stamped.Upstream.ID); err != nil {
 		return h.refuseUnconfirmed(in, err)
 	}
 	return h.refuse(in, problem.SignedInAgain)

@@ -121,7 +121,7 @@ func TestApplicationLearnsOfItsAnswers(t *testing.T) {
 			s := newSite(t, nil)
 			s.app.credentials, s.app.answered = map[string]application.Recognition{"good": application.Recognized}, []string{}
 			ticket := s.ticket(t, alice)
-			known := &bearer{runtime: new(sessionRuntime), record: &session.Record{Identity: alice, Upstream: session.Upstream{Session: "app-0"}}, until: time.Now().Add(time.Hour)}
+			known := &bearer{runtime: new(sessionRuntime), record: &session.Record{Identity: alice, Upstream: session.Upstream{ID: "app-0"}}, until: time.Now().Add(time.Hour)}
 			known.runtime.confirmation.Store(s.handler.nowAsked())
 			s.handler.config.Gate.bearers.put(sha256.Sum256([]byte("access")), known, time.Now())
 			s.chain.serve = c.serve

@@ -181,13 +181,13 @@ func (h *Handler) signInToApplication(ctx context.Context, in signingIn, identit
 // handBack hands back what a sign-in obtained that did not become a session: the
 // application would keep its session for days, and the provider its tokens.
 func (h *Handler) handBack(in *incoming, unused *session.Record) {
-	if unused.Upstream.Session == "" && unused.Tokens.Access == "" {
+	if unused.Upstream.ID == "" && unused.Tokens.Access == "" {
 		return
 	}
 	v := new(sessionRuntime)
 	v.rememberClient(in.r)
 	h.config.Gate.afterEnd(func(ctx context.Context) {
-		h.config.Gate.signOut(ctx, v, unused.Upstream.Session)
+		h.config.Gate.signOut(ctx, v, unused.Upstream.ID)
 		h.config.Gate.revoke(ctx, unused)
 	})
 }
@@ -197,7 +197,7 @@ func (h *Handler) handBack(in *incoming, unused *session.Record) {
 func (h *Handler) replace(ctx context.Context, old, s *session.Session) {
 	underWay := old.HandOver(s)
 	h.end(ctx, old, reasonRenewed)
-	if former := old.Record().Upstream.Session; former != s.Record().Upstream.Session {
+	if former := old.Record().Upstream.ID; former != s.Record().Upstream.ID {
 		h.config.Gate.signOutReplaced(runtimeOf(old), former, underWay)
 	}
 }

@@ -16,7 +16,7 @@ func newStamp(record *session.Record, cookieName string) *stamp {
 	identity := &record.Identity
 	return &stamp{
 		record: record,
-		cookie: cookieName + "=" + record.Upstream.Session,
+		cookie: cookieName + "=" + record.Upstream.ID,
 		user:   fieldValue(identity.Username),
 		email:  fieldValue(identity.Email),
 		name:   fieldValue(identity.Name),

@@ -53,8 +53,8 @@ func TestUnprovenAfterANight(t *testing.T) {
 					s.Error("the old ticket still works, want a new one in its place")
 				}
 				record := s.session(renewed).Record()
-				if s.handler.unproven(record) || record.Upstream.Session != "app-i" || s.app.signIns != 1 {
-					s.Errorf("session is unproven: %v, of the application's session %q, after %d sign-ins there; want false, app-i, 1", s.handler.unproven(record), record.Upstream.Session, s.app.signIns)
+				if s.handler.unproven(record) || record.Upstream.ID != "app-i" || s.app.signIns != 1 {
+					s.Errorf("session is unproven: %v, of the application's session %q, after %d sign-ins there; want false, app-i, 1", s.handler.unproven(record), record.Upstream.ID, s.app.signIns)
 				}
 				s.wantUpstream(s.open("/rom/7/ejs?a=b%20c", renewed))
 				s.advance(time.Minute)

@@ -236,7 +236,7 @@ func recordOf(name string) Record {
 			Access: "authelia_at_" + name, Refresh: "authelia_rt_" + name, ID: "eyJ" + name,
 			Expires: time.Now().Add(time.Hour), SID: "sid-" + name,
 		},
-		Upstream: Upstream{Session: "romm-" + name},
+		Upstream: Upstream{ID: "romm-" + name},
 	}
 }
 

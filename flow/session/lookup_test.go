@@ -117,13 +117,13 @@ func TestTwoUsersRacingAreNeverCrossed(t *testing.T) {
 					return
 				}
 				if i%200 == 0 {
-					if err := s.Update(t.Context(), session, func(r *Record) { r.Upstream.Session = name + fmt.Sprint(i) }); err != nil {
+					if err := s.Update(t.Context(), session, func(r *Record) { r.Upstream.ID = name + fmt.Sprint(i) }); err != nil {
 						t.Errorf("Update: %v, want %v", err, ErrEnded)
 						return
 					}
 				}
-				if !strings.HasPrefix(session.Record().Upstream.Session, name) && !strings.HasSuffix(session.Record().Upstream.Session, name) {
-					t.Errorf("%s got the upstream session %s", name, session.Record().Upstream.Session)
+				if !strings.HasPrefix(session.Record().Upstream.ID, name) && !strings.HasSuffix(session.Record().Upstream.ID, name) {
+					t.Errorf("%s got the upstream session %s", name, session.Record().Upstream.ID)
 				}
 			}
 		})

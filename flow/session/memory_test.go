@@ -100,10 +100,10 @@ func TestHoldOfAnEvictedSession(t *testing.T) {
 		}
 		cancelled := false
 		hold(session, func() { cancelled = true })
-		if err := s.Update(t.Context(), session, func(r *Record) { r.Upstream.Session = "x" }); err != nil {
+		if err := s.Update(t.Context(), session, func(r *Record) { r.Upstream.ID = "x" }); err != nil {
 			t.Fatal(err)
 		}
-		if current.Record().Upstream.Session != "x" || session.Record().Upstream.Session != "x" {
+		if current.Record().Upstream.ID != "x" || session.Record().Upstream.ID != "x" {
 			t.Error("the update reached only one of the two Session values")
 		}
 		_ = s.End(t.Context(), session.ID(), "x")

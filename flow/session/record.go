@@ -30,7 +30,7 @@ type Record struct {
 
 // Upstream is the application's own session for the user, opaque here.
 type Upstream struct {
-	Session string `json:"session"`
+	ID      string `json:"session"`
 	Account string `json:"account,omitempty"` // the application's account that it belongs to; empty: unknown
 	Role    string `json:"role,omitempty"`    // the role that the user was signed in with; empty: the application's own
 }

@@ -26,7 +26,7 @@ func TestCreateIsDurableAndAlwaysNew(t *testing.T) {
 	}
 	restarted := newTestStore(storage)
 	for _, ticket := range []string{first, second} {
-		if r := mustOpen(t, restarted, ticket).Record(); r.Tokens.Refresh != "authelia_rt_ada" || r.Upstream.Session != "romm-ada" || r.Created.IsZero() {
+		if r := mustOpen(t, restarted, ticket).Record(); r.Tokens.Refresh != "authelia_rt_ada" || r.Upstream.ID != "romm-ada" || r.Created.IsZero() {
 			t.Errorf("record %+v after a restart, want the one that was created", r)
 		}
 	}

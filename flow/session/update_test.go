@@ -20,17 +20,17 @@ func TestUpdateIsASnapshotAndDurable(t *testing.T) {
 	before := session.Record()
 	err := s.Update(t.Context(), session, func(r *Record) {
 		r.Identity.Groups[0] = "changed"
-		r.Upstream.Session = "romm-2"
+		r.Upstream.ID = "romm-2"
 		r.Created = time.Time{}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before.Identity.Groups[0] != "users" || before.Upstream.Session != "romm-ada" {
+	if before.Identity.Groups[0] != "users" || before.Upstream.ID != "romm-ada" {
 		t.Errorf("Update changed another request's snapshot: %+v", before)
 	}
 	for _, r := range []*Record{session.Record(), mustOpen(t, newTestStore(storage), ticket).Record()} {
-		if r.Upstream.Session != "romm-2" || r.Identity.Groups[0] != "changed" || !r.Created.Equal(before.Created) {
+		if r.Upstream.ID != "romm-2" || r.Identity.Groups[0] != "changed" || !r.Created.Equal(before.Created) {
 			t.Errorf("record %+v, want the changed one with its creation time", r)
 		}
 	}
@@ -205,10 +205,10 @@ func TestUpdateReplacesBrokenRecordsButNotNewerOnes(t *testing.T) {
 	ticket, session := create(t, s, "ada")
 	key := storageKey(folderRecords, session.ID())
 	storage.put(key, []byte("romm"))
-	if err := s.Update(t.Context(), session, func(r *Record) { r.Upstream.Session = "repaired" }); err != nil {
+	if err := s.Update(t.Context(), session, func(r *Record) { r.Upstream.ID = "repaired" }); err != nil {
 		t.Fatal(err)
 	}
-	if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.Upstream.Session != "repaired" {
+	if r := mustOpen(t, newTestStore(storage), ticket).Record(); r.Upstream.ID != "repaired" {
 		t.Errorf("record %+v, want the repaired one", r)
 	}
 	newer := slices.Clone(storage.get(key))

@@ -61,7 +61,7 @@ func TestUpdateOfAnEndedSession(t *testing.T) {
 		s := newTestStore(storage)
 		_, session := create(t, s, "ada")
 		err := s.Update(t.Context(), session, func(r *Record) {
-			r.Upstream.Session = "x"
+			r.Upstream.ID = "x"
 			_ = s.End(t.Context(), session.ID(), "x")
 		})
 		if !errors.Is(err, ErrEnded) || len(storage.under(folderRecords)) != 0 {
@@ -74,7 +74,7 @@ func TestUpdateOfAnEndedSession(t *testing.T) {
 		ticket, session := create(t, a, "ada")
 		there := mustOpen(t, b, ticket)
 		err := b.Update(t.Context(), there, func(r *Record) {
-			r.Upstream.Session = "x"
+			r.Upstream.ID = "x"
 			_ = a.End(t.Context(), session.ID(), "sign_out")
 		})
 		if !errors.Is(err, ErrEnded) || len(storage.under(folderRecords)) != 0 || !there.Ended() {
@@ -99,7 +99,7 @@ func TestUpdateAndEndRace(t *testing.T) {
 					mine = there
 				}
 				for range 3 {
-					err := s.Update(t.Context(), mine, func(r *Record) { r.Upstream.Session += "+" })
+					err := s.Update(t.Context(), mine, func(r *Record) { r.Upstream.ID += "+" })
 					if err != nil && !errors.Is(err, ErrEnded) {
 						t.Error(err)
 					}

@@ -31,7 +31,7 @@ func TestStolenStorageOpensNothing(t *testing.T) {
 		"ticket": []byte(ticket), "ticket bytes": raw[:], "random part": raw[:randomSize], "record key": session.key[:],
 		"base64 of random part": []byte(base64.StdEncoding.EncodeToString(raw[:randomSize])),
 		"access token":          []byte(record.Tokens.Access), "refresh token": []byte(record.Tokens.Refresh),
-		"ID token": []byte(record.Tokens.ID), "application": []byte(record.Upstream.Session), "subject": []byte(record.Identity.Subject),
+		"ID token": []byte(record.Tokens.ID), "application": []byte(record.Upstream.ID), "subject": []byte(record.Identity.Subject),
 	}
 	keys, _ := keyring.Load(t.Context(), storage, testGate, time.Now())
 	plain := map[string][]byte{}

@@ -94,9 +94,9 @@ const ResponseLimit = 1 << 20
 
 // Session is the application's own session for a user.
 type Session struct {
-	Session string // its ID
+	ID      string
 	Account string // the account that it belongs to, in a form that is never used again for another; empty: unknown
-	Role    string // the role that the user was signed in with; empty: the application's own
+	Role    string // what Role returned for the user at the sign-in; empty: the application's own
 }
 
 // Application is what stands behind the gate. Paths are normal paths as

@@ -110,7 +110,7 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 // session, too.
 func (a *App) Confirm(ctx context.Context, call application.Caller, session application.Session) (bool, error) {
 	answer, err := call(ctx, application.Call{
-		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session.Session, Limit: accountLimit,
+		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session.ID, Limit: accountLimit,
 	})
 	if err != nil {
 		return false, err

@@ -140,7 +140,7 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 		switch {
 		case answer.Status == http.StatusOK:
 			return a.owner(ctx, what, answer)
-		case answer.Status == http.StatusForbidden && c != basicAuth && a.answers401(ctx, call):
+		case answer.Status == http.StatusForbidden && c != basicAuth && a.refusesWith401(ctx, call):
 			return application.Recognized, nil
 		case answer.Status == http.StatusUnauthorized,
 			// A password always has the permission to read its own account.
@@ -186,10 +186,10 @@ func (a *App) cannotTell() bool {
 	return ok && !release.answers401()
 }
 
-// answers401 reports whether this RomM answers anonymous requests with 401, so
+// refusesWith401 reports whether this RomM answers anonymous requests with 401, so
 // that 403 proves that it knows the credential. A release without a number is
 // taken for the newest.
-func (a *App) answers401(ctx context.Context, call application.Caller) bool {
+func (a *App) refusesWith401(ctx context.Context, call application.Caller) bool {
 	release, ok := a.release(ctx, call)
 	return ok && release.answers401() || !ok && a.config.Release.heartbeat.Load() != nil
 }
