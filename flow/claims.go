@@ -180,7 +180,7 @@ func (e *evidence) verified(email claims) bool {
 // Issuer and subject come from the verified ID token alone.
 func (rp *RelyingParty) identity(e *evidence) (*Identity, error) {
 	identity := &Identity{
-		Issuer: rp.config.Issuer, Subject: e.token.subject, AuthTime: int64(e.token.AuthTime),
+		Issuer: rp.config.Issuer, Subject: e.token.subject, AuthTime: int64(e.token.AuthTime), Said: rp.config.Now().UnixMilli(),
 		Username: e.text(claimUsername, rp.config.UsernameClaim, func(known *Identity) string { return known.Username }),
 		Name:     e.text(claimName, "name", func(known *Identity) string { return known.Name }),
 	}

@@ -19,6 +19,10 @@ type Identity struct {
 	// sign-in nor since: for these, the ID token speaks, and userinfo's silence
 	// says nothing. All others are userinfo's to take away.
 	FromIDToken []string `json:"from_id_token,omitempty"`
+
+	// Said is when the provider said this, in Unix milliseconds by the gate's
+	// clock; 0 if unknown. Of two identities of a user, the later one counts.
+	Said int64 `json:"said,omitempty"`
 }
 
 // Tokens are the provider's tokens for an identity.

@@ -40,7 +40,7 @@ type metadata struct {
 // readMetadata reads the metadata with one request. Errors match
 // ErrProviderUnavailable.
 func (rp *RelyingParty) readMetadata(ctx context.Context) (*metadata, error) {
-	discovered, err := oidc.NewProvider(oidc.ClientContext(ctx, statusClient(rp.config.Client)), rp.config.Issuer)
+	discovered, err := oidc.NewProvider(oidc.ClientContext(ctx, rp.documentClient()), rp.config.Issuer)
 	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok && mismatch.Discovered != "" {
 		return nil, fmt.Errorf("%w: its metadata name another issuer: write \"issuer %s\": %w", ErrProviderUnavailable, printable(mismatch.Discovered, 300), bounded(err))
 	}

@@ -70,6 +70,14 @@ type brokenReader struct{ err error }
 
 func (r brokenReader) Read([]byte) (int, error) { return 0, r.err }
 
+// documentClient is the client for metadata and userinfo: a statusClient that
+// takes JSON with a byte order mark.
+func (rp *RelyingParty) documentClient() *http.Client {
+	client := statusClient(rp.config.Client)
+	client.Transport = rewritingTransport{client.Transport, func(body []byte, _ http.Header) []byte { return body }}
+	return client
+}
+
 // tokenClient is the client for the token endpoint: it takes JSON with a byte
 // order mark or as text/plain, and an expires_in that is not a whole number.
 func (rp *RelyingParty) tokenClient() *http.Client {

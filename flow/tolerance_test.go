@@ -55,6 +55,17 @@ func TestUnreadableKeyIsSkipped(t *testing.T) {
 	}
 }
 
+// The mark is in every document of a provider that has it in one.
+func TestByteOrderMark(t *testing.T) {
+	t.Parallel()
+	for _, endpoint := range []string{"/openid-configuration", "/jwks.json", "/token", "/userinfo"} {
+		h := edited(t, endpoint, func(body []byte, _ http.Header) []byte { return append([]byte("\ufeff"), body...) })
+		if _, err := h.signIn(); err != nil {
+			t.Errorf("sign-in with a byte order mark at %s: %v, want it to succeed", endpoint, err)
+		}
+	}
+}
+
 func TestTokenResponseInOtherForms(t *testing.T) {
 	t.Parallel()
 	lifetime := func(value string) func([]byte, http.Header) []byte {

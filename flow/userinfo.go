@@ -57,7 +57,7 @@ func (rp *RelyingParty) readUserinfo(ctx context.Context, md *metadata, accessTo
 		return nil, fmt.Errorf("creating a userinfo request: %w", err)
 	}
 	request.Header.Set("Authorization", "Bearer "+accessToken) // https://datatracker.ietf.org/doc/html/rfc6750#section-2.1
-	answer, err := statusClient(rp.config.Client).Do(request)
+	answer, err := rp.documentClient().Do(request)
 	if err != nil {
 		return nil, err
 	}

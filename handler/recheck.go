@@ -120,8 +120,13 @@ func (h *Handler) prove(ctx context.Context, s *session.Session, v *sessionRunti
 	var refreshed error
 	if record.Tokens.Refresh != "" && !h.now().Before(record.Tokens.Expires.Add(-refreshAhead)) {
 		// Until it expires, the access token is good for the check below.
+		seen := record.Tokens.Access
 		refreshed = h.refresh(ctx, s, record.Tokens)
 		record = s.Record()
+		if refreshed == nil && record.Tokens.Access != seen && !h.now().Before(record.Tokens.Expires) {
+			refreshed = h.refresh(ctx, s, record.Tokens) // another node got these, and they have expired since
+			record = s.Record()
+		}
 	}
 	switch {
 	case s.Ended():

@@ -63,13 +63,7 @@ func TestExpiryUnderLoad(t *testing.T) {
 func TestExpiryOnTwoNodes(t *testing.T) {
 	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
 		ticket := s.signInAs("alice")
-		store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})
-		store.Configure(s.storage, session.Limits{Idle: time.Hour, Lifetime: 24 * time.Hour})
-		cfg := s.handler.config
-		cfg.Gate = NewGate(store)
-		go cfg.Gate.Run(s.Context())
-		cfg.RelyingParty = flow.New(s.partyConfig(s.party.Scopes, store))
-		other := New(cfg)
+		other := s.otherNode()
 		s.advance(30 * time.Minute)
 		s.sendAtOnce(other, ticket, 1)
 		s.sendAtOnce(s.handler, ticket, 1)
@@ -86,6 +80,42 @@ func TestExpiryOnTwoNodes(t *testing.T) {
 		s.sendAtOnce(other, ticket, 1)
 		if s.handler.unproven(s.session(ticket).Record()) {
 			s.Error("the session is unproven, want one refresh and live tokens")
+		}
+	})
+}
+
+// otherNode starts another node of the gate, over the same storage.
+func (s *siteWithProvider) otherNode() *Handler {
+	store := session.New(session.Options{Gate: "gate", Logger: zap.NewNop()})
+	store.Configure(s.storage, session.Limits{Idle: 24 * time.Hour, Lifetime: 48 * time.Hour})
+	cfg := s.handler.config
+	cfg.Gate = NewGate(store)
+	go cfg.Gate.Run(s.Context())
+	cfg.RelyingParty = flow.New(s.partyConfig(s.party.Scopes, store))
+	return New(cfg)
+}
+
+// A node that comes back to a session finds tokens that another node got, and
+// that have expired since. It refreshes those: a user who was disabled meanwhile
+// does not pass as one whose tokens merely ran out.
+func TestExpiredTokensOfAnotherNodeAreRefreshed(t *testing.T) {
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		other := s.otherNode()
+		s.sendAtOnce(other, ticket, 1)
+		for range 3 { // refreshes here after the first hour
+			s.advance(35 * time.Minute)
+			s.sendAtOnce(s.handler, ticket, 1)
+			s.settle()
+		}
+		s.advance(40 * time.Minute)
+		s.op.DisableUser("alice")
+		r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/api/x", nil)
+		r.TLS.HandshakeComplete = true
+		r.Header.Set("Cookie", ticket)
+		w := httptest.NewRecorder()
+		if err := other.ServeHTTP(w, r, s.chain); err != nil || w.Code != http.StatusUnauthorized {
+			s.Errorf("a disabled user's script got %d, %v from the other node, want 401", w.Code, err)
 		}
 	})
 }

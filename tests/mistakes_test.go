@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
@@ -64,6 +66,40 @@ func TestNothingBehindTheGate(t *testing.T) {
 	if lines := log(); !strings.Contains(lines, "nothing behind romm_oidc answered GET /api/heartbeat: is there a reverse_proxy?") {
 		t.Errorf("the log lacks the question for a reverse_proxy:\n%s", lines)
 	}
+}
+
+// RomM's clock is three minutes slow, so that it refuses every ID token. The log and
+// the page say so and accuse no account: neither another one of a new user's name,
+// nor the account of a linked user. A session that is in use goes on.
+func TestSlowClockOfRomMIsNamed(t *testing.T) {
+	var slow atomic.Int64
+	now := func() time.Time { return time.Now().Add(-time.Duration(slow.Load())) }
+	o, log := logged(t, options{
+		directive: rolesByMail, romm: func(o *romm.Options) { o.Now = now },
+		prepare: func(s *stack) {
+			s.rommURL = serve(s.t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Date", now().UTC().Format(http.TimeFormat))
+				s.romm.ServeHTTP(w, r)
+			}))
+		},
+	})
+	s := start(t, o)
+	s.romm.AddUser(root)
+	bob := s.as("bob")
+	slow.Store(int64(3 * time.Minute))
+	for name, user := range map[string]string{"a new user": "alice", "a linked user": "bob"} {
+		before := len(log())
+		answer := s.browser().signIn("/", user)
+		s.problem(answer, http.StatusBadGateway, "romm_refused")
+		if !strings.Contains(answer.body, "clock is 3m") || strings.Contains(answer.body, "e-mail") {
+			t.Errorf("%s: the page does not name RomM's clock, or accuses an account:\n%s", name, answer.body)
+		}
+		lines := log()[before:]
+		if !strings.Contains(lines, `"cause":"RomM's clock is 3m`) || strings.Contains(lines, "probably has an account") {
+			t.Errorf("%s: the log does not start with RomM's clock, or accuses an account:\n%s", name, lines)
+		}
+	}
+	bob.wantUser("bob")
 }
 
 // A site with two addresses has two handlers but one gate, which warns once

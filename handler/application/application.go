@@ -96,7 +96,7 @@ const ResponseLimit = 1 << 20
 type Session struct {
 	ID      string
 	Account string // the account that it belongs to, in a form that is never used again for another; empty: unknown
-	Role    string // the role that the user was signed in with; empty: the application's own
+	Role    string // what Role returned for the user at the sign-in; empty: the application's own
 }
 
 // Application is what stands behind the gate. Paths are normal paths as

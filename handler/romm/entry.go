@@ -39,6 +39,7 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 	if e.link != nil && e.link.Email == "" {
 		return none, errAccountChanged.Because(fmt.Errorf("the RomM account %s has no e-mail address, so RomM cannot find it", e.link))
 	}
+	byRules := e.role
 	at, err := e.walk(ctx)
 	if err != nil {
 		return none, err
@@ -58,7 +59,7 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 		_ = e.SignOut(ctx, e.call, session)
 		return none, storageProblem(err)
 	}
-	return application.Session{ID: session, Account: at.user.key(), Role: e.role}, nil
+	return application.Session{ID: session, Account: at.user.key(), Role: byRules}, nil
 }
 
 // walk signs in without roles. A new user's name may belong to another linked
@@ -67,7 +68,10 @@ func (e *entry) walk(ctx context.Context) (signedIn, error) {
 	claims := claimsOf(e.identity, e.link)
 	e.claimed, e.began = claims.Username, e.now()
 	at, err := e.signIn(ctx, claims)
-	if err == nil || e.link != nil {
+	if err == nil || ofClock(err) {
+		return at, err
+	}
+	if e.link != nil {
 		return at, changed(e.link, err)
 	}
 	if !errors.Is(err, errRefused) {
@@ -89,7 +93,8 @@ func (e *entry) walk(ctx context.Context) (signedIn, error) {
 }
 
 // settle links identity to the account that RomM signed in to, or returns why it
-// must not. Afterwards e.link leads to that account.
+// must not. Afterwards e.link leads to that account, and e.role is that of the
+// user's newest claims.
 func (e *entry) settle(ctx context.Context, at signedIn) error {
 	found := linkTo(at.user, e.identity.Issuer, e.identity.Subject)
 	holder, err := e.config.Links.ofUser(ctx, at.user)
@@ -101,15 +106,19 @@ func (e *entry) settle(ctx context.Context, at signedIn) error {
 	}
 	switch {
 	case e.link != nil && e.link.sameAccount(&found):
-		found.Trusted, found.Made = e.link.Trusted, e.link.Made
+		found.Trusted, found.Made, found.Claimed = e.link.Trusted, e.link.Made, e.link.Claimed
 	case e.link != nil:
+		found.Claimed = e.link.Claimed
 		if found.Made, err = e.replaces(ctx, at, &found); err != nil {
 			return err
 		}
 	case holder != nil: // an earlier first sign-in was interrupted
-		found.Trusted, found.Made = holder.Trusted, holder.Made
+		found.Trusted, found.Made, found.Claimed = holder.Trusted, holder.Made, holder.Claimed
 	default:
 		found.Made = e.made(at)
+	}
+	if found.Claimed = found.Claimed.by(e.identity, e.role); e.role != "" {
+		e.role = found.Claimed.Role
 	}
 	if e.role == RoleAdmin && at.user.Role != RoleAdmin {
 		found.Trusted = found.Trusted || found.Made && !e.hasPassword(ctx, at.user) && !e.hasTokens(ctx, at, e.link == nil)

@@ -31,12 +31,32 @@ type Link struct {
 	// Made says that the gate's own sign-in created the account, by its name and
 	// its age. Before a role is given, the ways into it are checked.
 	Made bool `json:"made,omitempty"`
+	// Claimed is the role of the user's newest claims. A session that has older
+	// ones must not give back what those took away.
+	Claimed claimed `json:"claimed,omitzero"`
 	// Shut says that the provider or the policy no longer lets the user in. It is
 	// a state of its own in storage, see Links.shut.
 	Shut bool `json:"shut,omitempty"`
 	// Waiting says that the user's sign-in was refused until the operator trusts
 	// the account. It is not a link yet.
 	Waiting bool `json:"waiting,omitempty"`
+}
+
+// claimed is the role that claims of the provider give a user by `roles`.
+type claimed struct {
+	Role string `json:"role"`
+	Said int64  `json:"said"` // see flow.Identity.Said
+}
+
+// by returns what is to be known after a sign-in of identity with role. The
+// sign-in counts unless its claims are older than those that took the
+// administrator's role away. Older claims for a lower role count, too: then the
+// clock may have been wrong.
+func (c claimed) by(identity *flow.Identity, role string) claimed {
+	if role == "" || role == c.Role || c.Role == RoleUser && identity.Said < c.Said {
+		return c
+	}
+	return claimed{role, identity.Said}
 }
 
 // linkTo returns the link of a subject to user.

@@ -91,7 +91,7 @@ func (l *Links) Move(ctx context.Context, account, subject string) (moved Link, 
 		}
 	}
 	if moved.Subject != subject {
-		moved.Subject, moved.Trusted = subject, false
+		moved.Subject, moved.Trusted, moved.Claimed = subject, false, claimed{}
 	}
 	if err := l.store(ctx, &moved); err != nil {
 		return Link{}, nil, err
