@@ -44,6 +44,15 @@ func (a *App) Open(ctx context.Context, identity flow.Identity) error {
 	return a.config.Links.open(ctx, link, func(*shutMark) bool { return true })
 }
 
+// IsShut reports whether the account with this key is shut.
+func (a *App) IsShut(ctx context.Context, account string) (bool, error) {
+	user, err := accountOf(account)
+	if err != nil {
+		return false, err
+	}
+	return a.isShut(ctx, user)
+}
+
 // isShut reports whether the credentials of user's account are shut.
 func (a *App) isShut(ctx context.Context, user *account) (bool, error) {
 	now := linkTo(user, "", "")
