@@ -62,6 +62,15 @@ func (a *App) foreseeDemotion(ctx context.Context, identity *flow.Identity) erro
 	return nil
 }
 
+// IsShut reports whether the account with this key is shut.
+func (a *App) IsShut(ctx context.Context, account string) (bool, error) {
+	user, err := accountOf(account)
+	if err != nil {
+		return false, err
+	}
+	return a.isShut(ctx, user)
+}
+
 // isShut reports whether the credentials of user's account are shut.
 func (a *App) isShut(ctx context.Context, user *account) (bool, error) {
 	now := linkTo(user, "", "")
