@@ -257,8 +257,9 @@ func TestForgetLink(t *testing.T) {
 			t.Errorf("Forget(%s) of a forgotten link = %+v, %v, want ErrLinkUnknown", account, forgotten, err)
 		}
 		kept := slices.Sorted(maps.Keys(storage.values))
-		if kept = slices.DeleteFunc(kept, func(key string) bool { return strings.Contains(key, "/name/") }); len(kept) != 2 {
-			t.Errorf("storage has %v beside the reserved names, want bob's two keys", kept)
+		kept = slices.DeleteFunc(kept, func(key string) bool { return strings.Contains(key, "/name/") })
+		if shut, err := links.isShut(t.Context(), &Link{ID: 7}); len(kept) != 3 || !shut || err != nil {
+			t.Errorf("storage has %v beside the reserved names, want bob's two keys, and that ada's account is shut", kept)
 		}
 	}
 }
