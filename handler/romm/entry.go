@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -214,17 +212,4 @@ func (e *entry) notTrusted(ctx context.Context, found Link) error {
 		}
 	}
 	return errAccountNotTrusted.Because(fmt.Errorf("the RomM account %s existed before subject %s was linked to it: caddy romm-oidc links trust %s", &found, found.Subject, found.Username))
-}
-
-// refused shuts the account if RomM answered and the sign-in that was to take an
-// administrator's role away was refused all the way: the role stays, so no token
-// and no password may use it.
-func (e *entry) refused(ctx context.Context, err error) {
-	refusal, ok := errors.AsType[*problem.Problem](err)
-	if !ok || refusal.Away || e.role == "" || e.role == RoleAdmin || e.link == nil || e.link.Role != RoleAdmin && e.link.Role != "" {
-		return
-	}
-	if err := e.config.Links.mark(context.WithoutCancel(ctx), shutMark{Link: *e.link, Demotion: true}); err != nil {
-		e.config.Logger.Warn("administrator's role not taken away and tokens still work, will retry at the next check", zap.Stringer("romm_account", e.link), zap.Error(err))
-	}
 }
