@@ -93,8 +93,9 @@ func (h *Handler) endBearers(ctx context.Context, call application.Caller, ended
 
 // EndTokens ends the access tokens of the users with these keys (see
 // session.UserKey), and those of the users that match selects, on all nodes. It
-// returns how many of them this node knew. An error means that storage did not
-// take an end; the store retries.
+// returns how many of them this node knew. The application's own credentials are
+// asked about again. An error means that storage did not take an end; the store
+// retries.
 func (g *Gate) EndTokens(ctx context.Context, userKeys []string, match func(*flow.Identity) bool, reason string) (int, error) {
 	keys := make(map[string]struct{})
 	for _, key := range userKeys {
@@ -109,6 +110,7 @@ func (g *Gate) EndTokens(ctx context.Context, userKeys []string, match func(*flo
 		return named
 	})
 	g.signOutBearers(ended)
+	g.doubtCredentials()
 	errs := make([]error, 0, len(keys))
 	for key := range keys {
 		errs = append(errs, g.Sessions.EndTokens(ctx, key, reason))

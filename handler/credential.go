@@ -49,6 +49,13 @@ func (m *recognized) doubt(now time.Time) {
 	m.doubted = now
 }
 
+// doubtCredentials makes this node ask the application again about each credential.
+func (g *Gate) doubtCredentials() {
+	if last := g.last.Load(); last != nil {
+		g.recognized.doubt(last.handler.now())
+	}
+}
+
 // fresh reports whether a credential that was last asked about at a time passes
 // without another question.
 func (m *recognized) fresh(last, now time.Time) bool {

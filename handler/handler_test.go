@@ -137,12 +137,17 @@ func TestEarlyDataChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	for target, status := range map[string]int{"GET /open": 200, "POST /api/x": 425, "GET " + request.Base + "?state=x": 425, "GET " + request.Base + "/logout": 425} {
-		method, path, _ := strings.Cut(target, " ")
-		r := httptest.NewRequest(method, "https://romm.example.com"+path, nil)
-		r.TLS.HandshakeComplete = false
-		w := httptest.NewRecorder()
-		if err := s.handler.ServeHTTP(w, r, s.chain); err != nil || w.Code != status {
-			t.Errorf("%s: got %d, %v, want %d", target, w.Code, err, status)
+		for _, proxy := range []bool{false, true} { // one in front of Caddy
+			method, path, _ := strings.Cut(target, " ")
+			r := httptest.NewRequest(method, "https://romm.example.com"+path, nil)
+			r.TLS.HandshakeComplete = proxy
+			if proxy {
+				r.Header.Set("Early-Data", "1")
+			}
+			w := httptest.NewRecorder()
+			if err := s.handler.ServeHTTP(w, r, s.chain); err != nil || w.Code != status {
+				t.Errorf("%s, proxy: %v: got %d, %v, want %d", target, proxy, w.Code, err, status)
+			}
 		}
 	}
 }

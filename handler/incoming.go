@@ -147,7 +147,10 @@ func (in *incoming) dropTicket(s *session.Session) {
 
 // early reports whether the request came as TLS early data, which an attacker
 // who recorded it can replay (RFC 8470 section 5.2), and would change something.
+// A proxy in front says so in a header field. It need not be trusted: a client
+// that sends the field is only refused more.
 func (in *incoming) early() bool {
 	_, own := in.own()
-	return in.r.TLS != nil && !in.r.TLS.HandshakeComplete && (own || !request.IsSafe(in.r.Method))
+	early := in.r.TLS != nil && !in.r.TLS.HandshakeComplete || len(in.r.Header["Early-Data"]) > 0
+	return early && (own || !request.IsSafe(in.r.Method))
 }

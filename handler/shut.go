@@ -184,7 +184,7 @@ func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	h := last.handler
-	defer func() { g.recognized.doubt(h.now()) }()
+	defer g.doubtCredentials()
 	err := h.config.Application.Shut(ctx, *identity)
 	g.Background.Done(background.Shut, err)
 	if err == nil {

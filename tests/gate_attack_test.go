@@ -262,3 +262,15 @@ func TestMadeUpCodesOnTheWire(t *testing.T) {
 	}
 	s.as("alice")
 }
+
+// An attacker replays a recorded write to a proxy in front of Caddy, in TLS early
+// data. The proxy says so in a header field (RFC 8470 section 5.1).
+func TestEarlyDataOfAProxy(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	b := s.as("alice")
+	for target, status := range map[string]int{"POST /api/saves": http.StatusTooEarly, "GET /api/roms": http.StatusOK} {
+		if answer := b.fetch(target, append(b.csrf(), "Early-Data", "1")...); answer.StatusCode != status {
+			t.Errorf("%s in early data answered %d, want %d", target, answer.StatusCode, status)
+		}
+	}
+}

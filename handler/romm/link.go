@@ -78,9 +78,9 @@ func (l *Link) sameAccount(other *Link) bool {
 }
 
 // named reports whether account is the user name or the e-mail address of l's
-// RomM account.
+// RomM account. An address without an @ could be another account's user name.
 func (l *Link) named(account string) bool {
-	return l.Username == account || l.Email != "" && strings.EqualFold(l.Email, account)
+	return l.Username == account || strings.Contains(account, "@") && strings.EqualFold(l.Email, account)
 }
 
 // String names l's RomM account for errors and the log.

@@ -32,7 +32,8 @@ func (l *Links) find(ctx context.Context, account string, waiting bool) (found, 
 
 // Forget removes the links to the RomM account with this e-mail address or user
 // name, and returns them. The next user who signs in with the account's address
-// is linked to it. It returns ErrLinkUnknown or ErrLinkAmbiguous without
+// is linked to it. Until then the account is shut, because no end of a user can
+// shut it any more. Forget returns ErrLinkUnknown or ErrLinkAmbiguous without
 // changing anything.
 func (l *Links) Forget(ctx context.Context, account string) ([]Link, error) {
 	found, _, err := l.find(ctx, account, true)
@@ -49,6 +50,8 @@ func (l *Links) Forget(ctx context.Context, account string) ([]Link, error) {
 		paths := []string{l.accountPath(link.ID), l.subjectPath(link)}
 		if link.Waiting {
 			paths = []string{l.waitingPath(link)}
+		} else if err := l.mark(ctx, shutMark{Link: *link}); err != nil {
+			return nil, err
 		}
 		for _, path := range paths {
 			if err := l.remove(ctx, link, path); err != nil {
@@ -62,9 +65,10 @@ func (l *Links) Forget(ctx context.Context, account string) ([]Link, error) {
 // Move links a RomM account to another subject of the same issuer. account is the
 // e-mail address or user name of the account in RomM. Move returns the new link
 // and those that it replaced. The new link is not trusted, because the former
-// subject may know ways into the account. Move returns ErrLinkUnknown,
-// ErrLinkAmbiguous or ErrSubjectLinked without changing anything. After any other
-// error, calling it again completes the move.
+// subject may know ways into the account, and the account is shut until the new
+// one signs in. Move returns ErrLinkUnknown, ErrLinkAmbiguous or ErrSubjectLinked
+// without changing anything. After any other error, calling it again completes
+// the move.
 func (l *Links) Move(ctx context.Context, account, subject string) (moved Link, former []Link, err error) {
 	found, all, err := l.find(ctx, account, false)
 	if err != nil {
@@ -91,7 +95,10 @@ func (l *Links) Move(ctx context.Context, account, subject string) (moved Link, 
 		}
 	}
 	if moved.Subject != subject {
-		moved.Subject, moved.Trusted, moved.Claimed = subject, false, claimed{}
+		if err := l.mark(ctx, shutMark{Link: moved}); err != nil {
+			return Link{}, nil, err
+		}
+		moved.Subject, moved.Trusted, moved.Made, moved.Claimed = subject, false, false, claimed{}
 	}
 	if err := l.store(ctx, &moved); err != nil {
 		return Link{}, nil, err

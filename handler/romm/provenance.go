@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
@@ -50,13 +51,32 @@ const earlyTokens = time.Minute
 
 // hasPassword reports whether user can sign in with a password. RomM answers 500
 // to every password for an account without one, and has no way to create such an
-// account but a sign-in through OpenID Connect.
+// account but a sign-in through OpenID Connect. A RomM that fails answers 500, too.
+// So it must refuse a password for a name without an account in between.
 func (e *entry) hasPassword(ctx context.Context, user *account) bool {
-	wrong := base64.StdEncoding.EncodeToString([]byte(user.Username + ":" + rand.Text()))
+	unknown := "gate-" + strings.ToLower(rand.Text())
+	return e.statusOfPassword(ctx, user.Username) != http.StatusInternalServerError ||
+		!isRefusal(e.statusOfPassword(ctx, unknown)) ||
+		e.statusOfPassword(ctx, user.Username) != http.StatusInternalServerError
+}
+
+// statusOfPassword returns RomM's answer to a wrong password for username, 0 if
+// there is no answer.
+func (e *entry) statusOfPassword(ctx context.Context, username string) int {
+	wrong := base64.StdEncoding.EncodeToString([]byte(username + ":" + rand.Text()))
 	answer, err := e.call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {"Basic " + wrong}},
 	})
-	return err != nil || answer.Status != http.StatusInternalServerError
+	if err != nil {
+		return 0
+	}
+	return answer.Status
+}
+
+// isRefusal reports whether RomM answers so to an anonymous request. Releases
+// before 5.2 answer 403.
+func isRefusal(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
 // clientTokenMade is the part of a client token that the gate reads.
@@ -66,7 +86,7 @@ type clientTokenMade struct {
 
 // hasTokens reports whether the account of at has client tokens that its user did
 // not make: any at the first sign-in to it, and later those that are as old as the
-// account. Releases before 4.8 have none.
+// account, or of an unknown age. Releases before 4.8 have none.
 func (e *entry) hasTokens(ctx context.Context, at signedIn, first bool) bool {
 	answer, err := e.call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/client-tokens", Cookie: sessionCookie + "=" + at.session, Limit: accountLimit,
@@ -84,6 +104,6 @@ func (e *entry) hasTokens(ctx context.Context, at signedIn, first bool) bool {
 	}
 	return slices.ContainsFunc(tokens, func(token clientTokenMade) bool {
 		created, err := parseTime(token.Created)
-		return err == nil && created.Sub(account) < earlyTokens
+		return err != nil || created.Sub(account) < earlyTokens
 	})
 }

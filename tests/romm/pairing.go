@@ -77,7 +77,7 @@ func (x *exchange) limited(kind string, perMinute int) error {
 }
 
 func tokenJSON(t clientToken) map[string]any {
-	body := map[string]any{"id": t.id, "name": t.name, "scopes": t.scopes, "user_id": t.userID, "expires_at": nil}
+	body := map[string]any{"id": t.id, "name": t.name, "scopes": t.scopes, "user_id": t.userID, "created_at": t.created.UTC().Truncate(time.Second), "expires_at": nil, "last_used_at": nil}
 	if !t.expires.IsZero() {
 		body["expires_at"] = t.expires.UTC()
 	}
@@ -105,7 +105,7 @@ func (x *exchange) createToken() error {
 	case len(x.tokens.of(x.user.ID)) >= tokensPerUser:
 		return detail{status: http.StatusBadRequest, text: "Maximum of 25 tokens per user reached"}
 	}
-	token := clientToken{userID: x.user.ID, name: body.Name, scopes: body.Scopes}
+	token := clientToken{userID: x.user.ID, name: body.Name, scopes: body.Scopes, created: x.options.Now()}
 	if days := map[string]int{"30d": 30, "90d": 90, "1y": 365}[body.ExpiresIn]; days > 0 {
 		token.expires = x.options.Now().AddDate(0, 0, days)
 	}
@@ -270,6 +270,6 @@ func (x *exchange) deviceApprove() error {
 	x.accounts.mu.Lock()
 	x.accounts.devices = append(x.accounts.devices, device)
 	x.accounts.mu.Unlock()
-	pending.token = x.tokens.add(clientToken{userID: x.user.ID, name: pending.name, scopes: body.Scopes, deviceID: device.ID})
+	pending.token = x.tokens.add(clientToken{userID: x.user.ID, name: pending.name, scopes: body.Scopes, deviceID: device.ID, created: x.options.Now()})
 	return x.json(http.StatusOK, map[string]string{"device_id": device.ID, "device_name": pending.name})
 }

@@ -28,6 +28,7 @@ type clientToken struct {
 	userID   int
 	scopes   []string
 	deviceID string
+	created  time.Time
 	expires  time.Time
 }
 
@@ -87,5 +88,5 @@ func (s *Server) NewClientToken(user string, scopes ...string) string {
 	if !ok {
 		panic(fmt.Sprintf("romm: no user %q", user))
 	}
-	return s.tokens.add(clientToken{userID: u.ID, name: "test", scopes: strings.Fields(strings.Join(scopes, " "))}).raw
+	return s.tokens.add(clientToken{userID: u.ID, name: "test", scopes: strings.Fields(strings.Join(scopes, " ")), created: s.options.Now()}).raw
 }
