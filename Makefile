@@ -6,7 +6,7 @@ BIN := bin
 GOLANGCI_LINT := $(BIN)/golangci-lint
 GOLANGCI_LINT_VERSION := 2.15.0
 
-.PHONY: help build demo test lint bench scale clean
+.PHONY: help build demo test lint bench scale soak clean
 
 ## help: list these targets
 help:
@@ -24,8 +24,8 @@ demo: build
 ## test: run all tests, and list the skipped ones with their reasons
 test:
 	$(GO) vet -tags $(TAGS) ./...
-	tests/gotest.sh -race ./flow/... ./handler/... ./tests/accounts/ ./tests/authelia/ ./tests/romm/
-	tests/gotest.sh -tags $(TAGS) -count=1 . ./tests/
+	tests/gotest.sh -race ./flow/... ./handler/... ./tests/authelia/ ./tests/nodes/ ./tests/romm/
+	tests/gotest.sh -race -tags $(TAGS) -count=1 . ./tests/
 	cd tests/e2e && ../gotest.sh -tags $(TAGS) -count=1 ./...
 	cd tests/e2e && ROMM_OIDC_BROWSER_MODE=http ../gotest.sh -tags $(TAGS) -count=1 ./browser/
 	cd tests/e2e && ROMM_OIDC_BROWSER_MODE=stripped ../gotest.sh -tags $(TAGS) -count=1 ./browser/
@@ -50,6 +50,10 @@ bench:
 ## scale: simulate a million sessions in a network storage
 scale:
 	$(GO) test -v -run TestScale -timeout 30m ./flow/session/ -sessions 1000000
+
+## soak: three nodes and their users for two hours of a clock of their own, while everything around them fails
+soak:
+	$(GO) test -count=1 -v -run TestSoak -timeout 30m ./tests/nodes/ -soak 2h
 
 ## clean: remove bin/
 clean:

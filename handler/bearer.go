@@ -149,6 +149,9 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 		return nil, problem.TooManyAttempts.After(wait)
 	}
 	said, err := h.config.RelyingParty.Bearer(ctx, token.raw)
+	if user, ok := errors.AsType[*flow.UserError](err); ok {
+		h.config.Gate.putOut(&flow.Identity{Issuer: h.config.RelyingParty.Issuer(), Subject: user.Subject}, endsFor(err))
+	}
 	if errors.Is(err, flow.ErrBearerInvalid) || errors.Is(err, flow.ErrUserinfoInvalid) || errors.Is(err, flow.ErrAccountGone) {
 		return nil, h.unknownBearer(ctx, token, err)
 	}
@@ -180,6 +183,7 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 // goesOn returns the problem of an access token that the provider accepts.
 func (h *Handler) goesOn(ctx context.Context, token bearerRequest, b *bearer) error {
 	if refused := h.judge(b.record).refused; refused != nil {
+		h.config.Gate.putOut(&b.record.Identity, problem.Of(refused).Code)
 		h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
 		return refused
 	}

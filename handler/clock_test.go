@@ -10,6 +10,12 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 )
 
+// withWall returns t as a process reads it after its wall clock was set ahead.
+func withWall(t time.Time, ahead time.Duration) time.Time {
+	*(*uint64)(unsafe.Pointer(&t)) += uint64(int64(ahead/time.Second)) << 30 // the wall clock's part of time.Time
+	return t
+}
+
 // A wall clock that is set back, or ahead and back, leaves no moment in the
 // future: re-checks are due as if nothing had happened.
 func TestClockIsSetBack(t *testing.T) {
@@ -17,9 +23,7 @@ func TestClockIsSetBack(t *testing.T) {
 	began := time.Now()
 	for _, ahead := range []time.Duration{0, -time.Hour, 15 * 24 * time.Hour, -400 * 24 * time.Hour} {
 		at := func(wall, since time.Duration) time.Time {
-			now := began.Add(since)
-			*(*uint64)(unsafe.Pointer(&now)) += uint64(int64(wall/time.Second)) << 30 // the wall clock's part of time.Time
-			return now
+			return withWall(began.Add(since), wall)
 		}
 		v := new(sessionRuntime)
 		v.checked(at(0, 0), at(0, 5*time.Minute))
@@ -27,6 +31,33 @@ func TestClockIsSetBack(t *testing.T) {
 		h.config.Now = func() time.Time { return at(ahead, 4*time.Minute) }
 		if due := v.checkAt.Load(); due <= monotonic.Nanoseconds(h.now()) || due > monotonic.Nanoseconds(at(ahead, 5*time.Minute)) {
 			t.Errorf("clock %s ahead: the re-check is not due after 5 minutes", ahead)
+		}
+	}
+}
+
+// The machine slept for eight hours, during which the process's monotonic clock
+// stood still. An access token that is refused afterwards ran out in the sleep, and
+// was not withdrawn, so that neither the session ends nor the user's tokens of the
+// application.
+func TestTokensThatRanOutInTheSleep(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		slept time.Duration
+		ended bool
+	}{"slept": {8 * time.Hour, false}, "awake": {0, true}, "set back": {-8 * time.Hour, true}} {
+		s := newSite(t, nil)
+		ticket := s.ticket(t, alice)
+		found, err := s.handler.config.Gate.Sessions.Lookup(t.Context(), ticket[len("__Host-romm_oidc="):])
+		if err != nil || found == nil {
+			t.Fatalf("%s: got %v, %v, want the session", name, found, err)
+		}
+		tokens := found.Record().Tokens
+		tokens.Expires = withWall(time.Now().Add(30*time.Minute), -c.slept)
+		if err := s.handler.withdraw(t.Context(), found, tokens); err != nil {
+			t.Fatal(err)
+		}
+		if found.Ended() != c.ended || !c.ended && !s.handler.unproven(found.Record()) {
+			t.Errorf("%s: the session ended: %v, want %v, and unproven if it did not", name, found.Ended(), c.ended)
 		}
 	}
 }

@@ -66,10 +66,11 @@ func (h *Handler) loseProof(ctx context.Context, s *session.Session, seen flow.T
 
 // withdraw follows up on an access token that the provider refuses while there
 // is no way to refresh it. Before its time, the provider has withdrawn it: the
-// account is disabled, deleted, or signed out everywhere. Else it ran out.
+// account is disabled, deleted, or signed out everywhere. Else it ran out, maybe
+// while this machine was suspended.
 func (h *Handler) withdraw(ctx context.Context, s *session.Session, tokens flow.Tokens) error {
 	now := h.now()
-	if tokens.Assumed || !now.Before(tokens.Expires.Add(-withdrawnLeeway)) {
+	if tokens.Assumed || monotonic.Reached(tokens.Expires.Add(-withdrawnLeeway), now) {
 		return h.loseProof(ctx, s, tokens, earlier(tokens.Expires, now))
 	}
 	h.end(ctx, s, reasonWithdrawn)

@@ -29,3 +29,10 @@ func Near(t, now time.Time) time.Time { return now.Add(t.Sub(now)) }
 // Past is Near for a time that cannot be later than now. If the wall clock says
 // so, it was set back after t, and t counts as now.
 func Past(t, now time.Time) time.Time { return now.Add(min(0, t.Sub(now))) }
+
+// Reached reports whether now is t or later by either clock. The monotonic clock
+// stands still while the machine is suspended, so that a moment of another
+// machine, such as the end of a token, may have come by the wall clock alone.
+func Reached(t, now time.Time) bool {
+	return !now.Before(t) || !now.Round(0).Before(t.Round(0))
+}

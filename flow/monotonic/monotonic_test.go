@@ -46,3 +46,22 @@ func TestStoredTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestReached(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, c := range map[string]struct {
+		at   time.Time
+		want bool
+	}{
+		"past":                    {now.Add(-time.Second), true},
+		"now":                     {now, true},
+		"future":                  {now.Add(time.Second), false},
+		"past by the wall clock":  {now.Add(-time.Second).Round(0), true},
+		"future by the wall only": {now.Add(time.Second).Round(0), false},
+	} {
+		if Reached(c.at, now) != c.want {
+			t.Errorf("%s: got %v, want %v", name, !c.want, c.want)
+		}
+	}
+}

@@ -28,6 +28,7 @@ type keyFile struct {
 	document keyring.Document
 	keyring  *keyring.Keyring
 	rotation keyring.Rotation
+	spare    []signingKey // in memory, in case that the document is damaged
 }
 
 func newKeyFile(storage keyring.Storage, gate string) keyFile {
@@ -39,10 +40,17 @@ func newKeyFile(storage keyring.Storage, gate string) keyFile {
 
 // replacedError says that the document was not JSON and was replaced. The keys
 // are usable.
-type replacedError struct{ key, aside string }
+type replacedError struct {
+	key, aside string
+	fromMemory bool
+}
 
 func (e *replacedError) Error() string {
-	return e.key + " was not JSON: it was put aside as " + e.aside + " and new keys were made; no user is signed out"
+	how := "new keys were made"
+	if e.fromMemory {
+		how = "written again from memory"
+	}
+	return e.key + " was not JSON: it was put aside as " + e.aside + " and " + how + "; no user is signed out"
 }
 
 // load returns the signing keys. If some are missing or f.rotation requires a
@@ -80,13 +88,16 @@ func (f keyFile) update(ctx context.Context) ([]signingKey, error) {
 	if errors.Is(err, keyring.ErrNotJSON) {
 		var aside string
 		aside, err = f.document.PutAside(ctx, f.rotation.At)
-		replaced = &replacedError{f.document.Key, aside}
+		replaced = &replacedError{f.document.Key, aside, len(f.spare) > 0}
+		for _, key := range f.spare { // RomM and the other nodes know them
+			document.Keys = append(document.Keys, key.storedKey)
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	keys := document.open(f.keyring)
-	if f.settled(document, keys) {
+	if replaced == nil && f.settled(document, keys) {
 		return keys, nil
 	}
 	if err := f.change(&document, keys); err != nil {

@@ -156,6 +156,9 @@ func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err 
 	}
 	file := newKeyFile(k.storage(), k.gate)
 	file.keyring, file.rotation = ring, r
+	if known := k.loaded.Load(); known != nil {
+		file.spare = known.signing
+	}
 	signing, changeErr := file.load(ctx)
 	if signing == nil {
 		return nil, changeErr

@@ -28,6 +28,23 @@ func refreshed(t *testing.T, provider *Provider) *Provider {
 	return provider
 }
 
+// A document that is damaged while nodes have its keys in memory is written
+// again from there: RomM and the other nodes go on with the keys that they know.
+func TestDamagedSigningKeysComeBackFromMemory(t *testing.T) {
+	storage, clock := keyringtest.New(), newClock()
+	a, b := started(t, storage, clock.Now), started(t, storage, clock.Now)
+	known := published(t, a)
+	storage.Put(keysPath, nil)
+	if err := b.keys.refresh(t.Context(), false); err == nil {
+		t.Error("refreshing says nothing of the damage")
+	}
+	for name, provider := range map[string]*Provider{"the node that found it": b, "a node that starts": started(t, storage, clock.Now)} {
+		if got := published(t, provider); !maps.Equal(got, known) {
+			t.Errorf("%s publishes %v, want the keys from before, %v", name, got, known)
+		}
+	}
+}
+
 // At each moment of a rotation, every node publishes the key that any node
 // signs with: RomM never meets a kid that is not published.
 func TestSigningKeysRotate(t *testing.T) {

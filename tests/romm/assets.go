@@ -96,6 +96,16 @@ func (x *exchange) recordPlay() error {
 // SaveCount returns the number of saves that reached RomM.
 func (s *Server) SaveCount() int { return s.saves.count() }
 
+// Saves returns the saves that reached RomM, each as its user and content.
+func (s *Server) Saves() (all [][2]string) {
+	s.saves.mu.Lock()
+	defer s.saves.mu.Unlock()
+	for _, item := range s.saves.items {
+		all = append(all, [2]string{item.user, string(item.body)})
+	}
+	return all
+}
+
 // StateCount returns the number of emulator states that reached RomM.
 func (s *Server) StateCount() int { return s.states.count() }
 

@@ -1,6 +1,6 @@
 // The randomised test itself.
 
-package accounts
+package nodes
 
 import (
 	"flag"
@@ -17,21 +17,7 @@ import (
 	standin "github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-var (
-	steps = flag.Int("steps", 3000, "how many random steps TestRandomAccounts takes")
-	seed  = flag.Uint64("seed", 0, "the seed of TestRandomAccounts; 0: by the clock")
-)
-
-// dice is a SplitMix64 generator: the same seed gives the same steps.
-type dice uint64
-
-func (d *dice) roll(n int) int {
-	*d += 0x9e3779b97f4a7c15
-	z := uint64(*d)
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return int((z ^ z>>31) % uint64(n))
-}
+var steps = flag.Int("steps", 1000, "how many random steps TestRandomAccounts takes")
 
 // world is the state of the random test beside the cluster.
 type world struct {
@@ -63,11 +49,8 @@ var aliases = []string{"alice", "bob", "carol", "dora", "eve", "root2", "mallory
 // out does not get in, and no account has a role that no rule gives it,
 // whatever users, administrators, nodes and RomM do in which order.
 func TestRandomAccounts(t *testing.T) {
-	start := *seed
-	if start == 0 {
-		start = uint64(time.Now().UnixNano())
-	}
-	t.Logf("-seed %d -steps %d", start, *steps)
+	start := firstSeed(t)
+	t.Logf("-steps %d", *steps)
 	synctest.Test(t, func(t *testing.T) {
 		users := make([]authelia.User, len(names))
 		for i, name := range names {
@@ -86,8 +69,8 @@ func TestRandomAccounts(t *testing.T) {
 		if t.Failed() {
 			t.Log(strings.Join(w.trace, "\n"))
 		}
-		for _, n := range w.nodes {
-			n.end()
+		for i := range w.nodes {
+			w.at(i).end()
 		}
 	})
 }
@@ -217,7 +200,7 @@ func (w *world) useToken(node int) {
 			continue
 		}
 		fields := []string{"Authorization", "Bearer " + token}
-		answer, text := w.browser().send(node, http.MethodGet, "/api/users/me", "", fields...)
+		answer, text := w.browser().send(node, http.MethodGet, "/api/users/me", "", fields...) //nolint:bodyclose // of a recorder
 		since, out := w.out[user]
 		if out && answer.StatusCode == http.StatusOK && time.Since(since) > 24*time.Hour+recheck {
 			w.Errorf("step %d: a token of %s, who was disabled %s ago, is answered %s", w.step, user, time.Since(since), text)
@@ -226,7 +209,7 @@ func (w *world) useToken(node int) {
 		if _, err := fmt.Sscanf(text, `{"id":%d`, &id); err == nil {
 			change := w.change()
 			w.note("a token of %s changes account %d at node %d to %s", user, id, node, change)
-			w.browser().send(node, http.MethodPut, "/api/users/"+strconv.Itoa(id), change, append(fields, "Content-Type", "application/x-www-form-urlencoded")...)
+			w.browser().send(node, http.MethodPut, "/api/users/"+strconv.Itoa(id), change, append(fields, "Content-Type", "application/x-www-form-urlencoded")...) //nolint:bodyclose // of a recorder
 		}
 		return
 	}
