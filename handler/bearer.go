@@ -114,6 +114,7 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 	known := h.config.Gate.bearers.find(token.key)
 	if known != nil && h.now().Before(known.until) && h.confirmed(known.runtime) {
 		if verdict := known.runtime.verdictOn(h, known.record); verdict.refused != nil {
+			h.config.Gate.putOut(&known.record.Identity, problem.Of(verdict.refused).Code)
 			return nil, verdict.refused
 		} else if !verdict.role {
 			return known, nil

@@ -52,6 +52,26 @@ func TestUnprovenSessionOutlivesARefusedSignIn(t *testing.T) {
 	}
 }
 
+// Bob uses an access token of the provider. A new policy, or the provider, puts him
+// out, and the gate says so to the access token. His RomM token goes on.
+func TestRefusedBearerShutsTheAccount(t *testing.T) {
+	o := options{directive: rolesByMail + "clients bearer\n"}
+	s := start(t, o)
+	s.romm.AddUser(root)
+	access, _ := s.tokensOf("bob", "romm", public+base)
+	if me := s.browser().do("/api/users/me", "Authorization", "Bearer "+access); me.StatusCode != http.StatusOK {
+		t.Fatalf("access token: %d %s", me.StatusCode, me.body)
+	}
+	token := "Bearer " + s.romm.NewClientToken("bob", "me.read roms.read")
+	o.directive += "allow {\n emails alice@example.com\n}\n"
+	s.load(o)
+	refused := s.browser().do("/api/users/me", "Authorization", "Bearer "+access)
+	time.Sleep(500 * time.Millisecond)
+	if answer := s.browser().do("/api/roms", "Authorization", token); answer.StatusCode == http.StatusOK {
+		t.Errorf("bob's access token is refused (%d), his RomM token answers 200", refused.StatusCode)
+	}
+}
+
 // Alice loses the administrators' group while RomM does not answer, and the gate
 // learns of it. She signs out. Nothing remembers that her role has to go, and her
 // token is an administrator's for ever.

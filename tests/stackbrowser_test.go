@@ -98,12 +98,12 @@ func (b *browser) try(r *http.Request) (response, error) {
 	return response{answer, string(content)}, err
 }
 
-// refused reports whether the session has ended: target is answered 401, or its answer is
-// cut off by the end.
+// refused reports whether target is refused, as after the end of the session, or
+// its answer is cut off by the end.
 func (b *browser) refused(target string, fields ...string) bool {
 	b.t.Helper()
 	answer, err := b.try(b.request(target, nil, append([]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin"}, fields...)...))
-	return err != nil || answer.StatusCode == http.StatusUnauthorized
+	return err != nil || answer.StatusCode/100 == 4
 }
 
 // open navigates to target, like a browser's address bar. It follows the redirect
