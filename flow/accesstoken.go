@@ -37,7 +37,7 @@ type AccessToken struct {
 // userinfo describes them now, by the same rules as Exchange. It refuses a token for another
 // client, even with a valid signature: a token issued to another service would
 // otherwise open this one (GHSA-wcvh-g65p-v576). Errors match ErrBearerInvalid,
-// or are those of Recheck.
+// or are a UserError of those of Recheck.
 func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*AccessToken, error) {
 	md, err := rp.metadata(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*AccessToken, e
 	}
 	identity, err := rp.Recheck(ctx, Tokens{Access: raw}, Identity{Issuer: rp.config.Issuer, Subject: info.subject})
 	if err != nil {
-		return nil, err
+		return nil, &UserError{Subject: info.subject, Err: err}
 	}
 	return &AccessToken{Identity: *identity, Issued: info.issued, Expires: info.expires}, nil
 }

@@ -114,6 +114,7 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 	known := h.config.Gate.bearers.find(token.key)
 	if known != nil && h.now().Before(known.until) && h.confirmed(known.runtime) {
 		if verdict := known.runtime.verdictOn(h, known.record); verdict.refused != nil {
+			h.config.Gate.putOut(&known.record.Identity, problem.Of(verdict.refused).Code)
 			return nil, verdict.refused
 		} else if !verdict.role {
 			return known, nil
@@ -149,6 +150,9 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 		return nil, problem.TooManyAttempts.After(wait)
 	}
 	said, err := h.config.RelyingParty.Bearer(ctx, token.raw)
+	if user, ok := errors.AsType[*flow.UserError](err); ok {
+		h.config.Gate.putOut(&flow.Identity{Issuer: h.config.RelyingParty.Issuer(), Subject: user.Subject}, endsFor(err))
+	}
 	if errors.Is(err, flow.ErrBearerInvalid) || errors.Is(err, flow.ErrUserinfoInvalid) || errors.Is(err, flow.ErrAccountGone) {
 		return nil, h.unknownBearer(ctx, token, err)
 	}
@@ -180,6 +184,7 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 // goesOn returns the problem of an access token that the provider accepts.
 func (h *Handler) goesOn(ctx context.Context, token bearerRequest, b *bearer) error {
 	if refused := h.judge(b.record).refused; refused != nil {
+		h.config.Gate.putOut(&b.record.Identity, problem.Of(refused).Code)
 		h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
 		return refused
 	}

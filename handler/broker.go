@@ -156,7 +156,7 @@ type resignIn struct {
 // session, or hands it back. It runs in the single flight "broker": of two at
 // once, the one with the older identity could come out last.
 func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resignIn) error {
-	if s.Ended() {
+	if s.Ended() && as.change == nil { // what changed outlasts the session: a role may be lost
 		return session.ErrEnded
 	}
 	asked, v := h.nowAsked(), runtimeOf(s)

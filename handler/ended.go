@@ -54,11 +54,11 @@ func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool
 	if reason == reasonRenewed {
 		return
 	}
+	if shutsAccount(reason) { // another node may have learnt it, and failed since
+		g.shutSoon(&record.Identity, "")
+	}
 	v := runtimeOf(ended)
 	g.afterEnd(func(ctx context.Context) {
-		if shutsAccount(reason) {
-			g.shutAccount(ctx, &record.Identity)
-		}
 		g.signOut(ctx, v, record.Upstream.ID)
 		g.revoke(ctx, record)
 	})
@@ -121,8 +121,10 @@ func (g *Gate) revoke(ctx context.Context, record *session.Record) {
 	}
 }
 
-// end ends s here and in storage. sessionEnded follows up in the background.
+// end ends s here and in storage, and whatever else its user has if the reason puts
+// them out. sessionEnded follows up in the background.
 func (h *Handler) end(ctx context.Context, s *session.Session, reason string) {
+	h.config.Gate.putOut(&s.Record().Identity, reason)
 	if err := h.config.Gate.Sessions.End(context.WithoutCancel(ctx), s.ID(), reason); err != nil {
 		h.config.Logger.Warn(notPersisted, zap.Stringer("session_id", s.ID()), zap.Error(err))
 	}

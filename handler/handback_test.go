@@ -117,6 +117,8 @@ func TestSignInEndsTheRetries(t *testing.T) {
 	t.Parallel()
 	var q shuts
 	now := time.Now()
+	q.add(&alice, "", now)
+	q.add(&bob, "", now)
 	if first, kept := q.failed(&alice, now); !first || !kept {
 		t.Errorf("the first failure: %v, %v, want true, true", first, kept)
 	}
@@ -128,7 +130,7 @@ func TestSignInEndsTheRetries(t *testing.T) {
 		t.Errorf("due: %v, want bob only", due)
 	}
 	for i := range 2 * shutsKept {
-		q.failed(&flow.Identity{Subject: string(rune(i))}, now)
+		q.add(&flow.Identity{Subject: string(rune(i))}, "", now)
 	}
 	if len(q.waiting) > shutsKept {
 		t.Errorf("%d wait, want %d at most", len(q.waiting), shutsKept)

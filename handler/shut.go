@@ -4,6 +4,7 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -31,31 +32,61 @@ type shuts struct {
 
 type shut struct {
 	identity flow.Identity
+	reason   string    // why all sessions and access tokens of the user are to end; empty: they have been ended
 	next     time.Time // when it is tried again
 	pause    time.Duration
 }
 
-// failed notes a failure. first says that no account waited before; kept is
-// false if too many wait.
+// add notes that an account is to be shut, before the first attempt. news is
+// false if the same waits already; kept is false if too many wait.
+func (q *shuts) add(identity *flow.Identity, reason string, now time.Time) (news, kept bool) {
+	key := session.UserKey(identity.Issuer, identity.Subject)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	waits := q.waiting[key]
+	switch {
+	case waits != nil:
+		news = waits.reason == "" && reason != ""
+		if news {
+			waits.reason = reason
+		}
+		return news, true
+	case len(q.waiting) >= shutsKept:
+		return true, false
+	case q.waiting == nil:
+		q.waiting = make(map[string]*shut)
+	}
+	q.waiting[key] = &shut{identity: *identity, reason: reason, next: now.Add(shutLeast)}
+	return true, true
+}
+
+// take returns why the user's sessions are to end, once. waits is false if the
+// user signed in meanwhile.
+func (q *shuts) take(identity *flow.Identity) (reason string, waits bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if entry := q.waiting[session.UserKey(identity.Issuer, identity.Subject)]; entry != nil {
+		reason, entry.reason, waits = entry.reason, "", true
+	}
+	return reason, waits
+}
+
+// failed notes a failure. first says that no other account failed before; kept is
+// false if the account does not wait any more.
 func (q *shuts) failed(identity *flow.Identity, now time.Time) (first, kept bool) {
 	key := session.UserKey(identity.Issuer, identity.Subject)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	first = len(q.waiting) == 0
-	waits := q.waiting[key]
-	switch {
-	case waits != nil:
-		waits.pause = min(2*waits.pause, shutMost)
-	case len(q.waiting) >= shutsKept:
-		return first, false
-	default:
-		waits = &shut{pause: shutLeast}
-		if q.waiting == nil {
-			q.waiting = make(map[string]*shut)
-		}
-		q.waiting[key] = waits
+	first = true
+	for _, waits := range q.waiting {
+		first = first && waits.pause == 0
 	}
-	waits.identity, waits.next = *identity, now.Add(waits.pause)
+	waits := q.waiting[key]
+	if waits == nil {
+		return first, false
+	}
+	waits.pause = max(min(2*waits.pause, shutMost), shutLeast)
+	waits.next = now.Add(waits.pause)
 	return first, true
 }
 
@@ -85,6 +116,64 @@ func (q *shuts) due(now time.Time) (all []flow.Identity) {
 	return all
 }
 
+// putOut follows up on what the gate has learnt about a user: the provider, or the
+// operator's rules, no longer let them in. Their other sessions and their access
+// tokens end, and their account is shut, whether or not a session of theirs is left.
+// For any other reason it does nothing.
+func (g *Gate) putOut(identity *flow.Identity, reason string) {
+	if shutsAccount(reason) {
+		g.shutSoon(identity, reason)
+	}
+}
+
+// shutSoon shuts an account in the background, once however many sessions of its
+// user end. With a reason, it ends the user's sessions and access tokens first.
+func (g *Gate) shutSoon(identity *flow.Identity, reason string) {
+	now := time.Now()
+	if last := g.last.Load(); last != nil {
+		now = last.handler.now()
+	}
+	news, kept := g.shuts.add(identity, reason, now)
+	if !news {
+		return
+	}
+	known := *identity
+	g.ends.add(func(ctx context.Context) { // if it is full, repeatShuts does it
+		if kept {
+			g.shutNow(ctx, &known)
+			return
+		}
+		g.endEverywhere(ctx, &known, reason)
+		g.shutAccount(ctx, &known)
+	})
+}
+
+// shutNow does what waits for a user, unless they have signed in meanwhile.
+func (g *Gate) shutNow(ctx context.Context, identity *flow.Identity) {
+	reason, waits := g.shuts.take(identity)
+	if !waits {
+		return
+	}
+	if reason != "" {
+		g.endEverywhere(ctx, identity, reason)
+	}
+	g.shutAccount(ctx, identity)
+}
+
+// endEverywhere ends all sessions and access tokens of a user.
+func (g *Gate) endEverywhere(ctx context.Context, identity *flow.Identity, reason string) {
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	key := session.UserKey(identity.Issuer, identity.Subject)
+	sessions, err := g.Sessions.EndUser(ctx, key, reason)
+	tokens, failed := g.EndTokens(ctx, []string{key}, func(*flow.Identity) bool { return false }, reason)
+	if err = errors.Join(err, failed); err != nil {
+		g.logger().Warn(notPersisted, zap.String("user", identity.Username), zap.Error(err))
+	}
+	g.logger().Info("user is out: their sessions and access tokens ended", zap.String("user", identity.Username),
+		zap.String("reason", reason), zap.Int("sessions", sessions), zap.Int("access_tokens", tokens))
+}
+
 // shutAccount makes the account's other credentials stop working, and tries
 // again until they do, or until the user signs in.
 func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
@@ -92,6 +181,8 @@ func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
 	if last == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
 	h := last.handler
 	defer g.doubtCredentials()
 	err := h.config.Application.Shut(ctx, *identity)
@@ -102,7 +193,7 @@ func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
 	}
 	first, kept := g.shuts.failed(identity, h.now())
 	switch {
-	case !kept:
+	case !kept && g.shuts.len() >= shutsKept:
 		h.config.Logger.Error("account's tokens and password still work: shutting them failed, and too many wait to be retried", zap.String("user", identity.Username), zap.Error(err))
 	case first:
 		h.config.Logger.Info("account not shut, will retry", zap.String("user", identity.Username), zap.Error(err))
@@ -118,9 +209,7 @@ func (g *Gate) retryShuts(ctx context.Context) {
 		return
 	}
 	for _, identity := range g.shuts.due(last.handler.now()) {
-		bounded, cancel := context.WithTimeout(ctx, endTimeout)
-		g.shutAccount(bounded, &identity)
-		cancel()
+		g.shutNow(ctx, &identity)
 	}
 }
 

@@ -87,6 +87,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	if err != nil {
 		return outcome{err: problem.Of(err).For(identity.Username)}
 	}
+	h.config.Gate.shuts.forget(identity)
 	keeps := renews && upstream == old.Record().Upstream
 	if !keeps {
 		unused.Upstream = upstream
@@ -130,16 +131,13 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 }
 
 // shutOut follows up on a sign-in that is refused for what the provider says
-// about its user, or by the operator's rules: what the user signed in to before
-// ends too.
+// about its user, or by the operator's rules.
 func (h *Handler) shutOut(ctx context.Context, old *session.Session, identity *flow.Identity, reason string) {
-	switch {
-	case !shutsAccount(reason): // nothing was learnt about the user
-	case old != nil && sameUser(&old.Record().Identity, identity):
-		h.end(ctx, old, reason) // which shuts the account
-	default:
-		h.config.Gate.afterEnd(func(ctx context.Context) { h.config.Gate.shutAccount(ctx, identity) })
+	if old != nil && shutsAccount(reason) && sameUser(&old.Record().Identity, identity) {
+		h.end(ctx, old, reason)
+		return
 	}
+	h.config.Gate.putOut(identity, reason)
 }
 
 // redeemCode redeems code at the provider, unless too many recent codes were invalid.
@@ -174,7 +172,6 @@ func (h *Handler) signInToApplication(ctx context.Context, in signingIn, identit
 		return session.Upstream{}, err
 	}
 	h.config.Gate.signedInAs(ctx, in.asked, identity, upstream.Account)
-	h.config.Gate.shuts.forget(identity)
 	return session.Upstream(upstream), nil
 }
 

@@ -185,7 +185,7 @@ func TestClusterRevokes(t *testing.T) {
 	if until(socket, "never") || time.Since(began) > 5*time.Second {
 		t.Errorf("the socket was open for %s after the operator ended the session, want at most 5 s", time.Since(began))
 	}
-	eventually(t, func() bool { return bob.on(c, 1).fetch("/api/users/me").StatusCode == http.StatusUnauthorized })
+	eventually(t, func() bool { return bob.on(c, 1).refused("/api/users/me") })
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("bob was signed in for %s after the operator ended the session, want at most 5 s", took)
 	}

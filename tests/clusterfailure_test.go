@@ -136,5 +136,5 @@ func TestClusterWithoutStorage(t *testing.T) {
 		eventually(t, func() bool { return bob.is(c, "bob", node) })
 	}
 	// The sign-out that storage could not take now reaches the other nodes.
-	eventually(t, func() bool { return carol.on(c, 1).fetch("/api/users/me").StatusCode == http.StatusUnauthorized })
+	eventually(t, func() bool { return carol.on(c, 1).refused("/api/users/me") })
 }

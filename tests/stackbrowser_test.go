@@ -50,6 +50,12 @@ func (b *browser) do(target string, fields ...string) response {
 
 func (b *browser) send(target string, body io.Reader, fields ...string) response {
 	b.t.Helper()
+	return b.sendRequest(b.request(target, body, fields...))
+}
+
+// request returns the request that send sends.
+func (b *browser) request(target string, body io.Reader, fields ...string) *http.Request {
+	b.t.Helper()
 	method, at, ok := strings.Cut(target, " ")
 	if !ok {
 		method, at = http.MethodGet, target
@@ -68,22 +74,36 @@ func (b *browser) send(target string, body io.Reader, fields ...string) response
 		}
 		r.Header[fields[i]] = append(r.Header[fields[i]], fields[i+1])
 	}
-	return b.sendRequest(r)
+	return r
 }
 
 // sendRequest sends r and reads the answer.
 func (b *browser) sendRequest(r *http.Request) response {
 	b.t.Helper()
-	answer, err := b.client.Do(r)
+	answer, err := b.try(r)
 	if err != nil {
 		b.t.Fatal(err)
+	}
+	return answer
+}
+
+// try is sendRequest for a request that may be cut off.
+func (b *browser) try(r *http.Request) (response, error) {
+	answer, err := b.client.Do(r)
+	if err != nil {
+		return response{}, err
 	}
 	defer answer.Body.Close()
 	content, err := io.ReadAll(answer.Body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return response{answer, string(content)}
+	return response{answer, string(content)}, err
+}
+
+// refused reports whether target is refused, as after the end of the session, or
+// its answer is cut off by the end.
+func (b *browser) refused(target string, fields ...string) bool {
+	b.t.Helper()
+	answer, err := b.try(b.request(target, nil, append([]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin"}, fields...)...))
+	return err != nil || answer.StatusCode/100 == 4
 }
 
 // open navigates to target, like a browser's address bar. It follows the redirect

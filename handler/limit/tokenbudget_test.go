@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,11 +160,14 @@ func TestRefreshesWaitForSignIns(t *testing.T) {
 		for range tokenLimits[0].all {
 			ends = append(ends, begin(t, &b, SignIn))
 		}
+		var mu sync.Mutex
 		var order []TokenRequest
 		for _, kind := range []TokenRequest{Refresh, SignIn, SignIn} {
 			go func() {
 				end := begin(t, &b, kind)
+				mu.Lock()
 				order = append(order, kind)
+				mu.Unlock()
 				time.Sleep(time.Second)
 				end(nil)
 			}()
@@ -173,6 +177,8 @@ func TestRefreshesWaitForSignIns(t *testing.T) {
 			end(nil)
 		}
 		time.Sleep(5 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
 		if want := []TokenRequest{SignIn, SignIn, Refresh}; !slices.Equal(order, want) {
 			t.Errorf("order of admission: %v, want %v", order, want)
 		}

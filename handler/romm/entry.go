@@ -4,14 +4,14 @@ package romm
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
@@ -65,33 +65,53 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 }
 
 // walk signs in without roles. A new user's name may belong to another linked
-// user; then a suffix makes it unique.
+// user, or have belonged to one whose sessions in RomM still hold it; then a suffix
+// makes it unique.
 func (e *entry) walk(ctx context.Context) (signedIn, error) {
 	claims := claimsOf(e.identity, e.link)
-	e.claimed, e.began = claims.Username, e.now()
-	at, err := e.signIn(ctx, claims)
-	if err == nil || ofClock(err) {
-		return at, err
+	names := []string{claims.Username}
+	if e.link == nil {
+		// The second name is the same every time. Another user may have given it to
+		// their account, but cannot guess the third.
+		name, _ := spelled(e.identity.Username)
+		names = append(names, suffixed(name, e.identity), suffixed(name, &flow.Identity{Subject: rand.Text()}))
 	}
-	if e.link != nil {
-		return at, changed(e.link, err)
-	}
-	if !errors.Is(err, errRefused) {
-		return at, err
-	}
-	all, failed := e.config.Links.List(ctx)
-	if failed != nil {
-		return at, storageProblem(failed)
-	}
-	for _, link := range all {
-		if strings.EqualFold(link.Username, claims.Username) {
-			name, _ := spelled(e.identity.Username)
-			claims.Username = suffixed(name, e.identity)
-			e.claimed = claims.Username
-			return e.signIn(ctx, claims)
+	e.began = e.now()
+	var at signedIn
+	var err error
+	for _, claims.Username = range names {
+		if e.link == nil {
+			reserved, err := e.config.Links.reserved(ctx, subjectOf(e.identity), claims.Username)
+			if err != nil {
+				return at, storageProblem(err)
+			}
+			if reserved {
+				continue
+			}
+		}
+		e.claimed = claims.Username
+		at, err = e.signIn(ctx, claims)
+		switch {
+		case err == nil || ofClock(err):
+			return at, err
+		case e.link != nil || !errors.Is(err, errRefused):
+			return at, changed(e.link, err)
+		}
+		linked, failed := e.isLinked(ctx, claims.Username)
+		if failed != nil {
+			return at, storageProblem(failed)
+		}
+		if !linked {
+			return at, errRefused.Because(fmt.Errorf("RomM probably has an account named %q, with another e-mail address than %q: %w", claims.Username, claims.Email, err))
 		}
 	}
-	return at, errRefused.Because(fmt.Errorf("RomM probably has an account named %q, with another e-mail address than %q: %w", claims.Username, claims.Email, err))
+	return at, err
+}
+
+// isLinked reports whether a linked account has name.
+func (e *entry) isLinked(ctx context.Context, name string) (bool, error) {
+	all, err := e.config.Links.List(ctx)
+	return slices.ContainsFunc(all, func(link Link) bool { return strings.EqualFold(link.Username, name) }), err
 }
 
 // settle links identity to the account that RomM signed in to, or returns why it
@@ -192,17 +212,4 @@ func (e *entry) notTrusted(ctx context.Context, found Link) error {
 		}
 	}
 	return errAccountNotTrusted.Because(fmt.Errorf("the RomM account %s existed before subject %s was linked to it: caddy romm-oidc links trust %s", &found, found.Subject, found.Username))
-}
-
-// refused shuts the account if RomM answered and the sign-in that was to take an
-// administrator's role away was refused all the way: the role stays, so no token
-// and no password may use it.
-func (e *entry) refused(ctx context.Context, err error) {
-	refusal, ok := errors.AsType[*problem.Problem](err)
-	if !ok || refusal.Away || e.role == "" || e.role == RoleAdmin || e.link == nil || e.link.Role != RoleAdmin && e.link.Role != "" {
-		return
-	}
-	if err := e.config.Links.mark(context.WithoutCancel(ctx), shutMark{Link: *e.link, Demotion: true}); err != nil {
-		e.config.Logger.Warn("administrator's role not taken away and tokens still work, will retry at the next check", zap.Stringer("romm_account", e.link), zap.Error(err))
-	}
 }

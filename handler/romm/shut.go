@@ -44,6 +44,24 @@ func (a *App) Open(ctx context.Context, identity flow.Identity) error {
 	return a.config.Links.open(ctx, link, func(*shutMark) bool { return true })
 }
 
+// foreseeDemotion shuts identity's account before the attempt to take an
+// administrator's role away: if RomM does not answer, or refuses, the role stays, and
+// no token and no password may use it. The sign-in that succeeds opens the account.
+func (a *App) foreseeDemotion(ctx context.Context, identity *flow.Identity) error {
+	role, err := a.Role(identity)
+	if err != nil || role == "" || role == RoleAdmin {
+		return nil // a user without a role is shut for that
+	}
+	link, err := a.config.Links.of(ctx, identity)
+	if err == nil && link != nil && (link.Role == RoleAdmin || link.Role == "") {
+		err = a.config.Links.mark(ctx, shutMark{Link: *link, Demotion: true})
+	}
+	if err != nil {
+		return storageProblem(err)
+	}
+	return nil
+}
+
 // isShut reports whether the credentials of user's account are shut.
 func (a *App) isShut(ctx context.Context, user *account) (bool, error) {
 	now := linkTo(user, "", "")

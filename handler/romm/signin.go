@@ -16,6 +16,9 @@ import (
 // Problem if the user or the operator can act on it.
 func (a *App) SignIn(ctx context.Context, call application.Caller, identity flow.Identity) (application.Session, error) {
 	none := application.Session{}
+	if err := a.foreseeDemotion(ctx, &identity); err != nil {
+		return none, err
+	}
 	beat, err := a.askHeartbeat(ctx, call)
 	if err != nil {
 		return none, err
@@ -31,12 +34,7 @@ func (a *App) SignIn(ctx context.Context, call application.Caller, identity flow
 		return none, err
 	}
 	e := &entry{oidcClient: oidcClient{a, call}, identity: &identity, role: role}
-	session, err := e.enter(ctx)
-	if err != nil {
-		e.refused(ctx, err)
-		return none, err
-	}
-	return session, nil
+	return e.enter(ctx)
 }
 
 // Role returns the role that identity has under `roles`, empty without

@@ -17,7 +17,7 @@ import (
 	standin "github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-var steps = flag.Int("steps", 3000, "how many random steps TestRandomAccounts takes")
+var steps = flag.Int("steps", 1000, "how many random steps TestRandomAccounts takes")
 
 // world is the state of the random test beside the cluster.
 type world struct {
