@@ -37,9 +37,15 @@ const recognizedKept = 10_000
 // that attackers cannot fill it. The zero value is ready.
 type recognized struct {
 	mu sync.Mutex
-	at map[[sha256.Size]byte]time.Time
+	at map[[sha256.Size]byte]standing
 
 	doubted time.Time // when an account was last shut: what was recognized before is asked about again
+}
+
+// standing is what the application said about a credential.
+type standing struct {
+	at      time.Time // when the application recognized it; zero: never
+	account string    // the owner's; empty: unknown
 }
 
 // doubt makes the next request with any credential ask the application again.
@@ -64,18 +70,25 @@ func (m *recognized) fresh(last, now time.Time) bool {
 	return !last.IsZero() && last.After(m.doubted) && now.Sub(last) < recognizedFor
 }
 
-// last is when the credential was last recognized; zero: never.
-func (m *recognized) last(key [sha256.Size]byte) time.Time {
+// stands reports whether a credential passes while the application cannot answer.
+func (m *recognized) stands(last standing, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return last.at.After(m.doubted) && now.Sub(last.at) < standingFor
+}
+
+// last is what the application said about the credential when it last recognized it.
+func (m *recognized) last(key [sha256.Size]byte) standing {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.at[key]
 }
 
-func (m *recognized) remember(key [sha256.Size]byte, now time.Time) {
+func (m *recognized) remember(key [sha256.Size]byte, now standing) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.at == nil || len(m.at) >= recognizedKept { // a forgotten credential costs one question
-		m.at = make(map[[sha256.Size]byte]time.Time)
+		m.at = make(map[[sha256.Size]byte]standing)
 	}
 	m.at[key] = now
 }
@@ -156,7 +169,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 	authorization := in.r.Header.Get("Authorization")
 	credential := credentialRequest{authorization: authorization, key: sha256.Sum256([]byte(authorization))}
 	last := h.config.Gate.recognized.last(credential.key)
-	if h.config.Gate.recognized.fresh(last, h.now()) {
+	if h.config.Gate.recognized.fresh(last.at, h.now()) {
 		return application.Recognized, nil
 	}
 	ctx := in.r.Context()
@@ -173,27 +186,46 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) (applic
 	now := h.now()
 	last := h.config.Gate.recognized.last(credential.key)
 	attempt, wait := h.config.Gate.attempts.Take(credential.address, credential.authorization, now)
-	if attempt == nil && last.IsZero() {
+	if attempt == nil && last.at.IsZero() {
 		// A credential that was good a minute ago is not refused because of
 		// other clients behind the same address.
 		return application.Undecided, problem.TooManyAttempts.After(wait)
 	}
 	asked, cancel := context.WithTimeout(ctx, recognizeTimeout)
 	defer cancel()
-	recognition, err := h.config.Application.Recognize(asked, credential.call, credential.authorization)
+	recognition, account, err := h.config.Application.Recognize(asked, credential.call, credential.authorization)
+	stands := err != nil && problem.Of(err).Away && h.config.Gate.recognized.stands(last, now)
+	if (err != nil || recognition == application.Undecided) && last.account != "" {
+		// The owner may have been shut out since, on any node.
+		shut, failed := h.isShut(ctx, last.account)
+		switch {
+		case failed != nil:
+			stands, err = false, problem.StorageUnavailable.Because(failed)
+		case shut:
+			recognition, err = application.Unrecognized, nil
+		}
+	}
 	switch {
 	case err == nil && recognition == application.Unrecognized:
 		h.config.Gate.recognized.forget(credential.key)
 		return recognition, h.unknownCredential(ctx, credential.call)
 	case err == nil && recognition == application.Recognized:
-		h.config.Gate.recognized.remember(credential.key, now)
-	case err != nil && now.Sub(last) < standingFor:
+		h.config.Gate.recognized.remember(credential.key, standing{now, account})
+	case stands:
 		recognition = application.Recognized
 	}
 	if attempt != nil {
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
 	return recognition, err
+}
+
+// isShut reports whether account is shut. The time that the application took for
+// no answer is not taken from this question.
+func (h *Handler) isShut(ctx context.Context, account string) (bool, error) {
+	bounded, cancel := context.WithTimeout(ctx, recognizeTimeout)
+	defer cancel()
+	return h.config.Application.IsShut(bounded, account)
 }
 
 // exchangeLimit bounds a request with a credential in its body, in bytes.

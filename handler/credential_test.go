@@ -179,7 +179,7 @@ func TestRecognizedIsBounded(t *testing.T) {
 	for i := range uint64(2*recognizedKept + 1) {
 		var key [sha256.Size]byte
 		binary.BigEndian.PutUint64(key[:], i)
-		m.remember(key, time.Now())
+		m.remember(key, standing{at: time.Now()})
 	}
 	if len(m.at) > recognizedKept {
 		t.Errorf("%d credentials remembered, want %d at most", len(m.at), recognizedKept)

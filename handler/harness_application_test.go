@@ -34,13 +34,15 @@ type fakeApplication struct {
 	answered []string // "path status body session" per AfterResponse; nil: not recorded
 
 	credentials map[string]application.Recognition
-	asked       int           // calls of Recognize
-	patience    time.Duration // until the deadline of the last Recognize
-	confirms    int           // calls of Confirm
-	away        error         // returned by Confirm
-	asking      func()        // called by Confirm; may be nil
-	shutErr     error         // returned by Shut
-	hold        chan struct{} // Recognize waits until it is closed; may be nil
+	owners      map[string]string // accounts, by credential
+	shut        map[string]bool   // what IsShut returns, by account
+	asked       int               // calls of Recognize
+	patience    time.Duration     // until the deadline of the last Recognize
+	confirms    int               // calls of Confirm
+	away        error             // returned by Confirm
+	asking      func()            // called by Confirm; may be nil
+	shutErr     error             // returned by Shut
+	hold        chan struct{}     // Recognize waits until it is closed; may be nil
 }
 
 func (a *fakeApplication) Intent(_ *http.Request, path string) application.Intent {
@@ -83,7 +85,7 @@ func (a *fakeApplication) SignOutAnswer(url string) any { return map[string]stri
 
 func (a *fakeApplication) DeniedStatus(context.Context, application.Caller) int { return a.status }
 
-func (a *fakeApplication) Recognize(ctx context.Context, _ application.Caller, authorization string) (application.Recognition, error) {
+func (a *fakeApplication) Recognize(ctx context.Context, _ application.Caller, authorization string) (application.Recognition, string, error) {
 	if a.hold != nil {
 		<-a.hold
 	}
@@ -93,9 +95,15 @@ func (a *fakeApplication) Recognize(ctx context.Context, _ application.Caller, a
 	deadline, _ := ctx.Deadline()
 	a.patience = time.Until(deadline)
 	if a.err != nil {
-		return application.Undecided, a.err
+		return application.Undecided, "", a.err
 	}
-	return a.credentials[authorization], nil
+	return a.credentials[authorization], a.owners[authorization], nil
+}
+
+func (a *fakeApplication) IsShut(_ context.Context, account string) (bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.shut[account], a.shutErr
 }
 
 func (a *fakeApplication) Unforgeable(r *http.Request) { r.Header.Set("X-Unforgeable", "yes") }

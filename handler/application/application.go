@@ -120,10 +120,14 @@ type Application interface {
 	// the user is signed out: 401 or 403.
 	DeniedStatus(ctx context.Context, call Caller) int
 	// Recognize asks the application about the Authorization header field of a
-	// request with a credential. An error means that the application cannot be
-	// asked now; a Credential request then passes only if the credential was
-	// Recognized within the last hour.
-	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, error)
+	// request with a credential. It also returns the credential's account as in
+	// Session, empty if it is unknown. An error that is a Problem with Away means
+	// that the application cannot be asked now; a Credential request then passes
+	// only if the credential was Recognized within the last hour.
+	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, string, error)
+	// IsShut reports whether Shut closed an account that Recognize returned. It
+	// does not ask the application.
+	IsShut(ctx context.Context, account string) (bool, error)
 	// SessionCookie returns the name of the application's session cookie.
 	SessionCookie() string
 	// ReadCookies returns the names of the other cookies that the application

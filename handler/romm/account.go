@@ -5,6 +5,7 @@ package romm
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -36,6 +37,16 @@ func (u *account) valid() bool { return u.ID > 0 && u.Username != "" }
 // key names the account for good: RomM gives an ID again where its database
 // was made anew.
 func (u *account) key() string { return strconv.Itoa(u.ID) + " " + u.created() }
+
+// accountOf is the account with this key.
+func accountOf(key string) (*account, error) {
+	number, created, _ := strings.Cut(key, " ")
+	id, err := strconv.Atoi(number)
+	if err != nil {
+		return nil, fmt.Errorf("reading the key of an account: %w", err)
+	}
+	return &account{ID: id, Created: created}, nil
+}
 
 // The response about one account, and about all, in bytes. Users choose how much
 // settings they store, so the limits are generous: an account that is too large

@@ -130,9 +130,9 @@ func (a *App) accepts(r *http.Request, known *route) bool {
 // what RomM leaves open, while RomM is busy, and a credential of an unknown
 // owner may belong to a user who is shut out. RomM up to 5.1.0 cannot tell
 // for a client token.
-func (a *App) Recognize(ctx context.Context, call application.Caller, authorization string) (application.Recognition, error) {
+func (a *App) Recognize(ctx context.Context, call application.Caller, authorization string) (application.Recognition, string, error) {
 	const what = "GET /api/users/me"
-	c := credentialIn(authorization)
+	c, refusal := credentialIn(authorization), *errBusy
 	answer, err := call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {authorization}}, Limit: accountLimit,
 	})
@@ -141,38 +141,42 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 		case answer.Status == http.StatusOK:
 			return a.owner(ctx, what, answer)
 		case answer.Status == http.StatusForbidden && c != basicAuth && a.refusesWith401(ctx, call):
-			return application.Recognized, nil
+			return application.Recognized, "", nil
 		case answer.Status == http.StatusUnauthorized,
 			// A password always has the permission to read its own account.
 			answer.Status == http.StatusForbidden && c == basicAuth,
 			answer.Status == http.StatusInternalServerError && c != clientToken:
-			return application.Unrecognized, nil
+			return application.Unrecognized, "", nil
 		}
 		err = seen(what, answer)
+		refusal.Away = answer.Status >= http.StatusInternalServerError || answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusRequestTimeout
 	}
 	if c != basicAuth && a.cannotTell() {
-		return application.Undecided, nil
+		return application.Undecided, "", nil
 	}
-	return application.Undecided, errBusy.Because(err)
+	return application.Undecided, "", refusal.Because(err)
 }
 
-// owner returns whether the account in answer may use its credentials.
-func (a *App) owner(ctx context.Context, what string, answer *application.Answer) (application.Recognition, error) {
+// owner returns whether the account in answer may use its credentials, and its
+// key. RomM answered, so its errors are not those of a RomM that is away.
+func (a *App) owner(ctx context.Context, what string, answer *application.Answer) (application.Recognition, string, error) {
+	refusal := *errBusy
+	refusal.Away = false
 	user, err := accountIn(what, answer)
 	if user != nil && user.ID < 0 {
-		return application.Undecided, nil // kiosk mode: RomM answers as to an anonymous request
+		return application.Undecided, "", nil // kiosk mode: RomM answers as to an anonymous request
 	}
 	if err != nil {
-		return application.Undecided, errBusy.Because(err)
+		return application.Undecided, "", refusal.Because(err)
 	}
 	shut, err := a.isShut(ctx, user)
 	switch {
 	case err != nil:
-		return application.Undecided, errBusy.Because(err)
+		return application.Undecided, "", refusal.Because(err)
 	case shut:
-		return application.Unrecognized, nil
+		return application.Unrecognized, "", nil
 	}
-	return application.Recognized, nil
+	return application.Recognized, user.key(), nil
 }
 
 // cannotTell reports whether RomM's last known release answers an unknown token

@@ -158,7 +158,7 @@ func TestRecognize(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			app := appOf(t, c.release)
-			got, err := app.Recognize(t.Context(), func(_ context.Context, call application.Call) (*application.Answer, error) {
+			got, _, err := app.Recognize(t.Context(), func(_ context.Context, call application.Call) (*application.Answer, error) {
 				if call.Target == "/api/heartbeat" {
 					return nil, errors.New("away")
 				}

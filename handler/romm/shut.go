@@ -44,6 +44,15 @@ func (a *App) Open(ctx context.Context, identity flow.Identity) error {
 	return a.config.Links.open(ctx, link, func(*shutMark) bool { return true })
 }
 
+// IsShut reports whether the account with this key is shut.
+func (a *App) IsShut(ctx context.Context, account string) (bool, error) {
+	user, err := accountOf(account)
+	if err != nil {
+		return false, err
+	}
+	return a.isShut(ctx, user)
+}
+
 // foreseeDemotion shuts identity's account before the attempt to take an
 // administrator's role away: if RomM does not answer, or refuses, the role stays, and
 // no token and no password may use it. The sign-in that succeeds opens the account.

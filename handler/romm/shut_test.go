@@ -52,7 +52,7 @@ func TestShutAccount(t *testing.T) {
 			if err := app.config.Links.pin(t.Context(), ada); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := app.Recognize(t.Context(), call, someToken); c.me == "" && (got != application.Recognized || err != nil) {
+			if got, _, err := app.Recognize(t.Context(), call, someToken); c.me == "" && (got != application.Recognized || err != nil) {
 				t.Fatalf("Recognize before Shut = %v, %v, want Recognized", got, err)
 			}
 			if err := app.Shut(t.Context(), *identityOf("ada-1", "ada@example.com")); err != nil {
@@ -61,7 +61,7 @@ func TestShutAccount(t *testing.T) {
 			if c.then != nil {
 				c.then(t.Context(), app, call)
 			}
-			if got, err := app.Recognize(t.Context(), call, someToken); got != c.want || err != nil {
+			if got, _, err := app.Recognize(t.Context(), call, someToken); got != c.want || err != nil {
 				t.Errorf("Recognize = %v, %v, want %v", got, err, c.want)
 			}
 		})
