@@ -48,6 +48,7 @@ func (b *browser) send(i int, method, target, body string, fields ...string) (*h
 	}
 	answer := b.cluster.at(i).serve(r)
 	b.jar.SetCookies(u, answer.Cookies())
+	defer answer.Body.Close() //nolint:errcheck // of a recorder
 	text, _ := io.ReadAll(answer.Body)
 	return answer, string(text)
 }
@@ -56,7 +57,7 @@ var navigation = []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "docum
 
 // signIn signs user in at node i and returns the status of the callback.
 func (b *browser) signIn(i int, user string) (int, string) {
-	answer, text := b.send(i, http.MethodGet, request.Base+"/login", "", navigation...) //nolint:bodyclose // of a recorder
+	answer, text := b.send(i, http.MethodGet, request.Base+"/login", "", navigation...)
 	if answer.StatusCode != http.StatusFound {
 		return answer.StatusCode, text
 	}
@@ -68,7 +69,7 @@ func (b *browser) signIn(i int, user string) (int, string) {
 	if err != nil {
 		b.cluster.Fatal(err)
 	}
-	answer, text = b.send(i, http.MethodGet, u.RequestURI(), "", navigation...) //nolint:bodyclose // of a recorder
+	answer, text = b.send(i, http.MethodGet, u.RequestURI(), "", navigation...)
 	b.user = user
 	return answer.StatusCode, text
 }
@@ -82,7 +83,7 @@ type account struct {
 
 // whoIs returns whom RomM takes the browser for, false if for nobody.
 func (b *browser) whoIs(i int) (account, bool) {
-	answer, text := b.send(i, http.MethodGet, "/api/users/me", "", script...) //nolint:bodyclose // of a recorder
+	answer, text := b.send(i, http.MethodGet, "/api/users/me", "", script...)
 	var me account
 	return me, answer.StatusCode == http.StatusOK && json.Unmarshal([]byte(text), &me) == nil
 }
