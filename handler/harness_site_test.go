@@ -142,7 +142,7 @@ func (s *site) ticket(tb testing.TB, identity flow.Identity) string {
 }
 
 // do sends a request to the gate. The target may start with a method, as in
-// "POST /api/x".
+// "POST /api/x". The response has the status 0 if the end of the session cut it off.
 func (s *site) do(tb testing.TB, target string, fields ...string) *httptest.ResponseRecorder {
 	tb.Helper()
 	method, path, ok := strings.Cut(target, " ")
@@ -162,6 +162,15 @@ func (s *site) do(tb testing.TB, target string, fields ...string) *httptest.Resp
 	}
 	s.chain.uri = path
 	w := httptest.NewRecorder()
+	defer func() {
+		switch cause := recover(); cause {
+		case nil:
+		case http.ErrAbortHandler: // the server closes the connection
+			w.Code = 0
+		default:
+			panic(cause)
+		}
+	}()
 	if err := s.handler.ServeHTTP(w, r, s.chain); err != nil {
 		tb.Fatalf("%s: ServeHTTP returned %v, want nil", target, err)
 	}

@@ -200,7 +200,7 @@ func (w *world) useToken(node int) {
 			continue
 		}
 		fields := []string{"Authorization", "Bearer " + token}
-		answer, text := w.browser().send(node, http.MethodGet, "/api/users/me", "", fields...) //nolint:bodyclose // send closes it
+		answer, text := w.browser().send(node, http.MethodGet, "/api/users/me", "", fields...)
 		since, out := w.out[user]
 		if out && answer.StatusCode == http.StatusOK && time.Since(since) > 24*time.Hour+recheck {
 			w.Errorf("step %d: a token of %s, who was disabled %s ago, is answered %s", w.step, user, time.Since(since), text)
@@ -209,7 +209,7 @@ func (w *world) useToken(node int) {
 		if _, err := fmt.Sscanf(text, `{"id":%d`, &id); err == nil {
 			change := w.change()
 			w.note("a token of %s changes account %d at node %d to %s", user, id, node, change)
-			w.browser().send(node, http.MethodPut, "/api/users/"+strconv.Itoa(id), change, append(fields, "Content-Type", "application/x-www-form-urlencoded")...) //nolint:bodyclose // send closes it
+			w.browser().send(node, http.MethodPut, "/api/users/"+strconv.Itoa(id), change, append(fields, "Content-Type", "application/x-www-form-urlencoded")...)
 		}
 		return
 	}

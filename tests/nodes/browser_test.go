@@ -28,8 +28,14 @@ func (c *cluster) browser() *browser {
 	return &browser{cluster: c, jar: jar, portal: &http.Client{Transport: c.authelia.Transport(), Jar: portal}}
 }
 
+// reply is what a browser gets, with its body read and closed.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+}
+
 // send sends a request to node i; fields are name, value, ...
-func (b *browser) send(i int, method, target, body string, fields ...string) (*http.Response, string) {
+func (b *browser) send(i int, method, target, body string, fields ...string) (*reply, string) {
 	u, err := url.Parse(public + target)
 	if err != nil {
 		b.cluster.Fatal(err)
@@ -48,16 +54,16 @@ func (b *browser) send(i int, method, target, body string, fields ...string) (*h
 	}
 	answer := b.cluster.at(i).serve(r)
 	b.jar.SetCookies(u, answer.Cookies())
-	defer answer.Body.Close()
 	text, _ := io.ReadAll(answer.Body)
-	return answer, string(text)
+	_ = answer.Body.Close()
+	return &reply{answer.StatusCode, answer.Header}, string(text)
 }
 
 var navigation = []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none", "Sec-Fetch-User", "?1", "Accept", "text/html"}
 
 // signIn signs user in at node i and returns the status of the callback.
 func (b *browser) signIn(i int, user string) (int, string) {
-	answer, text := b.send(i, http.MethodGet, request.Base+"/login", "", navigation...) //nolint:bodyclose // send closes it
+	answer, text := b.send(i, http.MethodGet, request.Base+"/login", "", navigation...)
 	if answer.StatusCode != http.StatusFound {
 		return answer.StatusCode, text
 	}
@@ -69,7 +75,7 @@ func (b *browser) signIn(i int, user string) (int, string) {
 	if err != nil {
 		b.cluster.Fatal(err)
 	}
-	answer, text = b.send(i, http.MethodGet, u.RequestURI(), "", navigation...) //nolint:bodyclose // send closes it
+	answer, text = b.send(i, http.MethodGet, u.RequestURI(), "", navigation...)
 	b.user = user
 	return answer.StatusCode, text
 }
@@ -83,7 +89,7 @@ type account struct {
 
 // whoIs returns whom RomM takes the browser for, false if for nobody.
 func (b *browser) whoIs(i int) (account, bool) {
-	answer, text := b.send(i, http.MethodGet, "/api/users/me", "", script...) //nolint:bodyclose // send closes it
+	answer, text := b.send(i, http.MethodGet, "/api/users/me", "", script...)
 	var me account
 	return me, answer.StatusCode == http.StatusOK && json.Unmarshal([]byte(text), &me) == nil
 }
@@ -92,7 +98,7 @@ var script = []string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Sec-
 
 // write sends a request of RomM's own page that changes something.
 func (b *browser) write(i int, method, target, body string) int {
-	b.send(i, http.MethodGet, "/api/heartbeat", "", script...) //nolint:bodyclose // send closes it
+	b.send(i, http.MethodGet, "/api/heartbeat", "", script...)
 	u, _ := url.Parse(public)
 	fields := append([]string{"Origin", public, "Content-Type", "application/x-www-form-urlencoded"}, script...)
 	for _, cookie := range b.jar.Cookies(u) {
@@ -100,6 +106,6 @@ func (b *browser) write(i int, method, target, body string) int {
 			fields = append(fields, "X-Csrftoken", cookie.Value)
 		}
 	}
-	answer, _ := b.send(i, method, target, body, fields...) //nolint:bodyclose // send closes it
+	answer, _ := b.send(i, method, target, body, fields...)
 	return answer.StatusCode
 }

@@ -105,7 +105,7 @@ func (p *player) send(method, target, body string) (status int, again time.Durat
 			fields = append([]string{"Origin", public, "Content-Type", "application/octet-stream", "X-Csrftoken", p.browser.cookie("romm_csrftoken")}, script...)
 		}
 		at := process{n.store, p.browser.cookie(ticketCookie)}
-		answer, text := p.browser.send(int(p.node.Load()), method, target, body, fields...) //nolint:bodyclose // send closes it
+		answer, text := p.browser.send(int(p.node.Load()), method, target, body, fields...)
 		if status = answer.StatusCode; status == 0 {
 			p.node.Store((p.node.Load() + 1) % int64(len(p.nodes)))
 			if body != "" {
@@ -189,7 +189,7 @@ func (p *player) page(target string) {
 	for range len(p.nodes) {
 		began, n := time.Now(), p.at(int(p.node.Load()))
 		at := process{n.store, p.browser.cookie(ticketCookie)}
-		answer, text := p.browser.send(int(p.node.Load()), http.MethodGet, target, "", navigation...) //nolint:bodyclose // send closes it
+		answer, text := p.browser.send(int(p.node.Load()), http.MethodGet, target, "", navigation...)
 		switch {
 		case answer.StatusCode == 0:
 			p.node.Store((p.node.Load() + 1) % int64(len(p.nodes)))
@@ -220,10 +220,10 @@ func (p *player) follow(location string) int {
 		return 0
 	}
 	for range len(p.nodes) {
-		answer, _ := p.browser.send(int(p.node.Load()), http.MethodGet, u.RequestURI(), "", navigation...) //nolint:bodyclose // send closes it
+		answer, _ := p.browser.send(int(p.node.Load()), http.MethodGet, u.RequestURI(), "", navigation...)
 		switch {
 		case strings.HasPrefix(answer.Header.Get("Location"), request.Base+"/failed"):
-			answer, _ = p.browser.send(int(p.node.Load()), http.MethodGet, answer.Header.Get("Location"), "", navigation...) //nolint:bodyclose // send closes it
+			answer, _ = p.browser.send(int(p.node.Load()), http.MethodGet, answer.Header.Get("Location"), "", navigation...)
 			return answer.StatusCode
 		case answer.StatusCode == http.StatusSeeOther:
 			p.send(http.MethodGet, "/api/heartbeat", "") // which brings the page its CSRF token
@@ -241,7 +241,7 @@ func (p *player) signIn() {
 	p.out.Store(false)
 	for {
 		began := time.Now()
-		answer, text := p.browser.send(int(p.node.Load()), http.MethodGet, request.Base+"/login", "", navigation...) //nolint:bodyclose // send closes it
+		answer, text := p.browser.send(int(p.node.Load()), http.MethodGet, request.Base+"/login", "", navigation...)
 		status := answer.StatusCode
 		if status == http.StatusFound {
 			status = p.follow(answer.Header.Get("Location"))
