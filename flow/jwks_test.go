@@ -118,9 +118,15 @@ func TestKeysUnreadable(t *testing.T) {
 			_, err := h.signIn()
 			failsAs(t, err, row.want, "")
 			h.op.Behave()
-			if _, err := h.signIn(); err != nil {
-				t.Errorf("sign-in after a failure: %v, want no error", err)
+			// go-oidc gives one read's outcome to those who ask before its goroutine is
+			// through, even if they come after the first answer.
+			for range 100 {
+				if _, err = h.signIn(); err == nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
 			}
+			t.Errorf("sign-in after a failure: %v, want no error", err)
 		})
 	}
 }
