@@ -24,7 +24,7 @@ demo: build
 ## test: run all tests, and list the skipped ones with their reasons
 test:
 	$(GO) vet -tags $(TAGS) ./...
-	tests/gotest.sh -race ./flow/... ./handler/... ./tests/authelia/ ./tests/nodes/ ./tests/romm/
+	tests/gotest.sh -race -timeout 30m ./flow/... ./handler/... ./tests/authelia/ ./tests/nodes/ ./tests/romm/
 	tests/gotest.sh -race -timeout 30m -tags $(TAGS) -count=1 . ./tests/
 	cd tests/e2e && ../gotest.sh -tags $(TAGS) -count=1 ./...
 	cd tests/e2e && ROMM_OIDC_BROWSER_MODE=http ../gotest.sh -tags $(TAGS) -count=1 ./browser/

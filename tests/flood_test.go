@@ -57,6 +57,7 @@ func firstSignIn(s *stack, user string) time.Duration {
 // flood sends requests for user's profile until the function is called that it
 // returns.
 func flood(t *testing.T, method string, user romm.User, token string) (end func()) {
+	t.Helper()
 	stop := make(chan struct{})
 	var all sync.WaitGroup
 	for worker := range 200 {

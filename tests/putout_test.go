@@ -130,6 +130,7 @@ func TestSignOutDuringTheCheck(t *testing.T) {
 	r.Header.Set("Cookie", ticketName+"="+bob.ticket())
 	answer, err := (&http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(r)
 	if err == nil {
+		_ = answer.Body.Close()
 		t.Log("sign-out:", answer.StatusCode)
 	}
 	close(release)

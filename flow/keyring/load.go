@@ -59,11 +59,16 @@ func Load(ctx context.Context, storage Storage, gate string, now time.Time) (*Ke
 	return stored.keyring(gate, now)
 }
 
-// Replace puts a keyring aside that is not JSON, and stores spare in its place:
-// the keyring that this node read earlier, so that no session is lost. If spare
-// is nil, it makes a new one, and all sessions have ended. It returns the
-// keyring and the key of what was put aside, "" if another node was faster.
-func Replace(ctx context.Context, storage Storage, spare *Keyring, gate string, now time.Time) (*Keyring, string, error) {
+// Replacement says what takes the place of a keyring that cannot be read.
+type Replacement struct {
+	Spare *Keyring // which this node read earlier, so that no session is lost; nil: a new one, and all sessions have ended
+	Now   time.Time
+}
+
+// Replace puts a keyring aside that is not JSON, and stores another in its place.
+// It returns that and the key of what was put aside, "" if another node was
+// faster.
+func Replace(ctx context.Context, storage Storage, gate string, r Replacement) (*Keyring, string, error) {
 	document := keyringDocument(storage, gate)
 	if err := storage.Lock(ctx, document.Key); err != nil {
 		return nil, "", fmt.Errorf("locking the keyring: %w", err)
@@ -73,21 +78,21 @@ func Replace(ctx context.Context, storage Storage, spare *Keyring, gate string, 
 	stored, err := readKeyring(ctx, document)
 	aside := ""
 	if errors.Is(err, ErrNotJSON) {
-		if aside, err = document.PutAside(ctx, now); err != nil {
+		if aside, err = document.PutAside(ctx, r.Now); err != nil {
 			return nil, "", err
 		}
 		stored = &storedKeyring{}
-		if spare != nil && spare.stored != nil {
-			stored = spare.stored
+		if r.Spare != nil && r.Spare.stored != nil {
+			stored = r.Spare.stored
 		} else {
-			stored.add(now, now)
+			stored.add(r.Now, r.Now)
 		}
 		err = document.Store(ctx, stored)
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	keys, err := stored.keyring(gate, now)
+	keys, err := stored.keyring(gate, r.Now)
 	return keys, aside, err
 }
 

@@ -92,7 +92,7 @@ func TestCorruptKeyring(t *testing.T) {
 				t.Errorf("Load = %v, want an error with the file and the remedy that says whether it is JSON", err)
 			}
 			if !errors.Is(err, ErrNotJSON) {
-				if _, _, err := Replace(t.Context(), storage, nil, "gate", time.Now()); err == nil {
+				if _, _, err := Replace(t.Context(), storage, "gate", Replacement{Now: time.Now()}); err == nil {
 					t.Error("Replace replaced a document that is JSON")
 				}
 			}
@@ -121,7 +121,7 @@ func TestReplaceKeyring(t *testing.T) {
 		storage.Put(keyringPathOfGate, []byte("\x00\x00"))
 		for _, method := range []string{"Load", "Lock", "Store"} {
 			storage.Fail(keyringtest.ErrUnavailable, method)
-			if ring, _, err := Replace(t.Context(), storage, known, "gate", now); ring != nil || !errors.Is(err, keyringtest.ErrUnavailable) {
+			if ring, _, err := Replace(t.Context(), storage, "gate", Replacement{Spare: known, Now: now}); ring != nil || !errors.Is(err, keyringtest.ErrUnavailable) {
 				t.Errorf("%s, %s fails: Replace = %v, %v, want the storage's error", name, method, ring, err)
 			}
 			storage.Fail(nil, method)
@@ -129,14 +129,14 @@ func TestReplaceKeyring(t *testing.T) {
 				t.Errorf("%s, %s fails: stored %q, want the document unchanged", name, method, storage.Keys(""))
 			}
 		}
-		ring, at, err := Replace(t.Context(), storage, known, "gate", now)
+		ring, at, err := Replace(t.Context(), storage, "gate", Replacement{Spare: known, Now: now})
 		if err != nil || at != aside || string(storage.Value(aside)) != "\x00\x00" {
 			t.Fatalf("%s: Replace put it aside as %q, %v, want %s with its content", name, at, err, aside)
 		}
 		if _, opens := ring.Open("p", sealed); opens != (known != nil) {
 			t.Errorf("%s: the keyring opens earlier values: %v, want %v", name, opens, known != nil)
 		}
-		again, at, err := Replace(t.Context(), storage, nil, "gate", now)
+		again, at, err := Replace(t.Context(), storage, "gate", Replacement{Now: now})
 		if err != nil || at != "" || !bytes.Equal(again.secrets[0], ring.secrets[0]) {
 			t.Errorf("%s: the second Replace put %q aside, %v, want the first one's keyring", name, at, err)
 		}

@@ -117,7 +117,7 @@ func (s *Store) replaceKeyring(ctx context.Context, v *vault, cause error) (*key
 	if loaded := s.keyring.Load(); loaded != nil {
 		spare = loaded.Keyring
 	}
-	keys, aside, err := keyring.Replace(ctx, v.storage, spare, s.gate, s.now())
+	keys, aside, err := keyring.Replace(ctx, v.storage, s.gate, keyring.Replacement{Spare: spare, Now: s.now()})
 	switch {
 	case err != nil || aside == "":
 	case spare != nil:

@@ -57,8 +57,7 @@ func (a *App) IsShut(ctx context.Context, account string) (bool, error) {
 // administrator's role away: if RomM does not answer, or refuses, the role stays, and
 // no token and no password may use it. The sign-in that succeeds opens the account.
 func (a *App) foreseeDemotion(ctx context.Context, identity *flow.Identity) error {
-	role, err := a.Role(identity)
-	if err != nil || role == "" || role == RoleAdmin {
+	if role, err := a.Role(identity); errors.Is(err, errNoRole) || role == "" || role == RoleAdmin {
 		return nil // a user without a role is shut for that
 	}
 	link, err := a.config.Links.of(ctx, identity)

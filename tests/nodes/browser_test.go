@@ -28,8 +28,14 @@ func (c *cluster) browser() *browser {
 	return &browser{cluster: c, jar: jar, portal: &http.Client{Transport: c.authelia.Transport(), Jar: portal}}
 }
 
+// reply is what a browser gets, with its body read and closed.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+}
+
 // send sends a request to node i; fields are name, value, ...
-func (b *browser) send(i int, method, target, body string, fields ...string) (*http.Response, string) {
+func (b *browser) send(i int, method, target, body string, fields ...string) (*reply, string) {
 	u, err := url.Parse(public + target)
 	if err != nil {
 		b.cluster.Fatal(err)
@@ -48,9 +54,9 @@ func (b *browser) send(i int, method, target, body string, fields ...string) (*h
 	}
 	answer := b.cluster.at(i).serve(r)
 	b.jar.SetCookies(u, answer.Cookies())
-	defer answer.Body.Close() //nolint:errcheck // of a recorder
 	text, _ := io.ReadAll(answer.Body)
-	return answer, string(text)
+	_ = answer.Body.Close()
+	return &reply{answer.StatusCode, answer.Header}, string(text)
 }
 
 var navigation = []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none", "Sec-Fetch-User", "?1", "Accept", "text/html"}

@@ -16,8 +16,9 @@ import (
 func TestMorning(t *testing.T) {
 	s := start(t, options{consent: "implicit", directive: rolesByMail + "\nsession {\n recheck 100ms\n}"})
 	const target = "/rom/7?tab=saves&q=a%20b"
+	s.authelia.SetLifespans(authelia.Lifespans{AccessToken: 2 * time.Second})
 	b := s.signedIn(target)
-	s.authelia.ExpireAccessTokens()
+	s.authelia.SetLifespans(authelia.Lifespans{})
 	for began := time.Now(); len(s.caddy.Logged("session unproven: its tokens expired or were rejected")) == 0; b.save() {
 		if time.Since(began) > patience {
 			t.Fatal("the gate did not find the session unproven after its tokens ended")

@@ -89,6 +89,7 @@ func (s *stack) send(r *http.Request, err error) page {
 		s.t.Fatal(err)
 	}
 	r.Header.Set("Accept", "text/html")
+	r.Header.Set("Upgrade-Insecure-Requests", "1") // as browsers do when they navigate
 	answer, err := s.http.Do(r)
 	if err != nil {
 		s.t.Fatal(err)
