@@ -139,17 +139,17 @@ func TestAccountChangedBehindOurBack(t *testing.T) {
 func TestParkedEmailTakesNothingOver(t *testing.T) {
 	const form = "email=alice%40example.com"
 	fields := []string{"Content-Type", "application/x-www-form-urlencoded"}
-	for name, park := range map[string]func(s *stack, bob *browser, path string, arrived <-chan struct{}){
-		"directly in RomM": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
+	for name, park := range map[string]func(s *stack, bob *browser, path string, arrived chan struct{}){
+		"directly in RomM": func(s *stack, _ *browser, _ string, _ chan struct{}) {
 			s.romm.SetEmail("bob", "alice@example.com")
 		},
-		"with a client token": func(s *stack, _ *browser, path string, _ <-chan struct{}) {
+		"with a client token": func(s *stack, _ *browser, path string, _ chan struct{}) {
 			authorization := "Bearer " + s.romm.NewClientToken("bob", "me.write")
 			if answer := s.browser().send("PUT "+path, strings.NewReader(form), append(fields, "Authorization", authorization)...); answer.StatusCode != http.StatusOK {
 				s.t.Fatalf("the change of the address with a token answered %d, want 200: %s", answer.StatusCode, answer.body)
 			}
 		},
-		"by a browser that leaves before the answer": func(s *stack, bob *browser, path string, arrived <-chan struct{}) {
+		"by a browser that leaves before the answer": func(s *stack, bob *browser, path string, arrived chan struct{}) {
 			ctx, leave := context.WithCancel(s.t.Context())
 			r, err := http.NewRequestWithContext(ctx, http.MethodPut, public+path, strings.NewReader(form))
 			if err != nil {
@@ -167,8 +167,9 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 				answer.Body.Close()
 				s.t.Fatalf("the browser got the answer %d, want it to leave before", answer.StatusCode)
 			}
+			close(arrived)
 		},
-		"an address that alice's account had before": func(s *stack, _ *browser, _ string, _ <-chan struct{}) {
+		"an address that alice's account had before": func(s *stack, _ *browser, _ string, _ chan struct{}) {
 			s.as("alice")
 			s.romm.SetEmail("alice", "alice@new.example")
 			s.romm.SetRole("alice", "user")
@@ -183,8 +184,8 @@ func TestParkedEmailTakesNothingOver(t *testing.T) {
 					if r.Method == http.MethodPut && r.Header.Get("Cookie") != "" { // RomM finishes the request after its client left
 						body, _ := io.ReadAll(r.Body)
 						r.Body = io.NopCloser(strings.NewReader(string(body)))
-						close(arrived)
-						<-r.Context().Done()
+						arrived <- struct{}{}
+						<-arrived // closed when the client has left
 						r = r.WithContext(context.WithoutCancel(r.Context()))
 					}
 					app.ServeHTTP(w, r)

@@ -71,7 +71,7 @@ const freshConnections = "transport http {\n keepalive off\n}"
 // start starts a stack. All tests of this package share one Caddy.
 func start(t *testing.T, o options) *stack {
 	t.Helper()
-	s := &stack{t: t, storage: t.TempDir(), origin: public}
+	s := &stack{t: t, storage: caddyprocess.Folder(t), origin: public}
 	ao := authelia.Options{
 		Issuer: issuer, CookieDomain: "example.com", Users: users,
 		Clients: []authelia.Client{{
