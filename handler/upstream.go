@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -247,10 +246,6 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// changeTimeout bounds a change of the application's accounts after which no client
-// waits.
-const changeTimeout = time.Minute
-
 // serve passes r to chain, and notes if the application could not be reached:
 // reverse_proxy returns an error then, not a response.
 func (h *Handler) serve(chain application.Chain, w http.ResponseWriter, r *http.Request) (unreachable bool, err error) {
@@ -259,13 +254,6 @@ func (h *Handler) serve(chain application.Chain, w http.ResponseWriter, r *http.
 		stream, _ := r.Context().(*stream)
 		body = &requestBody{ReadCloser: r.Body, stream: stream, shared: r.ProtoMajor > 1}
 		r.Body = body
-	}
-	if answer, ok := w.(*answerWriter); ok && answer.kept != nil {
-		// The application carries a change of its accounts out even if the client
-		// does not wait for it. Only the response tells when it is done.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), changeTimeout)
-		defer cancel()
-		r = r.WithContext(ctx)
 	}
 	err = chain.Serve(w, r)
 	unreachable = err != nil && chain.Unreachable(err) && !errors.Is(err, context.Canceled) && (body == nil || !body.broken.Load())

@@ -4,11 +4,9 @@ package romm
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,53 +63,33 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 }
 
 // walk signs in without roles. A new user's name may belong to another linked
-// user, or have belonged to one whose sessions in RomM still hold it; then a suffix
-// makes it unique.
+// user; then a suffix makes it unique.
 func (e *entry) walk(ctx context.Context) (signedIn, error) {
 	claims := claimsOf(e.identity, e.link)
-	names := []string{claims.Username}
-	if e.link == nil {
-		// The second name is the same every time. Another user may have given it to
-		// their account, but cannot guess the third.
-		name, _ := spelled(e.identity.Username)
-		names = append(names, suffixed(name, e.identity), suffixed(name, &flow.Identity{Subject: rand.Text()}))
+	e.claimed, e.began = claims.Username, e.now()
+	at, err := e.signIn(ctx, claims)
+	if err == nil || ofClock(err) {
+		return at, err
 	}
-	e.began = e.now()
-	var at signedIn
-	var err error
-	for _, claims.Username = range names {
-		if e.link == nil {
-			reserved, err := e.config.Links.reserved(ctx, subjectOf(e.identity), claims.Username)
-			if err != nil {
-				return at, storageProblem(err)
-			}
-			if reserved {
-				continue
-			}
-		}
-		e.claimed = claims.Username
-		at, err = e.signIn(ctx, claims)
-		switch {
-		case err == nil || ofClock(err):
-			return at, err
-		case e.link != nil || !errors.Is(err, errRefused):
-			return at, changed(e.link, err)
-		}
-		linked, failed := e.isLinked(ctx, claims.Username)
-		if failed != nil {
-			return at, storageProblem(failed)
-		}
-		if !linked {
-			return at, errRefused.Because(fmt.Errorf("RomM probably has an account named %q, with another e-mail address than %q: %w", claims.Username, claims.Email, err))
+	if e.link != nil {
+		return at, changed(e.link, err)
+	}
+	if !errors.Is(err, errRefused) {
+		return at, err
+	}
+	all, failed := e.config.Links.List(ctx)
+	if failed != nil {
+		return at, storageProblem(failed)
+	}
+	for _, link := range all {
+		if strings.EqualFold(link.Username, claims.Username) {
+			name, _ := spelled(e.identity.Username)
+			claims.Username = suffixed(name, e.identity)
+			e.claimed = claims.Username
+			return e.signIn(ctx, claims)
 		}
 	}
-	return at, err
-}
-
-// isLinked reports whether a linked account has name.
-func (e *entry) isLinked(ctx context.Context, name string) (bool, error) {
-	all, err := e.config.Links.List(ctx)
-	return slices.ContainsFunc(all, func(link Link) bool { return strings.EqualFold(link.Username, name) }), err
+	return at, errRefused.Because(fmt.Errorf("RomM probably has an account named %q, with another e-mail address than %q: %w", claims.Username, claims.Email, err))
 }
 
 // settle links identity to the account that RomM signed in to, or returns why it

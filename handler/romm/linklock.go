@@ -52,28 +52,20 @@ func (k *keyedLocks) lock(ctx context.Context, key string) (unlock func(), err e
 	}
 }
 
-// lock takes the lock of the account id on all nodes.
+// lock takes the lock of the account id on all nodes. Callers in this process
+// first queue for it here, because storage polls its lock once a second only.
 func (l *Links) lock(ctx context.Context, id int) (unlock func(), err error) {
-	unlock, err = l.lockPath(ctx, l.accountPath(id))
-	if err != nil {
-		return nil, fmt.Errorf("locking the link of RomM account %d: %w", id, err)
-	}
-	return unlock, nil
-}
-
-// lockPath takes the lock of path on all nodes. Callers in this process first
-// queue for it here, because storage polls its lock once a second only.
-func (l *Links) lockPath(ctx context.Context, path string) (unlock func(), err error) {
 	wait, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
+	path := l.accountPath(id)
 	leave, err := l.locks.lock(wait, path)
 	if err != nil {
-		return nil, fmt.Errorf("waiting for the lock of this process: %w", err)
+		return nil, fmt.Errorf("waiting for the link of RomM account %d: %w", id, err)
 	}
 	storage := l.storage()
 	if err := storage.Lock(wait, path); err != nil {
 		leave()
-		return nil, fmt.Errorf("waiting for the lock in storage: %w", err)
+		return nil, fmt.Errorf("locking the link of RomM account %d: %w", id, err)
 	}
 	return func() {
 		_ = storage.Unlock(context.WithoutCancel(ctx), path)

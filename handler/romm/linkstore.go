@@ -172,28 +172,11 @@ func (l *Links) store(ctx context.Context, link *Link) error {
 	if err := l.keepShut(ctx, link.ID); err != nil {
 		return err
 	}
-	if err := l.keepNames(ctx, link); err != nil {
-		return err
-	}
 	link.Shut = false
 	if err := l.put(ctx, l.accountPath(link.ID), link); err != nil {
 		return err
 	}
 	return l.put(ctx, l.subjectPath(link), link)
-}
-
-// keepNames reserves the name that link has, and the one that its account had.
-func (l *Links) keepNames(ctx context.Context, link *Link) error {
-	former, err := l.ofAccount(ctx, link.ID)
-	if err != nil && !unreadable(err) {
-		return err
-	}
-	if former != nil && !strings.EqualFold(former.Username, link.Username) {
-		if err := l.reserve(ctx, former, former.Username); err != nil {
-			return err
-		}
-	}
-	return l.reserve(ctx, link, link.Username)
 }
 
 // pin stores link. It returns errLinkTaken if the account is linked to another
@@ -208,7 +191,7 @@ func (l *Links) pin(ctx context.Context, link Link) error {
 		return err
 	}
 	if former != nil && *former == link && holder != nil && *holder == link {
-		return l.reserve(ctx, &link, link.Username)
+		return nil
 	}
 	if err := l.claim(ctx, &link); err != nil {
 		return err
@@ -270,11 +253,6 @@ func (l *Links) remove(ctx context.Context, link *Link, path string) error {
 	}
 	if holder == nil || !holder.sameSubject(link) {
 		return nil
-	}
-	if !holder.Waiting {
-		if err := l.reserve(ctx, holder, holder.Username); err != nil {
-			return err
-		}
 	}
 	if holder.Shut {
 		if err := l.mark(ctx, shutMark{Link: *holder}); err != nil {
