@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +71,7 @@ const freshConnections = "transport http {\n keepalive off\n}"
 // start starts a stack. All tests of this package share one Caddy.
 func start(t *testing.T, o options) *stack {
 	t.Helper()
-	s := &stack{t: t, storage: storageFolder(t), origin: public}
+	s := &stack{t: t, storage: caddyprocess.Folder(t), origin: public}
 	ao := authelia.Options{
 		Issuer: issuer, CookieDomain: "example.com", Users: users,
 		Clients: []authelia.Client{{
@@ -193,23 +192,4 @@ func eventually(t *testing.T, ok func() bool) {
 			t.Fatal("the condition was not met within 5 s")
 		}
 	}
-}
-
-// storageFolder is t.TempDir for a Caddy that may still write to it in the
-// background when the test has ended.
-func storageFolder(t *testing.T) string {
-	t.Helper()
-	folder, err := os.MkdirTemp("", "romm_oidc") //nolint:usetesting // t.TempDir fails while Caddy writes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for range 50 {
-			if os.RemoveAll(folder) == nil {
-				return
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-	})
-	return folder
 }

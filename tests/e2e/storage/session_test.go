@@ -13,6 +13,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 )
 
 const gate = "0123456789abcdef"
@@ -95,7 +96,7 @@ func TestContract(t *testing.T) {
 	for backend, connect := range map[string]func(*testing.T) func() keyring.Storage{
 		"files": func(t *testing.T) func() keyring.Storage {
 			t.Helper()
-			dir := t.TempDir()
+			dir := caddyprocess.Folder(t)
 			return func() keyring.Storage { return &certmagic.FileStorage{Path: dir} }
 		},
 		"Redis": func(t *testing.T) func() keyring.Storage {
