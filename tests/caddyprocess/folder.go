@@ -13,7 +13,7 @@ import (
 // may still be under way.
 func Folder(t *testing.T) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "romm_oidc")
+	folder, err := os.MkdirTemp("", "romm_oidc") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
