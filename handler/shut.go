@@ -127,7 +127,7 @@ func (g *Gate) putOut(identity *flow.Identity, reason string) {
 }
 
 // shutSoon shuts an account in the background, once however many sessions of its
-// user end. With a reason, it ends the user's sessions and access tokens first.
+// user end. With a reason, it ends the user's sessions and access tokens, too.
 func (g *Gate) shutSoon(identity *flow.Identity, reason string) {
 	now := time.Now()
 	if last := g.last.Load(); last != nil {
@@ -143,8 +143,8 @@ func (g *Gate) shutSoon(identity *flow.Identity, reason string) {
 			g.shutNow(ctx, &known)
 			return
 		}
-		g.endEverywhere(ctx, &known, reason)
 		g.shutAccount(ctx, &known)
+		g.endEverywhere(ctx, &known, reason)
 	})
 }
 
@@ -154,10 +154,10 @@ func (g *Gate) shutNow(ctx context.Context, identity *flow.Identity) {
 	if !waits {
 		return
 	}
+	g.shutAccount(ctx, identity)
 	if reason != "" {
 		g.endEverywhere(ctx, identity, reason)
 	}
-	g.shutAccount(ctx, identity)
 }
 
 // endEverywhere ends all sessions and access tokens of a user.
