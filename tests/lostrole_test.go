@@ -3,11 +3,7 @@
 package tests
 
 import (
-	"bytes"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -23,25 +19,7 @@ func TestLargeAccountLosesItsRole(t *testing.T) {
 	s := start(t, options{directive: groups + recheckSoon, authelia: func(o *authelia.Options) {
 		o.Clients[0].Scopes = append(o.Clients[0].Scopes, "groups")
 		o.Users = append(o.Users, authelia.User{Name: "root", Password: "root-password", Email: "root@example.com", Groups: []string{"romm-admins"}})
-	}, prepare: func(s *stack) {
-		app := s.romm
-		s.rommURL = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != "/api/users/me" || r.Method != http.MethodGet {
-				app.ServeHTTP(w, r)
-				return
-			}
-			answer := httptest.NewRecorder()
-			app.ServeHTTP(answer, r)
-			body := bytes.Replace(answer.Body.Bytes(), []byte("{"), []byte(`{"ui_settings":"`+strings.Repeat("x", int(settings.Load()))+`",`), 1)
-			for name, values := range answer.Header() {
-				if name != "Content-Length" {
-					w.Header()[name] = values
-				}
-			}
-			w.WriteHeader(answer.Code)
-			_, _ = io.Copy(w, bytes.NewReader(body))
-		}))
-	}})
+	}, prepare: func(s *stack) { swollen(s, &settings) }})
 	s.as("root")
 	role := func() string { user, _ := s.romm.User("alice"); return user.Role }
 

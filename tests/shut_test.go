@@ -3,10 +3,7 @@
 package tests
 
 import (
-	"bytes"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,25 +111,7 @@ func TestProfileChangesKeepTokensShut(t *testing.T) {
 // that the gate cannot tell by it that they were disabled.
 func TestLargeAccountKeepsTokensShut(t *testing.T) {
 	var settings atomic.Int64 // bytes
-	s, token := shutOut(t, options{prepare: func(s *stack) {
-		app := s.romm
-		s.rommURL = serve(s.t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != "/api/users/me" || r.Method != http.MethodGet {
-				app.ServeHTTP(w, r)
-				return
-			}
-			answer := httptest.NewRecorder()
-			app.ServeHTTP(answer, r)
-			body := bytes.Replace(answer.Body.Bytes(), []byte("{"), []byte(`{"ui_settings":"`+strings.Repeat("x", int(settings.Load()))+`",`), 1)
-			for name, values := range answer.Header() {
-				if name != "Content-Length" {
-					w.Header()[name] = values
-				}
-			}
-			w.WriteHeader(answer.Code)
-			_, _ = io.Copy(w, bytes.NewReader(body))
-		}))
-	}})
+	s, token := shutOut(t, options{prepare: func(s *stack) { swollen(s, &settings) }})
 	for _, c := range []struct {
 		size int64
 		want int
