@@ -173,6 +173,8 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		RuleGroups:    s.RuleGroups(),
 		Client:        m.client,
 		Keyring:       m.gate.sessions.Keyring,
+		Now:           m.gate.clock.Now,
+		Compare:       m.gate.clock.Compare,
 	})
 }
 
@@ -199,6 +201,8 @@ func (m *Middleware) build(gen *generation) *handler.Handler {
 		PassErrors:      s.Errors == "pass",
 		Logger:          m.logger,
 		Observe:         observe,
+		Now:             gate.clock.Now,
+		Paused:          gate.clock.Paused,
 		InForce:         func() bool { return gate.inForce(gen.registry) },
 	})
 }

@@ -52,9 +52,10 @@ type providerClock struct{ ahead atomic.Pointer[time.Duration] }
 
 // clockTransport measures the provider's clock.
 type clockTransport struct {
-	base  http.RoundTripper
-	clock *providerClock
-	now   func() time.Time
+	base    http.RoundTripper
+	clock   *providerClock
+	now     func() time.Time
+	compare func(time.Time)
 }
 
 func (t clockTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -63,13 +64,16 @@ func (t clockTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		base = http.DefaultTransport
 	}
 	answer, err := base.RoundTrip(r)
-	if err == nil {
-		if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
-			ahead := date.Sub(t.now())
-			t.clock.ahead.Store(&ahead)
-		}
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	date, err := http.ParseTime(answer.Header.Get("Date"))
+	t.compare(date)
+	if err == nil {
+		ahead := date.Sub(t.now())
+		t.clock.ahead.Store(&ahead)
+	}
+	return answer, nil
 }
 
 // clockError describes a token that was issued at a time too far from now.

@@ -46,6 +46,7 @@ type Config struct {
 	Client        *http.Client
 	Keyring       func(context.Context) (*keyring.Keyring, error) // may wait for storage
 	Now           func() time.Time                                // default time.Now
+	Compare       func(time.Time)                                 // is told the Date of each response, zero if it has none; nil: no one is
 }
 
 // RelyingParty runs the authorization code flow at one provider
@@ -68,10 +69,13 @@ func New(cfg Config) *RelyingParty {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Compare == nil {
+		cfg.Compare = func(time.Time) {}
+	}
 	rp := &RelyingParty{config: cfg, clock: new(providerClock)}
 	if cfg.Client != nil {
 		client := *cfg.Client
-		client.Transport = clockTransport{client.Transport, rp.clock, cfg.Now}
+		client.Transport = clockTransport{base: client.Transport, clock: rp.clock, now: cfg.Now, compare: cfg.Compare}
 		rp.config.Client = &client
 	}
 	return rp

@@ -25,7 +25,7 @@ const (
 func (h *Handler) comeBack(in *incoming) bool {
 	s, v := in.session, in.runtime
 	now := monotonic.Nanoseconds(h.now())
-	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
+	if used := v.usedAt.Load(); h.inUse(used, now) {
 		h.recheckIfDue(s, v)
 		if now-used > int64(time.Second) { // at most one write a second, however many requests there are
 			v.usedAt.Store(now)
@@ -49,13 +49,20 @@ func (h *Handler) comeBack(in *incoming) bool {
 	return !s.Ended()
 }
 
+// inUse reports whether a session that was last used then is in use without a
+// pause. A suspended machine was a pause for all sessions, which the monotonic
+// clock has not noticed.
+func (h *Handler) inUse(used, now int64) bool {
+	return used != 0 && now-used <= int64(h.config.Recheck) && used >= h.config.Paused()
+}
+
 // endPause notes that the session is in use again. The check comes first: a
 // request that finds the session in use must find the check, too.
 func (h *Handler) endPause(in *incoming, now int64) {
 	s, v := in.session, in.runtime
 	v.pausing.Lock()
 	defer v.pausing.Unlock()
-	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
+	if h.inUse(v.usedAt.Load(), now) {
 		return // another request came first
 	}
 	h.recheckIfDue(s, v)

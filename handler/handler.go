@@ -33,6 +33,7 @@ type Config struct {
 	Logger          *zap.Logger
 	Observe         func(event, code string) // counts events; both words come from fixed lists; nil: no counting
 	Now             func() time.Time         // nil: time.Now
+	Paused          func() int64             // when the machine was last suspended until, by monotonic.Nanoseconds; nil: it never is
 	InForce         func() bool              // whether Caddy has started this configuration for good; nil: it has
 }
 
@@ -50,6 +51,9 @@ type Handler struct {
 func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Paused == nil {
+		cfg.Paused = func() int64 { return 0 }
 	}
 	if cfg.InForce == nil {
 		cfg.InForce = func() bool { return true }

@@ -41,7 +41,7 @@ type check struct {
 // first. It takes no time when nothing is due.
 func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime) {
 	now, due := h.now(), v.checkAt.Load()
-	if monotonic.Nanoseconds(now) < due || !v.checkAt.CompareAndSwap(due, monotonic.Nanoseconds(now.Add(checkTimeout))) {
+	if monotonic.Nanoseconds(now) < due && !h.pausedSinceCheck(v) || !v.checkAt.CompareAndSwap(due, monotonic.Nanoseconds(now.Add(checkTimeout))) {
 		return
 	}
 	c := &check{began: now, done: make(chan struct{})}
@@ -56,6 +56,17 @@ func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime) {
 		h.config.Gate.Background.Done(background.Recheck, errQueueFull)
 		v.checkAt.Store(h.afterFailure(v))
 	}
+}
+
+// pausedSinceCheck reports whether the machine was suspended since the last check
+// began. The interval between two checks has then passed on other clocks.
+func (h *Handler) pausedSinceCheck(v *sessionRuntime) bool {
+	paused := h.config.Paused()
+	if paused == 0 || v.checkedAt.Load() >= paused {
+		return false
+	}
+	c := v.check.Load()
+	return c == nil || monotonic.Nanoseconds(c.began) < paused
 }
 
 // checkNow checks s and schedules the next check.
