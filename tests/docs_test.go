@@ -27,7 +27,7 @@ func TestDocumentedCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile("(?m)^\\| `(status|(?:sessions|links|keys) [a-z-]+)")
+	named := regexp.MustCompile("(?m)^\\| `((?:setup|doctor|status)|(?:sessions|links|keys) [a-z-]+)")
 	matches := named.FindAllStringSubmatch(string(document), -1)
 	documented := make([]string, 0, len(matches))
 	for _, match := range matches {
