@@ -28,7 +28,7 @@ type costRow struct {
 	header http.Header
 	cookie string
 	status int
-	allocs int  // at most, beyond those of a handler that does nothing
+	allocs int // at most, beyond those of a handler that does nothing
 }
 
 // costRows returns the requests that are measured.
