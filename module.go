@@ -251,9 +251,12 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
 	}
 	caddyhttp.SetVar(r.Context(), seenVar, true)
-	c := &chain{next: next, r: r}
-	forwardClientIP(r, c)
-	err := m.handler.ServeHTTP(w, r, c) //nolint:contextcheck // the request carries it
+	passing := &struct {
+		chain chain
+		space handler.Space
+	}{chain: chain{next: next, r: r}}
+	forwardClientIP(r, &passing.chain)
+	err := m.handler.ServeIn(&passing.space, w, r, &passing.chain) //nolint:contextcheck // the request carries it
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok {
 		return err

@@ -112,12 +112,12 @@ func (h *Handler) serveCredential(in *incoming, access application.Access) error
 	case access == application.Credential:
 		// Undecided: the application answers as it would without the gate.
 	case recognition != application.Recognized:
-		return h.refuseCredential(in, access, h.unknownCredential(in.r.Context(), in.caller()))
+		return h.refuseCredential(in, access, h.unknownCredential(in.r.Context(), in.Caller()))
 	case access == application.CredentialClosed:
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
 	}
 	delete(in.r.Header, "Cookie") // one credential is enough
-	in.call = authorized(in.caller(), in.r.Header["Authorization"])
+	in.call = authorized(in.Caller(), in.r.Header["Authorization"])
 	request.MergeSlashes(in.r)
 	forwarded := in.forwarded("")
 	answer := &answerWriter{ResponseWriter: in.w, in: in}
@@ -173,7 +173,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 		return application.Recognized, nil
 	}
 	ctx := in.r.Context()
-	credential.call, credential.address = in.caller(), limit.AddressOf(in.chain.ClientIP())
+	credential.call, credential.address = in.Caller(), limit.AddressOf(in.chain.ClientIP())
 	asked, err, _ := h.config.Gate.calls.Do("recognize "+string(credential.key[:])+credential.address.String(), func() (any, error) {
 		return h.ask(ctx, credential)
 	})
@@ -260,7 +260,7 @@ func (h *Handler) serveExchange(in *incoming) error {
 	case answer.Status < http.StatusBadRequest:
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
-	h.config.Application.Filter(answer.Header, false)
+	h.config.Application.Filter(answer.Header, false, new([1]string))
 	maps.Copy(in.w.Header(), answer.Header)
 	in.w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
 	in.w.WriteHeader(max(answer.Status, http.StatusOK))

@@ -185,7 +185,7 @@ func (a *fakeApplication) Guard(_ context.Context, forwarded application.Forward
 	return nil
 }
 
-func (a *fakeApplication) Filter(header http.Header, _ bool) application.Liveness {
+func (a *fakeApplication) Filter(header http.Header, _ bool, _ *[1]string) application.Liveness {
 	header.Del("X-Private")
 	switch header.Get("X-Session") {
 	case "alive":

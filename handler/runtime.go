@@ -89,11 +89,13 @@ func (v *sessionRuntime) verdictOn(h *Handler, record *session.Record) *verdict 
 	return known
 }
 
-// stamp is a record's identity in the form in which it goes upstream, made
-// once a record.
+// stamp is a record's identity in the forms in which it goes upstream and to the
+// server, made once a record.
 type stamp struct {
 	record                    *session.Record
+	values                    func(placeholder string) (any, bool)
 	cookie                    string
+	line                      atomic.Pointer[cookieLine] // the last one; nil: none
 	user, email, name, groups []string
 }
 

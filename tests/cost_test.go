@@ -209,7 +209,7 @@ func TestCost(t *testing.T) {
 	gate, server := gateOf(t)
 	rounds, n := 1, 500
 	if *cost {
-		rounds, n = 10, 5_000
+		rounds, n = 100, 500
 	}
 	if *cost {
 		fmt.Printf("%-32s %10s %8s %7s %9s\n", "", "above none", "x none", "allocs", "bytes")

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
@@ -60,7 +59,7 @@ func (c *chain) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request {
 func (c *chain) Keep() application.Chain { return c }
 
 // Identify implements application.Chain.
-func (c *chain) Identify(*flow.Identity) {}
+func (c *chain) Identify(func(string) (any, bool)) {}
 
 // OriginalURI implements application.Chain.
 func (c *chain) OriginalURI() string { return c.uri }
