@@ -247,10 +247,13 @@ var errTwice = errors.New("two romm_oidc directives handle this request: remove 
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	// A second gate would strip the stamp of the first. The gate's sub-requests
 	// carry the variable too, but they begin behind the gate.
-	if caddyhttp.GetVar(r.Context(), seenVar) != nil {
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	if _, seen := vars[seenVar]; seen {
 		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
 	}
-	caddyhttp.SetVar(r.Context(), seenVar, true)
+	if vars != nil {
+		vars[seenVar] = true
+	}
 	passing := &struct {
 		chain chain
 		space handler.Space

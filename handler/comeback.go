@@ -24,14 +24,15 @@ const (
 // provider is known to be away. It reports whether the session still lives.
 func (h *Handler) comeBack(in *incoming) bool {
 	s, v := in.session, in.runtime
-	now := monotonic.Nanoseconds(h.now())
+	clock := h.now()
+	now := monotonic.Nanoseconds(clock)
 	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
-		h.recheckIfDue(s, v)
+		h.recheckIfDue(s, v, clock)
 		if now-used > int64(time.Second) { // at most one write a second, however many requests there are
 			v.usedAt.Store(now)
 		}
 	} else {
-		h.endPause(in, now)
+		h.endPause(in, clock)
 	}
 	c := v.check.Load()
 	if c == nil || !c.awaited.Load() {
@@ -51,14 +52,14 @@ func (h *Handler) comeBack(in *incoming) bool {
 
 // endPause notes that the session is in use again. The check comes first: a
 // request that finds the session in use must find the check, too.
-func (h *Handler) endPause(in *incoming, now int64) {
-	s, v := in.session, in.runtime
+func (h *Handler) endPause(in *incoming, clock time.Time) {
+	s, v, now := in.session, in.runtime, monotonic.Nanoseconds(clock)
 	v.pausing.Lock()
 	defer v.pausing.Unlock()
 	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
 		return // another request came first
 	}
-	h.recheckIfDue(s, v)
+	h.recheckIfDue(s, v, clock)
 	if c := v.check.Load(); c != nil && now >= h.config.Gate.awayUntil.Load() {
 		c.awaited.Store(true)
 	}

@@ -80,7 +80,7 @@ func (h *Handler) ServeIn(space *Space, w http.ResponseWriter, r *http.Request, 
 	request.Strip(r)
 	path, plain, ok := request.NormalPath(r)
 	in := &space.in
-	*in = incoming{handler: h, w: w, r: r, chain: chain, path: path, plain: plain}
+	in.handler, in.w, in.r, in.chain, in.path, in.plain = h, w, r, chain, path, plain
 	switch {
 	case !ok:
 		return h.refuse(in, problem.BadRequest)

@@ -39,8 +39,8 @@ type check struct {
 // once for all its requests: a user who was disabled, or removed from a group,
 // is out within the interval. Tokens that are about to expire are refreshed
 // first. It takes no time when nothing is due.
-func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime) {
-	now, due := h.now(), v.checkAt.Load()
+func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime, now time.Time) {
+	due := v.checkAt.Load()
 	if monotonic.Nanoseconds(now) < due || !v.checkAt.CompareAndSwap(due, monotonic.Nanoseconds(now.Add(checkTimeout))) {
 		return
 	}
