@@ -4,7 +4,6 @@ package romm
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -15,14 +14,14 @@ import (
 
 // account is the part of a RomM user that the gate reads.
 type account struct {
-	ID        int      `json:"id"`
-	Username  string   `json:"username"`
-	Email     string   `json:"email"`
-	Role      string   `json:"role"`
-	Enabled   bool     `json:"enabled"`
-	Scopes    []string `json:"oauth_scopes"`
-	Created   string   `json:"created_at"`
-	LastLogin string   `json:"last_login"`
+	ID        int                `json:"id"`
+	Username  string             `json:"username"`
+	Email     string             `json:"email"`
+	Role      string             `json:"role"`
+	Enabled   bool               `json:"enabled"`
+	Scopes    optional[[]string] `json:"oauth_scopes"`
+	Created   string             `json:"created_at"`
+	LastLogin optional[string]   `json:"last_login"`
 }
 
 // created is when RomM made the account, without the time zone, which not every
@@ -82,8 +81,8 @@ func accountIn(what string, answer *application.Answer) (*account, error) {
 		return nil, errAccountTooLarge.Because(seen(what, answer))
 	}
 	var user account
-	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &user) != nil {
-		return nil, unexpected(what, answer)
+	if err := decode(what, answer, &user); err != nil {
+		return nil, err
 	}
 	if !user.valid() {
 		return &user, unexpected(what, answer)
@@ -103,12 +102,12 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 	if answer.Cut {
 		return false, errAccountTooLarge.Because(seen(what, answer))
 	}
-	var users []account
-	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &users) != nil {
-		return false, unexpected(what, answer)
+	var users []optional[account] // one that cannot be read is no administrator
+	if err := decode(what, answer, &users); err != nil {
+		return false, err
 	}
 	for _, other := range users {
-		if other.ID != user.ID && other.Role == RoleAdmin && other.Enabled {
+		if other.value.valid() && other.value.ID != user.ID && other.value.Role == RoleAdmin && other.value.Enabled {
 			return true, nil
 		}
 	}
@@ -128,11 +127,17 @@ func (a *App) Confirm(ctx context.Context, call application.Caller, session appl
 	}
 	switch a.Filter(answer.Header, true) {
 	case application.Alive:
-		var user account
-		if answer.Status != http.StatusOK || answer.Cut || json.Unmarshal(answer.Body, &user) != nil {
+		var user struct {
+			ID      int    `json:"id"`
+			Created string `json:"created_at"`
+		}
+		if answer.Cut {
 			return false, unexpected("GET /api/users/me", answer)
 		}
-		return user.key() == session.Account, nil
+		if err := decode("GET /api/users/me", answer, &user); err != nil {
+			return false, err
+		}
+		return (&account{ID: user.ID, Created: user.Created}).key() == session.Account, nil
 	case application.Forgotten:
 		return false, nil
 	case application.Unknown:

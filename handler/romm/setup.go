@@ -30,7 +30,7 @@ func (a *App) Guard(ctx context.Context, forwarded application.Forwarded, identi
 	if err != nil {
 		return err
 	}
-	if user.Role == RoleAdmin || slices.Contains(user.Scopes, "users.write") {
+	if user.Role == RoleAdmin || slices.Contains(user.Scopes.value, "users.write") {
 		return nil
 	}
 	return errNoAdministrator.Because(problem.NoEntryFits(&identity))
