@@ -74,7 +74,7 @@ func (h *Handler) ensureConfirmed(in *incoming) error {
 	if v.verdictOn(h, record).role {
 		return h.rebroker(in, record.Upstream.ID)
 	}
-	if h.confirmed(v) {
+	if h.confirmedAt(v, in.now()) {
 		return nil
 	}
 	mine, alive, err := h.confirm(in)

@@ -24,7 +24,7 @@ const (
 // provider is known to be away. It reports whether the session still lives.
 func (h *Handler) comeBack(in *incoming) bool {
 	s, v := in.session, in.runtime
-	clock := h.now()
+	clock := in.now()
 	now := monotonic.Nanoseconds(clock)
 	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
 		h.recheckIfDue(s, v, clock)

@@ -5,6 +5,7 @@ package handler
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
@@ -32,6 +33,16 @@ type incoming struct {
 	stream  stream          // of those
 
 	call application.Caller // made at first need
+	at   time.Time          // see now
+}
+
+// now returns the time of the request: the clock is read once for all questions
+// that do not follow a wait.
+func (in *incoming) now() time.Time {
+	if in.at.IsZero() {
+		in.at = in.handler.now()
+	}
+	return in.at
 }
 
 // class says how a refusal of the request has to look.
@@ -100,7 +111,7 @@ func (in *incoming) findSession() error {
 		return err
 	}
 	h, record := in.handler, s.Record()
-	if h.outlived(record) {
+	if since := unprovenSince(record, in.now()); !since.IsZero() && h.outlived(record) {
 		in.endSession(s, reasonUnproven)
 		return nil
 	}

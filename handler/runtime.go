@@ -57,9 +57,11 @@ func (h *Handler) nowAsked() *confirmation {
 // holds. It does not after the application failed, or after any of its accounts
 // changed: a session of the application holds a user name, and that name may now
 // be another account's.
-func (h *Handler) confirmed(v *sessionRuntime) bool {
+func (h *Handler) confirmed(v *sessionRuntime) bool { return h.confirmedAt(v, h.now()) }
+
+func (h *Handler) confirmedAt(v *sessionRuntime, now time.Time) bool {
 	last := v.confirmation.Load()
-	return last != nil && last.doubts == h.config.Gate.doubts.Load() && h.now().Sub(last.at) < confirmedFor
+	return last != nil && last.doubts == h.config.Gate.doubts.Load() && now.Sub(last.at) < confirmedFor
 }
 
 // signedIn notes that h has just signed the session in to the application, of
