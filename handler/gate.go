@@ -58,7 +58,7 @@ func NewGate(store *session.Store) *Gate {
 	g.Background = background.New(g.logger)
 	store.OnEnd(g.sessionEnded)
 	store.OnWork(func(work string, err error) { g.Background.Done(background.Work(work), err) })
-	store.OnDoubt(g.doubt)
+	store.OnDoubt(g.doubtAccounts)
 	return g
 }
 

@@ -86,7 +86,7 @@ func (w *answerWriter) WriteHeader(status int) {
 		dropCookies(w.Header(), h.config.Application.BrowserCookies())
 	}
 	if w.kept != nil && status/100 == 2 {
-		h.config.Gate.doubt() // before the client can know
+		h.config.Gate.doubtAccounts() // before the client can know
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

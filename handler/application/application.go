@@ -125,9 +125,15 @@ type Application interface {
 	// that the application cannot be asked now; a Credential request then passes
 	// only if the credential was Recognized within the last hour.
 	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, string, error)
-	// IsShut reports whether Shut closed an account that Recognize returned. It
-	// does not ask the application.
-	IsShut(ctx context.Context, account string) (bool, error)
+	// IsShut reports whether Shut closed an account that Recognize returned for a
+	// credential, or whether the credential cannot be that account's any more. It
+	// does not ask the application. For a credential of an unknown account it returns
+	// a Problem if it cannot tell.
+	IsShut(ctx context.Context, authorization, account string) (bool, error)
+	// Exchange prepares r, an Exchange request with its whole body in memory, for the
+	// application. The gate calls issued with the body of a successful response. If
+	// that returns an error, the client must not get the response.
+	Exchange(r *http.Request) (issued func(ctx context.Context, call Caller, body []byte) error)
 	// SessionCookie returns the name of the application's session cookie.
 	SessionCookie() string
 	// ReadCookies returns the names of the other cookies that the application
