@@ -14,9 +14,12 @@ import (
 
 // serveSession answers a request of a signed-in user.
 func (h *Handler) serveSession(in *incoming) error {
-	if !h.comeBack(in) {
+	switch alive, err := h.comeBack(in); {
+	case !alive:
 		in.forgetSession()
 		return h.serveAnonymous(in)
+	case err != nil:
+		return h.unconfirmed(in, err)
 	}
 	socket := in.socket()
 	if request.CrossOrigin(in.r, h.origin, socket) || request.CrossOriginFrame(in.r) ||

@@ -123,7 +123,7 @@ func write(folder string, files []setup.File) (err error) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // files that hold secrets have modes of their own
 			return fmt.Errorf("creating the folder of %s: %w", file.Name, err)
 		}
-		out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, file.Mode)
+		out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, file.Mode) //nolint:gosec // the operator names the folder
 		if err != nil {
 			return fmt.Errorf("creating %s: %w", file.Name, err)
 		}

@@ -132,13 +132,15 @@ func (p *Plan) steps() (steps []string) {
 	return steps
 }
 
+const inContainer = "docker compose exec caddy "
+
 // commands returns what the operator types, in the folder of the files.
 func (p *Plan) commands() []string {
 	folder := "cd " + quoteShell(p.Folder)
 	if p.OnHost {
 		return []string{folder, "caddy romm-oidc doctor --config Caddyfile --envfile .env", "caddy run --config Caddyfile --envfile .env"}
 	}
-	return []string{folder, "docker compose up -d", "docker compose exec caddy caddy romm-oidc doctor"}
+	return []string{folder, "docker compose up -d", inContainer + "caddy romm-oidc doctor"}
 }
 
 // ports returns the ports that the container of Caddy publishes.

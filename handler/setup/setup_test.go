@@ -37,7 +37,7 @@ func TestFiles(t *testing.T) {
 	} {
 		c.plan.Site, c.plan.Authelia, c.plan.Admin = "romm.example.com", "auth.example.com/", "you@example.com"
 		files := contents(t, c.plan)
-		var names []string
+		names := make([]string, 0, len(files))
 		for name, file := range files {
 			names = append(names, name)
 			want := fs.FileMode(0o644)

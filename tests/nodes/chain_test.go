@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
@@ -29,10 +28,8 @@ func (c *chain) Serve(w http.ResponseWriter, r *http.Request) (err error) {
 		}
 	}()
 	cluster := c.node.cluster
-	select {
-	case <-time.After(time.Duration(cluster.rommDelay.Load())):
-	case <-r.Context().Done():
-		return r.Context().Err() //nolint:wrapcheck // as reverse_proxy does
+	if err := waitFor(r.Context(), cluster.rommDelay.Load()); err != nil {
+		return err
 	}
 	if c.node.dead.Load() {
 		return errRefused
