@@ -60,7 +60,8 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 		return h.refuseBearer(in, err)
 	}
 	identity, upstream := &b.record.Identity, b.record.Upstream.ID
-	in.chain.Identify(identity)
+	stamp := b.runtime.stampOf(b.record, h.appCookies.Session)
+	in.chain.Identify(stamp.values)
 	if access == application.BearerClosed {
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
 	}
@@ -71,7 +72,7 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	}
 	authorization := in.r.Header["Authorization"]
 	delete(in.r.Header, "Cookie")
-	b.runtime.stampOf(b.record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
+	stamp.put(in.r, h.appCookies, h.config.IdentityHeaders)
 	h.config.Application.Unforgeable(in.r)
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: b.runtime, mutes: true}
 	answer.before.remember(in.w, in.r)
@@ -120,7 +121,7 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 			return known, nil
 		}
 	}
-	token.call, token.address = in.caller(), limit.AddressOf(in.chain.ClientIP())
+	token.call, token.address = in.Caller(), limit.AddressOf(in.chain.ClientIP())
 	ctx := context.WithoutCancel(in.r.Context())
 	result, err, _ := h.config.Gate.calls.Do("bearer "+string(token.key[:])+token.address.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, bearerTimeout)

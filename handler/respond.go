@@ -86,16 +86,18 @@ func (h *Handler) writeRefusal(in *incoming, class request.Class, refusal *probl
 // logRefusal writes the line of a refusal. Requests without a session are
 // everyday, so that theirs are for debugging.
 func (h *Handler) logRefusal(in *incoming, refusal *problem.Problem) {
-	write := h.config.Logger.Info
+	level := zap.InfoLevel
 	switch {
 	case refusal.Code == problem.NotSignedIn.Code || refusal.Code == problem.Prefetch.Code:
-		write = h.config.Logger.Debug
+		level = zap.DebugLevel
 	case refusal.Status >= http.StatusInternalServerError:
-		write = h.config.Logger.Warn
+		level = zap.WarnLevel
 	}
-	write("request refused", zap.String("code", refusal.Code), zap.Int("status", refusal.Status),
-		zap.String("reference", refusal.Reference), zap.String("method", in.r.Method), zap.String("path", loggedPath(in.r)),
-		zap.String("client_ip", in.chain.ClientIP()), zap.NamedError("cause", refusal.Cause))
+	if line := h.config.Logger.Check(level, "request refused"); line != nil {
+		line.Write(zap.String("code", refusal.Code), zap.Int("status", refusal.Status),
+			zap.String("reference", refusal.Reference), zap.String("method", in.r.Method), zap.String("path", loggedPath(in.r)),
+			zap.String("client_ip", in.chain.ClientIP()), zap.NamedError("cause", refusal.Cause))
+	}
 }
 
 // loggedPath returns the path of r, at most 300 bytes of it: a client can send

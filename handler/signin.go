@@ -123,7 +123,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	if err := h.config.Application.Open(ctx, *identity); err != nil {
 		h.config.Logger.Warn("account's tokens and password may still be refused, until the next sign-in", zap.String("user", identity.Username), zap.Error(err))
 	}
-	in.chain.Identify(identity)
+	in.chain.Identify(placeholders(identity))
 	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session_id", s.ID()),
 		zap.String("client_ip", in.chain.ClientIP()))
 	h.config.Observe("signed_in", "ok")
@@ -167,7 +167,7 @@ func (h *Handler) signInToApplication(ctx context.Context, in signingIn, identit
 			return record.Upstream, nil
 		}
 	}
-	upstream, err := h.config.Application.SignIn(ctx, in.caller(), *identity)
+	upstream, err := h.config.Application.SignIn(ctx, in.Caller(), *identity)
 	if err != nil {
 		return session.Upstream{}, err
 	}

@@ -73,6 +73,7 @@ func forgetLinks(ctx context.Context, r *http.Request) (any, error) {
 		if err != nil {
 			return nil, linkError(gate, account, err)
 		}
+		gate.AccountsChanged(ctx)
 		for i := range links {
 			n, err := endOwner(ctx, gate, &links[i])
 			if err != nil {
@@ -135,6 +136,7 @@ func moveLink(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, linkError(gate, account, err)
 	}
+	gate.AccountsChanged(ctx)
 	changed := ChangedLink{Link: Link{gate.ID(), link}}
 	for i := range former {
 		n, err := endOwner(ctx, gate, &former[i])
