@@ -24,6 +24,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
@@ -47,6 +48,8 @@ type pooledGate struct {
 	signing  *op.Keys
 	codes    *op.Codes
 	stop     context.CancelFunc // stops the background work
+
+	emissions chan emission // events that wait for their subscribers
 }
 
 // gateID derives the ID of a gate. It names the gate's folder in the storage,
@@ -93,6 +96,8 @@ func (g *pooledGate) start() {
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
 	go g.sessions.Run(context.Background()) // until Close
+	g.emissions = make(chan emission, eventsQueued)
+	go g.emit(ctx)
 	go g.gate.Run(ctx)
 	go g.gate.ShareFailures(ctx, limit.Share{Gate: g.id, Storage: g.currentStorage})
 	go g.signing.Run(ctx, func(event op.Event) {
@@ -152,6 +157,9 @@ func (g *pooledGate) EndAllTokens(ctx context.Context, reason string) (int, erro
 
 // Links implements admin.Gate.
 func (g *pooledGate) Links() *romm.Links { return g.links }
+
+// Report implements admin.Gate.
+func (g *pooledGate) Report(e *event.Event) { g.gate.Report(e) }
 
 // Rotate implements admin.Gate.
 func (g *pooledGate) Rotate(ctx context.Context) error {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 )
 
 // ClockError says that a token of the provider was issued too far from now. Of
@@ -50,11 +52,10 @@ func aheadOrBehind(d time.Duration) string {
 // providerClock is how far the provider's clock is ahead of this machine's.
 type providerClock struct{ ahead atomic.Pointer[time.Duration] }
 
-// clockTransport measures the provider's clock.
+// clockTransport measures the provider's clock, and how long it takes to answer.
 type clockTransport struct {
-	base  http.RoundTripper
-	clock *providerClock
-	now   func() time.Time
+	base http.RoundTripper
+	rp   *RelyingParty
 }
 
 func (t clockTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -62,11 +63,14 @@ func (t clockTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if base == nil {
 		base = http.DefaultTransport
 	}
+	_, end := span.Start(r.Context(), t.rp.spanOf(r.URL))
 	answer, err := base.RoundTrip(r)
+	end(err)
+	t.rp.noteAnswer(r, answer, err)
 	if err == nil {
 		if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
-			ahead := date.Sub(t.now())
-			t.clock.ahead.Store(&ahead)
+			ahead := date.Sub(t.rp.config.Now())
+			t.rp.clock.ahead.Store(&ahead)
 		}
 	}
 	return answer, err

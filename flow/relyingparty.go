@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -55,6 +56,7 @@ type RelyingParty struct {
 	config    Config
 	discovery singleflight.Group
 	clock     *providerClock
+	away      atomic.Bool // the provider did not answer the last request
 
 	mu      sync.Mutex // guards the fields below; never held during a request to the provider
 	known   *metadata
@@ -71,7 +73,7 @@ func New(cfg Config) *RelyingParty {
 	rp := &RelyingParty{config: cfg, clock: new(providerClock)}
 	if cfg.Client != nil {
 		client := *cfg.Client
-		client.Transport = clockTransport{client.Transport, rp.clock, cfg.Now}
+		client.Transport = clockTransport{client.Transport, rp}
 		rp.config.Client = &client
 	}
 	return rp

@@ -26,7 +26,7 @@ func (h *Handler) comeBack(in *incoming) bool {
 	s, v := in.session, in.runtime
 	now := monotonic.Nanoseconds(h.now())
 	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
-		h.recheckIfDue(s, v)
+		h.recheckIfDue(in.r.Context(), s, v)
 		if now-used > int64(time.Second) { // at most one write a second, however many requests there are
 			v.usedAt.Store(now)
 		}
@@ -58,7 +58,7 @@ func (h *Handler) endPause(in *incoming, now int64) {
 	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
 		return // another request came first
 	}
-	h.recheckIfDue(s, v)
+	h.recheckIfDue(in.r.Context(), s, v)
 	if c := v.check.Load(); c != nil && now >= h.config.Gate.awayUntil.Load() {
 		c.awaited.Store(true)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -24,6 +25,7 @@ type incoming struct {
 
 	session *session.Session // nil while no session was found
 	runtime *sessionRuntime  // of session
+	user    *flow.Identity   // nil if it is not known
 	unknown bool             // there is a ticket, and storage could not tell whether it is good
 
 	stamped *session.Record // with which the request was last passed on
@@ -103,7 +105,7 @@ func (in *incoming) findSession() error {
 		in.endSession(s, reasonUnproven)
 		return nil
 	}
-	in.chain.Identify(&record.Identity)
+	in.identify(&record.Identity)
 	v := runtimeOf(s)
 	switch verdict := v.verdictOn(h, record); {
 	case verdict.lacksScope:
@@ -131,7 +133,7 @@ func (in *incoming) forgetSession() {
 
 // endSession ends s and takes its ticket from the browser.
 func (in *incoming) endSession(s *session.Session, reason string) {
-	in.handler.end(in.r.Context(), s, reason)
+	in.handler.end(in.acting(in.r.Context()), s, reason)
 	in.dropTicket(s)
 }
 

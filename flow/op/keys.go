@@ -30,6 +30,7 @@ type Keys struct {
 	rotate  atomic.Int64 // keyring.Rotation.Every, in nanoseconds
 
 	loaded atomic.Pointer[keySet] // nil until the first load
+	broken atomic.Bool            // the document could not be used when it was last read
 
 	mu   sync.Mutex
 	last *load // the load in progress, or the last one if it failed
@@ -149,6 +150,7 @@ func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err 
 			keys, err = nil, fmt.Errorf("reading the signing keys: panic: %v", p)
 		}
 	}()
+	defer func() { k.note(err) }()
 	r.At = k.now()
 	ring, err := k.keyring(ctx)
 	if err != nil {

@@ -45,6 +45,7 @@ func (s *Store) loadKeyring(ctx context.Context) (*keyring.Keyring, error) {
 		if errors.Is(err, keyring.ErrNotJSON) {
 			keys, err = s.replaceKeyring(ctx, v, err)
 		}
+		s.noteKeyring(err)
 		if err != nil {
 			return nil, err
 		}
@@ -102,6 +103,7 @@ func (s *Store) rotate(ctx context.Context, now bool) error {
 		if errors.Is(err, keyring.ErrNotJSON) {
 			keys, err = s.replaceKeyring(ctx, v, err)
 		}
+		s.noteKeyring(err)
 		if keys != nil {
 			s.keyring.Store(&loadedKeyring{keys, v, read})
 		}
