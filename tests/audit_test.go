@@ -235,13 +235,15 @@ func TestRefusalsAfterTheIDTokenNameTheUser(t *testing.T) {
 			s.authelia.Misbehave(func(m *authelia.Misbehaviour) { m.Fail("userinfo", authelia.Fault{Status: 502}) })
 		}, "provider_unavailable"},
 		"userinfo is another user's":     {userinfo("sub", "someone-else"), "userinfo_invalid"},
-		"no user name":                   {userinfo("preferred_username", ""), "not_allowed"},
+		"no user name":                   {userinfo("preferred_username", ""), "username_missing"},
 		"no e-mail address":              {userinfo("email", nil), "email_missing"},
 		"two e-mail addresses":           {userinfo("email", []string{"a@example.com", "b@example.com"}), "email_missing"},
 		"an address outside ASCII":       {userinfo("email", "bób@example.com"), "email_not_ascii"},
 		"an address that is not checked": {userinfo("email_verified", false), "email_unverified"},
 		"RomM does not answer":           {func(s *stack) { s.romm.Down() }, "romm_unreachable"},
-		"RomM creates no accounts": {func(s *stack) {
+		"RomM fails at its callback": {func(s *stack) {
+			s.romm.Fault("/api/oauth/openid", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+		}, "romm_cannot_reach_caddy"},
 			s.romm.Fault("/api/oauth/openid", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 		}, "romm_refused"},
 	} {
