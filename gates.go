@@ -155,6 +155,9 @@ func (g *pooledGate) EndAllTokens(ctx context.Context, reason string) (int, erro
 	return g.gate.EndAllTokens(ctx, reason)
 }
 
+// AccountsChanged implements admin.Gate.
+func (g *pooledGate) AccountsChanged(ctx context.Context) { g.gate.AccountsChanged(ctx) }
+
 // Links implements admin.Gate.
 func (g *pooledGate) Links() *romm.Links { return g.links }
 

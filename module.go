@@ -67,8 +67,9 @@ type Middleware struct {
 	handler  *handler.Handler
 	gate     *pooledGate // nil if none is held
 	client   *http.Client
-	place    string // the block's site, for errors
 	events   *emitter
+	place    string           // the block's site, for errors
+	places   map[string]place // of the settings in the Caddyfile; nil if they come from elsewhere
 	logger   *zap.Logger
 }
 
@@ -82,7 +83,13 @@ func (Middleware) CaddyModule() caddy.ModuleInfo {
 func (m *Middleware) Provision(ctx caddy.Context) error {
 	m.logger = ctx.Logger()
 	repl := caddy.NewReplacer()
-	resolved, err := m.Resolve(func(text string) (string, error) { return repl.ReplaceOrErr(text, true, true) })
+	resolved, err := m.Resolve(func(text string) (string, error) {
+		value, err := repl.ReplaceOrErr(text, true, true)
+		if err != nil {
+			err = settings.Unresolved(text, err)
+		}
+		return value, err
+	})
 	if err != nil {
 		return err
 	}
@@ -233,11 +240,11 @@ func newClient(s *settings.Settings) (*http.Client, error) {
 	if s.TLSCA != "" {
 		pem, err := os.ReadFile(s.TLSCA)
 		if err != nil {
-			return nil, fmt.Errorf("tls_ca: %w", err)
+			return nil, fmt.Errorf("tls_ca: the file with the certificate authorities cannot be read: %w: name a PEM file that Caddy's user can read, such as the root.crt of the Caddy in front of Authelia", err)
 		}
 		roots = x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form", s.TLSCA)
+			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form: it must begin with -----BEGIN CERTIFICATE-----", s.TLSCA)
 		}
 	}
 	client, err := flow.NewClient(flow.ClientConfig{Issuer: s.Issuer, Address: s.IssuerAddress, RootCAs: roots})
@@ -256,13 +263,19 @@ var errTwice = errors.New("two romm_oidc directives handle this request: remove 
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	// A second gate would strip the stamp of the first. The gate's sub-requests
 	// carry the variable too, but they begin behind the gate.
-	if caddyhttp.GetVar(r.Context(), seenVar) != nil {
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	if _, seen := vars[seenVar]; seen {
 		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
 	}
-	caddyhttp.SetVar(r.Context(), seenVar, true)
-	c := &chain{next: next, r: r}
-	forwardClientIP(r, c)
-	err := m.handler.ServeHTTP(w, r, c) //nolint:contextcheck // the request carries it
+	if vars != nil {
+		vars[seenVar] = true
+	}
+	passing := &struct {
+		chain chain
+		space handler.Space
+	}{chain: chain{next: next, r: r}}
+	forwardClientIP(r, &passing.chain)
+	err := m.handler.ServeIn(&passing.space, w, r, &passing.chain) //nolint:contextcheck // the request carries it
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok {
 		return err

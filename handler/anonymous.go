@@ -66,7 +66,7 @@ func (h *Handler) denyAnonymous(in *incoming) error {
 		return h.refuse(in, problem.Prefetch)
 	case request.Script:
 		denied := *problem.NotSignedIn
-		denied.Status = h.config.Application.DeniedStatus(in.r.Context(), in.caller())
+		denied.Status = h.config.Application.DeniedStatus(in.r.Context(), in.Caller())
 		return h.refuse(in, &denied)
 	case request.Form, request.Socket, request.Embedded:
 	}

@@ -62,7 +62,9 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 		return h.refuseBearer(in, err)
 	}
 	identity, upstream := &b.record.Identity, b.record.Upstream.ID
-	in.identify(identity)
+	stamp := b.runtime.stampOf(b.record, h.appCookies.Session)
+	in.chain.Identify(stamp.values)
+	in.user = identity
 	if access == application.BearerClosed {
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
 	}
@@ -73,7 +75,7 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	}
 	authorization := in.r.Header["Authorization"]
 	delete(in.r.Header, "Cookie")
-	b.runtime.stampOf(b.record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
+	stamp.put(in.r, h.appCookies, h.config.IdentityHeaders)
 	h.config.Application.Unforgeable(in.r)
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: b.runtime, mutes: true}
 	answer.before.remember(in.w, in.r)
@@ -122,7 +124,7 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 			return known, nil
 		}
 	}
-	token.call, token.client = in.caller(), in.chain.ClientIP()
+	token.call, token.client = in.Caller(), in.chain.ClientIP()
 	token.address = limit.AddressOf(token.client)
 	ctx := context.WithoutCancel(in.r.Context())
 	result, err, _ := h.config.Gate.calls.Do("bearer "+string(token.key[:])+token.address.String(), func() (any, error) {

@@ -32,6 +32,7 @@ type Gate struct {
 	tokenBudget limit.TokenBudget // of code redemptions and refreshes
 	refusals    sync.Map          // causes for which refreshes were refused, since the last success
 	awayUntil   atomic.Int64      // until when the provider counts as away, by the monotonic clock
+	answeredAt  atomic.Int64      // when the provider last answered a check, by the monotonic clock
 
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
@@ -61,7 +62,7 @@ func NewGate(store *session.Store) *Gate {
 	store.OnEnd(g.sessionEnded)
 	store.OnOwnEnd(g.reportEnd)
 	store.OnWork(func(work string, err error) { g.Background.Done(background.Work(work), err) })
-	store.OnDoubt(g.doubt)
+	store.OnDoubt(g.doubtAccounts)
 	return g
 }
 

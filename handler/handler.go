@@ -73,9 +73,19 @@ func (h *Handler) now() time.Time { return h.config.Now() }
 // ServeHTTP answers r, or passes it to chain. An error is the chain's own, or
 // a *problem.Problem where the configuration asks to pass them.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
+	return h.ServeIn(new(Space), w, r, chain)
+}
+
+// Space is the memory of one request. A caller that allocates something of its
+// own for each request embeds it there, so that both are one allocation.
+type Space struct{ in incoming }
+
+// ServeIn is ServeHTTP in space, which is new and not used again.
+func (h *Handler) ServeIn(space *Space, w http.ResponseWriter, r *http.Request, chain application.Chain) error {
 	request.Strip(r)
 	path, plain, ok := request.NormalPath(r)
-	in := &incoming{handler: h, w: w, r: r, chain: chain, path: path, plain: plain}
+	in := &space.in
+	in.handler, in.w, in.r, in.chain, in.path, in.plain = h, w, r, chain, path, plain
 	switch {
 	case !ok:
 		return h.refuse(in, problem.BadRequest)

@@ -33,8 +33,13 @@ func (h *Handler) serveSessions(in *incoming) error {
 	if err := in.findSession(); err != nil {
 		return h.refuse(in, err)
 	}
-	if in.session != nil && !h.comeBack(in) {
-		in.forgetSession()
+	if in.session != nil {
+		switch alive, err := h.comeBack(in); {
+		case !alive:
+			in.forgetSession()
+		case err != nil:
+			return h.refuse(in, err)
+		}
 	}
 	s := in.session
 	switch {

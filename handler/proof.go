@@ -25,10 +25,14 @@ const withdrawnLeeway = 10 * time.Second
 // it, the zero time while they do. An access token that cannot be refreshed
 // needs no check to show that it has expired.
 func (h *Handler) unprovenSince(record *session.Record) time.Time {
+	return unprovenSince(record, h.now())
+}
+
+func unprovenSince(record *session.Record, now time.Time) time.Time {
 	switch expires := record.Tokens.Expires; {
 	case !record.UnprovenSince.IsZero():
 		return record.UnprovenSince
-	case record.Tokens.Refresh == "" && !expires.IsZero() && !h.now().Before(expires):
+	case record.Tokens.Refresh == "" && !expires.IsZero() && !now.Before(expires):
 		return expires
 	}
 	return time.Time{}

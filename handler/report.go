@@ -6,7 +6,6 @@ package handler
 import (
 	"context"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -82,10 +81,4 @@ func (in *incoming) acting(ctx context.Context) context.Context {
 func clientOf(ctx context.Context) string {
 	address, _ := ctx.Value(clientKey{}).(string)
 	return address
-}
-
-// identify notes who the user of the request is.
-func (in *incoming) identify(identity *flow.Identity) {
-	in.user = identity
-	in.chain.Identify(identity)
 }

@@ -126,7 +126,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) (result o
 	if err := h.config.Application.Open(ctx, *identity); err != nil {
 		h.config.Logger.Warn("account's tokens and password may still be refused, until the next sign-in", zap.String("user", identity.Username), zap.Error(err))
 	}
-	in.identify(identity)
+	in.chain.Identify(placeholders(identity))
 	h.signedIn(in, s)
 	return outcome{ticket: ticket, returnTo: login.ReturnTo}
 }
@@ -168,7 +168,7 @@ func (h *Handler) signInToApplication(ctx context.Context, in signingIn, identit
 			return record.Upstream, nil
 		}
 	}
-	upstream, err := h.config.Application.SignIn(ctx, in.caller(), *identity)
+	upstream, err := h.config.Application.SignIn(ctx, in.Caller(), *identity)
 	if err != nil {
 		return session.Upstream{}, err
 	}

@@ -106,6 +106,8 @@ func (g *Gate) Run(ctx context.Context) {
 // they may send no request for hours.
 func (g *Gate) recheckHeld() {
 	if last := g.last.Load(); last != nil {
-		g.Sessions.Held(func(held *session.Session) { last.handler.recheckIfDue(context.Background(), held, runtimeOf(held)) })
+		g.Sessions.Held(func(held *session.Session) {
+			last.handler.recheckIfDue(context.Background(), held, runtimeOf(held), last.handler.now())
+		})
 	}
 }

@@ -144,13 +144,16 @@ func (s *Store) storeDoubt(ctx context.Context, wanted uint64) error {
 		d.mu.Unlock()
 		return nil
 	}
-	pause := time.NewTimer(doubtPause - time.Duration(monotonic.Nanoseconds(s.now())-d.last))
+	wait := doubtPause - time.Duration(monotonic.Nanoseconds(s.now())-d.last)
 	d.mu.Unlock()
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if wait > 0 {
+		pause := time.NewTimer(wait)
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	d.mu.Lock()
 	wanted, d.last = d.wanted, monotonic.Nanoseconds(s.now())

@@ -38,6 +38,9 @@ type Gate interface {
 	EndTokens(ctx context.Context, userKeys []string, match func(*flow.Identity) bool, reason string) (int, error)
 	// EndAllTokens is EndTokens for all users.
 	EndAllTokens(ctx context.Context, reason string) (int, error)
+	// AccountsChanged makes all nodes forget what they know of RomM's accounts and of
+	// clients' credentials.
+	AccountsChanged(ctx context.Context)
 	// Links assign RomM accounts to the gate's users.
 	Links() *romm.Links
 	// Status returns the gate's state. It may send a request to the provider,

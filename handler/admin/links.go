@@ -74,6 +74,7 @@ func forgetLinks(ctx context.Context, r *http.Request) (any, error) {
 		if err != nil {
 			return nil, linkError(gate, account, err)
 		}
+		gate.AccountsChanged(ctx)
 		for i := range links {
 			n, err := endOwner(ctx, gate, &links[i])
 			if err != nil {
@@ -139,6 +140,7 @@ func moveLink(ctx context.Context, r *http.Request) (any, error) {
 		return nil, linkError(gate, account, err)
 	}
 	reportLink(gate, event.AccountLinked, &link)
+	gate.AccountsChanged(ctx)
 	changed := ChangedLink{Link: Link{gate.ID(), link}}
 	for i := range former {
 		n, err := endOwner(ctx, gate, &former[i])

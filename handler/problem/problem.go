@@ -3,6 +3,7 @@
 package problem
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -129,6 +130,11 @@ func of(err error) *Problem {
 	if clock, ok := errors.AsType[*flow.ClockError](err); ok {
 		problem := IDTokenInvalid.Because(err)
 		problem.Hint = clock.Hint()
+		return problem
+	}
+	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && errors.Is(err, flow.ErrProviderUnavailable) {
+		problem := ProviderUnavailable.Because(err)
+		problem.Hint = "Caddy does not trust the provider's certificate: " + certificate.Err.Error() + ". If it comes from a certificate authority of your own, such as Caddy's (tls internal), name its root certificate: tls_ca /path/root.crt."
 		return problem
 	}
 	for _, m := range []struct {

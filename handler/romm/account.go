@@ -128,7 +128,7 @@ func (a *App) Confirm(ctx context.Context, call application.Caller, session appl
 	if err != nil {
 		return false, err
 	}
-	switch a.Filter(answer.Header, true) {
+	switch a.Filter(answer.Header, true, new([1]string)) {
 	case application.Alive:
 		var user struct {
 			ID      int    `json:"id"`

@@ -25,6 +25,11 @@ var (
 		Text: "Your token or password cannot be checked right now.", Retry: 5 * time.Second,
 		Hint: "RomM may be starting, or has too much to do.",
 	}
+	errOwnerUnknown = &problem.Problem{
+		Code: "token_owner_unknown", Status: http.StatusServiceUnavailable, Title: "RomM does not say who owns this token",
+		Text: "This token may not read its own account, so this site cannot tell whether its user may still use it. Make a new token in RomM, with the permission me.read.",
+		Hint: "An account is shut (caddy romm-oidc links list), and a token without the permission me.read could be its. Its owner can make a new one in RomM with me.read.",
+	}
 	errDisabled = &problem.Problem{
 		Code: "romm_oidc_off", Status: http.StatusBadGateway, Title: "RomM does not accept this sign-in",
 		Text: "RomM's own OpenID Connect sign-in is off. Please tell the site's operator.", Way: problem.WayRetry,

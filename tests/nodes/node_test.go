@@ -151,12 +151,25 @@ type outside struct {
 	base http.RoundTripper
 }
 
+// waitFor waits for that many nanoseconds. It starts no timer that has fired already:
+// under the race detector, Go 1.26 crashes if two goroutines of a bubble receive from
+// such timers at once.
+func waitFor(ctx context.Context, nanoseconds int64) error {
+	if nanoseconds <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(time.Duration(nanoseconds)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // RoundTrip implements http.RoundTripper.
 func (o outside) RoundTrip(r *http.Request) (*http.Response, error) {
-	select {
-	case <-time.After(time.Duration(o.node.cluster.providerDelay.Load())):
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
+	if err := waitFor(r.Context(), o.node.cluster.providerDelay.Load()); err != nil {
+		return nil, err
 	}
 	if o.node.dead.Load() {
 		return nil, io.ErrUnexpectedEOF
