@@ -36,7 +36,7 @@ var (
 
 // observed are the counters of what is no event.
 var observed = map[event.Counter]*prometheus.CounterVec{
-	event.SignIns: signIns, event.BrokeredSignIns: brokered, event.UnprovenSessions: unproven, event.BackchannelLogouts: logouts,
+	event.SignIns: signIns, event.Refusals: refusals, event.BrokeredSignIns: brokered, event.UnprovenSessions: unproven, event.BackchannelLogouts: logouts,
 }
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {

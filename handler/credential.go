@@ -127,10 +127,11 @@ func (h *Handler) serveCredential(in *incoming, access application.Access) error
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
 	}
 	delete(in.r.Header, "Cookie") // one credential is enough
-	in.call = authorized(in.Caller(), in.r.Header["Authorization"])
+	in.credential, in.call = in.r.Header["Authorization"], nil
 	request.MergeSlashes(in.r)
 	forwarded := in.forwarded("")
-	answer := &answerWriter{ResponseWriter: in.w, in: in}
+	answer := &in.answer
+	answer.ResponseWriter, answer.in = in.w, in
 	h.watch(answer, in.r, in.path)
 	defer func() { h.answered(in.r.Context(), forwarded, answer) }()
 	_, err = h.serve(in.chain, answer, in.r)

@@ -34,8 +34,9 @@ type incoming struct {
 	answer  answerWriter    // to the first request that is passed on for session
 	stream  stream          // of those
 
-	call application.Caller // made at first need
-	at   time.Time          // see now
+	credential []string           // the Authorization header field with which the application is called; nil: none
+	call       application.Caller // made at first need
+	at         time.Time          // see now
 }
 
 // now returns the time of the request: the clock is read once for all questions
@@ -70,6 +71,9 @@ func (in *incoming) socket() bool {
 func (in *incoming) Caller() application.Caller {
 	if in.call == nil {
 		in.call = application.NewCaller(in.chain, in.r, in.handler.config.Origin)
+		if in.credential != nil {
+			in.call = authorized(in.call, in.credential)
+		}
 	}
 	return in.call
 }

@@ -6,6 +6,8 @@ package handler
 import (
 	"context"
 
+	"go.uber.org/zap"
+
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -25,12 +27,23 @@ func (g *Gate) Report(e *event.Event) {
 	}
 }
 
-// reportRefusal reports a refusal, with what is known of its user.
+// reportRefusal reports a refusal, with what is known of its user. Requests
+// without a session are everyday: they are counted, and logged for debugging.
 func (h *Handler) reportRefusal(in *incoming, refusal *problem.Problem, signIn bool) {
+	everyday := refusal.Code == problem.NotSignedIn.Code || refusal.Code == problem.Prefetch.Code
+	if everyday {
+		h.config.Observe(event.Refusals, refusal.Code)
+		if !h.config.Logger.Core().Enabled(zap.DebugLevel) {
+			return
+		}
+	}
 	e := &event.Event{
 		Name: event.Refused, ClientIP: in.chain.ClientIP(), Code: refusal.Code, Reference: refusal.Reference, Status: refusal.Status,
 		Method: in.r.Method, Path: loggedPath(in.r), SignIn: signIn, Cause: refusal.Cause, User: refusal.User, Subject: refusal.Subject,
-		Everyday: refusal.Code == problem.NotSignedIn.Code || refusal.Code == problem.Prefetch.Code,
+	}
+	if everyday {
+		e.Debug(h.config.Logger)
+		return
 	}
 	if e.Subject == "" && in.user != nil {
 		e.User, e.Subject = in.user.Username, in.user.Subject

@@ -11,6 +11,7 @@ const (
 	BrokeredSignIns    Counter = "brokered_sign_ins"   // sign-ins to the application for a session or an access token that lost its own
 	UnprovenSessions   Counter = "sessions_unproven"   // no label
 	SignIns            Counter = "sign_ins"            // beside those that are events
+	Refusals           Counter = "refusals"            // beside those that are events, by code
 	BackchannelLogouts Counter = "backchannel_logouts" // logout requests of the provider
 )
 

@@ -4,7 +4,10 @@
 package event
 
 import (
+	"net/http"
+
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // Schema is the version of the audit log and of the events' data. It changes
@@ -54,7 +57,6 @@ type Event struct {
 	Method, Path    string
 	SignIn          bool  // the request was to sign in
 	Cause           error // for the log only
-	Everyday        bool  // requests without a session: counted, logged for debugging, and no event
 
 	Reason string // of an end
 	By     By     // who caused it
@@ -82,16 +84,23 @@ func (e *Event) fields() []field {
 	return known
 }
 
-// Log writes the line of e to the audit log, which is a child of logger.
-// Everyday refusals are for debugging, and no part of the audit log.
+// Log writes the line of e to the audit log, which is a child of logger. An
+// operator should look at refusals that are no user's fault.
 func (e *Event) Log(logger *zap.Logger) {
-	write := logger.Debug
-	if !e.Everyday {
-		audit := logger.Named("audit")
-		write = audit.Info
-		if e.Status >= 500 { // the operator's own log shows these too
-			write = audit.Warn
-		}
+	level := zap.InfoLevel
+	if e.Status >= http.StatusInternalServerError {
+		level = zap.WarnLevel
+	}
+	e.write(logger.Named("audit"), level)
+}
+
+// Debug writes e to logger for debugging.
+func (e *Event) Debug(logger *zap.Logger) { e.write(logger, zap.DebugLevel) }
+
+func (e *Event) write(logger *zap.Logger, level zapcore.Level) {
+	line := logger.Check(level, messages[e.Name])
+	if line == nil {
+		return
 	}
 	fields := []zap.Field{zap.Int("schema", Schema), zap.String("event", string(e.Name))}
 	for _, f := range e.fields() {
@@ -106,7 +115,7 @@ func (e *Event) Log(logger *zap.Logger) {
 	if e.AccessToken {
 		fields = append(fields, zap.Bool("access_token", true))
 	}
-	write(messages[e.Name], append(fields, zap.NamedError("cause", e.Cause))...)
+	line.Write(append(fields, zap.NamedError("cause", e.Cause))...)
 }
 
 // Data returns e as the data of a Caddy event: the fields of its log line
