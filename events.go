@@ -44,7 +44,7 @@ type emission struct {
 // report counts e and hands it to the subscribers. It does not wait for them.
 func (g *pooledGate) report(e *event.Event, to *emitter) {
 	countEvent(e)
-	if !to.app.ShouldEmit(eventPrefix+string(e.Name)) {
+	if !to.app.ShouldEmit(eventPrefix + string(e.Name)) {
 		return
 	}
 	select {
