@@ -19,6 +19,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
@@ -41,6 +42,7 @@ type pooledGate struct {
 
 	generations
 
+	clock    *monotonic.Clock
 	links    *romm.Links
 	sessions *session.Store
 	gate     *handler.Gate
@@ -88,10 +90,14 @@ func (g *pooledGate) start() {
 	node, _ := os.Hostname() // shown in lists only; may be empty
 	g.romm = romm.NewReleaseCache()
 	g.links = romm.NewLinks(g.id, g.currentStorage)
-	g.sessions = session.New(session.Options{Gate: g.id, Node: node, Logger: logger})
+	g.clock = monotonic.NewClock(nil)
+	g.sessions = session.New(session.Options{Gate: g.id, Node: node, Logger: logger, Now: g.clock.Now})
 	g.gate = handler.NewGate(g.sessions)
 	g.gate.Background.Count = countWork
+	// RomM checks what is signed for it by the clock of its machine, which may be this one.
 	g.signing = op.NewKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
+	g.signing.AwaitRepair = g.sessions.AwaitRepair
+	g.sessions.OnDoubt(g.signing.Doubt)
 	g.codes = op.NewCodes(time.Now)
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())

@@ -188,6 +188,8 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		RuleGroups:    s.RuleGroups(),
 		Client:        m.client,
 		Keyring:       m.gate.sessions.Keyring,
+		Now:           m.gate.clock.Now,
+		Compare:       m.gate.clock.Compare,
 	})
 }
 
@@ -215,6 +217,8 @@ func (m *Middleware) build(gen *generation) *handler.Handler {
 		Logger:          m.logger,
 		Observe:         observe,
 		Report:          func(e *event.Event) { gate.report(e, m.events) },
+		Now:             gate.clock.Now,
+		Paused:          gate.clock.Paused,
 		InForce:         func() bool { return gate.inForce(gen.registry) },
 	})
 }

@@ -54,8 +54,9 @@ type providerClock struct{ ahead atomic.Pointer[time.Duration] }
 
 // clockTransport measures the provider's clock, and how long it takes to answer.
 type clockTransport struct {
-	base http.RoundTripper
-	rp   *RelyingParty
+	base    http.RoundTripper
+	rp      *RelyingParty
+	compare func(time.Time)
 }
 
 func (t clockTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -67,13 +68,16 @@ func (t clockTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := base.RoundTrip(r)
 	end(err)
 	t.rp.noteAnswer(r, answer, err)
-	if err == nil {
-		if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
-			ahead := date.Sub(t.rp.config.Now())
-			t.rp.clock.ahead.Store(&ahead)
-		}
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	date, err := http.ParseTime(answer.Header.Get("Date"))
+	t.compare(date)
+	if err == nil {
+		ahead := date.Sub(t.rp.config.Now())
+		t.rp.clock.ahead.Store(&ahead)
+	}
+	return answer, nil
 }
 
 // clockError describes a token that was issued at a time too far from now.

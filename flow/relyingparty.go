@@ -47,6 +47,7 @@ type Config struct {
 	Client        *http.Client
 	Keyring       func(context.Context) (*keyring.Keyring, error) // may wait for storage
 	Now           func() time.Time                                // default time.Now
+	Compare       func(time.Time)                                 // is told the Date of each response, zero if it has none; nil: no one is
 }
 
 // RelyingParty runs the authorization code flow at one provider
@@ -70,10 +71,13 @@ func New(cfg Config) *RelyingParty {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Compare == nil {
+		cfg.Compare = func(time.Time) {}
+	}
 	rp := &RelyingParty{config: cfg, clock: new(providerClock)}
 	if cfg.Client != nil {
 		client := *cfg.Client
-		client.Transport = clockTransport{client.Transport, rp}
+		client.Transport = clockTransport{base: client.Transport, rp: rp, compare: cfg.Compare}
 		rp.config.Client = &client
 	}
 	return rp

@@ -35,6 +35,7 @@ type Config struct {
 	Observe         func(counter event.Counter, label string) // counts; the label comes from a fixed list; nil: no counting
 	Report          func(*event.Event)                        // gets every event, which it must not keep waiting; nil: only the log has them
 	Now             func() time.Time                          // nil: time.Now
+	Paused          func() int64                              // when the machine was last suspended until, by monotonic.Nanoseconds; nil: it never is
 	InForce         func() bool                               // whether Caddy has started this configuration for good; nil: it has
 }
 
@@ -52,6 +53,9 @@ type Handler struct {
 func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Paused == nil {
+		cfg.Paused = func() int64 { return 0 }
 	}
 	if cfg.InForce == nil {
 		cfg.InForce = func() bool { return true }

@@ -58,7 +58,7 @@ func (c *check) isDone() bool {
 // request.
 func (h *Handler) recheckIfDue(request context.Context, s *session.Session, v *sessionRuntime, now time.Time) {
 	due := v.checkAt.Load()
-	if monotonic.Nanoseconds(now) < due || !v.checkAt.CompareAndSwap(due, monotonic.Nanoseconds(now.Add(checkTimeout))) {
+	if monotonic.Nanoseconds(now) < due && !h.pausedSinceCheck(v) || !v.checkAt.CompareAndSwap(due, monotonic.Nanoseconds(now.Add(checkTimeout))) {
 		return
 	}
 	c := &check{queued: monotonic.Nanoseconds(now), done: make(chan struct{})}
@@ -75,6 +75,17 @@ func (h *Handler) recheckIfDue(request context.Context, s *session.Session, v *s
 		h.config.Gate.Background.Done(background.Recheck, errQueueFull)
 		v.checkAt.Store(h.afterFailure(v))
 	}
+}
+
+// pausedSinceCheck reports whether the machine was suspended since the last check
+// began. The interval between two checks has then passed on other clocks.
+func (h *Handler) pausedSinceCheck(v *sessionRuntime) bool {
+	paused := h.config.Paused()
+	if paused == 0 || v.checkedAt.Load() >= paused {
+		return false
+	}
+	c := v.check.Load()
+	return c == nil || c.queued < paused
 }
 
 // checkNow checks s and schedules the next check.

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
@@ -104,8 +105,27 @@ func (h *Handler) noteRefusal(s *session.Session, record *session.Record, err er
 		// like one that never had a refresh token: by its access token's clock.
 		record.Tokens.Refresh = ""
 	case errors.Is(err, flow.ErrTokensEnded): // used up, and what came instead cannot be used
-		h.noteUnproven(s, record, earlier(record.Tokens.Expires, h.now()), err)
+		h.noteUnproven(s, record, h.unusableSince(s, record, err), err)
 	}
+}
+
+// unusableSince returns since when the tokens of a session speak for it no longer,
+// if new ones are of no use: since the old ones expired. By a clock that is wrong,
+// that may seem long ago, and the session would end though it is in use. So it is
+// not before this process saw the session proven, and it is now if the clock is
+// why the new tokens cannot be used.
+func (h *Handler) unusableSince(s *session.Session, record *session.Record, err error) time.Time {
+	now := h.now()
+	if _, ok := errors.AsType[*flow.ClockError](err); ok {
+		return now
+	}
+	since := earlier(record.Tokens.Expires, now)
+	if checked := runtimeOf(s).checkedAt.Load(); checked != 0 {
+		if proven := now.Add(time.Duration(checked - monotonic.Nanoseconds(now))); since.Before(proven) {
+			return proven
+		}
+	}
+	return since
 }
 
 // afterRefusal follows up on a refresh that brought no tokens. It returns err

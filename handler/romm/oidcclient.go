@@ -52,6 +52,18 @@ func (c oidcClient) signIn(ctx context.Context, claims op.Claims) (signedIn, err
 	return signedIn{session, user}, nil
 }
 
+// acceptsTokens reports whether RomM accepts what the gate signs. RomM answers 500
+// to a token that it rejects, as it does if it cannot create an account. So it gets
+// a token that it has to refuse for what it says.
+func (c oidcClient) acceptsTokens(ctx context.Context, claims op.Claims) bool {
+	claims.Unverified, claims.Roles = true, nil
+	at, err := c.signIn(ctx, claims)
+	if err == nil { // a release that does not look at it
+		_ = c.SignOut(ctx, c.call, at.session)
+	}
+	return err == nil || answeredWith(err, http.StatusBadRequest)
+}
+
 // inRole returns a session of at.user with role, at.session if nothing has to
 // change. RomM gets a role only if that changes whether the user is an
 // administrator, so that roles that RomM's administrator gave are kept. RomM
