@@ -43,9 +43,10 @@ $(GOLANGCI_LINT)-$(GOLANGCI_LINT_VERSION):
 	@rm -f $(GOLANGCI_LINT)-*
 	@ln -s golangci-lint $@
 
-## bench: benchmark a signed-in request through the gate
+## bench: benchmark requests through the gate, also against a handler that does nothing
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./handler/ ./flow/session/
+	$(GO) test -tags $(TAGS) -count=1 -run '^TestCost$$' ./tests/ -cost | grep -v '^{'
 
 ## scale: simulate a million sessions in a network storage
 scale:

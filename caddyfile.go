@@ -3,9 +3,11 @@
 package rommoidc
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -22,19 +24,26 @@ func init() {
 // UnmarshalCaddyfile, except that it refuses a matcher.
 func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's own name
+	place := placeOf(h.Dispenser)
 	matcher, err := h.ExtractMatcherSet()
 	if err != nil {
-		return nil, fmt.Errorf("romm_oidc: %w", err)
+		return nil, place.wrap(fmt.Errorf("romm_oidc: %w", err))
 	}
 	if matcher != nil {
-		return nil, h.Err("romm_oidc does not accept a matcher, because unmatched requests would bypass it. Remove the matcher; to admit clients without a browser, use the `clients` option")
+		return nil, place.wrap(errMatcher)
 	}
 	m := new(Middleware)
 	if err := m.UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
 	}
+	m.warnOfSecrets()
+	if err := checkSites(place, m, h.State); err != nil {
+		return nil, err
+	}
 	return h.NewRoute(nil, m), nil
 }
+
+var errMatcher = errors.New("romm_oidc does not accept a matcher, because unmatched requests would bypass it. Remove the matcher; to admit clients without a browser, use the `clients` option")
 
 // UnmarshalCaddyfile sets up the handler from the Caddyfile:
 //
@@ -78,6 +87,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 // is no matcher, because unmatched requests would bypass the gate.
 func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's own name
+	m.places = map[string]place{"": placeOf(d)}
 	if d.NextArg() {
 		return d.Errf("romm_oidc takes no argument: put %q into its block", d.Val())
 	}
@@ -85,7 +95,29 @@ func (m *Middleware) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	for _, block := range settings.Blocks() {
 		words[block] = word{parse: func(d *caddyfile.Dispenser) error { return m.parseBlock(d, block) }}
 	}
-	return parseLines(d, "", words)
+	if err := m.parseLines(d, "", words); err != nil {
+		return err
+	}
+	var errs []error
+	for _, err := range settings.Each(m.CheckWritten()) {
+		errs = append(errs, m.locate(err))
+	}
+	return errors.Join(errs...)
+}
+
+// locate adds the file and line of the setting that err is about.
+func (m *Middleware) locate(err error) error {
+	mistake, ok := errors.AsType[*settings.SettingError](err)
+	if !ok {
+		return m.places[""].wrap(err)
+	}
+	block, _, _ := strings.Cut(mistake.Setting, ":")
+	for _, name := range []string{mistake.Setting, block, ""} {
+		if place, ok := m.places[name]; ok {
+			return place.wrap(err)
+		}
+	}
+	return err
 }
 
 // word is how a line that begins with it is parsed.
@@ -125,11 +157,11 @@ func (m *Middleware) parseBlock(d *caddyfile.Dispenser, block string) error {
 		return d.Errf("%s takes a block: write \"%s {\" and one word a line", block, block)
 	}
 	m.Open(block)
-	return parseLines(d, block, m.words(block))
+	return m.parseLines(d, block, m.words(block))
 }
 
 // parseLines parses the lines of a block, "" for the directive's own.
-func parseLines(d *caddyfile.Dispenser, block string, words map[string]word) error {
+func (m *Middleware) parseLines(d *caddyfile.Dispenser, block string, words map[string]word) error {
 	where, prefix := block, block+": "
 	if block == "" {
 		where, prefix = "romm_oidc", ""
@@ -140,12 +172,13 @@ func parseLines(d *caddyfile.Dispenser, block string, words map[string]word) err
 		name := d.Val()
 		word, ok := words[name]
 		if !ok {
-			return d.Errf("%s does not know %q: it takes %v", where, name, slices.Sorted(maps.Keys(words)))
+			return d.WrapErr(unknown(where, name, slices.Sorted(maps.Keys(words))))
 		}
 		if seen[name] && !word.repeat {
 			return d.Errf("%s%s is given twice", prefix, name)
 		}
 		seen[name] = true
+		m.places[prefix+name] = placeOf(d)
 		if err := word.parse(d); err != nil {
 			return err
 		}
@@ -161,7 +194,7 @@ func parseText(d *caddyfile.Dispenser, to *string) error {
 	word := d.Val()
 	switch args := d.RemainingArgs(); len(args) {
 	case 0:
-		return d.Errf("%s takes exactly one value, and has none", word)
+		return d.Errf("%s takes exactly one value, and has none: write it, or leave the line out. If it is {$NAME}, the environment variable NAME is not set where Caddy runs", word)
 	case 1:
 		*to = args[0]
 		return nil

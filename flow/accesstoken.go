@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -109,42 +108,27 @@ func (rp *RelyingParty) introspect(ctx context.Context, md *metadata, raw string
 		return nil, fmt.Errorf("creating an introspection request: %w", err)
 	}
 	request.Header.Set("Accept", "application/json")
-	answer, err := statusClient(rp.config.Client).Do(request)
+	response, err := rp.readDocument(request)
 	if err != nil {
-		return nil, fmt.Errorf("%w: requesting its introspection endpoint: %w", ErrProviderUnavailable, err)
+		return nil, fmt.Errorf("%w: reading its introspection response: %w", ErrProviderUnavailable, bounded(err))
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return nil, fmt.Errorf("%w: reading its introspection response: %w", ErrProviderUnavailable, err)
-	}
-	var response struct {
-		Active   bool     `json:"active"`
-		Issuer   string   `json:"iss"`
-		Subject  string   `json:"sub"`
-		ClientID string   `json:"client_id"`
-		Issued   unixTime `json:"iat"`
-		Expires  unixTime `json:"exp"`
-	}
-	var all claims
-	if json.Unmarshal(body, &response) != nil || json.Unmarshal(body, &all) != nil {
-		return nil, fmt.Errorf("%w: its introspection response is not a JSON object", ErrProviderUnavailable)
-	}
-	audience, err := all.list("aud")
-	switch {
-	case !response.Active:
+	var active bool
+	switch raw := response["active"]; { // the one required member (section 2.2)
+	case len(raw) == 0 || json.Unmarshal(raw, &active) != nil || string(raw) == "null":
+		return nil, fmt.Errorf("%w: its introspection response: active is not a boolean", ErrProviderUnavailable)
+	case !active:
 		return nil, invalid("it is not active")
-	case response.Issuer != "" && response.Issuer != rp.config.Issuer:
+	case response.has("iss") && response.text("iss") != rp.config.Issuer:
 		return nil, invalid("iss is another issuer")
-	case err != nil || response.ClientID != rp.config.ClientID && !slices.Contains(audience, rp.config.ClientID):
+	case response.text("client_id") != rp.config.ClientID && !slices.Contains(response.strings("aud"), rp.config.ClientID):
 		return nil, invalid("it was issued neither to this client nor for it")
 	}
-	info := &tokenInfo{subject: response.Subject}
-	if response.Issued > 0 {
-		info.issued = time.Unix(int64(response.Issued), 0)
+	info := &tokenInfo{subject: response.text("sub")}
+	if issued := response.time("iat"); issued > 0 {
+		info.issued = time.Unix(issued, 0)
 	}
-	if response.Expires > 0 {
-		info.expires = monotonic.Near(time.Unix(int64(response.Expires), 0), rp.config.Now())
+	if expires := response.time("exp"); expires > 0 {
+		info.expires = monotonic.Near(time.Unix(expires, 0), rp.config.Now())
 		if !rp.config.Now().Before(info.expires) {
 			return nil, invalid("it has expired")
 		}

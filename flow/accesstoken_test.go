@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -164,22 +165,28 @@ func TestBearerIntrospection(t *testing.T) {
 		want           error
 		text           string
 	}{
-		"issued to this client":    {says: `{"active":true,"client_id":"romm","sub":"1","exp":1800000600}`},
-		"this client in aud":       {says: `{"active":true,"client_id":"script","aud":["romm"],"sub":"1"}`},
-		"this client is aud":       {says: `{"active":true,"client_id":"script","aud":"romm","sub":"1","iss":"` + testIssuer + `"}`},
-		"issued to another client": {says: `{"active":true,"client_id":"grafana","sub":"1"}`, want: ErrBearerInvalid, text: "neither to this client"},
-		"for another client":       {says: `{"active":true,"client_id":"script","aud":["grafana"],"sub":"1"}`, want: ErrBearerInvalid, text: "neither to this client"},
-		"without sub":              {says: `{"active":true,"client_id":"romm"}`, want: ErrBearerInvalid, text: "sub"},
-		"not active":               {says: `{"active":false}`, want: ErrBearerInvalid, text: "not active"},
-		"active is a string":       {says: `{"active":"true","client_id":"romm","sub":"1"}`, want: ErrProviderUnavailable},
-		"from another issuer":      {says: `{"active":true,"client_id":"romm","sub":"1","iss":"https://evil.example"}`, want: ErrBearerInvalid, text: "iss"},
-		"expired":                  {says: `{"active":true,"client_id":"romm","sub":"1","exp":1800000000}`, want: ErrBearerInvalid, text: "expired"},
-		"not JSON":                 {says: `<html>`, want: ErrProviderUnavailable},
-		"client refused":           {says: `{}`, status: 401, want: ErrProviderUnavailable},
-		"no endpoint":              {want: ErrBearerInvalid, text: "no introspection endpoint"},
-		"a refresh token":          {says: `{"active":true,"client_id":"romm","sub":"1"}`, userinfo: "-", want: ErrUserinfoInvalid},
-		"account disabled":         {says: `{"active":true,"client_id":"romm","sub":"1"}`, userinfo: `{"sub":"1"}`, want: ErrAccountGone},
-		"sub of another user":      {says: `{"active":true,"client_id":"romm","sub":"2"}`, want: ErrUserinfoInvalid},
+		"issued to this client":     {says: `{"active":true,"client_id":"romm","sub":"1","exp":1800000600}`},
+		"this client in aud":        {says: `{"active":true,"client_id":"script","aud":["romm"],"sub":"1"}`},
+		"this client is aud":        {says: `{"active":true,"client_id":"script","aud":"romm","sub":"1","iss":"` + testIssuer + `"}`},
+		"issued to another client":  {says: `{"active":true,"client_id":"grafana","sub":"1"}`, want: ErrBearerInvalid, text: "neither to this client"},
+		"for another client":        {says: `{"active":true,"client_id":"script","aud":["grafana"],"sub":"1"}`, want: ErrBearerInvalid, text: "neither to this client"},
+		"without sub":               {says: `{"active":true,"client_id":"romm"}`, want: ErrBearerInvalid, text: "sub"},
+		"not active":                {says: `{"active":false}`, want: ErrBearerInvalid, text: "not active"},
+		"active is a string":        {says: `{"active":"true","client_id":"romm","sub":"1"}`, want: ErrProviderUnavailable, text: "active is not a boolean"},
+		"active is missing":         {says: `{"client_id":"romm","sub":"1"}`, want: ErrProviderUnavailable, text: "active is not a boolean"},
+		"optional members unusable": {says: `{"active":true,"client_id":"romm","sub":"1","iat":"soon","exp":[],"scope":["a"],"username":7,"token_type":null}`},
+		"client_id is a number":     {says: `{"active":true,"client_id":7,"aud":[7,"romm"],"sub":"1"}`},
+		"iss is a number":           {says: `{"active":true,"client_id":"romm","sub":"1","iss":7}`, want: ErrBearerInvalid, text: "iss"},
+		"expired, in a string":      {says: `{"active":true,"client_id":"romm","sub":"1","exp":"1800000000"}`, want: ErrBearerInvalid, text: "expired"},
+		"expired, in an exponent":   {says: `{"active":true,"client_id":"romm","sub":"1","exp":1.8e9}`, want: ErrBearerInvalid, text: "expired"},
+		"from another issuer":       {says: `{"active":true,"client_id":"romm","sub":"1","iss":"https://evil.example"}`, want: ErrBearerInvalid, text: "iss"},
+		"expired":                   {says: `{"active":true,"client_id":"romm","sub":"1","exp":1800000000}`, want: ErrBearerInvalid, text: "expired"},
+		"not JSON":                  {says: `<html>`, want: ErrProviderUnavailable},
+		"client refused":            {says: `{}`, status: 401, want: ErrProviderUnavailable},
+		"no endpoint":               {want: ErrBearerInvalid, text: "no introspection endpoint"},
+		"a refresh token":           {says: `{"active":true,"client_id":"romm","sub":"1"}`, userinfo: "-", want: ErrUserinfoInvalid},
+		"account disabled":          {says: `{"active":true,"client_id":"romm","sub":"1"}`, userinfo: `{"sub":"1"}`, want: ErrAccountGone},
+		"sub of another user":       {says: `{"active":true,"client_id":"romm","sub":"2"}`, want: ErrUserinfoInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -216,11 +223,13 @@ func TestForgedBearersDoNotSpendTheKeyReads(t *testing.T) {
 		"iss": testIssuer, "aud": []string{"romm"}, "sub": "1", "client_id": "romm", "exp": now.Unix() + 600, "iat": now.Unix(), "nonce": "n",
 	}
 	forged := p.token("at+jwt", newIssuing(t).key, jose.ES256, claims)
-	for range keyReads {
-		_, err := rp.Bearer(t.Context(), forged)
-		failsAs(t, err, ErrBearerInvalid, "")
+	var err error
+	for i := 0; i < 100*keyReads && !errors.Is(err, ErrProviderUnavailable); i++ { // a token may join the read for the one before it
+		_, err = rp.Bearer(t.Context(), forged)
+		if i < keyReads {
+			failsAs(t, err, ErrBearerInvalid, "")
+		}
 	}
-	_, err := rp.Bearer(t.Context(), forged)
 	failsAs(t, err, ErrProviderUnavailable, "")
 	failsAs(t, err, ErrKeyReads, "") // so that the gate counts it as a guess
 	p.key = newIssuing(t).key

@@ -11,73 +11,27 @@ import (
 )
 
 const (
-	claimLimit  = 1 << 10 // bytes in a string
-	groupsLimit = 500     // entries in a list
-	groupLimit  = 256     // bytes in an entry
-	emailLimit  = 254     // bytes (https://datatracker.ietf.org/doc/html/rfc5321#section-4.5.3.1.3, without the brackets)
+	groupsLimit = 500 // entries in a list
+	groupLimit  = 256 // bytes in an entry
+	emailLimit  = 254 // bytes (https://datatracker.ietf.org/doc/html/rfc5321#section-4.5.3.1.3, without the brackets)
 )
-
-// claims are the undecoded claims by name.
-type claims map[string]json.RawMessage
-
-// has reports whether a claim is present and not null.
-func (c claims) has(name string) bool { return len(c[name]) > 0 && string(c[name]) != "null" }
-
-// text returns a string claim, or "" if it is missing, longer than claimLimit or
-// of another type.
-func (c claims) text(name string) string {
-	var s string
-	if json.Unmarshal(c[name], &s) != nil || len(s) > claimLimit {
-		return ""
-	}
-	return s
-}
-
-// list returns a claim that is a list of strings or a single string, within the limits.
-func (c claims) list(name string) ([]string, error) {
-	raw := c[name]
-	if len(raw) == 0 || string(raw) == "null" {
-		return nil, nil
-	}
-	var all []string
-	var one string
-	if json.Unmarshal(raw, &one) == nil {
-		all = []string{one}
-	} else if json.Unmarshal(raw, &all) != nil {
-		return nil, fmt.Errorf("%w: %s is not a list of strings", ErrUserinfoInvalid, name)
-	}
-	if len(all) > groupsLimit {
-		return nil, fmt.Errorf("%w: %s has more than %d entries", ErrUserinfoInvalid, name, groupsLimit)
-	}
-	for _, entry := range all {
-		if len(entry) > groupLimit {
-			return nil, fmt.Errorf("%w: an entry of %s is longer than %d bytes", ErrUserinfoInvalid, name, groupLimit)
-		}
-	}
-	return all, nil
-}
 
 // groups returns the names in a claim that lists groups. It skips what is not a
 // name, and bounds the rest: names that are too long and names beyond the limit
 // are kept only if the operator's rules contain them, so that no limit decides
 // against a rule.
 func (c claims) groups(name string, ruled []string) []string {
-	var entries []json.RawMessage
-	if json.Unmarshal(c[name], &entries) != nil {
-		entries = []json.RawMessage{c[name]} // one name, or nothing
-	}
 	var names []string
-	for _, entry := range entries {
-		var group *string
-		if json.Unmarshal(entry, &group) != nil || group == nil || *group == "" {
+	for _, group := range c.strings(name) {
+		if group == "" {
 			continue
 		}
-		if len(*group) > groupLimit || len(names) >= groupsLimit {
-			if !slices.Contains(ruled, *group) || slices.Contains(names, *group) {
+		if len(group) > groupLimit || len(names) >= groupsLimit {
+			if !slices.Contains(ruled, group) || slices.Contains(names, group) {
 				continue
 			}
 		}
-		names = append(names, *group)
+		names = append(names, group)
 	}
 	return names
 }

@@ -4,7 +4,6 @@ package flow
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -23,9 +22,8 @@ const (
 
 // idTokenClaims are the claims of a verified ID token.
 type idTokenClaims struct {
-	Authorized string   `json:"azp"`
-	AuthTime   unixTime `json:"auth_time"`
-	SID        string   `json:"sid"`
+	AuthTime unixTime
+	SID      string
 
 	subject string
 	all     claims
@@ -53,7 +51,7 @@ func (rp *RelyingParty) verifyIDToken(ctx context.Context, md *metadata, receive
 		return nil, rp.idTokenError(received.raw, err)
 	}
 	var c idTokenClaims
-	if token.Claims(&c) != nil || token.Claims(&c.all) != nil {
+	if token.Claims(&c.all) != nil {
 		return nil, invalid("its claims are not readable")
 	}
 	now := rp.config.Now()
@@ -62,7 +60,7 @@ func (rp *RelyingParty) verifyIDToken(ctx context.Context, md *metadata, receive
 		return nil, invalid("sub is missing or not an identifier")
 	case len(token.Audience) != 1: // (3) audiences that we do not trust
 		return nil, invalid("aud names other clients too")
-	case c.Authorized != "" && c.Authorized != rp.config.ClientID: // (4), (5)
+	case c.all.has("azp") && c.all.text("azp") != rp.config.ClientID: // (4), (5)
 		return nil, invalid("azp is another client")
 	case token.IssuedAt.Unix() <= 0: // (10), and Core section 2: iat is required
 		return nil, invalid("iat is missing")
@@ -78,7 +76,7 @@ func (rp *RelyingParty) verifyIDToken(ctx context.Context, md *metadata, receive
 			return nil, invalid("at_hash does not match the access token")
 		}
 	}
-	c.subject = token.Subject
+	c.subject, c.AuthTime, c.SID = token.Subject, unixTime(c.all.time("auth_time")), c.all.text("sid")
 	c.SID = c.SID[:min(len(c.SID), 255)]
 	return &c, nil
 }
@@ -86,9 +84,8 @@ func (rp *RelyingParty) verifyIDToken(ctx context.Context, md *metadata, receive
 // idTokenError returns the error of an ID token that did not verify. If it is of
 // another time, the clocks are the reason: go-oidc compares them first.
 func (rp *RelyingParty) idTokenError(raw string, err error) error {
-	var issued unixTime
-	_ = json.Unmarshal(verifiedClaims(raw)["iat"], &issued) // for the text only
-	at, now := time.Unix(int64(issued), 0), rp.config.Now()
+	issued := verifiedClaims(raw).time("iat") // for the text only
+	at, now := time.Unix(issued, 0), rp.config.Now()
 	if issued > 0 && (at.After(now.Add(idTokenLeeway)) || at.Before(now.Add(-idTokenAge))) && !errors.Is(err, errExpMissing) {
 		clock := rp.clockError(at)
 		if _, expired := errors.AsType[*oidc.TokenExpiredError](err); expired || strings.Contains(err.Error(), "nbf") {
@@ -102,11 +99,13 @@ func (rp *RelyingParty) idTokenError(raw string, err error) error {
 // that decodes without error, so that a malformed one does not spoil the rest.
 type unixTime int64
 
-// UnmarshalJSON reads whole seconds. It ignores a fraction, and leaves t at 0 for
-// anything that is not a positive number.
+// unixTimeMax is in the year 9999, the last that time.Time can write in JSON.
+const unixTimeMax = 253_402_300_799
+
+// UnmarshalJSON reads a number, which some providers write as a string. It ignores
+// a fraction, and leaves t at 0 for anything that is not a positive number.
 func (t *unixTime) UnmarshalJSON(data []byte) error {
-	whole, _, _ := strings.Cut(string(data), ".")
-	if seconds, err := strconv.ParseInt(whole, 10, 64); err == nil && seconds > 0 {
+	if seconds, err := strconv.ParseFloat(strings.Trim(string(data), `"`), 64); err == nil && 0 < seconds && seconds < unixTimeMax {
 		*t = unixTime(seconds)
 	}
 	return nil

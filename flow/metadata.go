@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -40,44 +41,37 @@ type metadata struct {
 // readMetadata reads the metadata with one request. Errors match
 // ErrProviderUnavailable.
 func (rp *RelyingParty) readMetadata(ctx context.Context) (*metadata, error) {
-	discovered, err := oidc.NewProvider(oidc.ClientContext(ctx, rp.documentClient()), rp.config.Issuer)
-	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok && mismatch.Discovered != "" {
-		return nil, fmt.Errorf("%w: its metadata name another issuer: write \"issuer %s\": %w", ErrProviderUnavailable, printable(mismatch.Discovered, 300), bounded(err))
-	}
+	document, err := rp.metadataDocument(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, bounded(err))
 	}
-	var more struct {
-		JWKSURI        string   `json:"jwks_uri"`
-		EndSession     string   `json:"end_session_endpoint"`
-		Revocation     string   `json:"revocation_endpoint"`
-		RevocationAuth []string `json:"revocation_endpoint_auth_methods_supported"`
-		Introspection  string   `json:"introspection_endpoint"`
-		IssParameter   bool     `json:"authorization_response_iss_parameter_supported"`
+	invalid := func(name string, err error) error {
+		return fmt.Errorf("%w: its metadata: %s: %w", ErrProviderUnavailable, name, err)
 	}
-	if err := discovered.Claims(&more); err != nil {
-		return nil, fmt.Errorf("%w: reading its metadata: %w", ErrProviderUnavailable, bounded(err))
+	issuer, err := document.required("issuer")
+	if err != nil {
+		return nil, invalid("issuer", err)
+	}
+	if issuer != rp.config.Issuer { // https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation
+		return nil, fmt.Errorf("%w: its metadata name another issuer: write \"issuer %s\" in place of %q", ErrProviderUnavailable, printable(issuer, 300), rp.config.Issuer)
 	}
 	md := &metadata{
-		authorizationEndpoint: discovered.Endpoint().AuthURL,
-		tokenEndpoint:         discovered.Endpoint().TokenURL,
-		userinfoEndpoint:      discovered.UserInfoEndpoint(),
-		endSessionEndpoint:    more.EndSession,
-		revocationEndpoint:    more.Revocation,
-		introspectionEndpoint: more.Introspection,
-		issParameterSupported: more.IssParameter,
-		issuer:                rp.config.Issuer,
-		keys:                  newKeySet(rp.config.Client, more.JWKSURI, rp.config.Now), //nolint:contextcheck // the keys outlive the request
-		logoutKeys:            newKeySet(rp.config.Client, more.JWKSURI, rp.config.Now), //nolint:contextcheck // as above
-		bearerKeys:            newKeySet(rp.config.Client, more.JWKSURI, rp.config.Now), //nolint:contextcheck // as above
-		revocationAuth:        more.RevocationAuth,
+		endSessionEndpoint: document.text("end_session_endpoint"), revocationEndpoint: document.text("revocation_endpoint"),
+		introspectionEndpoint: document.text("introspection_endpoint"),
+		issParameterSupported: document.flag("authorization_response_iss_parameter_supported"),
+		revocationAuth:        document.strings("revocation_endpoint_auth_methods_supported"),
+		issuer:                issuer,
 	}
-	for name, endpoint := range map[string]string{
-		"authorization_endpoint": md.authorizationEndpoint, "token_endpoint": md.tokenEndpoint, "userinfo_endpoint": md.userinfoEndpoint,
-		"jwks_uri": more.JWKSURI,
+	var jwksURI string
+	for name, endpoint := range map[string]*string{
+		"authorization_endpoint": &md.authorizationEndpoint, "token_endpoint": &md.tokenEndpoint, "userinfo_endpoint": &md.userinfoEndpoint,
+		"jwks_uri": &jwksURI,
 	} {
-		if err := checkEndpoint(endpoint); err != nil {
-			return nil, fmt.Errorf("%w: its metadata: %s: %w", ErrProviderUnavailable, name, err)
+		if *endpoint, err = document.required(name); err == nil {
+			err = checkEndpoint(*endpoint)
+		}
+		if err != nil {
+			return nil, invalid(name, err)
 		}
 	}
 	for _, optional := range []*string{&md.endSessionEndpoint, &md.revocationEndpoint, &md.introspectionEndpoint} {
@@ -85,7 +79,21 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*metadata, error) {
 			*optional = ""
 		}
 	}
+	for _, keys := range []*oidc.KeySet{&md.keys, &md.logoutKeys, &md.bearerKeys} {
+		*keys = newKeySet(rp.config.Client, jwksURI, rp.config.Now) //nolint:contextcheck // the keys outlive the request
+	}
 	return md, nil
+}
+
+// metadataDocument requests the metadata
+// (https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationRequest).
+func (rp *RelyingParty) metadataDocument(ctx context.Context) (claims, error) {
+	address := strings.TrimSuffix(rp.config.Issuer, "/") + "/.well-known/openid-configuration"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("creating a request: %w", err)
+	}
+	return rp.readDocument(request)
 }
 
 // revocationMethod returns how the client authenticates at the revocation

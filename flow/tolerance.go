@@ -5,8 +5,8 @@ package flow
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -79,52 +79,88 @@ func (rp *RelyingParty) documentClient() *http.Client {
 }
 
 // tokenClient is the client for the token endpoint: it takes JSON with a byte
-// order mark or as text/plain, and an expires_in that is not a whole number.
+// order mark or as text/plain, and optional members of the wrong type.
 func (rp *RelyingParty) tokenClient() *http.Client {
 	client := *rp.config.Client
-	client.Transport = rewritingTransport{client.Transport, func(body []byte, header http.Header) []byte {
-		var members map[string]json.RawMessage
-		if json.Unmarshal(body, &members) != nil || members == nil {
-			return body
-		}
-		header.Set("Content-Type", "application/json")
-		if raw, ok := members["expires_in"]; ok {
-			seconds, err := strconv.ParseFloat(strings.Trim(string(raw), `" `), 64)
-			if err != nil || math.IsNaN(seconds) || seconds < 1 {
-				delete(members, "expires_in")
-			} else {
-				members["expires_in"] = json.RawMessage(strconv.FormatInt(int64(min(seconds, accessMax.Seconds())), 10))
-			}
-		}
-		rewritten, err := json.Marshal(members)
-		if err != nil {
-			return body
-		}
-		return rewritten
-	}}
+	client.Transport = rewritingTransport{client.Transport, usableTokens}
 	return &client
 }
 
-// usableKeys returns a JWKS without the keys that cannot be read: go-jose would
-// refuse all of them for one.
-func usableKeys(body []byte, _ http.Header) []byte {
-	var set struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if json.Unmarshal(body, &set) != nil || set.Keys == nil {
-		return body
-	}
-	usable := make([]json.RawMessage, 0, len(set.Keys))
-	for _, raw := range set.Keys {
-		var key jose.JSONWebKey
-		if key.UnmarshalJSON(raw) == nil && key.Valid() {
-			usable = append(usable, raw)
-		}
-	}
-	set.Keys = usable
-	rewritten, err := json.Marshal(set)
+// usableTokens returns a token or error response with the members that the gate
+// uses. oauth2 would refuse a response for any other one, and overlook the code of
+// an error.
+func usableTokens(body []byte, header http.Header) []byte {
+	members, err := parseDocument(body)
 	if err != nil {
 		return body
+	}
+	header.Set("Content-Type", "application/json")
+	used := claims{}
+	for _, name := range []string{"access_token", "token_type"} { // oauth2 names them if they are unusable
+		if raw, ok := members[name]; ok && members.text("error") == "" {
+			used[name] = raw
+		}
+	}
+	for _, name := range []string{"refresh_token", "id_token", "error"} {
+		if raw := members[name]; len(raw) > 0 && raw[0] == '"' {
+			used[name] = raw
+		}
+	}
+	seconds, err := strconv.ParseFloat(strings.Trim(string(members["expires_in"]), `" `), 64)
+	if (err == nil || errors.Is(err, strconv.ErrRange)) && seconds >= 1 {
+		used["expires_in"] = json.RawMessage(strconv.FormatInt(int64(min(seconds, AccessTokenMax.Seconds())), 10))
+	}
+	rewritten, err := json.Marshal(used)
+	if err != nil {
+		return body
+	}
+	return rewritten
+}
+
+// keyMembers are the members of a JWK that matter to the gate: the public key, and
+// what tells keys apart (https://datatracker.ietf.org/doc/html/rfc7517#section-4).
+var keyMembers = []string{"kty", "crv", "x", "y", "n", "e", "kid", "alg", "use"}
+
+// usableKeys returns a JWKS with those members of each key that the gate uses, and
+// without the keys that cannot be read: go-jose would refuse all of them for one.
+func usableKeys(body []byte, _ http.Header) []byte {
+	set, err := parseDocument(body)
+	var keys []json.RawMessage
+	if err != nil || json.Unmarshal(set["keys"], &keys) != nil {
+		return body
+	}
+	usable := make([]json.RawMessage, 0, len(keys))
+	for _, raw := range keys {
+		if key := usableKey(raw); key != nil {
+			usable = append(usable, key)
+		}
+	}
+	rewritten, err := json.Marshal(map[string]any{"keys": usable})
+	if err != nil {
+		return body
+	}
+	return rewritten
+}
+
+// usableKey returns the public key in a JWK, nil if there is none.
+func usableKey(raw json.RawMessage) json.RawMessage {
+	members, err := parseDocument(raw)
+	if err != nil {
+		return nil
+	}
+	public := map[string]string{}
+	for _, name := range keyMembers {
+		if text := members.text(name); text != "" {
+			public[name] = text
+		}
+	}
+	if kind(members["kid"]) == "a number" {
+		public["kid"] = string(members["kid"])
+	}
+	rewritten, err := json.Marshal(public)
+	var key jose.JSONWebKey
+	if err != nil || key.UnmarshalJSON(rewritten) != nil || !key.Valid() {
+		return nil
 	}
 	return rewritten
 }

@@ -66,6 +66,67 @@ func TestByteOrderMark(t *testing.T) {
 	}
 }
 
+// A member that the gate does not need is of the wrong type. The key is good.
+func TestKeyWithUnusableMembers(t *testing.T) {
+	t.Parallel()
+	for name, members := range map[string]string{
+		"use a number": `"use":7`, "alg null": `"alg":null`, "key_ops a string": `"key_ops":"verify"`, "x5c a string": `"x5c":"x"`,
+		"x5t a number": `"x5t":7`, "x5u not a URL": `"x5u":":"`, "iat a string": `"iat":"x"`, "unknown": `"more":[{}]`,
+	} {
+		h := edited(t, "/jwks.json", func(body []byte, _ http.Header) []byte {
+			text := string(body)
+			for _, old := range []string{`"use":"sig"`, `"alg":"RS256"`} {
+				if strings.HasPrefix(members, old[:5]) {
+					text = strings.ReplaceAll(text, old, `"old":""`)
+				}
+			}
+			return []byte(strings.ReplaceAll(text, `"kty":`, members+`,"kty":`))
+		})
+		if _, err := h.signIn(); err != nil {
+			t.Errorf("sign-in with a key with %s: %v, want it used", name, err)
+		}
+	}
+}
+
+// The members of a token response that the gate can do without are of the wrong type.
+func TestTokenResponseOfOtherTypes(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"scope", "refresh_token", "error", "error_description", "error_uri", "expires_in", "more"} {
+		for kind, value := range map[string]any{"a number": 7, "null": nil, "a list": []string{"a"}, "an object": map[string]any{}, "a boolean": false} {
+			h := newHarness(t)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenResponse = authelia.Set(name, value) })
+			if result, err := h.signIn(); err != nil || result.Tokens.Refresh != "" {
+				t.Errorf("sign-in with %s that is %s: %v, want it ignored", name, kind, err)
+			}
+		}
+	}
+	for name, want := range map[string]string{"access_token": "access_token", "token_type": "token_type", "id_token": "no ID token"} {
+		h := newHarness(t)
+		h.op.Misbehave(func(m *authelia.Misbehaviour) { m.TokenResponse = authelia.Set(name, 7) })
+		_, err := h.signIn()
+		failsAs(t, err, ErrIDTokenInvalid, want)
+	}
+}
+
+// The code of an error counts, whatever stands beside it.
+func TestErrorResponseOfOtherTypes(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{"error":"invalid_grant","error_description":["a"]}`, `{"error":"invalid_grant","error_description":null,"error_uri":7}`,
+		`{"error":"invalid_grant","access_token":null,"token_type":null,"expires_in":{}}`, `{"error":"invalid_grant","access_token":7,"token_type":[]}`,
+		"\ufeff" + `{"error":"invalid_grant"}`,
+	} {
+		h := newHarness(t)
+		h.op.Misbehave(func(m *authelia.Misbehaviour) {
+			m.Fail(authelia.EndpointToken, authelia.Fault{Status: http.StatusBadRequest, Body: body})
+		})
+		_, err := h.signIn()
+		if refused, ok := errors.AsType[*TokenError](err); !ok || refused.Code != "invalid_grant" {
+			t.Errorf("sign-in with %s: %v, want invalid_grant", body, err)
+		}
+	}
+}
+
 func TestTokenResponseInOtherForms(t *testing.T) {
 	t.Parallel()
 	lifetime := func(value string) func([]byte, http.Header) []byte {
@@ -94,8 +155,8 @@ func TestTokenResponseInOtherForms(t *testing.T) {
 		"a word":             {lifetime(`"soon"`), accessDefault},
 		"negative":           {lifetime("-5"), accessDefault},
 		"an object":          {lifetime("{}"), accessDefault},
-		"enormous":           {lifetime("1e300"), accessMax},
-		"more than an int64": {lifetime("99999999999999999999"), accessMax},
+		"enormous":           {lifetime("1e300"), AccessTokenMax},
+		"more than an int64": {lifetime("99999999999999999999"), AccessTokenMax},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

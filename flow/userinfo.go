@@ -31,11 +31,15 @@ func (rp *RelyingParty) userinfo(ctx context.Context, md *metadata, accessToken,
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUserinfoInvalid, err)
 	}
-	var c claims
-	if json.Unmarshal(body, &c) != nil || c == nil {
-		return nil, fmt.Errorf("%w: it is not a JSON object", ErrUserinfoInvalid)
+	c, err := parseDocument(body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUserinfoInvalid, err)
 	}
-	if sub := c.text("sub"); sub == "" || !sameSecret(sub, subject) { // section 5.3.2: it could be about another user
+	sub, err := c.required("sub")
+	if err != nil {
+		return nil, fmt.Errorf("%w: sub does not match the ID token: %w", ErrUserinfoInvalid, err)
+	}
+	if !sameSecret(sub, subject) { // section 5.3.2: it could be about another user
 		return nil, fmt.Errorf("%w: sub does not match the ID token", ErrUserinfoInvalid)
 	}
 	return c, nil

@@ -26,7 +26,7 @@ func (h *Handler) answered(ctx context.Context, forwarded application.Forwarded,
 		return
 	}
 	if h.config.Application.AfterResponse(ctx, forwarded, application.Response{Status: answer.status, Body: answer.kept.Bytes()}) {
-		h.config.Gate.accountsChanged(ctx)
+		h.config.Gate.AccountsChanged(ctx)
 	}
 }
 

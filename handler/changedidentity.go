@@ -41,6 +41,7 @@ func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *ses
 		v.refusedSince.Store(0)
 		return nil
 	case refused == nil:
+		h.config.Gate.accountsShut(ctx) // it may have been, against the role that it lost
 		return fmt.Errorf("%w: %w", errNotApplied, err)
 	case refused.Status == http.StatusForbidden: // a sign-in would be refused, too
 		h.end(ctx, s, refused.Code)
@@ -52,6 +53,7 @@ func (h *Handler) changeIdentity(ctx context.Context, s *session.Session, v *ses
 		h.end(ctx, s, reasonRecheckFailed)
 		return nil
 	}
+	h.config.Gate.accountsShut(ctx) // as above
 	return fmt.Errorf("%w: %w", errNotApplied, err)
 }
 

@@ -47,7 +47,7 @@ func TestRenamedAccountIsNoOtherAccount(t *testing.T) {
 			ticket := s.ticket(t, alice)
 			s.do(t, "/api/x", "Cookie", ticket)
 			delete(s.app.alive, "app-0") // to Confirm it is the session of another account
-			s.handler.config.Gate.accountsChanged(t.Context())
+			s.handler.config.Gate.AccountsChanged(t.Context())
 			s.do(t, target, "Cookie", ticket)
 			if got := s.seen[len(s.seen)-1].Header.Get("Cookie"); got != "app_session=app-i" || len(s.seen) != 2 {
 				t.Errorf("passed on with %q as request %d, want app-i as the second", got, len(s.seen))

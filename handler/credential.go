@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -39,7 +40,8 @@ type recognized struct {
 	mu sync.Mutex
 	at map[[sha256.Size]byte]standing
 
-	doubted time.Time // when an account was last shut: what was recognized before is asked about again
+	doubted time.Time // when this node last shut an account: nothing from before stands
+	changed time.Time // when an account last changed: what was recognized before is asked about again
 }
 
 // standing is what the application said about a credential.
@@ -55,6 +57,14 @@ func (m *recognized) doubt(now time.Time) {
 	m.doubted = now
 }
 
+// askAgain makes the next request with any credential ask the application again. If
+// it does not answer, the credential still stands.
+func (m *recognized) askAgain(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changed = now
+}
+
 // doubtCredentials makes this node ask the application again about each credential.
 func (g *Gate) doubtCredentials() {
 	if last := g.last.Load(); last != nil {
@@ -67,7 +77,7 @@ func (g *Gate) doubtCredentials() {
 func (m *recognized) fresh(last, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !last.IsZero() && last.After(m.doubted) && now.Sub(last) < recognizedFor
+	return !last.IsZero() && last.After(m.doubted) && last.After(m.changed) && now.Sub(last) < recognizedFor
 }
 
 // stands reports whether a credential passes while the application cannot answer.
@@ -112,15 +122,16 @@ func (h *Handler) serveCredential(in *incoming, access application.Access) error
 	case access == application.Credential:
 		// Undecided: the application answers as it would without the gate.
 	case recognition != application.Recognized:
-		return h.refuseCredential(in, access, h.unknownCredential(in.r.Context(), in.caller()))
+		return h.refuseCredential(in, access, h.unknownCredential(in.r.Context(), in.Caller()))
 	case access == application.CredentialClosed:
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
 	}
 	delete(in.r.Header, "Cookie") // one credential is enough
-	in.call = authorized(in.caller(), in.r.Header["Authorization"])
+	in.credential, in.call = in.r.Header["Authorization"], nil
 	request.MergeSlashes(in.r)
 	forwarded := in.forwarded("")
-	answer := &answerWriter{ResponseWriter: in.w, in: in}
+	answer := &in.answer
+	answer.ResponseWriter, answer.in = in.w, in
 	h.watch(answer, in.r, in.path)
 	defer func() { h.answered(in.r.Context(), forwarded, answer) }()
 	_, err = h.serve(in.chain, answer, in.r)
@@ -173,7 +184,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 		return application.Recognized, nil
 	}
 	ctx := in.r.Context()
-	credential.call, credential.address = in.caller(), limit.AddressOf(in.chain.ClientIP())
+	credential.call, credential.address = in.Caller(), limit.AddressOf(in.chain.ClientIP())
 	asked, err, _ := h.config.Gate.calls.Do("recognize "+string(credential.key[:])+credential.address.String(), func() (any, error) {
 		return h.ask(ctx, credential)
 	})
@@ -195,12 +206,12 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) (applic
 	defer cancel()
 	recognition, account, err := h.config.Application.Recognize(asked, credential.call, credential.authorization)
 	stands := err != nil && problem.Of(err).Away && h.config.Gate.recognized.stands(last, now)
-	if (err != nil || recognition == application.Undecided) && last.account != "" {
+	if (err != nil || recognition == application.Undecided) && !last.at.IsZero() {
 		// The owner may have been shut out since, on any node.
-		shut, failed := h.isShut(ctx, last.account)
+		shut, failed := h.isShut(ctx, credential.authorization, last.account)
 		switch {
 		case failed != nil:
-			stands, err = false, problem.StorageUnavailable.Because(failed)
+			stands, err = false, cannotTell(failed)
 		case shut:
 			recognition, err = application.Unrecognized, nil
 		}
@@ -220,12 +231,20 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) (applic
 	return recognition, err
 }
 
-// isShut reports whether account is shut. The time that the application took for
-// no answer is not taken from this question.
-func (h *Handler) isShut(ctx context.Context, account string) (bool, error) {
+// isShut reports whether the account of a credential is shut. The time that the
+// application took for no answer is not taken from this question.
+func (h *Handler) isShut(ctx context.Context, authorization, account string) (bool, error) {
 	bounded, cancel := context.WithTimeout(ctx, recognizeTimeout)
 	defer cancel()
-	return h.config.Application.IsShut(bounded, account)
+	return h.config.Application.IsShut(bounded, authorization, account)
+}
+
+// cannotTell returns err, with which isShut failed, as a Problem.
+func cannotTell(err error) error {
+	if known, ok := errors.AsType[*problem.Problem](err); ok {
+		return known
+	}
+	return problem.StorageUnavailable.Because(err)
 }
 
 // exchangeLimit bounds a request with a credential in its body, in bytes.
@@ -245,6 +264,7 @@ func (h *Handler) serveExchange(in *incoming) error {
 	}
 	delete(in.r.Header, "Authorization")
 	delete(in.r.Header, "Cookie")
+	issued := h.config.Application.Exchange(in.r)
 	recorded := application.NewRecorder(0)
 	if _, err := h.serve(in.chain, recorded, in.r); err != nil {
 		h.config.Gate.attempts.GiveBack(attempt)
@@ -260,7 +280,12 @@ func (h *Handler) serveExchange(in *incoming) error {
 	case answer.Status < http.StatusBadRequest:
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
-	h.config.Application.Filter(answer.Header, false)
+	if answer.Status/100 == 2 {
+		if err := issued(in.r.Context(), in.Caller(), answer.Body); err != nil {
+			return h.refuseAs(in, request.Script, err)
+		}
+	}
+	h.config.Application.Filter(answer.Header, false, new([1]string))
 	maps.Copy(in.w.Header(), answer.Header)
 	in.w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
 	in.w.WriteHeader(max(answer.Status, http.StatusOK))

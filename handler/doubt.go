@@ -14,9 +14,24 @@ import (
 // accounts changed.
 func (g *Gate) doubt() { g.doubts.Add(1) }
 
-// accountsChanged voids all confirmations on all nodes.
-func (g *Gate) accountsChanged(ctx context.Context) {
+// doubtAccounts voids all confirmations on this node, and makes it ask again about
+// each credential: an account changed, here or on another node.
+func (g *Gate) doubtAccounts() {
 	g.doubt()
+	if last := g.last.Load(); last != nil {
+		g.recognized.askAgain(last.handler.now())
+	}
+}
+
+// AccountsChanged is doubtAccounts on all nodes.
+func (g *Gate) AccountsChanged(ctx context.Context) {
+	g.doubtAccounts()
+	g.Sessions.Doubt(ctx)
+}
+
+// accountsShut makes all nodes ask again about each credential: an account was shut.
+func (g *Gate) accountsShut(ctx context.Context) {
+	g.doubtCredentials()
 	g.Sessions.Doubt(ctx)
 }
 
@@ -61,6 +76,9 @@ func (g *Gate) signedInAs(ctx context.Context, asked *confirmation, identity *fl
 		asked.doubts++
 	} else {
 		g.doubt()
+	}
+	if last := g.last.Load(); last != nil {
+		g.recognized.askAgain(last.handler.now())
 	}
 	g.Sessions.Doubt(ctx)
 }

@@ -136,3 +136,34 @@ func TestSignInEndsTheRetries(t *testing.T) {
 		t.Errorf("%d wait, want %d at most", len(q.waiting), shutsKept)
 	}
 }
+
+// A user who was let in again signs in while their account is being shut. The mark may
+// be stored after the sign-in removed it. The account is opened again for them, and not
+// for a user who did not sign in, however many attempts to shut it there are.
+func TestSignInWhileTheAccountIsBeingShut(t *testing.T) {
+	t.Parallel()
+	for name, signsIn := range map[string]bool{"signs in": true, "does not": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, nil)
+			s.do(t, "/open")
+			g, again := s.handler.config.Gate, false
+			s.app.shutting = func() {
+				s.app.mu.Unlock()
+				defer s.app.mu.Lock()
+				switch {
+				case signsIn:
+					g.shuts.forget(&bob)
+				case !again: // a retry overtakes the first attempt
+					again = true
+					g.shutNow(t.Context(), &bob)
+				}
+			}
+			g.shuts.add(&bob, "", time.Now())
+			g.shutNow(t.Context(), &bob)
+			if opened := len(s.app.opened) == 1; opened != signsIn {
+				t.Errorf("the account was opened: %v, want %v", s.app.opened, signsIn)
+			}
+		})
+	}
+}

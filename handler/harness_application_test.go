@@ -18,18 +18,20 @@ import (
 
 // fakeApplication is an application with one path of each access.
 type fakeApplication struct {
-	mu      sync.Mutex
-	signIns int
-	as      flow.Identity                        // that the last SignIn got
-	during  func(n int)                          // called by the nth SignIn before it returns; may be nil
-	err     error                                // returned by SignIn and Recognize
-	refuses func(flow.Identity) error            // returned by SignIn; may be nil
-	role    func(*flow.Identity) (string, error) // may be nil
-	alive   map[string]bool
-	failed  int
-	ended   []string
-	gone    []string // user names that Shut got
-	status  int
+	mu       sync.Mutex
+	signIns  int
+	as       flow.Identity                        // that the last SignIn got
+	during   func(n int)                          // called by the nth SignIn before it returns; may be nil
+	err      error                                // returned by SignIn and Recognize
+	refuses  func(flow.Identity) error            // returned by SignIn; may be nil
+	role     func(*flow.Identity) (string, error) // may be nil
+	alive    map[string]bool
+	failed   int
+	ended    []string
+	gone     []string // user names that Shut got
+	opened   []string // user names that Open got
+	shutting func()   // called by Shut; may be nil
+	status   int
 
 	answered []string // "path status body session" per AfterResponse; nil: not recorded
 
@@ -101,7 +103,11 @@ func (a *fakeApplication) Recognize(ctx context.Context, _ application.Caller, a
 	return a.credentials[authorization], a.owners[authorization], nil
 }
 
-func (a *fakeApplication) IsShut(_ context.Context, account string) (bool, error) {
+func (a *fakeApplication) Exchange(*http.Request) func(context.Context, application.Caller, []byte) error {
+	return func(context.Context, application.Caller, []byte) error { return nil }
+}
+
+func (a *fakeApplication) IsShut(_ context.Context, _, account string) (bool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.shut[account], a.shutErr
@@ -174,10 +180,18 @@ func (a *fakeApplication) Shut(_ context.Context, identity flow.Identity) error 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gone = append(a.gone, identity.Username)
+	if a.shutting != nil {
+		a.shutting()
+	}
 	return a.shutErr
 }
 
-func (a *fakeApplication) Open(context.Context, flow.Identity) error { return nil }
+func (a *fakeApplication) Open(_ context.Context, identity flow.Identity) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.opened = append(a.opened, identity.Username)
+	return nil
+}
 
 func (a *fakeApplication) Guard(_ context.Context, forwarded application.Forwarded, _ flow.Identity) error {
 	if forwarded.Path == "/guarded" {
@@ -186,7 +200,7 @@ func (a *fakeApplication) Guard(_ context.Context, forwarded application.Forward
 	return nil
 }
 
-func (a *fakeApplication) Filter(header http.Header, _ bool) application.Liveness {
+func (a *fakeApplication) Filter(header http.Header, _ bool, _ *[1]string) application.Liveness {
 	header.Del("X-Private")
 	switch header.Get("X-Session") {
 	case "alive":

@@ -35,6 +35,7 @@ type shut struct {
 	reason   string    // why all sessions and access tokens of the user are to end; empty: they have been ended
 	next     time.Time // when it is tried again
 	pause    time.Duration
+	opened   bool // the user signed in
 }
 
 // add notes that an account is to be shut, before the first attempt. news is
@@ -60,15 +61,27 @@ func (q *shuts) add(identity *flow.Identity, reason string, now time.Time) (news
 	return true, true
 }
 
-// take returns why the user's sessions are to end, once. waits is false if the
-// user signed in meanwhile.
-func (q *shuts) take(identity *flow.Identity) (reason string, waits bool) {
+// take returns what waits for a user, and why their sessions are to end, once. It
+// returns nil if the user signed in meanwhile.
+func (q *shuts) take(identity *flow.Identity) (entry *shut, reason string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if entry := q.waiting[session.UserKey(identity.Issuer, identity.Subject)]; entry != nil {
-		reason, entry.reason, waits = entry.reason, "", true
+	if entry = q.waiting[session.UserKey(identity.Issuer, identity.Subject)]; entry != nil {
+		reason, entry.reason = entry.reason, ""
 	}
-	return reason, waits
+	return entry, reason
+}
+
+// done removes an entry that was taken. It reports whether the user signed in
+// meanwhile, and whether an earlier attempt failed.
+func (q *shuts) done(entry *shut) (opened, late bool) {
+	key := session.UserKey(entry.identity.Issuer, entry.identity.Subject)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting[key] == entry {
+		delete(q.waiting, key)
+	}
+	return entry.opened, entry.pause > 0
 }
 
 // failed notes a failure. first says that no other account failed before; kept is
@@ -90,11 +103,15 @@ func (q *shuts) failed(identity *flow.Identity, now time.Time) (first, kept bool
 	return first, true
 }
 
-// forget removes the user of identity.
+// forget removes the user of identity, who signed in.
 func (q *shuts) forget(identity *flow.Identity) {
+	key := session.UserKey(identity.Issuer, identity.Subject)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.waiting, session.UserKey(identity.Issuer, identity.Subject))
+	if entry := q.waiting[key]; entry != nil {
+		entry.opened = true
+		delete(q.waiting, key)
+	}
 }
 
 // len returns how many users wait.
@@ -143,20 +160,37 @@ func (g *Gate) shutSoon(identity *flow.Identity, reason string) {
 			g.shutNow(ctx, &known)
 			return
 		}
-		g.shutAccount(ctx, &known)
+		_ = g.shutAccount(ctx, &known)
 		g.endEverywhere(ctx, &known, reason)
 	})
 }
 
 // shutNow does what waits for a user, unless they have signed in meanwhile.
 func (g *Gate) shutNow(ctx context.Context, identity *flow.Identity) {
-	reason, waits := g.shuts.take(identity)
-	if !waits {
+	entry, reason := g.shuts.take(identity)
+	if entry == nil {
 		return
 	}
-	g.shutAccount(ctx, identity)
+	opened, late := false, false
+	if g.shutAccount(ctx, identity) {
+		opened, late = g.shuts.done(entry)
+	}
+	switch {
+	case opened:
+		g.openAgain(ctx, identity)
+	case late: // the other nodes asked again when the first attempt failed
+		g.accountsShut(ctx)
+	}
 	if reason != "" {
-		g.endEverywhere(ctx, identity, reason)
+		g.endEverywhere(ctx, identity, reason) // which makes all nodes ask again about each credential
+	}
+}
+
+// openAgain opens the account of a user who signed in while it was being shut: the
+// sign-in may have opened it before that.
+func (g *Gate) openAgain(ctx context.Context, identity *flow.Identity) {
+	if err := g.last.Load().handler.config.Application.Open(ctx, *identity); err != nil {
+		g.logger().Warn("account's tokens and password may still be refused, until the next sign-in", zap.String("user", identity.Username), zap.Error(err))
 	}
 }
 
@@ -175,11 +209,11 @@ func (g *Gate) endEverywhere(ctx context.Context, identity *flow.Identity, reaso
 }
 
 // shutAccount makes the account's other credentials stop working, and tries
-// again until they do, or until the user signs in.
-func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
+// again until they do, or until the user signs in. It reports whether they have.
+func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) bool {
 	last := g.last.Load()
 	if last == nil {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
@@ -188,8 +222,7 @@ func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
 	err := h.config.Application.Shut(ctx, *identity)
 	g.Background.Done(background.Shut, err)
 	if err == nil {
-		g.shuts.forget(identity)
-		return
+		return true
 	}
 	first, kept := g.shuts.failed(identity, h.now())
 	switch {
@@ -200,6 +233,7 @@ func (g *Gate) shutAccount(ctx context.Context, identity *flow.Identity) {
 	default:
 		h.config.Logger.Debug("account not shut, will retry", zap.String("user", identity.Username), zap.Error(err))
 	}
+	return false
 }
 
 // retryShuts shuts the accounts that are due.

@@ -5,6 +5,7 @@ package handler
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,34 @@ func TestStandingEndsWithTheAccount(t *testing.T) {
 			pass(recognizedFor + time.Second)
 			if w := s.do(t, "/token", "Authorization", "good"); w.Code != c.status {
 				t.Errorf("got %d %s, want %d", w.Code, w.Body, c.status)
+			}
+		})
+	}
+}
+
+// A credential of an unknown account passed a short time ago. While the application
+// cannot be asked, it passes only if its account cannot be one that was shut since.
+func TestUnknownOwnerOfGoodStanding(t *testing.T) {
+	t.Parallel()
+	unknown := &problem.Problem{Code: "owner_unknown", Status: http.StatusServiceUnavailable}
+	for name, c := range map[string]struct {
+		err    error // of IsShut
+		status int
+		code   string
+	}{
+		"no account is shut": {nil, http.StatusOK, ""},
+		"one is":             {unknown, http.StatusServiceUnavailable, unknown.Code},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, pass := newSiteWithClock(t)
+			if w := s.do(t, "/token", "Authorization", "good"); w.Code != http.StatusOK {
+				t.Fatalf("before: got %d, want 200", w.Code)
+			}
+			s.app.shutErr, s.app.err = c.err, problem.ProviderUnavailable
+			pass(recognizedFor + time.Second)
+			if w := s.do(t, "/token", "Authorization", "good"); w.Code != c.status || !strings.Contains(w.Body.String(), c.code) {
+				t.Errorf("got %d %s, want %d %s", w.Code, w.Body, c.status, c.code)
 			}
 		})
 	}

@@ -27,7 +27,7 @@ func TestDocumentedCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile("(?m)^\\| `(status|(?:sessions|links|keys) [a-z-]+)")
+	named := regexp.MustCompile("(?m)^\\| `((?:setup|doctor|status)|(?:sessions|links|keys) [a-z-]+)")
 	matches := named.FindAllStringSubmatch(string(document), -1)
 	documented := make([]string, 0, len(matches))
 	for _, match := range matches {
@@ -156,7 +156,7 @@ func packages(t *testing.T) (directories []string) {
 	t.Helper()
 	for _, root := range []string{"flow", "handler"} {
 		err := filepath.WalkDir(filepath.Join("..", root), func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && entry.IsDir() && entry.Name() != "keyringtest" && entry.Name() != "testdata" {
+			if err == nil && entry.IsDir() && entry.Name() != "keyringtest" && entry.Name() != "testdata" && entry.Name() != "files" {
 				directories = append(directories, strings.TrimPrefix(filepath.ToSlash(path), "../"))
 			}
 			return err

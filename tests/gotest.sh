@@ -12,6 +12,12 @@ if [ $status -ne 0 ]; then
 else
   grep -E '^(ok|\?|FAIL|PASS)[[:space:]]' "$log" | grep -v 'no test files'
 fi
+# Last, so that the end of a long output names what failed and why.
+[ $status -eq 0 ] || awk '
+  /^=== (RUN|NAME|CONT) / { test = $3; next }
+  /^ +[a-z0-9_]+_test\.go:[0-9]+: / { said[test] = said[test] "\n" $0; next }
+  /^ *--- FAIL: / { print $0 said[$3]; next }
+  /^panic: |^WARNING: DATA RACE/' "$log"
 passed=$(grep -cE '^--- PASS' "$log")
 skipped=$(grep -cE '^ *--- SKIP' "$log")
 echo "$passed tests passed, $skipped skipped"

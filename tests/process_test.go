@@ -11,12 +11,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/caddytest"
+
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-func TestMain(m *testing.M) { os.Exit(caddyprocess.Main(m)) }
+func TestMain(m *testing.M) {
+	// Each reload replaces the server of the admin API, which closes its
+	// connections. A POST on one that was kept is lost, because it is not sent
+	// twice.
+	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true //nolint:errcheck,forcetypeassert // it is one
+	caddytest.Default.LoadRequestTimeout = time.Minute
+	os.Exit(caddyprocess.Main(m))
+}
 
 // process is a stack with Caddy as a separate process, at http://localhost.
 type process struct {

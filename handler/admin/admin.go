@@ -17,6 +17,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
@@ -37,11 +38,16 @@ type Gate interface {
 	EndTokens(ctx context.Context, userKeys []string, match func(*flow.Identity) bool, reason string) (int, error)
 	// EndAllTokens is EndTokens for all users.
 	EndAllTokens(ctx context.Context, reason string) (int, error)
+	// AccountsChanged makes all nodes forget what they know of RomM's accounts and of
+	// clients' credentials.
+	AccountsChanged(ctx context.Context)
 	// Links assign RomM accounts to the gate's users.
 	Links() *romm.Links
 	// Status returns the gate's state. It may send a request to the provider,
 	// and writes to the storage.
 	Status(ctx context.Context) Status
+	// Report reports what the operator changed.
+	Report(e *event.Event)
 	// Rotate creates new keys now.
 	Rotate(ctx context.Context) error
 }

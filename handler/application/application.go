@@ -78,8 +78,10 @@ const (
 type Forwarded struct {
 	Request *http.Request
 	Path    string // the normal path of Request
-	Caller  Caller // for calls on behalf of the same user
 	Session string // the application's session; empty where Caller adds the credential
+	Client  interface {
+		Caller() Caller // for calls on behalf of the same user
+	}
 }
 
 // Response is what the application answered to a request that can change its
@@ -128,9 +130,15 @@ type Application interface {
 	// that the application cannot be asked now; a Credential request then passes
 	// only if the credential was Recognized within the last hour.
 	Recognize(ctx context.Context, call Caller, authorization string) (Recognition, string, error)
-	// IsShut reports whether Shut closed an account that Recognize returned. It
-	// does not ask the application.
-	IsShut(ctx context.Context, account string) (bool, error)
+	// IsShut reports whether Shut closed an account that Recognize returned for a
+	// credential, or whether the credential cannot be that account's any more. It
+	// does not ask the application. For a credential of an unknown account it returns
+	// a Problem if it cannot tell.
+	IsShut(ctx context.Context, authorization, account string) (bool, error)
+	// Exchange prepares r, an Exchange request with its whole body in memory, for the
+	// application. The gate calls issued with the body of a successful response. If
+	// that returns an error, the client must not get the response.
+	Exchange(r *http.Request) (issued func(ctx context.Context, call Caller, body []byte) error)
 	// SessionCookie returns the name of the application's session cookie.
 	SessionCookie() string
 	// ReadCookies returns the names of the other cookies that the application
@@ -168,8 +176,9 @@ type Application interface {
 	Guard(ctx context.Context, forwarded Forwarded, identity flow.Identity) error
 
 	// Filter rewrites the header of a response on its way to the client, and
-	// returns what it says about the session of a stamped request.
-	Filter(header http.Header, stamped bool) Liveness
+	// returns what it says about the session of a stamped request. A field that it
+	// adds has its value in room, which then belongs to the header.
+	Filter(header http.Header, stamped bool, room *[1]string) Liveness
 	// ChangesAccounts reports whether a request with method to path can change who
 	// has which account of the application.
 	ChangesAccounts(method, path string) bool
@@ -203,7 +212,9 @@ type Chain interface {
 	// Keep returns a chain that outlives the request, for background calls.
 	Keep() Chain
 	// Identify tells the server the user, for placeholders and the access log.
-	Identify(identity *flow.Identity)
+	// values returns the value of a placeholder, without braces, and false if it is
+	// not about the user.
+	Identify(values func(placeholder string) (any, bool))
 	// OriginalURI returns the path and query as the client sent them, before
 	// any rewrite.
 	OriginalURI() string

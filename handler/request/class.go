@@ -41,7 +41,7 @@ func Classify(r *http.Request, socket, page bool) Class {
 		return Prefetch
 	}
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
-	mode, dest := r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")
+	mode, dest := field(r, "Sec-Fetch-Mode"), field(r, "Sec-Fetch-Dest")
 	switch {
 	case mode == "navigate" && dest == "document":
 		if get {
@@ -57,13 +57,22 @@ func Classify(r *http.Request, socket, page bool) Class {
 		return Embedded
 	case !acceptsHTML(r):
 		return Script
-	case get && (page || r.Header.Get("Upgrade-Insecure-Requests") == "1"):
+	case get && (page || field(r, "Upgrade-Insecure-Requests") == "1"):
 		return Navigation
-	case r.Method == http.MethodPost && (page || r.Header.Get("Upgrade-Insecure-Requests") == "1" || AcceptsDocument(r)):
+	case r.Method == http.MethodPost && (page || field(r, "Upgrade-Insecure-Requests") == "1" || AcceptsDocument(r)):
 		return Form
 	default:
 		return Script
 	}
+}
+
+// field returns the first value of a header field, whose name is spelled in the
+// canonical way: http.Header.Get would look at each letter of it.
+func field(r *http.Request, name string) string {
+	if lines := r.Header[name]; len(lines) > 0 {
+		return lines[0]
+	}
+	return ""
 }
 
 func acceptsHTML(r *http.Request) bool { return accepts(r, "text/html") }
@@ -100,7 +109,7 @@ func isSpeculative(r *http.Request) bool {
 // page too, but only a user's own action sends Sec-Fetch-User. WebKit never
 // sends that, so there no address counts as typed.
 func IsTyped(r *http.Request) bool {
-	return r.Header.Get("Sec-Fetch-Site") == "none" && r.Header.Get("Sec-Fetch-User") == "?1"
+	return field(r, "Sec-Fetch-Site") == "none" && field(r, "Sec-Fetch-User") == "?1"
 }
 
 // WantsJSON reports whether a program, and not a user, reads the response.

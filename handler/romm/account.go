@@ -4,25 +4,25 @@ package romm
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // account is the part of a RomM user that the gate reads.
 type account struct {
-	ID        int      `json:"id"`
-	Username  string   `json:"username"`
-	Email     string   `json:"email"`
-	Role      string   `json:"role"`
-	Enabled   bool     `json:"enabled"`
-	Scopes    []string `json:"oauth_scopes"`
-	Created   string   `json:"created_at"`
-	LastLogin string   `json:"last_login"`
+	ID        int                `json:"id"`
+	Username  string             `json:"username"`
+	Email     string             `json:"email"`
+	Role      string             `json:"role"`
+	Enabled   bool               `json:"enabled"`
+	Scopes    optional[[]string] `json:"oauth_scopes"`
+	Created   string             `json:"created_at"`
+	LastLogin optional[string]   `json:"last_login"`
 }
 
 // created is when RomM made the account, without the time zone, which not every
@@ -82,8 +82,8 @@ func accountIn(what string, answer *application.Answer) (*account, error) {
 		return nil, errAccountTooLarge.Because(seen(what, answer))
 	}
 	var user account
-	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &user) != nil {
-		return nil, unexpected(what, answer)
+	if err := decode(what, answer, &user); err != nil {
+		return nil, err
 	}
 	if !user.valid() {
 		return &user, unexpected(what, answer)
@@ -103,12 +103,12 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 	if answer.Cut {
 		return false, errAccountTooLarge.Because(seen(what, answer))
 	}
-	var users []account
-	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &users) != nil {
-		return false, unexpected(what, answer)
+	var users []optional[account] // one that cannot be read is no administrator
+	if err := decode(what, answer, &users); err != nil {
+		return false, err
 	}
 	for _, other := range users {
-		if other.ID != user.ID && other.Role == RoleAdmin && other.Enabled {
+		if other.value.valid() && other.value.ID != user.ID && other.value.Role == RoleAdmin && other.value.Enabled {
 			return true, nil
 		}
 	}
@@ -120,19 +120,27 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 // now. The status does not tell: in kiosk mode RomM answers 200 to a dead
 // session, too.
 func (a *App) Confirm(ctx context.Context, call application.Caller, session application.Session) (bool, error) {
+	ctx, end := span.Start(ctx, SpanConfirm)
 	answer, err := call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session.ID, Limit: accountLimit,
 	})
+	end(err)
 	if err != nil {
 		return false, err
 	}
-	switch a.Filter(answer.Header, true) {
+	switch a.Filter(answer.Header, true, new([1]string)) {
 	case application.Alive:
-		var user account
-		if answer.Status != http.StatusOK || answer.Cut || json.Unmarshal(answer.Body, &user) != nil {
+		var user struct {
+			ID      int    `json:"id"`
+			Created string `json:"created_at"`
+		}
+		if answer.Cut {
 			return false, unexpected("GET /api/users/me", answer)
 		}
-		return user.key() == session.Account, nil
+		if err := decode("GET /api/users/me", answer, &user); err != nil {
+			return false, err
+		}
+		return (&account{ID: user.ID, Created: user.Created}).key() == session.Account, nil
 	case application.Forgotten:
 		return false, nil
 	case application.Unknown:

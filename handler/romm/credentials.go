@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -129,26 +130,29 @@ func (a *App) accepts(r *http.Request, known *route) bool {
 // attacker must not be able to guess for free, or to reach with an unknown token
 // what RomM leaves open, while RomM is busy, and a credential of an unknown
 // owner may belong to a user who is shut out. RomM up to 5.1.0 cannot tell
-// for a client token.
+// for a client token. Later releases do not name the owner of a credential that may
+// not read its account: it passes while no account is shut.
 func (a *App) Recognize(ctx context.Context, call application.Caller, authorization string) (application.Recognition, string, error) {
-	const what = "GET /api/users/me"
 	c, refusal := credentialIn(authorization), *errBusy
+	if _, token, _ := strings.Cut(authorization, " "); c == rommJWT && readToken(token).outdated(a.now()) {
+		return application.Unrecognized, "", nil
+	}
 	answer, err := call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {authorization}}, Limit: accountLimit,
 	})
 	if err == nil {
 		switch {
 		case answer.Status == http.StatusOK:
-			return a.owner(ctx, what, answer)
-		case answer.Status == http.StatusForbidden && c != basicAuth && a.refusesWith401(ctx, call):
-			return application.Recognized, "", nil
+			return a.owner(ctx, authorization, answer)
+		case answer.Status == http.StatusForbidden && c != basicAuth:
+			return a.unnamed(ctx, call, authorization)
 		case answer.Status == http.StatusUnauthorized,
 			// A password always has the permission to read its own account.
-			answer.Status == http.StatusForbidden && c == basicAuth,
+			answer.Status == http.StatusForbidden,
 			answer.Status == http.StatusInternalServerError && c != clientToken:
 			return application.Unrecognized, "", nil
 		}
-		err = seen(what, answer)
+		err = seen("GET /api/users/me", answer)
 		refusal.Away = answer.Status >= http.StatusInternalServerError || answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusRequestTimeout
 	}
 	if c != basicAuth && a.cannotTell() {
@@ -159,10 +163,10 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 
 // owner returns whether the account in answer may use its credentials, and its
 // key. RomM answered, so its errors are not those of a RomM that is away.
-func (a *App) owner(ctx context.Context, what string, answer *application.Answer) (application.Recognition, string, error) {
+func (a *App) owner(ctx context.Context, authorization string, answer *application.Answer) (application.Recognition, string, error) {
 	refusal := *errBusy
 	refusal.Away = false
-	user, err := accountIn(what, answer)
+	user, err := accountIn("GET /api/users/me", answer)
 	if user != nil && user.ID < 0 {
 		return application.Undecided, "", nil // kiosk mode: RomM answers as to an anonymous request
 	}
@@ -170,14 +174,52 @@ func (a *App) owner(ctx context.Context, what string, answer *application.Answer
 		return application.Undecided, "", refusal.Because(err)
 	}
 	shut, err := a.isShut(ctx, user)
+	if err != nil {
+		return application.Undecided, "", refusal.Because(err)
+	}
+	issuedFor, err := a.holder(ctx, authorization)
 	switch {
 	case err != nil:
 		return application.Undecided, "", refusal.Because(err)
-	case shut:
+	case shut, issuedFor != "" && issuedFor != user.key():
 		return application.Unrecognized, "", nil
 	}
 	return application.Recognized, user.key(), nil
 }
+
+// unnamed returns whether a credential may be used for which RomM does not tell the
+// account: it is without the permission to read that. RomM up to 5.1.0 answers the
+// same to an unknown one.
+func (a *App) unnamed(ctx context.Context, call application.Caller, authorization string) (application.Recognition, string, error) {
+	refusal := *errBusy
+	refusal.Away = false
+	known := a.refusesWith401(ctx, call)
+	account, err := a.holder(ctx, authorization)
+	if err != nil {
+		return application.Undecided, "", refusal.Because(err)
+	}
+	if account == "" && !known {
+		if a.cannotTell() {
+			return application.Undecided, "", nil
+		}
+		return application.Undecided, "", refusal.Because(errNoRelease)
+	}
+	shut, err := a.IsShut(ctx, authorization, account)
+	switch {
+	case errors.Is(err, errOwnerUnknown):
+		return application.Undecided, "", err
+	case err != nil:
+		return application.Undecided, "", refusal.Because(err)
+	case shut:
+		return application.Unrecognized, "", nil
+	case !known:
+		return application.Undecided, "", nil
+	}
+	return application.Recognized, account, nil
+}
+
+// errNoRelease is why RomM's answer to a credential says nothing.
+var errNoRelease = errors.New("GET /api/users/me answered 403, and RomM's release is unknown")
 
 // cannotTell reports whether RomM's last known release answers an unknown token
 // like one with few permissions.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
@@ -25,7 +26,8 @@ type Links struct {
 	folder  string
 	storage func() keyring.Storage
 	locks   keyedLocks
-	latest  latest // the refreshes of links
+	latest  latest       // the refreshes of links
+	swept   atomic.Int64 // the day of the last sweepIssued
 }
 
 // NewLinks returns the links of a gate. It calls storage for each operation,

@@ -3,6 +3,7 @@
 package romm
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -24,6 +25,11 @@ var (
 		Code: "romm_busy", Status: http.StatusServiceUnavailable, Away: true, Title: "RomM does not answer",
 		Text: "Your token or password cannot be checked right now.", Retry: 5 * time.Second,
 		Hint: "RomM may be starting, or has too much to do.",
+	}
+	errOwnerUnknown = &problem.Problem{
+		Code: "token_owner_unknown", Status: http.StatusServiceUnavailable, Title: "RomM does not say who owns this token",
+		Text: "This token may not read its own account, so this site cannot tell whether its user may still use it. Make a new token in RomM, with the permission me.read.",
+		Hint: "An account is shut (caddy romm-oidc links list), and a token without the permission me.read could be its. Its owner can make a new one in RomM with me.read.",
 	}
 	errDisabled = &problem.Problem{
 		Code: "romm_oidc_off", Status: http.StatusBadGateway, Title: "RomM does not accept this sign-in",
@@ -125,8 +131,22 @@ func seen(what string, answer *application.Answer) error {
 		return fmt.Errorf("nothing behind romm_oidc answered %s: is there a reverse_proxy?", what)
 	}
 	text := strings.ToValidUTF8(string(answer.Body[:min(len(answer.Body), 200)]), "?")
-	return fmt.Errorf("%s answered %d, %s, location %q: %q", what, answer.Status,
-		atMost(answer.Header.Get("Content-Type")), atMost(withoutQuery(answer.Header.Get("Location"))), text)
+	return answered{answer.Status, fmt.Sprintf("%s answered %d, %s, location %q: %q", what, answer.Status,
+		atMost(answer.Header.Get("Content-Type")), atMost(withoutQuery(answer.Header.Get("Location"))), text)}
+}
+
+// answered is an answer that was not the expected one.
+type answered struct {
+	status int
+	text   string
+}
+
+func (e answered) Error() string { return e.text }
+
+// answeredWith reports whether err comes of an answer with this status.
+func answeredWith(err error, status int) bool {
+	e, ok := errors.AsType[answered](err)
+	return ok && e.status == status
 }
 
 // atMost bounds what a line of the log quotes.

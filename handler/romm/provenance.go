@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,7 +29,7 @@ func (e *entry) made(at signedIn) bool {
 	if err != nil {
 		return false
 	}
-	now, err := parseTime(at.user.LastLogin) // by RomM's clock, a moment ago
+	now, err := parseTime(at.user.LastLogin.value) // by RomM's clock, a moment ago
 	if err != nil {
 		return false
 	}
@@ -94,16 +93,16 @@ func (e *entry) hasTokens(ctx context.Context, at signedIn, first bool) bool {
 	if err != nil || answer.Status == http.StatusNotFound {
 		return err != nil
 	}
-	var tokens []clientTokenMade
-	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &tokens) != nil {
+	var tokens []optional[clientTokenMade] // the age of one that cannot be read is unknown
+	if decode("GET /api/client-tokens", answer, &tokens) != nil {
 		return true
 	}
 	account, err := parseTime(at.user.Created)
 	if err != nil || first {
 		return len(tokens) > 0
 	}
-	return slices.ContainsFunc(tokens, func(token clientTokenMade) bool {
-		created, err := parseTime(token.Created)
+	return slices.ContainsFunc(tokens, func(token optional[clientTokenMade]) bool {
+		created, err := parseTime(token.value.Created)
 		return err != nil || created.Sub(account) < earlyTokens
 	})
 }

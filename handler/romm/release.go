@@ -4,7 +4,6 @@ package romm
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -111,7 +110,10 @@ func (a *App) readHeartbeat(ctx context.Context, call application.Caller, questi
 		return nil, errUnreachable.Because(err)
 	}
 	var beat heartbeat
-	if answer.Status != http.StatusOK || json.Unmarshal(answer.Body, &beat) != nil || beat.System.Version == "" {
+	if err := decode("GET /api/heartbeat", answer, &beat); err != nil {
+		return nil, err
+	}
+	if beat.System.Version == "" {
 		return nil, unexpected("GET /api/heartbeat", answer)
 	}
 	beat.at = a.now()

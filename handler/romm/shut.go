@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
@@ -44,13 +45,26 @@ func (a *App) Open(ctx context.Context, identity flow.Identity) error {
 	return a.config.Links.open(ctx, link, func(*shutMark) bool { return true })
 }
 
-// IsShut reports whether the account with this key is shut.
-func (a *App) IsShut(ctx context.Context, account string) (bool, error) {
+// IsShut reports whether the account with this key is shut, or has lost the name in
+// the credential. If the key is empty, it returns errOwnerUnknown where any account
+// is shut.
+func (a *App) IsShut(ctx context.Context, authorization, account string) (bool, error) {
+	if account == "" {
+		some, err := a.config.Links.someShut(ctx)
+		if err == nil && some {
+			err = errOwnerUnknown
+		}
+		return false, err
+	}
 	user, err := accountOf(account)
 	if err != nil {
 		return false, err
 	}
-	return a.isShut(ctx, user)
+	shut, err := a.isShut(ctx, user)
+	if err != nil || shut {
+		return shut, err
+	}
+	return a.renamed(ctx, authorization, user)
 }
 
 // foreseeDemotion shuts identity's account before the attempt to take an
@@ -135,6 +149,19 @@ func (l *Links) isShut(ctx context.Context, link *Link) (bool, error) {
 	// Links of former releases have it in the link itself.
 	holder, err := l.ofAccount(ctx, link.ID)
 	return err == nil && holder != nil && holder.Shut && holder.sameAccount(link), err
+}
+
+// someShut reports whether any account is shut.
+func (l *Links) someShut(ctx context.Context) (bool, error) {
+	keys, err := l.storage().List(ctx, l.folder+"/shut", false)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("listing the shut accounts: %w", err)
+	}
+	if len(keys) > 0 {
+		return true, nil
+	}
+	links, err := l.list(ctx, "account") // of former releases
+	return slices.ContainsFunc(links, func(link Link) bool { return link.Shut }), err
 }
 
 // keepShut turns what a link of a former release says into a mark, before the

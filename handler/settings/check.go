@@ -45,9 +45,12 @@ func (s *Settings) checkTexts() error {
 	}
 	var errs []error
 	for _, setting := range s.Texts() {
-		explain := func(is string) error { return fmt.Errorf("%s: %q: %s", setting.Word, *setting.Value, is) }
+		if setting.secret && setting.Value != &s.ClientSecret && *setting.Value == s.ClientSecret {
+			continue // one secret has one mistake
+		}
+		explain := func(is string) error { return wrong(setting.Word, "%q: %s", *setting.Value, is) }
 		if setting.secret {
-			explain = func(is string) error { return fmt.Errorf("%s: %s", setting.Word, is) }
+			explain = func(is string) error { return wrong(setting.Word, "%s", is) }
 		}
 		errs = append(errs, find(*setting.Value, setting.mistakes, explain))
 	}
@@ -62,7 +65,7 @@ func (s *Settings) checkFormats() error {
 			continue
 		}
 		if err := setting.check(*setting.Value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", setting.Word, err))
+			errs = append(errs, &SettingError{Setting: setting.Word, err: err})
 		}
 	}
 	return errors.Join(errs...)
@@ -75,14 +78,14 @@ func (s *Settings) checkLists() error {
 		name := name(setting.Block, setting.Word)
 		if setting.check != nil {
 			if err := setting.check(*setting.Value); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+				errs = append(errs, &SettingError{Setting: name, err: err})
 			}
 		}
 		if setting.mistakes == nil {
 			continue
 		}
 		for _, entry := range *setting.Value {
-			errs = append(errs, find(entry, setting.mistakes(entry), func(is string) error { return fmt.Errorf("%s: %q: %s", name, entry, is) }))
+			errs = append(errs, find(entry, setting.mistakes(entry), func(is string) error { return wrong(name, "%q: %s", entry, is) }))
 		}
 	}
 	return errors.Join(errs...)
@@ -90,29 +93,29 @@ func (s *Settings) checkLists() error {
 
 func (s *Settings) checkIssuer() error {
 	if strings.HasSuffix(strings.TrimSuffix(s.Issuer, "/"), request.Base) {
-		return fmt.Errorf("issuer: %q is this handler's own endpoint. OIDC_SERVER_APPLICATION_URL is the provider, for instance "+
+		return wrong("issuer", "%q is this handler's own endpoint. OIDC_SERVER_APPLICATION_URL is the provider, for instance "+
 			"https://auth.example.com, in Caddy's environment, and Caddy in RomM's: set it for each, not in a file that both read", s.Issuer)
 	}
 	if issuer, ok := strings.CutSuffix(s.Issuer, "/.well-known/openid-configuration"); ok {
-		return fmt.Errorf("issuer: write %q: the rest is added automatically", issuer)
+		return wrong("issuer", "write %q: the rest is added automatically", issuer)
 	}
 	if strings.EqualFold(strings.TrimSuffix(s.Issuer, "/"), s.Origin().String()) {
-		return fmt.Errorf("issuer: %q is this site itself, by its redirect_uri: write the provider's public URL, for instance https://auth.example.com", s.Issuer)
+		return wrong("issuer", "%q is this site itself, by its redirect_uri: write the provider's public URL, for instance https://auth.example.com", s.Issuer)
 	}
 	u, err := url.Parse(s.Issuer)
 	if err == nil && u.Host != "" && u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Errorf("issuer: %q must begin with https://", s.Issuer)
+		return wrong("issuer", "%q must begin with https://", s.Issuer)
 	}
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.ContainsAny(s.Issuer, " \t,;<>") {
-		return fmt.Errorf("issuer: %q is not a URL like https://auth.example.com", s.Issuer)
+		return wrong("issuer", "%q is not a URL like https://auth.example.com", s.Issuer)
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !flow.IsLoopback(u.Hostname())) {
-		return fmt.Errorf("issuer: %q must be https; to reach it inside a network without TLS, keep the public https URL and add \"issuer_address http://%s\"", s.Issuer, u.Host)
+		return wrong("issuer", "%q must be https; to reach it inside a network without TLS, keep the public https URL and add \"issuer_address http://%s\"", s.Issuer, u.Host)
 	}
 	if s.IssuerAddress != "" {
 		a, err := url.Parse(s.IssuerAddress)
 		if err != nil || a.Scheme != "http" && a.Scheme != "https" || a.Host == "" || strings.Trim(a.Path, "/") != "" || a.RawQuery != "" {
-			return fmt.Errorf("issuer_address: %q is not like http://authelia:9091", s.IssuerAddress)
+			return wrong("issuer_address", "%q is not like http://authelia:9091", s.IssuerAddress)
 		}
 	}
 	return nil
@@ -123,17 +126,17 @@ func (s *Settings) checkOrigin() error {
 	const example = `write it like "https://romm.example.com` + request.Base + `"`
 	u, err := url.Parse(s.RedirectURI)
 	if err != nil { // not wrapped: it repeats the value, in Go's words
-		return fmt.Errorf("redirect_uri: %q is no URL: %s", s.RedirectURI, example)
+		return wrong("redirect_uri", "%q is no URL: %s", s.RedirectURI, example)
 	}
 	if ascii, err := idna.Lookup.ToASCII(u.Hostname()); err == nil && notASCII.looks.MatchString(u.Hostname()) {
-		return fmt.Errorf("redirect_uri: browsers call the host %q: write that", ascii)
+		return wrong("redirect_uri", "browsers call the host %q: write that", ascii)
 	}
 	origin, err := request.OriginOf(s.RedirectURI)
 	if err != nil {
-		return fmt.Errorf("redirect_uri: %w: %s", err, example)
+		return wrong("redirect_uri", "%w: %s", err, example)
 	}
 	if want := origin.String() + request.Base; s.RedirectURI != want {
-		return fmt.Errorf("redirect_uri: write %q: RomM's callback has exactly this path, and the host is in lower case", want)
+		return wrong("redirect_uri", "write %q: RomM's callback has exactly this path, and the host is in lower case", want)
 	}
 	return nil
 }
@@ -167,22 +170,22 @@ func (s *Settings) otherOrigins(texts []string) error {
 // checkGroups refuses rules that can never apply (CVE-2021-21411).
 func (s *Settings) checkGroups() error {
 	if s.Allow != nil && s.Allow.Empty() {
-		return errors.New("allow: it has no entries, so no user could sign in: name groups, emails or domains, or leave `allow` out")
+		return wrong("allow", "it has no entries, so no user could sign in: name groups, emails or domains, or leave `allow` out")
 	}
 	if s.Roles != nil && len(s.Roles.Admin)+len(s.Roles.User) == 0 {
-		return errors.New("roles: it has no entries, so no user could sign in: write \"user *\", or leave `roles` out")
+		return wrong("roles", "it has no entries, so no user could sign in: write \"user *\", or leave `roles` out")
 	}
 	if slices.Contains(s.Scopes, "groups") || s.GroupsClaim != groupsClaim {
 		return nil
 	}
 	const fix = "%s names the group %q, but `scopes` lacks groups, so the provider would not send any: write \"scopes openid profile email groups\", and allow the scope groups to the client at the provider; a single user is named by e-mail address"
 	if s.Allow != nil && len(s.Allow.Groups) > 0 {
-		return fmt.Errorf(fix, blockAllow, s.Allow.Groups[0])
+		return &SettingError{blockAllow, fmt.Errorf(fix, blockAllow, s.Allow.Groups[0]), true}
 	}
 	if s.Roles != nil {
 		for _, entry := range slices.Concat(s.Roles.Admin, s.Roles.User) {
 			if entry != romm.Everyone && !romm.IsEmail(entry) {
-				return fmt.Errorf(fix, blockRoles, entry)
+				return &SettingError{blockRoles, fmt.Errorf(fix, blockRoles, entry), true}
 			}
 		}
 	}
@@ -192,7 +195,7 @@ func (s *Settings) checkGroups() error {
 func (s *Settings) checkSpans() error {
 	for _, setting := range s.Spans() {
 		if *setting.Value < setting.least {
-			return fmt.Errorf("%s: %s is too short: write %s or more, or leave it out", name(setting.Block, setting.Word), *setting.Value, setting.least)
+			return wrong(name(setting.Block, setting.Word), "%s is too short: write %s or more, or leave it out", *setting.Value, setting.least)
 		}
 	}
 	idle, lifetime := s.Session.Idle, s.Session.Lifetime
@@ -200,9 +203,9 @@ func (s *Settings) checkSpans() error {
 	case lifetime >= idle:
 		return nil
 	case idle == Duration(session.DefaultIdle):
-		return fmt.Errorf("session: lifetime (%s) is shorter than idle (%s, the default): set idle too", lifetime, idle)
+		return wrong("session", "lifetime (%s) is shorter than idle (%s, the default): set idle too", lifetime, idle)
 	case lifetime == Duration(session.DefaultLifetime):
-		return fmt.Errorf("session: lifetime (%s, the default) is shorter than idle (%s): set lifetime too", lifetime, idle)
+		return wrong("session", "lifetime (%s, the default) is shorter than idle (%s): set lifetime too", lifetime, idle)
 	}
-	return fmt.Errorf("session: lifetime (%s) is shorter than idle (%s): make it at least as long", lifetime, idle)
+	return wrong("session", "lifetime (%s) is shorter than idle (%s): make it at least as long", lifetime, idle)
 }

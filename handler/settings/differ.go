@@ -21,6 +21,19 @@ var perBlock = []string{"clients", "errors", "identity_headers", "provider"}
 // which are resolved: sessions, keys and re-checks are the gate's, so that the
 // block that happens to come first or last would decide.
 func Differ(first, second *Settings) (Difference, bool) {
+	return differ(first, second, func(string) bool { return true })
+}
+
+// DifferWritten is Differ for settings that are not resolved. Values with
+// placeholders may be the same.
+func DifferWritten(first, second *Settings) (Difference, bool) {
+	first, second = first.clone(), second.clone()
+	first.fill()
+	second.fill()
+	return differ(first, second, func(text string) bool { return !hasPlaceholder(text) })
+}
+
+func differ(first, second *Settings, known func(string) bool) (Difference, bool) {
 	a, b := first.values(), second.values()
 	names := make([]string, 0, len(a)+len(b))
 	for _, values := range []map[string]value{a, b} {
@@ -30,7 +43,7 @@ func Differ(first, second *Settings) (Difference, bool) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if a[name].text != b[name].text && !slices.Contains(perBlock, name) {
+		if a[name].text != b[name].text && !slices.Contains(perBlock, name) && known(a[name].text) && known(b[name].text) {
 			return Difference{name, a[name].shown(), b[name].shown()}, true
 		}
 	}

@@ -13,15 +13,7 @@ import (
 // filled in. The copy holds the secrets; s stays as it is. replace replaces the
 // placeholders of one string, and fails for one that is unknown or empty.
 func (s *Settings) Resolve(replace func(string) (string, error)) (*Settings, error) {
-	resolved := *s
-	if s.Allow != nil {
-		allow := *s.Allow
-		resolved.Allow = &allow
-	}
-	if s.Roles != nil {
-		roles := *s.Roles
-		resolved.Roles = &roles
-	}
+	resolved := s.clone()
 	for _, setting := range resolved.Texts() {
 		if *setting.Value != "" {
 			value, err := replace(*setting.Value)
@@ -47,7 +39,21 @@ func (s *Settings) Resolve(replace func(string) (string, error)) (*Settings, err
 		*setting.Value = values
 	}
 	resolved.fill()
-	return &resolved, nil
+	return resolved, nil
+}
+
+// clone returns a copy of s that can be changed.
+func (s *Settings) clone() *Settings {
+	c := *s
+	if s.Allow != nil {
+		allow := *s.Allow
+		c.Allow = &allow
+	}
+	if s.Roles != nil {
+		roles := *s.Roles
+		c.Roles = &roles
+	}
+	return &c
 }
 
 // fill sets the defaults.
@@ -66,5 +72,8 @@ func (s *Settings) fill() {
 		if *setting.Value == 0 {
 			*setting.Value = setting.fallback
 		}
+	}
+	if method, ok := strings.CutPrefix(s.ClientAuth, "client_secret_"); ok { // as Authelia calls it
+		s.ClientAuth = method
 	}
 }

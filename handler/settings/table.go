@@ -161,7 +161,7 @@ func hostOf(issuer string) string {
 func either(a, b string) func(string) error {
 	return func(value string) error {
 		if value != a && value != b {
-			return fmt.Errorf("%q is neither %s nor %s", value, a, b)
+			return fmt.Errorf("%q is neither %s nor %s: write one of them", value, a, b)
 		}
 		return nil
 	}
@@ -182,7 +182,7 @@ func passOrEmpty(value string) error {
 }
 
 func hasOpenID(scopes []string) error {
-	if !slices.Contains(scopes, "openid") {
+	if !slices.Contains(scopes, "openid") && !slices.ContainsFunc(scopes, many.looks.MatchString) {
 		return errors.New("openid is missing: without it there is no sign-in")
 	}
 	return nil

@@ -3,7 +3,6 @@
 package authelia
 
 import (
-	"crypto/subtle"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -52,7 +51,7 @@ func (s *Server) authenticate(r *http.Request, registered func(*Client) string) 
 	if method != registered(c) {
 		return nil, errInvalidClient.with("The request was determined to be using 'token_endpoint_auth_method' method '" + method + "', however the OAuth 2.0 client registration does not allow this method.")
 	}
-	if method != methodNone && subtle.ConstantTimeCompare([]byte(c.Secret), []byte(secret)) != 1 {
+	if method != methodNone && !matches(c.Secret, c.SecretDigest, secret) {
 		return nil, &errInvalidClient
 	}
 	return c, nil

@@ -3,7 +3,6 @@
 package authelia
 
 import (
-	"crypto/subtle"
 	"maps"
 	"net/url"
 	"slices"
@@ -15,6 +14,8 @@ type Client struct {
 	ID string
 	// Secret is the client_secret in plain text.
 	Secret string
+	// SecretDigest is the client_secret's digest, in place of Secret.
+	SecretDigest string
 	// RedirectURIs are compared character by character. Only the port of an http loopback address may differ.
 	RedirectURIs []string
 	// Scopes that the client may request. Default: openid, profile, email, groups.
@@ -103,6 +104,8 @@ type User struct {
 	Name string
 	// Password in plain text.
 	Password string
+	// PasswordDigest is the password's digest, in place of Password.
+	PasswordDigest string
 	// DisplayName is the claim "name".
 	DisplayName string
 	// Email may be empty: the claim "email" is then absent, but email_verified is still true.
@@ -157,7 +160,7 @@ func (s *Server) active(name string) *User {
 // authenticateUser checks a password. A disabled user is refused like a wrong password.
 func (s *Server) authenticateUser(name, password string) *User {
 	u := s.active(name)
-	if u == nil || subtle.ConstantTimeCompare([]byte(u.Password), []byte(password)) != 1 {
+	if u == nil || !matches(u.Password, u.PasswordDigest, password) {
 		return nil
 	}
 	return u

@@ -21,7 +21,8 @@ const patience = 30 * time.Second
 // Process is a Caddy that a test can start, kill and start again. It ends with its
 // test.
 type Process struct {
-	Config string // path of its Caddyfile; a change takes effect at the next Run
+	Config string   // path of its Caddyfile; a change takes effect at the next Run
+	Flags  []string // further flags of `caddy run`
 
 	t       *testing.T
 	command *exec.Cmd
@@ -63,7 +64,8 @@ func (p *Process) Run() {
 		p.t.Fatal(err)
 	}
 	folder := filepath.Dir(p.Config)
-	p.command = exec.CommandContext(context.Background(), file, "run", "--config", p.Config, "--adapter", "caddyfile") //nolint:gosec // Binary built it
+	arguments := append([]string{"run", "--config", p.Config, "--adapter", "caddyfile"}, p.Flags...)
+	p.command = exec.CommandContext(context.Background(), file, arguments...) //nolint:gosec // Binary built it
 	p.command.Env = append(os.Environ(), "HOME="+folder, "XDG_DATA_HOME="+folder, "XDG_CONFIG_HOME="+folder)
 	stderr, err := p.command.StderrPipe()
 	if err != nil {

@@ -1,0 +1,130 @@
+// The account of RomM's tokens: how it is noted, and for how long.
+
+package romm
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+)
+
+// jwtOf is a token of RomM's form for a name.
+func jwtOf(name string, expires time.Time) string {
+	payload := fmt.Sprintf(`{"sub":%q,"exp":%d}`, name, expires.Unix())
+	return "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".AA"
+}
+
+// RomM reads the same form as the gate, however its client sends it: it must not
+// find another token there.
+func TestExchangeForm(t *testing.T) {
+	t.Parallel()
+	multipart := "--x\r\nContent-Disposition: form-data; name=\"refresh_token\"\r\n\r\nhis\r\n--x--\r\n"
+	for name, c := range map[string]struct{ kind, body, want string }{
+		"form":              {"application/x-www-form-urlencoded", "grant_type=refresh_token&refresh_token=his", "grant_type=refresh_token&refresh_token=his"},
+		"twice":             {"application/x-www-form-urlencoded", "refresh_token=mine&refresh_token=his", "refresh_token=his"},
+		"semicolon":         {"application/x-www-form-urlencoded", "a=b;refresh_token=his", ""},
+		"encoded name":      {"application/x-www-form-urlencoded", "refresh%5Ftoken=his", "refresh_token=his"},
+		"broken encoding":   {"application/x-www-form-urlencoded", "refresh_token=%zz", ""},
+		"charset":           {"application/x-www-form-urlencoded; charset=utf-8", "refresh_token=his", "refresh_token=his"},
+		"any case":          {"Application/X-WWW-Form-Urlencoded", "refresh_token=his", "refresh_token=his"},
+		"multipart":         {"multipart/form-data; boundary=x", multipart, "refresh_token=his"},
+		"multipart, broken": {"multipart/form-data", multipart, ""},
+		"JSON":              {"application/json", `{"refresh_token":"his"}`, ""},
+		"no type":           {"", "refresh_token=his", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest(http.MethodPost, "/api/token?refresh_token=mine", strings.NewReader(c.body))
+			r.Header.Set("Content-Type", c.kind)
+			appOf(t, "5.2.0").Exchange(r)
+			got, _ := io.ReadAll(r.Body)
+			if string(got) != c.want || r.ContentLength != int64(len(got)) || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+				t.Errorf("RomM gets %q of %d bytes as %s, want %q", got, r.ContentLength, r.Header.Get("Content-Type"), c.want)
+			}
+		})
+	}
+}
+
+// What RomM says about the name in a token decides only if the token was not issued
+// through the gate. The gate's other nodes, and a restarted one, know the same.
+func TestIssuedTokensStayWithTheirAccount(t *testing.T) {
+	t.Parallel()
+	const bob, alice = `{"id":2,"username":"alice","created_at":"2026-01-01T00:00:00"}`, `{"id":3,"username":"alice","created_at":"2026-01-02T00:00:00"}`
+	app := appOf(t, "5.2.0")
+	other := New(Config{Release: app.config.Release, Clients: app.config.Clients, Links: NewLinks(testGate, app.config.Links.storage)})
+	access, refresh := jwtOf("alice", time.Now().Add(time.Hour)), jwtOf("alice", time.Now().Add(7*24*time.Hour))
+	now := bob
+	call := func(_ context.Context, call application.Call) (*application.Answer, error) {
+		return &application.Answer{Status: http.StatusOK, Header: http.Header{}, Body: []byte(now)}, nil
+	}
+	exchange := func(form url.Values, access, refresh string) {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodPost, "/api/token", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if err := app.Exchange(r)(t.Context(), call, fmt.Appendf(nil, `{"access_token":%q,"refresh_token":%q}`, access, refresh)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exchange(url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"x"}}, access, refresh)
+	wants := func(what, token string, want application.Recognition) {
+		t.Helper()
+		if got, _, err := other.Recognize(t.Context(), call, "Bearer "+token); got != want || err != nil {
+			t.Errorf("%s is %v, %v, want %v", what, got, err, want)
+		}
+	}
+	wants("bob's token while he has the name", access, application.Recognized)
+	now = alice
+	wants("bob's token when alice has the name", access, application.Unrecognized)
+	next := jwtOf("alice", time.Now().Add(2*time.Hour))
+	exchange(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}, next, "")
+	wants("what bob got for his refresh token", next, application.Unrecognized)
+	hers := jwtOf("alice", time.Now().Add(3*time.Hour))
+	wants("a token that was not issued through the gate", hers, application.Recognized)
+	exchange(url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"y"}}, hers, "")
+	wants("alice's token", hers, application.Recognized)
+}
+
+// What the gate knows of a token goes when the token has ended, and no token comes
+// back by that: RomM before 4.8 accepts expired ones.
+func TestIssuedTokensAreForgotten(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	app := appOf(t, "4.7.0")
+	app.config.Now = func() time.Time { return now }
+	links := app.config.Links
+	short, long := jwtOf("alice", now.Add(time.Hour)), jwtOf("alice", now.Add(7*24*time.Hour))
+	for _, token := range []string{short, long} {
+		if err := links.noteIssued(t.Context(), token, "2 x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	knows := func(token string) bool {
+		account, err := links.issuedTo(t.Context(), token)
+		return err == nil && account == "2 x"
+	}
+	for range 3 {
+		links.sweepIssued(t.Context(), now)
+		if !readToken(short).outdated(now) && !knows(short) || !knows(long) {
+			t.Fatalf("at %s the gate knows %v and %v, want both while they are not outdated", now, knows(short), knows(long))
+		}
+		now = now.Add(24 * time.Hour)
+	}
+	if knows(short) || !readToken(short).outdated(now) {
+		t.Error("the gate still knows a token that ended days ago, want it forgotten")
+	}
+	call := func(context.Context, application.Call) (*application.Answer, error) {
+		return &application.Answer{Status: http.StatusOK, Header: http.Header{}, Body: []byte(`{"id":3,"username":"alice"}`)}, nil
+	}
+	if got, _, err := app.Recognize(t.Context(), call, "Bearer "+short); got != application.Unrecognized || err != nil {
+		t.Errorf("an outdated token is %v, %v, want Unrecognized", got, err)
+	}
+}

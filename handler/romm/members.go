@@ -1,0 +1,42 @@
+// JSON of RomM, of which only the members that the gate needs have to be of the
+// right type.
+
+package romm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+)
+
+// optional is a member that the gate can do without: zero if it is of another type.
+type optional[T any] struct{ value T }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (o *optional[T]) UnmarshalJSON(data []byte) error {
+	var value T
+	if json.Unmarshal(data, &value) == nil {
+		o.value = value
+	}
+	return nil
+}
+
+// decode reads the JSON of answer, the response to the request what. The error,
+// a Problem, says what came and names the member that cannot be used.
+func decode(what string, answer *application.Answer, target any) error {
+	if answer.Status != http.StatusOK {
+		return unexpected(what, answer)
+	}
+	err := json.Unmarshal(answer.Body, target)
+	if err == nil {
+		return nil
+	}
+	came := seen(what, answer)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+		came = fmt.Errorf("%s is of the wrong type, %s: %w", wrong.Field, wrong.Value, came)
+	}
+	return unexpected(what, answer).Because(came)
+}
