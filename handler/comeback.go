@@ -9,6 +9,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 const (
@@ -21,48 +22,85 @@ const (
 // comeBack starts the re-check of the request's session if one is due. If the
 // session was not used for longer than the interval between two re-checks, this
 // request and all others that come before the result wait for it, unless the
-// provider is known to be away. It reports whether the session still lives.
-func (h *Handler) comeBack(in *incoming) bool {
+// provider is known to be away. alive says whether the session still lives. An
+// error says that there is no result yet, though the provider is not away.
+func (h *Handler) comeBack(in *incoming) (alive bool, err error) {
 	s, v := in.session, in.runtime
-	now := monotonic.Nanoseconds(h.now())
-	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
-		h.recheckIfDue(s, v)
+	clock := in.now()
+	now := monotonic.Nanoseconds(clock)
+	if used := v.usedAt.Load(); h.inUse(used, now) {
+		h.recheckIfDue(in.r.Context(), s, v, clock)
 		if now-used > int64(time.Second) { // at most one write a second, however many requests there are
 			v.usedAt.Store(now)
 		}
 	} else {
-		h.endPause(in, now)
+		h.endPause(in, clock)
 	}
-	c := v.check.Load()
-	if c == nil || !c.awaited.Load() {
-		return !s.Ended()
+	if c := v.check.Load(); c != nil && c.awaited.Load() {
+		err = h.await(in, c)
 	}
-	timer := time.NewTimer(pauseWait - h.now().Sub(c.began))
-	defer timer.Stop()
-	select {
-	case <-c.done:
-	case <-timer.C:
-		h.config.Gate.away(h.now())
-		c.awaited.Store(false)
-	case <-in.r.Context().Done():
+	return !s.Ended(), err
+}
+
+// await waits for a check. Checks wait for each other: one that has not begun says
+// nothing about the provider. The provider is away only if it has answered nothing
+// for 5 s, since the check began or was queued.
+func (h *Handler) await(in *incoming, c *check) error {
+	g := h.config.Gate
+	for !c.isDone() {
+		asked := c.asked()
+		wait := pauseWait - time.Duration(monotonic.Nanoseconds(h.now())-asked)
+		if wait <= 0 {
+			switch {
+			case c.allowed.Load(): // the rest waits for the application
+			case g.answeredAt.Load() >= asked:
+				return problem.CheckPending
+			default:
+				g.away(h.now())
+			}
+			c.awaited.Store(false)
+			return nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-c.done:
+		case <-timer.C: // it may have begun meanwhile
+		case <-in.r.Context().Done():
+			timer.Stop()
+			return problem.CheckPending
+		}
+		timer.Stop()
 	}
-	return !s.Ended()
+	if c.dropped.Load() {
+		return problem.CheckPending
+	}
+	return nil
+}
+
+// inUse reports whether a session that was last used then is in use without a
+// pause. A suspended machine was a pause for all sessions, which the monotonic
+// clock has not noticed.
+func (h *Handler) inUse(used, now int64) bool {
+	return used != 0 && now-used <= int64(h.config.Recheck) && used >= h.config.Paused()
 }
 
 // endPause notes that the session is in use again. The check comes first: a
 // request that finds the session in use must find the check, too.
-func (h *Handler) endPause(in *incoming, now int64) {
-	s, v := in.session, in.runtime
+func (h *Handler) endPause(in *incoming, clock time.Time) {
+	s, v, now := in.session, in.runtime, monotonic.Nanoseconds(clock)
 	v.pausing.Lock()
 	defer v.pausing.Unlock()
-	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
+	if h.inUse(v.usedAt.Load(), now) {
 		return // another request came first
 	}
-	h.recheckIfDue(s, v)
-	if c := v.check.Load(); c != nil && now >= h.config.Gate.awayUntil.Load() {
+	h.recheckIfDue(in.r.Context(), s, v, clock)
+	c := v.check.Load()
+	if c != nil && now >= h.config.Gate.awayUntil.Load() {
 		c.awaited.Store(true)
 	}
-	v.usedAt.Store(now)
+	if c == nil || !c.dropped.Load() {
+		v.usedAt.Store(now)
+	}
 }
 
 // away notes that the provider does not answer.
@@ -74,5 +112,6 @@ func (g *Gate) providerAnswered(now time.Time, err error) {
 		g.away(now)
 		return
 	}
+	g.answeredAt.Store(monotonic.Nanoseconds(now))
 	g.awayUntil.Store(0)
 }

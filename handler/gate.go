@@ -32,6 +32,7 @@ type Gate struct {
 	tokenBudget limit.TokenBudget // of code redemptions and refreshes
 	refusals    sync.Map          // causes for which refreshes were refused, since the last success
 	awayUntil   atomic.Int64      // until when the provider counts as away, by the monotonic clock
+	answeredAt  atomic.Int64      // when the provider last answered a check, by the monotonic clock
 
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
@@ -40,7 +41,9 @@ type Gate struct {
 
 	configurations atomic.Int64              // how many configurations there were
 	last           atomic.Pointer[lastChain] // for background calls
+	configured     atomic.Pointer[Handler]   // of the configuration in force, before the first request
 	Background     *background.Monitor       // of the work in the queues below
+	sockets        atomic.Int64              // that are open
 	checks         workQueue                 // of sessions, at the provider
 	ends           workQueue                 // of sessions, at the application and the provider
 }
@@ -57,6 +60,7 @@ func NewGate(store *session.Store) *Gate {
 	g.tokenBudget.Report = g.reportHeldBack
 	g.Background = background.New(g.logger)
 	store.OnEnd(g.sessionEnded)
+	store.OnOwnEnd(g.reportEnd)
 	store.OnWork(func(work string, err error) { g.Background.Done(background.Work(work), err) })
 	store.OnDoubt(g.doubtAccounts)
 	return g

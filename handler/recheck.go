@@ -15,6 +15,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
@@ -30,32 +31,61 @@ const (
 
 // check is one question to the provider about one session.
 type check struct {
-	began   time.Time
-	awaited atomic.Bool // requests wait for it
+	queued  int64        // when it was queued, by the monotonic clock
+	began   atomic.Int64 // when it began; 0: it has not
+	awaited atomic.Bool  // requests wait for it
 	done    chan struct{}
+	dropped atomic.Bool // it did not happen: too many waited
+	allowed atomic.Bool // the provider and the rules let the user in
+}
+
+// asked is since when the provider could have answered.
+func (c *check) asked() int64 { return cmp.Or(c.began.Load(), c.queued) }
+
+func (c *check) isDone() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // recheckIfDue starts a background re-check of the session when one is due,
 // once for all its requests: a user who was disabled, or removed from a group,
 // is out within the interval. Tokens that are about to expire are refreshed
-// first. It takes no time when nothing is due.
-func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime) {
-	now, due := h.now(), v.checkAt.Load()
-	if monotonic.Nanoseconds(now) < due || !v.checkAt.CompareAndSwap(due, monotonic.Nanoseconds(now.Add(checkTimeout))) {
+// first. It takes no time when nothing is due. The check belongs to the trace of
+// request.
+func (h *Handler) recheckIfDue(request context.Context, s *session.Session, v *sessionRuntime, now time.Time) {
+	due := v.checkAt.Load()
+	if monotonic.Nanoseconds(now) < due && !h.pausedSinceCheck(v) || !v.checkAt.CompareAndSwap(due, monotonic.Nanoseconds(now.Add(checkTimeout))) {
 		return
 	}
-	c := &check{began: now, done: make(chan struct{})}
+	c := &check{queued: monotonic.Nanoseconds(now), done: make(chan struct{})}
 	v.check.Store(c)
 	if !h.config.Gate.checks.add(func(ctx context.Context) {
 		defer close(c.done)
-		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		c.began.Store(monotonic.Nanoseconds(h.now()))
+		ctx, cancel := context.WithTimeout(span.Continue(ctx, request), checkTimeout)
 		defer cancel()
 		h.checkNow(ctx, s, v)
 	}) {
+		c.dropped.Store(true)
 		close(c.done)
 		h.config.Gate.Background.Done(background.Recheck, errQueueFull)
 		v.checkAt.Store(h.afterFailure(v))
 	}
+}
+
+// pausedSinceCheck reports whether the machine was suspended since the last check
+// began. The interval between two checks has then passed on other clocks.
+func (h *Handler) pausedSinceCheck(v *sessionRuntime) bool {
+	paused := h.config.Paused()
+	if paused == 0 || v.checkedAt.Load() >= paused {
+		return false
+	}
+	c := v.check.Load()
+	return c == nil || c.queued < paused
 }
 
 // checkNow checks s and schedules the next check.
@@ -63,7 +93,9 @@ func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRu
 	if s.Ended() {
 		return
 	}
+	ctx, end := span.Start(ctx, SpanRecheck)
 	err := h.prove(ctx, s, v)
+	end(err)
 	h.config.Gate.Background.Done(background.Recheck, err)
 	switch {
 	case err == nil:
@@ -197,6 +229,9 @@ func (h *Handler) checkIdentity(ctx context.Context, s *session.Session, v *sess
 	if _, refused := h.applyRules(identity); refused != nil {
 		h.end(ctx, s, problem.Of(refused).Code)
 		return nil
+	}
+	if c := v.check.Load(); c != nil {
+		c.allowed.Store(true)
 	}
 	if !sameIdentity(identity, &record.Identity) {
 		return h.changeIdentity(ctx, s, v, identity)

@@ -14,9 +14,12 @@ import (
 
 // serveSession answers a request of a signed-in user.
 func (h *Handler) serveSession(in *incoming) error {
-	if !h.comeBack(in) {
+	switch alive, err := h.comeBack(in); {
+	case !alive:
 		in.forgetSession()
 		return h.serveAnonymous(in)
+	case err != nil:
+		return h.unconfirmed(in, err)
 	}
 	socket := in.socket()
 	if request.CrossOrigin(in.r, h.origin, socket) || request.CrossOriginFrame(in.r) ||
@@ -95,13 +98,18 @@ func (h *Handler) refuseUnconfirmed(in *incoming, err error) error {
 // repeated once.
 func (h *Handler) passStamped(in *incoming) error {
 	answer := &in.answer
-	*answer = answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, repeats: mayRepeat(in.r), stream: &in.stream}
+	answer.ResponseWriter, answer.in, answer.runtime, answer.stream = in.w, in, in.runtime, &in.stream
+	answer.mutes, answer.repeats = true, mayRepeat(in.r)
 	h.watch(answer, in.r, in.path)
 	answer.before.remember(in.w, in.r)
 	record := in.session.Record()
 	in.stamped = record
 	in.runtime.stampOf(record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 
+	if request.IsSocket(in.r) {
+		h.config.Gate.sockets.Add(1)
+		defer h.config.Gate.sockets.Add(-1)
+	}
 	in.stream.Context = in.r.Context() //nolint:fatcontext // once a request
 	defer in.endStream()
 	defer in.session.Hold(&in.stream).Release(&in.stream)

@@ -74,6 +74,10 @@ var (
 		Code: "prefetch", Status: http.StatusServiceUnavailable, Title: "Prefetching is not available",
 		Text: "This page cannot be loaded in advance.",
 	}
+	CheckPending = &Problem{
+		Code: "check_pending", Status: http.StatusServiceUnavailable, Title: "One moment",
+		Text: "This site asks {provider} about many users right now, you among them. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
+	}
 	NotAllowed = &Problem{
 		Code: "not_allowed", Status: http.StatusForbidden, Title: "You may not use this site",
 		Text: "{provider} knows you, but your account has not been given access to this site. Ask the site's operator.", Way: WayProvider,

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"time"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
@@ -30,10 +28,8 @@ func (c *chain) Serve(w http.ResponseWriter, r *http.Request) (err error) {
 		}
 	}()
 	cluster := c.node.cluster
-	select {
-	case <-time.After(time.Duration(cluster.rommDelay.Load())):
-	case <-r.Context().Done():
-		return r.Context().Err() //nolint:wrapcheck // as reverse_proxy does
+	if err := waitFor(r.Context(), cluster.rommDelay.Load()); err != nil {
+		return err
 	}
 	if c.node.dead.Load() {
 		return errRefused
@@ -60,7 +56,7 @@ func (c *chain) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request {
 func (c *chain) Keep() application.Chain { return c }
 
 // Identify implements application.Chain.
-func (c *chain) Identify(*flow.Identity) {}
+func (c *chain) Identify(func(string) (any, bool)) {}
 
 // OriginalURI implements application.Chain.
 func (c *chain) OriginalURI() string { return c.uri }
