@@ -52,7 +52,9 @@ func (in *incoming) now() time.Time {
 func (in *incoming) class() request.Class {
 	app := in.handler.config.Application
 	_, page := in.own()
-	page = page || app.Intent(in.r, in.path) == application.SignIn
+	page = page || app.Intent(in.r, in.path) == application.SignIn ||
+		// What a page downloads names that page.
+		request.AcceptsDocument(in.r) && (app.Page(in.path) || in.r.Header.Get("Referer") == "")
 	return request.Classify(in.r, app.Socket(in.path), page)
 }
 
