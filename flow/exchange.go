@@ -61,7 +61,7 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	}
 	userinfo, err := rp.userinfo(ctx, md, token.AccessToken, claims.subject)
 	if err != nil {
-		return nil, err
+		return nil, &UserError{Subject: claims.subject, Err: err}
 	}
 	identity, err := rp.identity(&evidence{token: claims, userinfo: userinfo})
 	if err != nil {

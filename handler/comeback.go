@@ -29,7 +29,7 @@ func (h *Handler) comeBack(in *incoming) (alive bool, err error) {
 	clock := in.now()
 	now := monotonic.Nanoseconds(clock)
 	if used := v.usedAt.Load(); h.inUse(used, now) {
-		h.recheckIfDue(s, v, clock)
+		h.recheckIfDue(in.r.Context(), s, v, clock)
 		if now-used > int64(time.Second) { // at most one write a second, however many requests there are
 			v.usedAt.Store(now)
 		}
@@ -93,7 +93,7 @@ func (h *Handler) endPause(in *incoming, clock time.Time) {
 	if h.inUse(v.usedAt.Load(), now) {
 		return // another request came first
 	}
-	h.recheckIfDue(s, v, clock)
+	h.recheckIfDue(in.r.Context(), s, v, clock)
 	c := v.check.Load()
 	if c != nil && now >= h.config.Gate.awayUntil.Load() {
 		c.awaited.Store(true)

@@ -35,6 +35,7 @@ type Keys struct {
 	AwaitRepair func(ctx context.Context, read func(context.Context) error) error
 
 	loaded atomic.Pointer[keySet] // nil until the first load
+	broken atomic.Bool            // the document could not be used when it was last read
 
 	mu   sync.Mutex
 	last *load // the load in progress, or the last one if it failed
@@ -154,6 +155,7 @@ func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err 
 			keys, err = nil, fmt.Errorf("reading the signing keys: panic: %v", p)
 		}
 	}()
+	defer func() { k.note(err) }()
 	r.At = k.now()
 	ring, err := k.keyring(ctx)
 	if err != nil {

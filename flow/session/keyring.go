@@ -54,6 +54,7 @@ func (s *Store) loadKeyring(ctx context.Context) (*keyring.Keyring, error) {
 		if errors.Is(err, keyring.ErrNotJSON) {
 			keys, err = s.replaceKeyring(ctx, v, err)
 		}
+		s.noteKeyring(err)
 		if err != nil {
 			return nil, err
 		}
@@ -134,6 +135,7 @@ func (s *Store) rotate(ctx context.Context, now bool) error {
 		if errors.Is(err, keyring.ErrNotJSON) {
 			keys, err = s.replaceKeyring(ctx, v, err)
 		}
+		s.noteKeyring(err)
 		if keys != nil {
 			s.keyring.Store(&loadedKeyring{keys, v, read})
 		}

@@ -53,12 +53,13 @@ type Options struct {
 // Store keeps the sessions of one gate. Call Configure before use, and Run in
 // one goroutine. All methods may be called concurrently.
 type Store struct {
-	gate   string
-	node   string
-	logger *zap.Logger
-	now    func() time.Time
-	onEnd  func(session *Session, reason string, inProgress bool) // may be nil
-	onWork func(work string, err error)                           // may be nil
+	gate     string
+	node     string
+	logger   *zap.Logger
+	now      func() time.Time
+	onEnd    func(session *Session, reason string, inProgress bool) // may be nil
+	onWork   func(work string, err error)                           // may be nil
+	onOwnEnd func(ctx context.Context, end End)                     // may be nil
 
 	vault          atomic.Pointer[vault]
 	keyring        atomic.Pointer[loadedKeyring]
@@ -77,6 +78,7 @@ type Store struct {
 	inUse          atomic.Bool // a session was used since storage was last tried
 	process        string      // names this process in intents
 	lastPoll       pollTime    // of the last successful followEnds; only catchUp uses it
+	keyringBroken  atomic.Bool // it could not be used when it was last read
 
 	released   atomic.Bool  // Close was called: no session holds a stream any more
 	clockAhead atomic.Int64 // by how much the wall clock was ahead of the ticks
@@ -139,6 +141,9 @@ func (s *Store) openVault(ctx context.Context) (openVault, error) {
 	}
 	return openVault{v, keys}, nil
 }
+
+// Gate returns the gate's ID.
+func (s *Store) Gate() string { return s.gate }
 
 // Len returns the number of sessions in memory.
 func (s *Store) Len() int { return s.memory.size() }

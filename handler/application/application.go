@@ -112,6 +112,9 @@ type Application interface {
 	Access(r *http.Request, path string, plain bool) Access
 	// Socket reports whether path belongs to the application's WebSockets.
 	Socket(path string) bool
+	// Page reports whether path belongs to the application's pages, and not to its
+	// API or its files.
+	Page(path string) bool
 	// SignInTarget returns the local path that a SignIn request wants to come
 	// back to, "/" if it names none. The gate checks that it is local.
 	SignInTarget(r *http.Request, path string, origin request.Origin) string
@@ -208,9 +211,9 @@ type Chain interface {
 	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request
 	// Keep returns a chain that outlives the request, for background calls.
 	Keep() Chain
-	// Identify tells the server the user, for placeholders and the access log.
-	// values returns the value of a placeholder, without braces, and false if it is
-	// not about the user.
+	// Identify tells the server the user, their session and a refusal, for
+	// placeholders and the access log. values returns the value of a placeholder,
+	// without braces, and false if it is not one of these.
 	Identify(values func(placeholder string) (any, bool))
 	// OriginalURI returns the path and query as the client sent them, before
 	// any rewrite.
