@@ -7,12 +7,10 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
@@ -90,30 +88,10 @@ func (c *chain) Keep() application.Chain {
 }
 
 // Identify implements application.Chain.
-func (c *chain) Identify(identity *flow.Identity) {
-	repl, ok := c.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return
+func (c *chain) Identify(values func(placeholder string) (any, bool)) {
+	if repl, ok := c.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(values)
 	}
-	repl.Map(func(key string) (any, bool) {
-		name, ok := strings.CutPrefix(key, "http.auth.user.")
-		if !ok {
-			return nil, false
-		}
-		switch name {
-		case "id":
-			return identity.Username, true
-		case "email":
-			return identity.Email, true
-		case "name":
-			return identity.Name, true
-		case "groups":
-			return strings.Join(identity.Groups, ","), true
-		case "sub":
-			return identity.Subject, true
-		}
-		return nil, false
-	})
 }
 
 // OriginalURI implements application.Chain.

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -25,6 +26,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	_ "github.com/romm-oidc/caddy-romm-oidc/handler/command" // caddy romm-oidc
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
@@ -55,10 +57,16 @@ const handlerID = "http.handlers.romm_oidc"
 // `{http.auth.user.name}` | the display name
 // `{http.auth.user.groups}` | the groups, separated by commas
 // `{http.auth.user.sub}` | the subject at the provider
+// `{http.romm_oidc.session}` | the ID of the session, which opens nothing
 //
-// With `errors pass`, the error routes get `{http.romm_oidc.code}`,
-// `{http.romm_oidc.status}` and `{http.romm_oidc.reference}` for the handler's
-// own errors.
+// If the handler refuses a request, it sets these, for the access log and, with
+// `errors pass`, for the error routes:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.romm_oidc.code}` | the code of the refusal
+// `{http.romm_oidc.status}` | its status
+// `{http.romm_oidc.reference}` | the reference on its page
 type Middleware struct {
 	settings.Settings
 
@@ -66,6 +74,7 @@ type Middleware struct {
 	handler  *handler.Handler
 	gate     *pooledGate // nil if none is held
 	client   *http.Client
+	events   *emitter
 	place    string           // the block's site, for errors
 	places   map[string]place // of the settings in the Caddyfile; nil if they come from elsewhere
 	logger   *zap.Logger
@@ -106,10 +115,16 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	if err := register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
+	if m.events, err = newEmitter(ctx); err != nil {
+		return fmt.Errorf("loading the events app: %w", err)
+	}
 	if m.gate, err = loadGate(resolved.Issuer, resolved.ClientID, resolved.Origin()); err != nil {
 		return err
 	}
-	gen := &generation{registry: ctx.GetMetricsRegistry(), settings: resolved, storage: ctx.Storage(), relyingParty: m.relyingParty()}
+	gen := &generation{registry: ctx.GetMetricsRegistry(), settings: resolved, storage: ctx.Storage(), relyingParty: m.gate.relyingPartyOf(ctx.GetMetricsRegistry())}
+	if gen.relyingParty == nil { // this is the first block
+		gen.relyingParty = m.relyingParty()
+	}
 	gen.handler = m.build(gen)
 	m.handler = gen.handler
 	first, err := m.gate.join(m, gen)
@@ -174,12 +189,16 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		ClientSecret:  s.ClientSecret,
 		ClientAuth:    map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "post": flow.ClientAuthPost}[s.ClientAuth],
 		RedirectURI:   s.RedirectURI,
+		IDTokenAlg:    s.IDTokenAlg,
+		UserinfoAlg:   strings.TrimPrefix(s.UserinfoAlg, "none"),
 		Scopes:        s.Scopes,
 		UsernameClaim: s.UsernameClaim,
 		GroupsClaim:   s.GroupsClaim,
 		RuleGroups:    s.RuleGroups(),
 		Client:        m.client,
 		Keyring:       m.gate.sessions.Keyring,
+		Now:           m.gate.clock.Now,
+		Compare:       m.gate.clock.Compare,
 	})
 }
 
@@ -206,6 +225,9 @@ func (m *Middleware) build(gen *generation) *handler.Handler {
 		PassErrors:      s.Errors == "pass",
 		Logger:          m.logger,
 		Observe:         observe,
+		Report:          func(e *event.Event) { gate.report(e, m.events) },
+		Now:             gate.clock.Now,
+		Paused:          gate.clock.Paused,
 		InForce:         func() bool { return gate.inForce(gen.registry) },
 	})
 }
@@ -221,7 +243,7 @@ func (m *Middleware) application(gate *pooledGate) *romm.App {
 			Limit: func(r *http.Request) time.Duration { return gate.gate.TokenRequest(clientIP(r)) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: s.Roles, Clients: clients,
-		Links: gate.links, Release: gate.romm, Logger: m.logger,
+		Links: gate.links, Release: gate.romm, Logger: m.logger, Report: gate.gate.Report,
 	})
 }
 
@@ -254,21 +276,22 @@ var errTwice = errors.New("two romm_oidc directives handle this request: remove 
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	// A second gate would strip the stamp of the first. The gate's sub-requests
 	// carry the variable too, but they begin behind the gate.
-	if caddyhttp.GetVar(r.Context(), seenVar) != nil {
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	if _, seen := vars[seenVar]; seen {
 		return caddyhttp.Error(http.StatusInternalServerError, errTwice)
 	}
-	caddyhttp.SetVar(r.Context(), seenVar, true)
-	c := &chain{next: next, r: r}
-	forwardClientIP(r, c)
-	err := m.handler.ServeHTTP(w, r, c) //nolint:contextcheck // the request carries it
+	if vars != nil {
+		vars[seenVar] = true
+	}
+	passing := &struct {
+		chain chain
+		space handler.Space
+	}{chain: chain{next: next, r: r}}
+	forwardClientIP(r, &passing.chain)
+	err := m.handler.ServeIn(&passing.space, w, r, &passing.chain) //nolint:contextcheck // the request carries it
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok {
 		return err
-	}
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.romm_oidc.code", problem.Code)
-		repl.Set("http.romm_oidc.status", problem.Status)
-		repl.Set("http.romm_oidc.reference", problem.Reference)
 	}
 	return caddyhttp.HandlerError{Err: problem, StatusCode: problem.Status, ID: problem.Reference, Trace: handlerID}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -39,6 +40,8 @@ type Config struct {
 	ClientSecret  string
 	ClientAuth    ClientAuth // default ClientAuthBasic
 	RedirectURI   string
+	IDTokenAlg    string   // what the provider signs ID tokens and logout tokens with; default RS256
+	UserinfoAlg   string   // what it signs userinfo with; default: it does not sign it
 	Scopes        []string // must include openid
 	UsernameClaim string   // name of the claim with the user name
 	GroupsClaim   string   // name of the claim with the groups
@@ -46,6 +49,7 @@ type Config struct {
 	Client        *http.Client
 	Keyring       func(context.Context) (*keyring.Keyring, error) // may wait for storage
 	Now           func() time.Time                                // default time.Now
+	Compare       func(time.Time)                                 // is told the Date of each response, zero if it has none; nil: no one is
 }
 
 // RelyingParty runs the authorization code flow at one provider
@@ -55,6 +59,7 @@ type RelyingParty struct {
 	config    Config
 	discovery singleflight.Group
 	clock     *providerClock
+	away      atomic.Bool // the provider did not answer the last request
 
 	mu      sync.Mutex // guards the fields below; never held during a request to the provider
 	known   *metadata
@@ -68,10 +73,16 @@ func New(cfg Config) *RelyingParty {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.IDTokenAlg == "" { // https://openid.net/specs/openid-connect-registration-1_0.html#ClientMetadata
+		cfg.IDTokenAlg = oidc.RS256
+	}
+	if cfg.Compare == nil {
+		cfg.Compare = func(time.Time) {}
+	}
 	rp := &RelyingParty{config: cfg, clock: new(providerClock)}
 	if cfg.Client != nil {
 		client := *cfg.Client
-		client.Transport = clockTransport{client.Transport, rp.clock, cfg.Now}
+		client.Transport = clockTransport{base: client.Transport, rp: rp, compare: cfg.Compare}
 		rp.config.Client = &client
 	}
 	return rp

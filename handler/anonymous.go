@@ -55,7 +55,8 @@ func (h *Handler) serveAnonymous(in *incoming) error {
 // denyAnonymous sends a person to the provider, and tells everything else that
 // it is not signed in, in the form that it understands.
 func (h *Handler) denyAnonymous(in *incoming) error {
-	switch in.class() {
+	class := in.class()
+	switch class {
 	case request.Navigation:
 		target := in.chain.OriginalURI()
 		if came, _, _ := strings.Cut(target, "?"); request.Under(path.Clean(came), request.Base) { // every sign-in would end in another
@@ -63,14 +64,14 @@ func (h *Handler) denyAnonymous(in *incoming) error {
 		}
 		return h.startLogin(in, target, false)
 	case request.Prefetch:
-		return h.refuse(in, problem.Prefetch)
+		return h.refuseAs(in, class, problem.Prefetch)
 	case request.Script:
 		denied := *problem.NotSignedIn
-		denied.Status = h.config.Application.DeniedStatus(in.r.Context(), in.caller())
-		return h.refuse(in, &denied)
+		denied.Status = h.config.Application.DeniedStatus(in.r.Context(), in.Caller())
+		return h.refuseAs(in, class, &denied)
 	case request.Form, request.Socket, request.Embedded:
 	}
-	return h.refuse(in, problem.NotSignedIn)
+	return h.refuseAs(in, class, problem.NotSignedIn)
 }
 
 // passUnstamped passes r on without a user.

@@ -85,8 +85,8 @@ func TestBearer(t *testing.T) {
 			t.Errorf("passed on with %v, want the stamp and no token", r.Header)
 		}
 	}
-	if s.chain.identity == nil || s.chain.identity.Username != "alice" {
-		t.Errorf("Identify got %+v, want alice", s.chain.identity)
+	if user := s.chain.user(); user != "alice" {
+		t.Errorf("the server was told the user %q, want alice", user)
 	}
 	pass(recognizedFor)
 	if w := s.do(t, "/bearer", "Authorization", "bearer x"); w.Code != http.StatusOK || p.asked != 2 || s.app.signIns != 1 {

@@ -14,6 +14,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -74,7 +75,7 @@ func (h *Handler) ensureConfirmed(in *incoming) error {
 	if v.verdictOn(h, record).role {
 		return h.rebroker(in, record.Upstream.ID)
 	}
-	if h.confirmed(v) {
+	if h.confirmedAt(v, in.now()) {
 		return nil
 	}
 	mine, alive, err := h.confirm(in)
@@ -93,7 +94,7 @@ func (h *Handler) ensureConfirmed(in *incoming) error {
 // wait for the answer. mine is false if another request asked, maybe before
 // this one came.
 func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
-	ctx, call := in.r.Context(), in.caller()
+	ctx, call := in.r.Context(), in.Caller()
 	result, err, _ := h.config.Gate.calls.Do("confirm "+in.session.ID().String(), func() (any, error) {
 		mine = true
 		asked, record := h.nowAsked(), in.session.Record()
@@ -120,7 +121,7 @@ func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
 // former out: it may be alive, and may now be another account's.
 func (h *Handler) rebroker(in *incoming, former string) error {
 	s, v := in.session, in.runtime
-	ctx, call := in.r.Context(), in.caller()
+	ctx, call := in.r.Context(), in.Caller()
 	_, err, _ := h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
 		if s.Record().Upstream.ID != former {
 			return nil, nil // another request was faster
@@ -162,10 +163,10 @@ func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resign
 	asked, v := h.nowAsked(), runtimeOf(s)
 	upstream, err := h.config.Application.SignIn(ctx, as.call, *as.identity)
 	if err != nil {
-		h.config.Observe("brokered", problem.Of(err).Code)
+		h.config.Observe(event.BrokeredSignIns, problem.Of(err).Code)
 		return err
 	}
-	h.config.Observe("brokered", "ok")
+	h.config.Observe(event.BrokeredSignIns, event.OK)
 	h.config.Gate.signedInAs(ctx, asked, as.identity, upstream.Account)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()

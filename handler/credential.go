@@ -122,15 +122,16 @@ func (h *Handler) serveCredential(in *incoming, access application.Access) error
 	case access == application.Credential:
 		// Undecided: the application answers as it would without the gate.
 	case recognition != application.Recognized:
-		return h.refuseCredential(in, access, h.unknownCredential(in.r.Context(), in.caller()))
+		return h.refuseCredential(in, access, h.unknownCredential(in.r.Context(), in.Caller()))
 	case access == application.CredentialClosed:
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
 	}
 	delete(in.r.Header, "Cookie") // one credential is enough
-	in.call = authorized(in.caller(), in.r.Header["Authorization"])
+	in.credential, in.call = in.r.Header["Authorization"], nil
 	request.MergeSlashes(in.r)
 	forwarded := in.forwarded("")
-	answer := &answerWriter{ResponseWriter: in.w, in: in}
+	answer := &in.answer
+	answer.ResponseWriter, answer.in = in.w, in
 	h.watch(answer, in.r, in.path)
 	defer func() { h.answered(in.r.Context(), forwarded, answer) }()
 	_, err = h.serve(in.chain, answer, in.r)
@@ -183,7 +184,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 		return application.Recognized, nil
 	}
 	ctx := in.r.Context()
-	credential.call, credential.address = in.caller(), limit.AddressOf(in.chain.ClientIP())
+	credential.call, credential.address = in.Caller(), limit.AddressOf(in.chain.ClientIP())
 	asked, err, _ := h.config.Gate.calls.Do("recognize "+string(credential.key[:])+credential.address.String(), func() (any, error) {
 		return h.ask(ctx, credential)
 	})
@@ -280,11 +281,11 @@ func (h *Handler) serveExchange(in *incoming) error {
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
 	if answer.Status/100 == 2 {
-		if err := issued(in.r.Context(), in.caller(), answer.Body); err != nil {
+		if err := issued(in.r.Context(), in.Caller(), answer.Body); err != nil {
 			return h.refuseAs(in, request.Script, err)
 		}
 	}
-	h.config.Application.Filter(answer.Header, false)
+	h.config.Application.Filter(answer.Header, false, new([1]string))
 	maps.Copy(in.w.Header(), answer.Header)
 	in.w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
 	in.w.WriteHeader(max(answer.Status, http.StatusOK))

@@ -43,7 +43,7 @@ type failure struct {
 // sealed cookie, so that every node can show it, and the page that was asked
 // for in the address.
 func (h *Handler) failSignIn(in *incoming, err error) error {
-	refusal := h.refusalOf(in, err)
+	refusal := h.refusalOf(in, err, true)
 	location := failedPath + "?reference=" + refusal.Reference
 	if target := h.localTarget(refusal.ReturnTo); target != "/" {
 		location += "&next=" + url.QueryEscape(target)
@@ -90,6 +90,7 @@ func (h *Handler) signInFailure(in *incoming) error {
 	}
 	refusal := h.failureOf(in, query.Get("reference"), &unknown)
 	refusal.ReturnTo = h.localTarget(query.Get("next"))
+	in.chain.Identify(refusal.Placeholder)
 	return h.writeRefusal(in, in.class(), refusal)
 }
 

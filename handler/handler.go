@@ -11,6 +11,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
@@ -31,9 +32,11 @@ type Config struct {
 	IdentityHeaders bool          // stamp Remote-User and its kin too
 	PassErrors      bool          // return problems instead of writing pages
 	Logger          *zap.Logger
-	Observe         func(event, code string) // counts events; both words come from fixed lists; nil: no counting
-	Now             func() time.Time         // nil: time.Now
-	InForce         func() bool              // whether Caddy has started this configuration for good; nil: it has
+	Observe         func(counter event.Counter, label string) // counts; the label comes from a fixed list; nil: no counting
+	Report          func(*event.Event)                        // gets every event, which it must not keep waiting; nil: only the log has them
+	Now             func() time.Time                          // nil: time.Now
+	Paused          func() int64                              // when the machine was last suspended until, by monotonic.Nanoseconds; nil: it never is
+	InForce         func() bool                               // whether Caddy has started this configuration for good; nil: it has
 }
 
 // Handler answers every request of one site. It holds configuration only; what
@@ -51,11 +54,17 @@ func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Paused == nil {
+		cfg.Paused = func() int64 { return 0 }
+	}
 	if cfg.InForce == nil {
 		cfg.InForce = func() bool { return true }
 	}
 	if cfg.Observe == nil {
-		cfg.Observe = func(string, string) {}
+		cfg.Observe = func(event.Counter, string) {}
+	}
+	if cfg.Report == nil {
+		cfg.Report = func(*event.Event) {}
 	}
 	return &Handler{
 		config: cfg, origin: cfg.Origin.String(), cookies: request.CookieNamesFor(cfg.Origin),
@@ -68,9 +77,19 @@ func (h *Handler) now() time.Time { return h.config.Now() }
 // ServeHTTP answers r, or passes it to chain. An error is the chain's own, or
 // a *problem.Problem where the configuration asks to pass them.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, chain application.Chain) error {
+	return h.ServeIn(new(Space), w, r, chain)
+}
+
+// Space is the memory of one request. A caller that allocates something of its
+// own for each request embeds it there, so that both are one allocation.
+type Space struct{ in incoming }
+
+// ServeIn is ServeHTTP in space, which is new and not used again.
+func (h *Handler) ServeIn(space *Space, w http.ResponseWriter, r *http.Request, chain application.Chain) error {
 	request.Strip(r)
 	path, plain, ok := request.NormalPath(r)
-	in := &incoming{handler: h, w: w, r: r, chain: chain, path: path, plain: plain}
+	in := &space.in
+	in.handler, in.w, in.r, in.chain, in.path, in.plain = h, w, r, chain, path, plain
 	switch {
 	case !ok:
 		return h.refuse(in, problem.BadRequest)

@@ -6,6 +6,7 @@ package handler
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -33,7 +34,9 @@ const (
 	navigation = "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document"
 	// oldNavigation is a navigation without Fetch Metadata.
 	oldNavigation = "Accept=text/html,application/xhtml+xml,*/*;q=0.8 Upgrade-Insecure-Requests=1"
-	fetch         = "Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty Sec-Fetch-Site=same-origin"
+	// oldSafari is the same over https in WebKit.
+	oldSafari = "Accept=text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	fetch     = "Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty Sec-Fetch-Site=same-origin"
 )
 
 var alice = flow.Identity{Issuer: "https://auth.example.com", Subject: "1", Username: "alice", Email: "alice@example.com", Name: "Alice", Groups: []string{"a", "b"}}
@@ -42,25 +45,34 @@ var bob = flow.Identity{Issuer: alice.Issuer, Subject: "2", Username: "bob", Ema
 
 // chainFunc is a chain that ends in a handler.
 type chainFunc struct {
-	serve    func(w http.ResponseWriter, r *http.Request) error
-	identity *flow.Identity
-	trusted  bool
-	handles  bool // the site handles errors
-	uri      string
-	ip       string // of the client; empty: 192.0.2.1
+	serve   func(w http.ResponseWriter, r *http.Request) error
+	values  func(placeholder string) (any, bool)
+	trusted bool
+	handles bool // the site handles errors
+	uri     string
+	ip      string // of the client; empty: 192.0.2.1
 }
 
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
 func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
 func (c *chainFunc) Unreachable(err error) bool                                    { return unreachable(err) }
 
-func (c *chainFunc) HandlesErrors() bool              { return c.handles }
-func (c *chainFunc) Keep() application.Chain          { return c }
-func (c *chainFunc) Identify(identity *flow.Identity) { c.identity = identity }
-func (c *chainFunc) OriginalURI() string              { return c.uri }
-func (c *chainFunc) ClientIP() string                 { return cmp.Or(c.ip, "192.0.2.1") }
+func (c *chainFunc) HandlesErrors() bool                      { return c.handles }
+func (c *chainFunc) Keep() application.Chain                  { return c }
+func (c *chainFunc) Identify(values func(string) (any, bool)) { c.values = values }
+func (c *chainFunc) OriginalURI() string                      { return c.uri }
+func (c *chainFunc) ClientIP() string                         { return cmp.Or(c.ip, "192.0.2.1") }
 
 func (c *chainFunc) TrustedProxy() bool { return c.trusted }
+
+// user returns the name of the user that the server was told; empty: none.
+func (c *chainFunc) user() string {
+	if c.values == nil {
+		return ""
+	}
+	name, _ := c.values("http.auth.user.id")
+	return fmt.Sprint(name)
+}
 
 // site is a handler with the application, the storage and the chain around it.
 type site struct {

@@ -5,7 +5,9 @@ package handler
 import (
 	"net/http"
 	"strings"
+	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -22,22 +24,37 @@ type incoming struct {
 	path    string // normal, see request.NormalPath
 	plain   bool   // the client wrote the path in its normal form
 
+	ticket  string           // the name of the cookie with the ticket; empty: none
 	session *session.Session // nil while no session was found
 	runtime *sessionRuntime  // of session
+	user    *flow.Identity   // nil if it is not known
 	unknown bool             // there is a ticket, and storage could not tell whether it is good
 
 	stamped *session.Record // with which the request was last passed on
 	answer  answerWriter    // to the first request that is passed on for session
 	stream  stream          // of those
 
-	call application.Caller // made at first need
+	credential []string           // the Authorization header field with which the application is called; nil: none
+	call       application.Caller // made at first need
+	at         time.Time          // see now
+}
+
+// now returns the time of the request: the clock is read once for all questions
+// that do not follow a wait.
+func (in *incoming) now() time.Time {
+	if in.at.IsZero() {
+		in.at = in.handler.now()
+	}
+	return in.at
 }
 
 // class says how a refusal of the request has to look.
 func (in *incoming) class() request.Class {
 	app := in.handler.config.Application
 	_, page := in.own()
-	page = page || app.Intent(in.r, in.path) == application.SignIn
+	page = page || app.Intent(in.r, in.path) == application.SignIn ||
+		// What a page downloads names that page.
+		request.AcceptsDocument(in.r) && (app.Page(in.path) || in.r.Header.Get("Referer") == "")
 	return request.Classify(in.r, app.Socket(in.path), page)
 }
 
@@ -52,10 +69,13 @@ func (in *incoming) socket() bool {
 	return request.IsSocket(in.r) || in.handler.config.Application.Socket(in.path)
 }
 
-// caller returns the way to call the application on behalf of this client.
-func (in *incoming) caller() application.Caller {
+// Caller returns the way to call the application on behalf of this client.
+func (in *incoming) Caller() application.Caller {
 	if in.call == nil {
 		in.call = application.NewCaller(in.chain, in.r, in.handler.config.Origin)
+		if in.credential != nil {
+			in.call = authorized(in.call, in.credential)
+		}
 	}
 	return in.call
 }
@@ -63,7 +83,7 @@ func (in *incoming) caller() application.Caller {
 // forwarded returns the request as the application learns of it. upstream is
 // the application's session that it is stamped with, empty for a credential.
 func (in *incoming) forwarded(upstream string) application.Forwarded {
-	return application.Forwarded{Request: in.r, Path: in.path, Caller: in.caller(), Session: upstream}
+	return application.Forwarded{Request: in.r, Path: in.path, Session: upstream, Client: in}
 }
 
 // own returns the name of the gate's own endpoint that the request is for,
@@ -78,8 +98,8 @@ func (in *incoming) own() (name string, ok bool) {
 // lookup returns the session that the request's ticket opens, nil if there is
 // none. An error says that storage could not tell.
 func (in *incoming) lookup() (*session.Session, error) {
-	ticket, _ := in.handler.cookies.TicketOf(in.r)
-	if ticket == "" {
+	var ticket string
+	if ticket, in.ticket = in.handler.cookies.TicketOf(in.r); ticket == "" {
 		return nil, nil
 	}
 	s, err := in.handler.config.Gate.Sessions.Lookup(in.r.Context(), ticket)
@@ -99,12 +119,13 @@ func (in *incoming) findSession() error {
 		return err
 	}
 	h, record := in.handler, s.Record()
-	if h.outlived(record) {
+	if since := unprovenSince(record, in.now()); !since.IsZero() && h.outlived(record) {
 		in.endSession(s, reasonUnproven)
 		return nil
 	}
-	in.chain.Identify(&record.Identity)
+	in.user = &record.Identity
 	v := runtimeOf(s)
+	in.chain.Identify(v.stampOf(record, h.appCookies.Session, s.ID()).values)
 	switch verdict := v.verdictOn(h, record); {
 	case verdict.lacksScope:
 		if record.UnprovenSince.IsZero() {
@@ -116,9 +137,9 @@ func (in *incoming) findSession() error {
 	}
 	v.rememberClient(in.r)
 	in.session, in.runtime = s, v
-	if ticket, name := h.cookies.TicketOf(in.r); name == h.cookies.Former {
-		http.SetCookie(in.w, h.cookies.Set(h.cookies.Ticket, ticket, h.config.Lifetime))
-		http.SetCookie(in.w, h.cookies.Unset(name))
+	if in.ticket == h.cookies.Former {
+		http.SetCookie(in.w, h.cookies.Set(h.cookies.Ticket, request.CookieValue(in.r, in.ticket), h.config.Lifetime))
+		http.SetCookie(in.w, h.cookies.Unset(in.ticket))
 	}
 	return nil
 }
@@ -131,7 +152,7 @@ func (in *incoming) forgetSession() {
 
 // endSession ends s and takes its ticket from the browser.
 func (in *incoming) endSession(s *session.Session, reason string) {
-	in.handler.end(in.r.Context(), s, reason)
+	in.handler.end(in.acting(in.r.Context()), s, reason)
 	in.dropTicket(s)
 }
 

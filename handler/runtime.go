@@ -57,9 +57,11 @@ func (h *Handler) nowAsked() *confirmation {
 // holds. It does not after the application failed, or after any of its accounts
 // changed: a session of the application holds a user name, and that name may now
 // be another account's.
-func (h *Handler) confirmed(v *sessionRuntime) bool {
+func (h *Handler) confirmed(v *sessionRuntime) bool { return h.confirmedAt(v, h.now()) }
+
+func (h *Handler) confirmedAt(v *sessionRuntime, now time.Time) bool {
 	last := v.confirmation.Load()
-	return last != nil && last.doubts == h.config.Gate.doubts.Load() && h.now().Sub(last.at) < confirmedFor
+	return last != nil && last.doubts == h.config.Gate.doubts.Load() && now.Sub(last.at) < confirmedFor
 }
 
 // signedIn notes that h has just signed the session in to the application, of
@@ -89,18 +91,20 @@ func (v *sessionRuntime) verdictOn(h *Handler, record *session.Record) *verdict 
 	return known
 }
 
-// stamp is a record's identity in the form in which it goes upstream, made
-// once a record.
+// stamp is a record's identity in the forms in which it goes upstream and to the
+// server, made once a record.
 type stamp struct {
 	record                    *session.Record
+	values                    func(placeholder string) (any, bool)
 	cookie                    string
+	line                      atomic.Pointer[cookieLine] // the last one; nil: none
 	user, email, name, groups []string
 }
 
-func (v *sessionRuntime) stampOf(record *session.Record, cookieName string) *stamp {
+func (v *sessionRuntime) stampOf(record *session.Record, cookieName string, id session.ID) *stamp {
 	known := v.stamp.Load()
 	if known == nil || known.record != record {
-		known = newStamp(record, cookieName)
+		known = newStamp(record, cookieName, id)
 		v.stamp.Store(known)
 	}
 	return known

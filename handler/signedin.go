@@ -98,13 +98,18 @@ func (h *Handler) refuseUnconfirmed(in *incoming, err error) error {
 // repeated once.
 func (h *Handler) passStamped(in *incoming) error {
 	answer := &in.answer
-	*answer = answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, repeats: mayRepeat(in.r), stream: &in.stream}
+	answer.ResponseWriter, answer.in, answer.runtime, answer.stream = in.w, in, in.runtime, &in.stream
+	answer.mutes, answer.repeats = true, mayRepeat(in.r)
 	h.watch(answer, in.r, in.path)
 	answer.before.remember(in.w, in.r)
 	record := in.session.Record()
 	in.stamped = record
-	in.runtime.stampOf(record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
+	in.runtime.stampOf(record, h.appCookies.Session, in.session.ID()).put(in.r, h.appCookies, h.config.IdentityHeaders)
 
+	if request.IsSocket(in.r) {
+		h.config.Gate.sockets.Add(1)
+		defer h.config.Gate.sockets.Add(-1)
+	}
 	in.stream.Context = in.r.Context() //nolint:fatcontext // once a request
 	defer in.endStream()
 	defer in.session.Hold(&in.stream).Release(&in.stream)
@@ -146,7 +151,7 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, stream: &in.stream}
 	answer.before.remember(in.w, again)
 	in.stamped = in.session.Record()
-	in.runtime.stampOf(in.stamped, h.appCookies.Session).put(again, h.appCookies, h.config.IdentityHeaders)
+	in.runtime.stampOf(in.stamped, h.appCookies.Session, in.session.ID()).put(again, h.appCookies, h.config.IdentityHeaders)
 	unreachable, err := h.serve(in.chain, answer, again)
 	switch {
 	case answer.cut || err != nil && in.stream.ended.Load():

@@ -36,8 +36,8 @@ func TestSignedInIsStamped(t *testing.T) {
 			t.Errorf("passed on with %s %q, want %q", name, got[name], want)
 		}
 	}
-	if s.chain.identity == nil || s.chain.identity.Username != "alice" {
-		t.Errorf("Identify got %+v, want alice", s.chain.identity)
+	if user := s.chain.user(); user != "alice" {
+		t.Errorf("the server was told the user %q, want alice", user)
 	}
 }
 

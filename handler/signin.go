@@ -12,6 +12,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -62,11 +63,13 @@ type outcome struct {
 
 // signIn turns a code into a session: tokens, claims, policy, the
 // application's own sign-in, and only then the session.
-func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(in.r.Context()), signInTimeout)
+func (h *Handler) signIn(in *incoming, login *flow.Login, code string) (result outcome) {
+	ctx, cancel := context.WithTimeout(in.acting(context.WithoutCancel(in.r.Context())), signInTimeout)
 	defer cancel()
+	ctx, end := span.Start(ctx, SpanSignIn)
+	defer func() { end(result.err) }()
 	began := h.now()
-	result, err := h.redeemCode(ctx, login, code, in.chain.ClientIP())
+	redeemed, err := h.redeemCode(ctx, login, code, in.chain.ClientIP())
 	old, _ := in.lookup()
 	if user, ok := errors.AsType[*flow.UserError](err); ok {
 		h.shutOut(ctx, old, &flow.Identity{Issuer: h.config.RelyingParty.Issuer(), Subject: user.Subject}, problem.Of(err).Code)
@@ -74,8 +77,8 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	identity := &result.Identity
-	unused := session.Record{Identity: *identity, Tokens: result.Tokens} // what the sign-in obtained and nothing keeps
+	identity := &redeemed.Identity
+	unused := session.Record{Identity: *identity, Tokens: redeemed.Tokens} // what the sign-in obtained and nothing keeps
 	defer func() { h.handBack(in, &unused) }()
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
 	if _, refused := h.applyRules(identity); refused != nil {
@@ -85,7 +88,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	asked := h.nowAsked()
 	upstream, err := h.signInToApplication(ctx, signingIn{in, old, asked}, identity)
 	if err != nil {
-		return outcome{err: problem.Of(err).For(identity.Username)}
+		return outcome{err: problem.Of(err).About(identity)}
 	}
 	h.config.Gate.shuts.forget(identity)
 	keeps := renews && upstream == old.Record().Upstream
@@ -93,10 +96,10 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 		unused.Upstream = upstream
 	}
 	ticket, s, err := h.config.Gate.Sessions.Create(ctx, session.Record{
-		Identity: *identity, Tokens: result.Tokens, Upstream: upstream, Created: h.now(),
+		Identity: *identity, Tokens: redeemed.Tokens, Upstream: upstream, Created: h.now(),
 	})
 	if err != nil {
-		return outcome{err: problem.StorageUnavailable.Because(err)}
+		return outcome{err: problem.StorageUnavailable.Because(err).About(identity)}
 	}
 	unused = session.Record{} // the session has it, and its end will hand it back
 	if old != nil && !renews {
@@ -106,7 +109,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 		if err != nil {
 			h.config.Logger.Warn(notPersisted, zap.Stringer("session_id", s.ID()), zap.Error(err))
 		}
-		return outcome{err: problem.SignedOutMeanwhile}
+		return outcome{err: problem.SignedOutMeanwhile.About(identity)}
 	}
 	v := runtimeOf(s)
 	v.rememberClient(in.r)
@@ -114,7 +117,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	if keeps {
 		v.confirmation.Store(runtimeOf(old).confirmation.Load())
 	}
-	v.proved(result.Tokens)
+	v.proved(redeemed.Tokens)
 	v.checked(h.now(), h.nextCheck(s.Record()))
 	if renews {
 		v.renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
@@ -123,10 +126,8 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	if err := h.config.Application.Open(ctx, *identity); err != nil {
 		h.config.Logger.Warn("account's tokens and password may still be refused, until the next sign-in", zap.String("user", identity.Username), zap.Error(err))
 	}
-	in.chain.Identify(identity)
-	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session_id", s.ID()),
-		zap.String("client_ip", in.chain.ClientIP()))
-	h.config.Observe("signed_in", "ok")
+	in.chain.Identify(placeholders(identity, s.ID().String()))
+	h.signedIn(in, s)
 	return outcome{ticket: ticket, returnTo: login.ReturnTo}
 }
 
@@ -167,7 +168,7 @@ func (h *Handler) signInToApplication(ctx context.Context, in signingIn, identit
 			return record.Upstream, nil
 		}
 	}
-	upstream, err := h.config.Application.SignIn(ctx, in.caller(), *identity)
+	upstream, err := h.config.Application.SignIn(ctx, in.Caller(), *identity)
 	if err != nil {
 		return session.Upstream{}, err
 	}

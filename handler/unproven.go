@@ -28,7 +28,7 @@ const (
 // request is to be answered as usual; a user does not notice that the provider is away.
 func (h *Handler) proveByNavigation(in *incoming) (bool, error) {
 	s, v := in.session, in.runtime
-	if !h.unproven(s.Record()) || in.r.Method != http.MethodGet || in.class() != request.Navigation {
+	if unprovenSince(s.Record(), in.now()).IsZero() || in.r.Method != http.MethodGet || in.class() != request.Navigation {
 		return false, nil
 	}
 	target := in.chain.OriginalURI()

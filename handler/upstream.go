@@ -48,7 +48,8 @@ type answerWriter struct {
 	stream *stream // of a session; nil: none
 	cut    bool    // the session ended before the whole response was written
 	before before  // set if mutes
-	policy [1]string
+	// The values of the fields that the gate adds to the header.
+	policy, caching [1]string
 }
 
 // Unwrap lets http.ResponseController reach the server's own writer.
@@ -60,7 +61,7 @@ func (w *answerWriter) WriteHeader(status int) {
 		return
 	}
 	h := w.in.handler
-	liveness := h.config.Application.Filter(w.Header(), w.runtime != nil)
+	liveness := h.config.Application.Filter(w.Header(), w.runtime != nil, &w.caching)
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		w.status = status
 	}

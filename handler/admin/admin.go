@@ -17,6 +17,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
@@ -45,6 +46,8 @@ type Gate interface {
 	// Status returns the gate's state. It may send a request to the provider,
 	// and writes to the storage.
 	Status(ctx context.Context) Status
+	// Report reports what the operator changed.
+	Report(e *event.Event)
 	// Rotate creates new keys now.
 	Rotate(ctx context.Context) error
 }
@@ -66,6 +69,7 @@ const moduleID = "admin.api.romm_oidc"
 // the query parameter gate, the ID of the only gate to act on.
 func (API) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
+		{Pattern: HealthPath, Handler: methods{http.MethodGet: serveHealth}},
 		{Pattern: StatusPath, Handler: methods{http.MethodGet: serveStatus}},
 		{Pattern: SessionsPath, Handler: methods{http.MethodGet: listSessions, http.MethodDelete: endSessions}},
 		{Pattern: SessionsPath + "/{id}", Handler: methods{http.MethodDelete: endSession}},
@@ -100,6 +104,9 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if coded, ok := response.(interface{ StatusCode() int }); ok {
+		w.WriteHeader(coded.StatusCode())
+	}
 	if err := json.NewEncoder(w).Encode(response); err != nil {
 		return fmt.Errorf("writing the response: %w", err)
 	}
@@ -124,7 +131,7 @@ func query(r *http.Request, names ...string) (map[string]string, error) {
 		switch {
 		case name != "gate" && !slices.Contains(names, name):
 			return nil, refuse(http.StatusBadRequest, "the parameter %q is unknown here", name)
-		case len(given) > 1 || given[0] == "":
+		case len(given) > 1 || given[0] == "" && name != "strict":
 			return nil, refuse(http.StatusBadRequest, "the parameter %s must have one value", name)
 		}
 		values[name] = given[0]

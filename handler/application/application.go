@@ -78,8 +78,10 @@ const (
 type Forwarded struct {
 	Request *http.Request
 	Path    string // the normal path of Request
-	Caller  Caller // for calls on behalf of the same user
 	Session string // the application's session; empty where Caller adds the credential
+	Client  interface {
+		Caller() Caller // for calls on behalf of the same user
+	}
 }
 
 // Response is what the application answered to a request that can change its
@@ -110,6 +112,9 @@ type Application interface {
 	Access(r *http.Request, path string, plain bool) Access
 	// Socket reports whether path belongs to the application's WebSockets.
 	Socket(path string) bool
+	// Page reports whether path belongs to the application's pages, and not to its
+	// API or its files.
+	Page(path string) bool
 	// SignInTarget returns the local path that a SignIn request wants to come
 	// back to, "/" if it names none. The gate checks that it is local.
 	SignInTarget(r *http.Request, path string, origin request.Origin) string
@@ -171,8 +176,9 @@ type Application interface {
 	Guard(ctx context.Context, forwarded Forwarded, identity flow.Identity) error
 
 	// Filter rewrites the header of a response on its way to the client, and
-	// returns what it says about the session of a stamped request.
-	Filter(header http.Header, stamped bool) Liveness
+	// returns what it says about the session of a stamped request. A field that it
+	// adds has its value in room, which then belongs to the header.
+	Filter(header http.Header, stamped bool, room *[1]string) Liveness
 	// ChangesAccounts reports whether a request with method to path can change who
 	// has which account of the application.
 	ChangesAccounts(method, path string) bool
@@ -205,8 +211,10 @@ type Chain interface {
 	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request
 	// Keep returns a chain that outlives the request, for background calls.
 	Keep() Chain
-	// Identify tells the server the user, for placeholders and the access log.
-	Identify(identity *flow.Identity)
+	// Identify tells the server the user, their session and a refusal, for
+	// placeholders and the access log. values returns the value of a placeholder,
+	// without braces, and false if it is not one of these.
+	Identify(values func(placeholder string) (any, bool))
 	// OriginalURI returns the path and query as the client sent them, before
 	// any rewrite.
 	OriginalURI() string

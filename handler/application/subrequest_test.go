@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
@@ -38,7 +37,7 @@ func (c *fakeChain) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Reque
 func (c *fakeChain) Unreachable(error) bool                                        { return true }
 func (c *fakeChain) HandlesErrors() bool                                           { return false }
 func (c *fakeChain) Keep() Chain                                                   { return c }
-func (c *fakeChain) Identify(*flow.Identity)                                       {}
+func (c *fakeChain) Identify(func(string) (any, bool))                             {}
 func (c *fakeChain) OriginalURI() string                                           { return "/" }
 func (c *fakeChain) ClientIP() string                                              { return "192.0.2.1" }
 func (c *fakeChain) TrustedProxy() bool                                            { return false }

@@ -62,7 +62,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 // a broken connection if the server closes it before that. A client that asks
 // first ("Expect: 100-continue") has not sent anything, and a CONNECT has no end.
 func DrainBody(w http.ResponseWriter, r *http.Request) {
-	if r.Body == nil || r.Body == http.NoBody || r.Header.Get("Expect") != "" || r.Method == http.MethodConnect {
+	if r.Body == nil || r.Body == http.NoBody || field(r, "Expect") != "" || r.Method == http.MethodConnect {
 		return
 	}
 	control := http.NewResponseController(w)

@@ -29,7 +29,8 @@ const (
 // but not to plain http origins, and not before Safari 16.4. There a navigation
 // accepts HTML and asks to upgrade insecure requests; fetches, images and
 // prefetches may do the first and never do the second. For a page, the first is
-// enough.
+// enough: WebKit does the second on http only, and on https sends no Fetch
+// Metadata with the download of a link.
 //
 // [Fetch Metadata]: https://www.w3.org/TR/fetch-metadata/
 func Classify(r *http.Request, socket, page bool) Class {
@@ -40,7 +41,7 @@ func Classify(r *http.Request, socket, page bool) Class {
 		return Prefetch
 	}
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
-	mode, dest := r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")
+	mode, dest := field(r, "Sec-Fetch-Mode"), field(r, "Sec-Fetch-Dest")
 	switch {
 	case mode == "navigate" && dest == "document":
 		if get {
@@ -56,18 +57,33 @@ func Classify(r *http.Request, socket, page bool) Class {
 		return Embedded
 	case !acceptsHTML(r):
 		return Script
-	case get && (page || r.Header.Get("Upgrade-Insecure-Requests") == "1"):
+	case get && (page || field(r, "Upgrade-Insecure-Requests") == "1"):
 		return Navigation
-	case r.Method == http.MethodPost && r.Header.Get("Upgrade-Insecure-Requests") == "1":
+	case r.Method == http.MethodPost && (page || field(r, "Upgrade-Insecure-Requests") == "1" || AcceptsDocument(r)):
 		return Form
 	default:
 		return Script
 	}
 }
 
-func acceptsHTML(r *http.Request) bool {
+// field returns the first value of a header field, whose name is spelled in the
+// canonical way: http.Header.Get would look at each letter of it.
+func field(r *http.Request, name string) string {
+	if lines := r.Header[name]; len(lines) > 0 {
+		return lines[0]
+	}
+	return ""
+}
+
+func acceptsHTML(r *http.Request) bool { return accepts(r, "text/html") }
+
+// AcceptsDocument reports whether r accepts what navigations accept. In contrast
+// to text/html, no script's request does that.
+func AcceptsDocument(r *http.Request) bool { return accepts(r, "application/xhtml+xml") }
+
+func accepts(r *http.Request, mediaType string) bool {
 	for _, line := range r.Header["Accept"] {
-		if strings.Contains(strings.ToLower(line), "text/html") {
+		if strings.Contains(strings.ToLower(line), mediaType) {
 			return true
 		}
 	}
@@ -93,7 +109,7 @@ func isSpeculative(r *http.Request) bool {
 // page too, but only a user's own action sends Sec-Fetch-User. WebKit never
 // sends that, so there no address counts as typed.
 func IsTyped(r *http.Request) bool {
-	return r.Header.Get("Sec-Fetch-Site") == "none" && r.Header.Get("Sec-Fetch-User") == "?1"
+	return field(r, "Sec-Fetch-Site") == "none" && field(r, "Sec-Fetch-User") == "?1"
 }
 
 // WantsJSON reports whether a program, and not a user, reads the response.

@@ -85,17 +85,31 @@ func (n CookieNames) Unset(name string) *http.Cookie {
 // CookieValue returns the value of the first cookie called name, empty if there
 // is none. It does not parse the others and does not allocate.
 func CookieValue(r *http.Request, name string) string {
+	if name == "" {
+		return ""
+	}
 	for _, line := range r.Header["Cookie"] {
-		for len(line) > 0 {
-			pair, rest, _ := strings.Cut(line, ";")
-			line = rest
-			pair = strings.Trim(pair, " \t")
-			if len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name {
-				return pair[len(name)+1:]
+		for from := 0; ; {
+			at := strings.Index(line[from:], name)
+			if at < 0 {
+				break
+			}
+			at += from
+			from = at + len(name)
+			if from < len(line) && line[from] == '=' && beginsPair(line[:at]) {
+				value, _, _ := strings.Cut(line[from+1:], ";")
+				return strings.TrimRight(value, " \t")
 			}
 		}
 	}
 	return ""
+}
+
+// beginsPair reports whether a new pair begins after the text before in a Cookie
+// header field.
+func beginsPair(before string) bool {
+	before = strings.TrimRight(before, " \t")
+	return before == "" || before[len(before)-1] == ';'
 }
 
 // AppCookies are the cookies that the application reads.

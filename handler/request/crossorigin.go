@@ -18,7 +18,7 @@ import "net/http"
 func CrossOrigin(r *http.Request, origin string, socket bool) bool {
 	if lines, ok := r.Header["Origin"]; ok {
 		if len(lines) == 1 && lines[0] == "null" {
-			return r.Header.Get("Sec-Fetch-Site") != "same-origin"
+			return field(r, "Sec-Fetch-Site") != "same-origin"
 		}
 		return len(lines) != 1 || lines[0] != origin
 	}
@@ -31,7 +31,7 @@ func CrossOrigin(r *http.Request, origin string, socket bool) bool {
 // fromElsewhere reports whether the browser says that a page of another origin
 // caused r.
 func fromElsewhere(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
+	switch field(r, "Sec-Fetch-Site") {
 	case "same-origin", "none", "":
 		// A client that sends neither Origin nor Sec-Fetch-Site is not a current
 		// browser, so no page can use a user's cookies through it
@@ -44,7 +44,7 @@ func fromElsewhere(r *http.Request) bool {
 // CrossOriginFrame reports whether a page of another origin frames the response
 // to r, where it could trick the user into clicking what they do not see.
 func CrossOriginFrame(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Dest") {
+	switch field(r, "Sec-Fetch-Dest") {
 	case "iframe", "frame", "fencedframe", "embed", "object":
 		return fromElsewhere(r)
 	}
@@ -56,7 +56,7 @@ func CrossOriginFrame(r *http.Request) bool {
 // sizes, errors and what a script leaves behind give away facts about the
 // signed-in user.
 func CrossOriginEmbed(r *http.Request) bool {
-	return r.Header.Get("Sec-Fetch-Mode") == "no-cors" && fromElsewhere(r)
+	return field(r, "Sec-Fetch-Mode") == "no-cors" && fromElsewhere(r)
 }
 
 // FrameAncestors is a Content-Security-Policy that keeps a response out of other

@@ -64,6 +64,9 @@ const decodings = 8
 //
 // [RFC 3986 section 6.2.2.2]: https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2.2
 func Ambiguous(u *url.URL, names int) bool {
+	if u.RawPath == "" && isPlainPath(u.Path) {
+		return false
+	}
 	segments := strings.FieldsFunc(u.EscapedPath(), func(c rune) bool { return c == '/' })
 	for i, segment := range segments {
 		if i < len(segments)-names && !isPlainSegment(segment) || !isOneName(segment) {
@@ -71,6 +74,19 @@ func Ambiguous(u *url.URL, names int) bool {
 		}
 	}
 	return false
+}
+
+// isPlainPath reports whether path has nothing that any server could read in
+// another way. It says so of nearly every path at once.
+func isPlainPath(path string) bool {
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c == '/':
+		case c == '.' && (i == 0 || path[i-1] == '/'), c == '~', !isUnreserved(c):
+			return false
+		}
+	}
+	return true
 }
 
 // isPlainSegment reports whether the encoded segment has a single spelling.

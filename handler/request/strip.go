@@ -77,16 +77,22 @@ func IsIdentityField(name string) bool {
 // stamp, and everything that could remove the stamp again. It must run first, on
 // every request.
 func Strip(r *http.Request) {
+	hops := false
 	for name := range r.Header {
-		if name == "" || IsIdentityField(name) {
+		switch {
+		case name == "" || IsIdentityField(name):
 			delete(r.Header, name)
+		case name == "Connection" || name == "Upgrade" || name == "Http2-Settings":
+			hops = true
 		}
 	}
 	// If a client names "Cookie" in Connection, reverse_proxy deletes the stamp
 	// as a hop-by-hop field (CVE-2024-45410, CVE-2026-29054).
-	if isWebSocket(r) {
+	switch {
+	case !hops:
+	case isWebSocket(r):
 		r.Header["Connection"] = []string{"Upgrade"}
-	} else {
+	default:
 		delete(r.Header, "Connection")
 		delete(r.Header, "Upgrade")
 		delete(r.Header, "Http2-Settings")

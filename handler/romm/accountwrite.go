@@ -37,7 +37,7 @@ func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded
 	if response.Status/100 != 2 || json.Unmarshal(response.Body, &changed) != nil || !changed.valid() {
 		ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 		defer cancel()
-		if me, err := a.whoIs(ctx, forwarded.Caller, forwarded.Session); err == nil {
+		if me, err := a.whoIs(ctx, forwarded.Client.Caller(), forwarded.Session); err == nil {
 			a.noteAnswer(ctx, me)
 			if response.Status == 0 || response.Status >= http.StatusBadGateway {
 				a.config.Links.noteUnsettled(ctx, me)
@@ -76,9 +76,9 @@ func (a *App) noteAnswer(ctx context.Context, user *account) *Link {
 // latest returns what RomM says about user now, user itself if the caller may not
 // ask or was signed out by the change.
 func (a *App) latest(ctx context.Context, forwarded application.Forwarded, user *account) *account {
-	now, err := a.whoIs(ctx, forwarded.Caller, forwarded.Session)
+	now, err := a.whoIs(ctx, forwarded.Client.Caller(), forwarded.Session)
 	if err == nil && now.ID != user.ID {
-		now, err = a.account(ctx, forwarded.Caller, "/api/users/"+strconv.Itoa(user.ID), forwarded.Session)
+		now, err = a.account(ctx, forwarded.Client.Caller(), "/api/users/"+strconv.Itoa(user.ID), forwarded.Session)
 	}
 	if err != nil || now.key() != user.key() {
 		return user

@@ -37,7 +37,7 @@ func (a *App) SignOutAnswer(url string) any {
 // the session is alive: with every status, RomM sends an alive session again, and
 // "null" for one that it does not know. Filter also makes caching private, and
 // removes RomM's CORS fields, which allow any origin with credentials.
-func (a *App) Filter(header http.Header, stamped bool) application.Liveness {
+func (a *App) Filter(header http.Header, stamped bool, room *[1]string) application.Liveness {
 	liveness := application.Unknown
 	if lines := header["Set-Cookie"]; len(lines) > 0 {
 		kept := lines[:0]
@@ -58,10 +58,13 @@ func (a *App) Filter(header http.Header, stamped bool) application.Liveness {
 			header["Set-Cookie"] = kept
 		}
 	}
-	filterCaching(header, stamped)
+	room[0] = caching(header, stamped)
+	header["Cache-Control"] = room[:1:1]
 	if stamped {
-		for _, name := range corsFields {
-			delete(header, name)
+		if len(header[corsFields[0]]) > 0 || len(header[corsFields[1]]) > 0 { // without these two, the others mean nothing
+			for _, name := range corsFields {
+				delete(header, name)
+			}
 		}
 	} else {
 		delete(header, "Access-Control-Allow-Credentials")
@@ -74,7 +77,7 @@ var corsFields = []string{
 	"Access-Control-Allow-Methods", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
 }
 
-// filterCaching keeps responses out of shared caches ([RFC 9111 section
+// caching returns the Cache-Control header field of a response. It keeps responses out of shared caches ([RFC 9111 section
 // 5.2.2.7]): a cache would serve one user's response to other clients, past the
 // gate. RomM before 5.1 sends no caching directives for its page, and a browser
 // that guesses would show the page without asking the gate. Browsers also show a
@@ -82,15 +85,19 @@ var corsFields = []string{
 // document of a session may be stored, and other pages get at least no-cache.
 //
 // [RFC 9111 section 5.2.2.7]: https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.7
-func filterCaching(header http.Header, stamped bool) {
-	document := isDocument(header)
-	if stamped && document {
-		header["Cache-Control"] = []string{"no-cache, no-store"}
-		return
+func caching(header http.Header, stamped bool) string {
+	document, lines := isDocument(header), header["Cache-Control"]
+	switch {
+	case stamped && document:
+		return "no-cache, no-store"
+	case len(lines) == 0 && document:
+		return "private, no-cache"
+	case len(lines) == 0:
+		return "private"
 	}
 	private := false
 	directives := make([]string, 1, 8)
-	for _, line := range header["Cache-Control"] {
+	for _, line := range lines {
 		for directive := range strings.SplitSeq(line, ",") {
 			directive = strings.TrimSpace(directive)
 			name, argument, _ := strings.Cut(strings.ToLower(directive), "=")
@@ -110,7 +117,7 @@ func filterCaching(header http.Header, stamped bool) {
 	if private {
 		directives = directives[1:]
 	}
-	header["Cache-Control"] = []string{strings.Join(directives, ", ")}
+	return strings.Join(directives, ", ")
 }
 
 // isDocument reports whether a response is a page that a browser shows.

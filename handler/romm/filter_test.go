@@ -41,7 +41,7 @@ func TestFilter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := app.Filter(c.header, c.stamped); got != c.want {
+			if got := app.Filter(c.header, c.stamped, new([1]string)); got != c.want {
 				t.Errorf("Filter = %v, want %v", got, c.want)
 			}
 			if c.left["Cache-Control"] == nil {
@@ -81,7 +81,7 @@ func TestSharedCachesStoreNothing(t *testing.T) {
 			if c.sent != nil {
 				header["Cache-Control"] = c.sent
 			}
-			app.Filter(header, stamped)
+			app.Filter(header, stamped, new([1]string))
 			if got := header["Cache-Control"]; len(got) != 1 || got[0] != c.want {
 				t.Errorf("Cache-Control %q became %q, want %q", c.sent, got, c.want)
 			}

@@ -26,6 +26,8 @@ type route struct {
 	// from is the first release that has the route, until the first that no
 	// longer has it; zero: no bound.
 	from, until version
+
+	fixed string // what every path of the pattern begins with; set by routesOf
 }
 
 var (
@@ -71,7 +73,14 @@ const resources = "/assets/romm/resources/"
 
 // routesOf returns the routes that all clients need, and those for clients.
 func routesOf(clients Clients) []route {
-	return slices.DeleteFunc(slices.Clone(routes), func(r route) bool { return r.clients != "" && !clients[r.clients] })
+	open := slices.DeleteFunc(slices.Clone(routes), func(r route) bool { return r.clients != "" && !clients[r.clients] })
+	for i := range open {
+		open[i].fixed = open[i].pattern
+		if end := strings.IndexAny(open[i].pattern, "*#|"); end >= 0 {
+			open[i].fixed = open[i].pattern[:strings.LastIndexByte(open[i].pattern[:end], '/')+1]
+		}
+	}
+	return open
 }
 
 // routeOf returns the route of r, nil if it has none. path is the normal path
@@ -83,7 +92,7 @@ func (a *App) routeOf(r *http.Request, path string, plain bool) *route {
 	}
 	for i := range a.open {
 		known := &a.open[i]
-		if slices.Contains(known.methods, method) && matches(known.pattern, path) && a.isWithin(known.from, known.until) &&
+		if strings.HasPrefix(path, known.fixed) && slices.Contains(known.methods, method) && matches(known.pattern, path) && a.isWithin(known.from, known.until) &&
 			(plain || known.file && isAsWritten(r.URL, path) && !request.Ambiguous(r.URL, 1)) {
 			return known
 		}

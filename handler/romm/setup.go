@@ -26,7 +26,7 @@ func (a *App) Guard(ctx context.Context, forwarded application.Forwarded, identi
 	if a.config.Roles != nil && a.config.Roles.Of(&identity) == RoleAdmin {
 		return nil
 	}
-	user, err := a.whoIs(ctx, forwarded.Caller, forwarded.Session)
+	user, err := a.whoIs(ctx, forwarded.Client.Caller(), forwarded.Session)
 	if err != nil {
 		return err
 	}

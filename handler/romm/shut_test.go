@@ -32,7 +32,7 @@ func TestShutAccount(t *testing.T) {
 		"sign-in under way":    {then: func(ctx context.Context, app *App, _ application.Caller) { _ = app.config.Links.pin(ctx, ada) }, want: application.Unrecognized},
 		"forgotten":            {then: func(ctx context.Context, app *App, _ application.Caller) { _, _ = app.config.Links.Forget(ctx, "ada") }, want: application.Unrecognized},
 		"profile changed": {then: func(ctx context.Context, app *App, call application.Caller) {
-			app.AfterResponse(ctx, application.Forwarded{Request: httptest.NewRequest(http.MethodPut, "/api/users/7", nil), Path: "/api/users/7", Caller: call}, application.Response{Status: http.StatusOK, Body: []byte(`{"id":7,"username":"ada2",` + made + `}`)})
+			app.AfterResponse(ctx, application.Forwarded{Request: httptest.NewRequest(http.MethodPut, "/api/users/7", nil), Path: "/api/users/7", Client: fixedCaller(call)}, application.Response{Status: http.StatusOK, Body: []byte(`{"id":7,"username":"ada2",` + made + `}`)})
 		}, want: application.Unrecognized},
 		"given to another subject": {then: func(ctx context.Context, app *App, _ application.Caller) {
 			_, _, _ = app.config.Links.Move(ctx, "ada", "ada-2")
@@ -101,3 +101,8 @@ func TestShutSparesTheNewOwner(t *testing.T) {
 		t.Errorf("carol's account is shut: %v, %v, want it open", shut, err)
 	}
 }
+
+// fixedCaller is a client whose calls are always the same.
+type fixedCaller application.Caller
+
+func (c fixedCaller) Caller() application.Caller { return application.Caller(c) }

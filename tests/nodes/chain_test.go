@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
@@ -57,7 +56,7 @@ func (c *chain) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request {
 func (c *chain) Keep() application.Chain { return c }
 
 // Identify implements application.Chain.
-func (c *chain) Identify(*flow.Identity) {}
+func (c *chain) Identify(func(string) (any, bool)) {}
 
 // OriginalURI implements application.Chain.
 func (c *chain) OriginalURI() string { return c.uri }
