@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -188,6 +189,8 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		ClientSecret:  s.ClientSecret,
 		ClientAuth:    map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "post": flow.ClientAuthPost}[s.ClientAuth],
 		RedirectURI:   s.RedirectURI,
+		IDTokenAlg:    s.IDTokenAlg,
+		UserinfoAlg:   strings.TrimPrefix(s.UserinfoAlg, "none"),
 		Scopes:        s.Scopes,
 		UsernameClaim: s.UsernameClaim,
 		GroupsClaim:   s.GroupsClaim,
