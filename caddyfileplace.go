@@ -40,20 +40,25 @@ func unknown(where, word string, known []string) error {
 	if slices.Contains(directives, word) {
 		hint = fmt.Sprintf(". It is a directive of the site: is the } missing that closes %s?", where)
 	}
-	for _, candidate := range known {
-		if near(word, candidate) {
-			hint = fmt.Sprintf(". Did you mean %q?", candidate)
-		}
+	if best, ok := nearest(word, known); ok {
+		hint = fmt.Sprintf(". Did you mean %q?", best)
 	}
 	return fmt.Errorf("%s does not know %q: it takes %v%s", where, word, known, hint)
 }
 
-// near reports whether two words differ in little: in the case, in one
-// character more or less at the end, or in dashes and underscores.
-func near(a, b string) bool {
+// nearest returns the known word that word differs from in little: in the case, in
+// dashes and underscores, or in one or two characters at the end.
+func nearest(word string, known []string) (best string, ok bool) {
 	plain := func(word string) string {
 		return strings.TrimSuffix(strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(word)), "s")
 	}
-	a, b = plain(a), plain(b)
-	return a == b || len(a) > 3 && (strings.HasPrefix(b, a) && len(b)-len(a) < 3 || strings.HasPrefix(a, b) && len(b) > 3 && len(a)-len(b) < 3)
+	a, least := plain(word), 3
+	for _, candidate := range known {
+		b := plain(candidate)
+		differ := max(len(a), len(b)) - min(len(a), len(b))
+		if (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) && min(len(a), len(b)) > 3 && differ < least {
+			best, least = candidate, differ
+		}
+	}
+	return best, best != ""
 }

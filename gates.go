@@ -19,11 +19,13 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
@@ -40,6 +42,7 @@ type pooledGate struct {
 
 	generations
 
+	clock    *monotonic.Clock
 	links    *romm.Links
 	sessions *session.Store
 	gate     *handler.Gate
@@ -47,6 +50,8 @@ type pooledGate struct {
 	signing  *op.Keys
 	codes    *op.Codes
 	stop     context.CancelFunc // stops the background work
+
+	emissions chan emission // events that wait for their subscribers
 }
 
 // gateID derives the ID of a gate. It names the gate's folder in the storage,
@@ -85,14 +90,20 @@ func (g *pooledGate) start() {
 	node, _ := os.Hostname() // shown in lists only; may be empty
 	g.romm = romm.NewReleaseCache()
 	g.links = romm.NewLinks(g.id, g.currentStorage)
-	g.sessions = session.New(session.Options{Gate: g.id, Node: node, Logger: logger})
+	g.clock = monotonic.NewClock(nil)
+	g.sessions = session.New(session.Options{Gate: g.id, Node: node, Logger: logger, Now: g.clock.Now})
 	g.gate = handler.NewGate(g.sessions)
 	g.gate.Background.Count = countWork
+	// RomM checks what is signed for it by the clock of its machine, which may be this one.
 	g.signing = op.NewKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
+	g.signing.AwaitRepair = g.sessions.AwaitRepair
+	g.sessions.OnDoubt(g.signing.Doubt)
 	g.codes = op.NewCodes(time.Now)
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
 	go g.sessions.Run(context.Background()) // until Close
+	g.emissions = make(chan emission, eventsQueued)
+	go g.emit(ctx)
 	go g.gate.Run(ctx)
 	go g.gate.ShareFailures(ctx, limit.Share{Gate: g.id, Storage: g.currentStorage})
 	go g.signing.Run(ctx, func(event op.Event) {
@@ -155,6 +166,9 @@ func (g *pooledGate) AccountsChanged(ctx context.Context) { g.gate.AccountsChang
 
 // Links implements admin.Gate.
 func (g *pooledGate) Links() *romm.Links { return g.links }
+
+// Report implements admin.Gate.
+func (g *pooledGate) Report(e *event.Event) { g.gate.Report(e) }
 
 // Rotate implements admin.Gate.
 func (g *pooledGate) Rotate(ctx context.Context) error {

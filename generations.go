@@ -45,6 +45,19 @@ func (g *generations) inForce(registry *prometheus.Registry) bool {
 	return current != nil && current.registry == registry
 }
 
+// relyingPartyOf returns the relying party of a configuration, which all its
+// blocks share, nil if there is none yet.
+func (g *generations) relyingPartyOf(registry *prometheus.Registry) *flow.RelyingParty {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, known := range g.all {
+		if known.registry == registry {
+			return known.relyingParty
+		}
+	}
+	return nil
+}
+
 // join adds the block m to the generation of its configuration, which is gen if
 // m is the first block. It refuses a block that differs from the first.
 func (g *pooledGate) join(m *Middleware, gen *generation) (first bool, err error) {

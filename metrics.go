@@ -1,4 +1,5 @@
-// Prometheus metrics: what the gates of this process report, and to which registry.
+// Prometheus metrics: what the gates of this process count, and in which registry.
+// docs/operating lists every series.
 
 package rommoidc
 
@@ -10,93 +11,110 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 )
 
-// The collectors belong to the process: reloads do not reset the counts.
+const (
+	namespace = "caddy"
+	subsystem = "romm_oidc"
+)
+
+// The collectors belong to the process: reloads do not reset the counts. Every
+// label comes from a fixed list, and no fact is counted twice.
 var (
-	events = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "caddy_romm_oidc_events_total",
-		Help: "Sign-ins, brokered RomM sign-ins, refreshes, sign-outs, session ends and refusals, by their stable code.",
-	}, []string{"event", "code"})
-	inMemory = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "caddy_romm_oidc_sessions_in_memory",
-		Help: "Sessions that this process holds in memory.",
-	}, func() float64 { return sum((*session.Store).Len) })
-	storageAway = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "caddy_romm_oidc_storage_away",
-		Help: "Gates with a storage that cannot be read or written. Their users stay signed in; new sign-ins fail.",
-	}, func() float64 {
-		return sum(func(s *session.Store) int {
-			if s.Away() {
-				return 1
-			}
-			return 0
-		})
-	})
+	signIns  = counter("sign_ins_total", "Sign-ins by outcome: ok, or the code of the refusal.", "outcome")
+	refusals = counter("refusals_total", "Refused requests that were no sign-in, by code.", "code")
+	ends     = counter("sessions_ended_total", "Sessions that this process ended, by reason.", "reason")
+	unproven = counter("sessions_unproven_total", "Sessions with tokens that the provider no longer accepts: their users pass through it.")
+	brokered = counter("brokered_sign_ins_total", "New sign-ins to RomM in place of a session that RomM forgot, by outcome: ok, or the code of the refusal.", "outcome")
+	logouts  = counter("backchannel_logouts_total", "Logout requests of the provider, by outcome: ok, or why they were refused.", "outcome")
+	rommAsks = counter("romm_requests_total", "Token requests at the provider for RomM, by outcome, and failures to load its keys.", "outcome")
+	work     = counter("background_total", "Work beside the requests, by kind and outcome.", "work", "outcome")
 )
 
-// backgroundWork counts the outcomes of work that no request waits for.
-var backgroundWork = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "caddy_romm_oidc_background_total",
-	Help: "Work beside the requests by outcome (ok or failed): re-checks, refreshes, sign-outs, revocations, ends, sweeps.",
-}, []string{"work", "outcome"})
-
-func countWork(work background.Work, outcome string) {
-	backgroundWork.WithLabelValues(string(work), outcome).Inc()
+// observed are the counters of what is no event.
+var observed = map[event.Counter]*prometheus.CounterVec{
+	event.SignIns: signIns, event.Refusals: refusals, event.BrokeredSignIns: brokered, event.UnprovenSessions: unproven, event.BackchannelLogouts: logouts,
 }
 
-// backgroundWaiting collects how much of that work waits.
-type backgroundWaiting struct{}
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help}, labels)
+}
 
-var waiting = prometheus.NewDesc("caddy_romm_oidc_background_waiting",
-	"Work beside the requests that waits: re-checks, sign-outs of ended sessions, ends that storage has yet to take.", []string{"work"}, nil)
-
-// Describe implements prometheus.Collector.
-func (backgroundWaiting) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- waiting }
-
-// Collect implements prometheus.Collector.
-func (backgroundWaiting) Collect(metrics chan<- prometheus.Metric) {
-	total := map[background.Work]int{}
-	eachGate(func(g *pooledGate) {
-		for work, n := range g.gate.Waiting() {
-			total[work] += n
+func init() {
+	// What has not happened yet is 0, so that rates and alerts see the first time.
+	unproven.WithLabelValues()
+	for _, vec := range []*prometheus.CounterVec{signIns, brokered, logouts} {
+		vec.WithLabelValues(event.OK)
+	}
+	for _, reason := range handler.EndReasons() {
+		ends.WithLabelValues(reason)
+	}
+	for _, outcome := range op.EventNames() {
+		rommAsks.WithLabelValues(outcome)
+	}
+	for _, kind := range background.All() {
+		for _, outcome := range background.Outcomes(kind) {
+			work.WithLabelValues(string(kind), string(outcome))
 		}
-	})
-	for work, n := range total {
-		metrics <- prometheus.MustNewConstMetric(waiting, prometheus.GaugeValue, float64(n), string(work))
 	}
 }
 
-// sum adds up the values of all gates' sessions.
-func sum(value func(*session.Store) int) float64 {
-	total := 0
-	eachGate(func(g *pooledGate) { total += value(g.sessions) })
-	return float64(total)
+// observe counts what is no event.
+func observe(counter event.Counter, label string) {
+	if counter == event.UnprovenSessions {
+		unproven.WithLabelValues().Inc()
+		return
+	}
+	observed[counter].WithLabelValues(label).Inc()
 }
 
-// observe counts an event. Both labels come from fixed lists.
-func observe(event, code string) { events.WithLabelValues(event, code).Inc() }
+// countEvent counts an event.
+func countEvent(e *event.Event) {
+	switch e.Name {
+	case event.SignedIn:
+		if !e.AccessToken { // counted as brokered
+			signIns.WithLabelValues(event.OK).Inc()
+		}
+	case event.Refused:
+		if e.SignIn {
+			signIns.WithLabelValues(e.Code).Inc()
+		} else {
+			refusals.WithLabelValues(e.Code).Inc()
+		}
+	case event.SignedOut, event.Ended:
+		ends.WithLabelValues(e.Reason).Inc()
+	case event.RoleChanged, event.AccountLinked, event.AccountUnlinked, event.AccountTrusted:
+	}
+}
+
+func countWork(kind background.Work, outcome background.Outcome) {
+	work.WithLabelValues(string(kind), string(outcome)).Inc()
+}
 
 // observeProvider counts and logs what happened at the endpoints for RomM.
 // Anyone can send them any number of requests, so requests that do not come
 // from RomM are logged at debug level only.
-func observeProvider(logger *zap.Logger, event op.Event) {
-	observe("romm_"+event.Name, "")
+func observeProvider(logger *zap.Logger, e op.Event) {
+	rommAsks.WithLabelValues(e.Name).Inc()
 	level := zap.WarnLevel
-	if event.Anonymous() {
+	if e.Anonymous() {
 		level = zap.DebugLevel
 	}
-	if event.Err != nil {
-		logger.Log(level, "answering RomM's provider request failed", zap.String("event", event.Name), zap.Error(event.Err))
+	if e.Err != nil {
+		logger.Log(level, "answering RomM's provider request failed", zap.String("event", e.Name), zap.Error(e.Err))
 	}
 }
 
 // register registers the collectors with the registry of a configuration.
 // Another handler of the same configuration may have done so already.
 func register(registry *prometheus.Registry) error {
-	for _, collector := range []prometheus.Collector{events, inMemory, storageAway, backgroundWork, backgroundWaiting{}} {
+	for _, collector := range []prometheus.Collector{
+		signIns, refusals, ends, unproven, brokered, logouts, rommAsks, work, state{},
+		signInTook, recheckTook, providerTook, rommTook, confirmTook, storageTook,
+	} {
 		err := registry.Register(collector)
 		if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !already {
 			return fmt.Errorf("registering metrics: %w", err)

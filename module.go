@@ -25,6 +25,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	_ "github.com/romm-oidc/caddy-romm-oidc/handler/command" // caddy romm-oidc
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
@@ -66,6 +67,7 @@ type Middleware struct {
 	handler  *handler.Handler
 	gate     *pooledGate // nil if none is held
 	client   *http.Client
+	events   *emitter
 	place    string           // the block's site, for errors
 	places   map[string]place // of the settings in the Caddyfile; nil if they come from elsewhere
 	logger   *zap.Logger
@@ -106,10 +108,16 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	if err := register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
+	if m.events, err = newEmitter(ctx); err != nil {
+		return fmt.Errorf("loading the events app: %w", err)
+	}
 	if m.gate, err = loadGate(resolved.Issuer, resolved.ClientID, resolved.Origin()); err != nil {
 		return err
 	}
-	gen := &generation{registry: ctx.GetMetricsRegistry(), settings: resolved, storage: ctx.Storage(), relyingParty: m.relyingParty()}
+	gen := &generation{registry: ctx.GetMetricsRegistry(), settings: resolved, storage: ctx.Storage(), relyingParty: m.gate.relyingPartyOf(ctx.GetMetricsRegistry())}
+	if gen.relyingParty == nil { // this is the first block
+		gen.relyingParty = m.relyingParty()
+	}
 	gen.handler = m.build(gen)
 	m.handler = gen.handler
 	first, err := m.gate.join(m, gen)
@@ -180,6 +188,8 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		RuleGroups:    s.RuleGroups(),
 		Client:        m.client,
 		Keyring:       m.gate.sessions.Keyring,
+		Now:           m.gate.clock.Now,
+		Compare:       m.gate.clock.Compare,
 	})
 }
 
@@ -207,6 +217,9 @@ func (m *Middleware) build(gen *generation) *handler.Handler {
 		PassErrors:      s.Errors == "pass",
 		Logger:          m.logger,
 		Observe:         observe,
+		Report:          func(e *event.Event) { gate.report(e, m.events) },
+		Now:             gate.clock.Now,
+		Paused:          gate.clock.Paused,
 		InForce:         func() bool { return gate.inForce(gen.registry) },
 	})
 }
@@ -222,7 +235,7 @@ func (m *Middleware) application(gate *pooledGate) *romm.App {
 			Limit: func(r *http.Request) time.Duration { return gate.gate.TokenRequest(clientIP(r)) },
 		}),
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: s.Roles, Clients: clients,
-		Links: gate.links, Release: gate.romm, Logger: m.logger,
+		Links: gate.links, Release: gate.romm, Logger: m.logger, Report: gate.gate.Report,
 	})
 }
 

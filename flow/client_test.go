@@ -205,3 +205,22 @@ func TestTimeouts(t *testing.T) {
 		})
 	}
 }
+
+// The time of the provider decides whether a step of the machine's clock is right.
+func TestDatesAreCompared(t *testing.T) {
+	t.Parallel()
+	date := time.Date(2026, 11, 27, 6, 0, 0, 0, time.UTC)
+	for header, want := range map[string]time.Time{date.Format(http.TimeFormat): date, "": {}, "noon": {}} {
+		var told []time.Time
+		rp := New(Config{
+			Issuer: testIssuer, Compare: func(at time.Time) { told = append(told, at) },
+			Client: &http.Client{Transport: network(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusNotFound, Header: http.Header{"Date": {header}}, Body: http.NoBody, Request: r}, nil
+			})},
+		})
+		_ = rp.Discover(t.Context())
+		if len(told) != 1 || !told[0].Equal(want) {
+			t.Errorf("Date %q: told %v, want %s", header, told, want)
+		}
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 )
 
 // ClockError says that a token of the provider was issued too far from now. Of
@@ -50,11 +52,11 @@ func aheadOrBehind(d time.Duration) string {
 // providerClock is how far the provider's clock is ahead of this machine's.
 type providerClock struct{ ahead atomic.Pointer[time.Duration] }
 
-// clockTransport measures the provider's clock.
+// clockTransport measures the provider's clock, and how long it takes to answer.
 type clockTransport struct {
-	base  http.RoundTripper
-	clock *providerClock
-	now   func() time.Time
+	base    http.RoundTripper
+	rp      *RelyingParty
+	compare func(time.Time)
 }
 
 func (t clockTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -62,14 +64,20 @@ func (t clockTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if base == nil {
 		base = http.DefaultTransport
 	}
+	_, end := span.Start(r.Context(), t.rp.spanOf(r.URL))
 	answer, err := base.RoundTrip(r)
-	if err == nil {
-		if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
-			ahead := date.Sub(t.now())
-			t.clock.ahead.Store(&ahead)
-		}
+	end(err)
+	t.rp.noteAnswer(r, answer, err)
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	date, err := http.ParseTime(answer.Header.Get("Date"))
+	t.compare(date)
+	if err == nil {
+		ahead := date.Sub(t.rp.config.Now())
+		t.rp.clock.ahead.Store(&ahead)
+	}
+	return answer, nil
 }
 
 // clockError describes a token that was issued at a time too far from now.

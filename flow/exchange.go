@@ -21,8 +21,8 @@ const (
 	tokenLimit = 16 << 10
 	// accessDefault is the lifetime of an access token if the response has none.
 	accessDefault = time.Hour
-	// accessMax bounds the lifetime of an access token.
-	accessMax = 24 * time.Hour
+	// AccessTokenMax bounds the lifetime of an access token, in Tokens.Expires.
+	AccessTokenMax = 24 * time.Hour
 )
 
 // Result is the result of a successful login.
@@ -61,7 +61,7 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	}
 	userinfo, err := rp.userinfo(ctx, md, token.AccessToken, claims.subject)
 	if err != nil {
-		return nil, err
+		return nil, &UserError{Subject: claims.subject, Err: err}
 	}
 	identity, err := rp.identity(&evidence{token: claims, userinfo: userinfo})
 	if err != nil {
@@ -117,9 +117,9 @@ func checkTokens(token *oauth2.Token) error {
 	return nil
 }
 
-// expiry returns when the access token expires, bounded by accessMax.
+// expiry returns when the access token expires, bounded by AccessTokenMax.
 func (rp *RelyingParty) expiry(token *oauth2.Token) time.Time {
-	lifetime := time.Duration(min(token.ExpiresIn, int64(accessMax/time.Second))) * time.Second
+	lifetime := time.Duration(min(token.ExpiresIn, int64(AccessTokenMax/time.Second))) * time.Second
 	if lifetime <= 0 {
 		lifetime = accessDefault
 	}

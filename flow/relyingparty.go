@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -46,6 +47,7 @@ type Config struct {
 	Client        *http.Client
 	Keyring       func(context.Context) (*keyring.Keyring, error) // may wait for storage
 	Now           func() time.Time                                // default time.Now
+	Compare       func(time.Time)                                 // is told the Date of each response, zero if it has none; nil: no one is
 }
 
 // RelyingParty runs the authorization code flow at one provider
@@ -55,6 +57,7 @@ type RelyingParty struct {
 	config    Config
 	discovery singleflight.Group
 	clock     *providerClock
+	away      atomic.Bool // the provider did not answer the last request
 
 	mu      sync.Mutex // guards the fields below; never held during a request to the provider
 	known   *metadata
@@ -68,10 +71,13 @@ func New(cfg Config) *RelyingParty {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Compare == nil {
+		cfg.Compare = func(time.Time) {}
+	}
 	rp := &RelyingParty{config: cfg, clock: new(providerClock)}
 	if cfg.Client != nil {
 		client := *cfg.Client
-		client.Transport = clockTransport{client.Transport, rp.clock, cfg.Now}
+		client.Transport = clockTransport{base: client.Transport, rp: rp, compare: cfg.Compare}
 		rp.config.Client = &client
 	}
 	return rp

@@ -108,7 +108,7 @@ func usableTokens(body []byte, header http.Header) []byte {
 	}
 	seconds, err := strconv.ParseFloat(strings.Trim(string(members["expires_in"]), `" `), 64)
 	if (err == nil || errors.Is(err, strconv.ErrRange)) && seconds >= 1 {
-		used["expires_in"] = json.RawMessage(strconv.FormatInt(int64(min(seconds, accessMax.Seconds())), 10))
+		used["expires_in"] = json.RawMessage(strconv.FormatInt(int64(min(seconds, AccessTokenMax.Seconds())), 10))
 	}
 	rewritten, err := json.Marshal(used)
 	if err != nil {

@@ -155,8 +155,8 @@ func TestTokenResponseInOtherForms(t *testing.T) {
 		"a word":             {lifetime(`"soon"`), accessDefault},
 		"negative":           {lifetime("-5"), accessDefault},
 		"an object":          {lifetime("{}"), accessDefault},
-		"enormous":           {lifetime("1e300"), accessMax},
-		"more than an int64": {lifetime("99999999999999999999"), accessMax},
+		"enormous":           {lifetime("1e300"), AccessTokenMax},
+		"more than an int64": {lifetime("99999999999999999999"), AccessTokenMax},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
@@ -59,8 +60,8 @@ func (h *Handler) backchannelLogout(in *incoming) error {
 		return nil
 	}
 	h.config.Gate.logoutAttempts.GiveBack(attempt)
-	h.endByProvider(r.Context(), logout, client)
-	h.config.Observe("backchannel_logout", "ok")
+	h.endByProvider(in.acting(r.Context()), logout, client)
+	h.config.Observe(event.BackchannelLogouts, event.OK)
 	problem.OwnHeader(w, "", 0)
 	problem.Send(w, r, http.StatusOK, nil)
 	return nil
@@ -87,7 +88,7 @@ func (h *Handler) logoutOf(w http.ResponseWriter, r *http.Request) (*flow.Logout
 // It is JSON even where errors are passed: a program reads it.
 func (h *Handler) refuseLogout(in *incoming, status int, code string, cause error) {
 	h.config.Logger.Info("logout request refused", zap.String("code", code), zap.Int("status", status), zap.String("client_ip", in.chain.ClientIP()), zap.NamedError("cause", cause))
-	h.config.Observe("backchannel_logout", code)
+	h.config.Observe(event.BackchannelLogouts, code)
 	problem.JSON{Status: status, Value: struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
@@ -97,7 +98,7 @@ func (h *Handler) refuseLogout(in *incoming, status int, code string, cause erro
 // endByProvider ends the sessions that the provider named. It returns when that is stored, or
 // after logoutAnswer: then it continues in the background.
 func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client string) {
-	const reason = "backchannel_logout"
+	const reason = reasonBackchannel
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutWork)
 	done := make(chan struct{})
 	go func() {

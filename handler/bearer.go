@@ -15,6 +15,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -48,6 +49,7 @@ type bearerRequest struct {
 	raw     string
 	key     [sha256.Size]byte // the token's hash
 	address netip.Prefix      // of the client
+	client  string            // its address
 	call    application.Caller
 }
 
@@ -62,6 +64,7 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	identity, upstream := &b.record.Identity, b.record.Upstream.ID
 	stamp := b.runtime.stampOf(b.record, h.appCookies.Session)
 	in.chain.Identify(stamp.values)
+	in.user = identity
 	if access == application.BearerClosed {
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
 	}
@@ -121,7 +124,8 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 			return known, nil
 		}
 	}
-	token.call, token.address = in.Caller(), limit.AddressOf(in.chain.ClientIP())
+	token.call, token.client = in.Caller(), in.chain.ClientIP()
+	token.address = limit.AddressOf(token.client)
 	ctx := context.WithoutCancel(in.r.Context())
 	result, err, _ := h.config.Gate.calls.Do("bearer "+string(token.key[:])+token.address.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, bearerTimeout)
@@ -237,13 +241,15 @@ func (h *Handler) signInBearer(ctx context.Context, token bearerRequest, next *b
 	asked, identity := h.nowAsked(), next.record.Identity
 	upstream, err := h.config.Application.SignIn(ctx, token.call, identity)
 	if err != nil {
-		h.config.Observe("brokered", problem.Of(err).Code)
+		h.config.Observe(event.BrokeredSignIns, problem.Of(err).Code)
 		return nil, err
 	}
-	h.config.Observe("brokered", "ok")
-	h.config.Logger.Info("signed in with an access token", zap.String("user", identity.Username))
+	h.config.Observe(event.BrokeredSignIns, event.OK)
 	next.record = &session.Record{Identity: identity, Upstream: session.Upstream(upstream), Created: h.now()}
 	next.runtime.confirmation.Store(asked)
+	e := about(event.SignedIn, next.record)
+	e.AccessToken, e.ClientIP = true, token.client
+	h.report(e)
 	h.config.Gate.signedInAs(ctx, asked, &identity, upstream.Account)
 	h.endBearers(ctx, token.call, h.config.Gate.bearers.remove(token.key))
 	h.endBearers(ctx, token.call, h.config.Gate.bearers.put(token.key, next, h.now())...)

@@ -14,6 +14,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -162,10 +163,10 @@ func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resign
 	asked, v := h.nowAsked(), runtimeOf(s)
 	upstream, err := h.config.Application.SignIn(ctx, as.call, *as.identity)
 	if err != nil {
-		h.config.Observe("brokered", problem.Of(err).Code)
+		h.config.Observe(event.BrokeredSignIns, problem.Of(err).Code)
 		return err
 	}
-	h.config.Observe("brokered", "ok")
+	h.config.Observe(event.BrokeredSignIns, event.OK)
 	h.config.Gate.signedInAs(ctx, asked, as.identity, upstream.Account)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
@@ -135,8 +136,8 @@ func (h *Handler) signInFailed(in *incoming, login startedLogin, err error) erro
 	refusal := *problem.Of(err)
 	refusal.ReturnTo = login.ReturnTo
 	http.SetCookie(in.w, h.cookies.Unset(login.cookie))
-	h.config.Observe("signed_in", refusal.Code)
 	if h.keepsSession(in, err) {
+		h.config.Observe(event.SignIns, refusal.Code)
 		problem.Redirect(in.w, http.StatusSeeOther, h.localTarget(login.ReturnTo))
 		return nil
 	}

@@ -3,10 +3,12 @@
 package handler
 
 import (
+	"fmt"
 	"testing"
 	"time"
 	"unsafe"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 )
 
@@ -58,6 +60,39 @@ func TestTokensThatRanOutInTheSleep(t *testing.T) {
 		}
 		if found.Ended() != c.ended || !c.ended && !s.handler.unproven(found.Record()) {
 			t.Errorf("%s: the session ended: %v, want %v, and unproven if it did not", name, found.Ended(), c.ended)
+		}
+	}
+}
+
+// The tokens of a session in use expired weeks ago, by a clock that is wrong. The
+// session is unproven from now on, so that it does not end at once.
+func TestUnprovenByAWrongClock(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	found, err := s.handler.config.Gate.Sessions.Lookup(t.Context(), ticket[len("__Host-romm_oidc="):])
+	if err != nil || found == nil {
+		t.Fatalf("got %v, %v, want the session", found, err)
+	}
+	record := *found.Record()
+	record.Tokens.Expires = time.Now().Add(-15 * 24 * time.Hour)
+	used := fmt.Errorf("%w: the ID token is expired", flow.ErrTokensEnded)
+	for name, row := range map[string]struct {
+		err     error
+		checked time.Duration // ago; 0: never
+		least   time.Duration // since when it is unproven at most
+	}{
+		"of the clock":        {fmt.Errorf("%w: %w", flow.ErrTokensEnded, &flow.ClockError{}), 0, 0},
+		"of another cause":    {used, 0, 15 * 24 * time.Hour},
+		"it was proven today": {used, 5 * time.Minute, 5 * time.Minute},
+	} {
+		v := runtimeOf(found)
+		v.checkedAt.Store(0)
+		if row.checked > 0 {
+			v.checkedAt.Store(monotonic.Nanoseconds(time.Now().Add(-row.checked)))
+		}
+		if since := time.Since(s.handler.unusableSince(found, &record, row.err)); since < row.least || since > row.least+time.Minute {
+			t.Errorf("%s: unproven for %s, want %s", name, since, row.least)
 		}
 	}
 }

@@ -28,8 +28,8 @@ func (h *Handler) comeBack(in *incoming) (alive bool, err error) {
 	s, v := in.session, in.runtime
 	clock := in.now()
 	now := monotonic.Nanoseconds(clock)
-	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
-		h.recheckIfDue(s, v, clock)
+	if used := v.usedAt.Load(); h.inUse(used, now) {
+		h.recheckIfDue(in.r.Context(), s, v, clock)
 		if now-used > int64(time.Second) { // at most one write a second, however many requests there are
 			v.usedAt.Store(now)
 		}
@@ -77,16 +77,23 @@ func (h *Handler) await(in *incoming, c *check) error {
 	return nil
 }
 
+// inUse reports whether a session that was last used then is in use without a
+// pause. A suspended machine was a pause for all sessions, which the monotonic
+// clock has not noticed.
+func (h *Handler) inUse(used, now int64) bool {
+	return used != 0 && now-used <= int64(h.config.Recheck) && used >= h.config.Paused()
+}
+
 // endPause notes that the session is in use again. The check comes first: a
 // request that finds the session in use must find the check, too.
 func (h *Handler) endPause(in *incoming, clock time.Time) {
 	s, v, now := in.session, in.runtime, monotonic.Nanoseconds(clock)
 	v.pausing.Lock()
 	defer v.pausing.Unlock()
-	if used := v.usedAt.Load(); used != 0 && now-used <= int64(h.config.Recheck) {
+	if h.inUse(v.usedAt.Load(), now) {
 		return // another request came first
 	}
-	h.recheckIfDue(s, v, clock)
+	h.recheckIfDue(in.r.Context(), s, v, clock)
 	c := v.check.Load()
 	if c != nil && now >= h.config.Gate.awayUntil.Load() {
 		c.awaited.Store(true)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
@@ -74,6 +75,48 @@ func TestDisabledDuringAPause(t *testing.T) {
 				all.Wait()
 				if s.answers.n != before {
 					s.Errorf("%d requests reached the application, want 0", s.answers.n-before)
+				}
+				s.settle()
+				if ended := s.endReasons(); len(ended) != 1 || ended[0] != reasonAccountGone {
+					s.Errorf("sessions ended with %v, want once %s", ended, reasonAccountGone)
+				}
+			})
+		})
+	}
+}
+
+// A user was disabled while the machine was suspended. The process has seen no time
+// pass, and the last check was a minute ago. The first request reaches nothing, and a
+// socket ends within seconds.
+func TestDisabledWhileTheMachineSlept(t *testing.T) {
+	for name, comesBack := range map[string]func(*siteWithProvider, string, <-chan error){
+		"a request": func(s *siteWithProvider, ticket string, _ <-chan error) {
+			before := s.answers.n
+			if w := s.do(s, "POST /api/saves", "Cookie", ticket, "Origin", "https://romm.example.com"); w.Code != http.StatusUnauthorized || s.answers.n != before {
+				s.Errorf("a script: got %d and %d responses of the application, want 401 and 0", w.Code, s.answers.n-before)
+			}
+		},
+		"a socket": func(_ *siteWithProvider, _ string, socket <-chan error) { <-socket },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, refreshingClient, longLife, func(s *siteWithProvider) {
+				var paused atomic.Int64
+				s.handler.config.Paused = paused.Load
+				longRefreshing(s)
+				ticket := s.signInAs("alice")
+				s.useFor(6*time.Minute, ticket)
+				s.settle()
+				var socket <-chan error
+				if name == "a socket" {
+					socket = s.openSocket(ticket)
+				}
+				s.op.DisableUser("alice")
+				time.Sleep(time.Millisecond)
+				paused.Store(monotonic.Nanoseconds(s.handler.now()))
+				slept := time.Now()
+				comesBack(s, ticket, socket)
+				if took := time.Since(slept); took > 2*heldEvery {
+					s.Errorf("the end took %s, want at most %s", took, 2*heldEvery)
 				}
 				s.settle()
 				if ended := s.endReasons(); len(ended) != 1 || ended[0] != reasonAccountGone {

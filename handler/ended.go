@@ -4,12 +4,15 @@ package handler
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -17,6 +20,9 @@ import (
 // the metrics.
 const (
 	reasonSignedOut   = "signed_out"
+	reasonEndedByUser = "ended_by_user" // on the page of their sessions
+	reasonBackchannel = "backchannel_logout"
+	reasonOperator    = "operator"        // package admin has it
 	reasonSignedInAs  = "signed_in_again" // as another user
 	reasonRenewed     = "renewed"         // a new session of the same user replaces it
 	reasonAccountGone = "account_gone"
@@ -48,9 +54,6 @@ func (g *Gate) sessionEnded(ended *session.Session, reason string, underWay bool
 		return
 	}
 	record := ended.Record()
-	last.handler.config.Logger.Info("session ended", zap.String("user", record.Identity.Username),
-		zap.Stringer("session_id", ended.ID()), zap.String("reason", reason))
-	last.handler.config.Observe("ended", label(reason))
 	if reason == reasonRenewed {
 		return
 	}
@@ -142,16 +145,25 @@ func shutsAccount(reason string) bool {
 	return false
 }
 
-// label returns reason as the metrics have it: reasons that are not ours are "other".
-func label(reason string) string {
-	if shutsAccount(reason) {
-		return reason
+// reasons are the reasons for ends, and who causes such an end.
+var reasons = map[string]event.By{
+	reasonSignedOut: event.ByUser, reasonEndedByUser: event.ByUser, reasonSignedInAs: event.ByUser, reasonRenewed: event.ByUser,
+	reasonOperator: event.ByOperator, reasonBackchannel: event.ByProvider, reasonAccountGone: event.ByProvider,
+	reasonWithdrawn: event.ByProvider, reasonSubjectChanged: event.ByProvider, reasonRecheckFailed: event.ByApplication,
+	problem.NotAllowed.Code: event.ByPolicy, reasonNoRole: event.ByPolicy, problem.EmailMissing.Code: event.ByPolicy,
+	problem.EmailUnverified.Code: event.ByPolicy, problem.EmailNotASCII.Code: event.ByPolicy, problem.UsernameMissing.Code: event.ByPolicy,
+	reasonUnproven: event.ByTime, session.ReasonIdle: event.ByTime, session.ReasonLifetime: event.ByTime,
+	session.ReasonRemoved: event.ByStorage,
+}
+
+// EndReasons returns all reasons for which the gate ends sessions.
+func EndReasons() []string { return slices.Sorted(maps.Keys(reasons)) }
+
+// label returns reason as the log and the metrics have it, and who causes such an
+// end. Reasons that are not ours are "other".
+func label(reason string) (string, event.By) {
+	if by, ok := reasons[reason]; ok {
+		return reason, by
 	}
-	switch reason {
-	case "operator", "backchannel_logout", "ended_by_user",
-		reasonSignedOut, reasonSignedInAs, reasonRenewed, reasonUnproven,
-		session.ReasonIdle, session.ReasonLifetime, session.ReasonElsewhere, session.ReasonRemoved:
-		return reason
-	}
-	return "other"
+	return "other", ""
 }

@@ -143,9 +143,12 @@ func TestPanicInBackgroundWork(t *testing.T) {
 // Only known reasons become labels of a metric.
 func TestEndReasonLabels(t *testing.T) {
 	t.Parallel()
-	for reason, want := range map[string]string{"signed_out": "signed_out", "idle": "idle", "made up": "other", "": "other"} {
-		if got := label(reason); got != want {
-			t.Errorf("label(%q) = %q, want %q", reason, got, want)
+	for reason, want := range map[string]string{
+		"signed_out": "signed_out user", "idle": "idle time", "operator": "operator operator", "account_gone": "account_gone provider",
+		"not_allowed": "not_allowed policy", "no_role": "no_role policy", "recheck_failed": "recheck_failed application", "made up": "other ", "": "other ",
+	} {
+		if got, by := label(reason); got+" "+string(by) != want {
+			t.Errorf("label(%q) = %q, %q, want %q", reason, got, by, want)
 		}
 	}
 }

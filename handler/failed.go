@@ -43,7 +43,7 @@ type failure struct {
 // sealed cookie, so that every node can show it, and the page that was asked
 // for in the address.
 func (h *Handler) failSignIn(in *incoming, err error) error {
-	refusal := h.refusalOf(in, err)
+	refusal := h.refusalOf(in, err, true)
 	location := failedPath + "?reference=" + refusal.Reference
 	if target := h.localTarget(refusal.ReturnTo); target != "/" {
 		location += "&next=" + url.QueryEscape(target)

@@ -41,7 +41,9 @@ type Gate struct {
 
 	configurations atomic.Int64              // how many configurations there were
 	last           atomic.Pointer[lastChain] // for background calls
+	configured     atomic.Pointer[Handler]   // of the configuration in force, before the first request
 	Background     *background.Monitor       // of the work in the queues below
+	sockets        atomic.Int64              // that are open
 	checks         workQueue                 // of sessions, at the provider
 	ends           workQueue                 // of sessions, at the application and the provider
 }
@@ -58,6 +60,7 @@ func NewGate(store *session.Store) *Gate {
 	g.tokenBudget.Report = g.reportHeldBack
 	g.Background = background.New(g.logger)
 	store.OnEnd(g.sessionEnded)
+	store.OnOwnEnd(g.reportEnd)
 	store.OnWork(func(work string, err error) { g.Background.Done(background.Work(work), err) })
 	store.OnDoubt(g.doubtAccounts)
 	return g

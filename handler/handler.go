@@ -11,6 +11,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
@@ -32,9 +33,11 @@ type Config struct {
 	IdentityHeaders bool          // stamp Remote-User and its kin too
 	PassErrors      bool          // return problems instead of writing pages
 	Logger          *zap.Logger
-	Observe         func(event, code string) // counts events; both words come from fixed lists; nil: no counting
-	Now             func() time.Time         // nil: time.Now
-	InForce         func() bool              // whether Caddy has started this configuration for good; nil: it has
+	Observe         func(counter event.Counter, label string) // counts; the label comes from a fixed list; nil: no counting
+	Report          func(*event.Event)                        // gets every event, which it must not keep waiting; nil: only the log has them
+	Now             func() time.Time                          // nil: time.Now
+	Paused          func() int64                              // when the machine was last suspended until, by monotonic.Nanoseconds; nil: it never is
+	InForce         func() bool                               // whether Caddy has started this configuration for good; nil: it has
 }
 
 // Handler answers every request of one site. It holds configuration only; what
@@ -52,11 +55,17 @@ func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Paused == nil {
+		cfg.Paused = func() int64 { return 0 }
+	}
 	if cfg.InForce == nil {
 		cfg.InForce = func() bool { return true }
 	}
 	if cfg.Observe == nil {
-		cfg.Observe = func(string, string) {}
+		cfg.Observe = func(event.Counter, string) {}
+	}
+	if cfg.Report == nil {
+		cfg.Report = func(*event.Event) {}
 	}
 	return &Handler{
 		config: cfg, origin: cfg.Origin.String(), cookies: request.CookieNamesFor(cfg.Origin),

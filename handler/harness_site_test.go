@@ -34,7 +34,9 @@ const (
 	navigation = "Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document"
 	// oldNavigation is a navigation without Fetch Metadata.
 	oldNavigation = "Accept=text/html,application/xhtml+xml,*/*;q=0.8 Upgrade-Insecure-Requests=1"
-	fetch         = "Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty Sec-Fetch-Site=same-origin"
+	// oldSafari is the same over https in WebKit.
+	oldSafari = "Accept=text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	fetch     = "Sec-Fetch-Mode=cors Sec-Fetch-Dest=empty Sec-Fetch-Site=same-origin"
 )
 
 var alice = flow.Identity{Issuer: "https://auth.example.com", Subject: "1", Username: "alice", Email: "alice@example.com", Name: "Alice", Groups: []string{"a", "b"}}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -26,6 +27,7 @@ type incoming struct {
 	ticket  string           // the name of the cookie with the ticket; empty: none
 	session *session.Session // nil while no session was found
 	runtime *sessionRuntime  // of session
+	user    *flow.Identity   // nil if it is not known
 	unknown bool             // there is a ticket, and storage could not tell whether it is good
 
 	stamped *session.Record // with which the request was last passed on
@@ -50,7 +52,9 @@ func (in *incoming) now() time.Time {
 func (in *incoming) class() request.Class {
 	app := in.handler.config.Application
 	_, page := in.own()
-	page = page || app.Intent(in.r, in.path) == application.SignIn
+	page = page || app.Intent(in.r, in.path) == application.SignIn ||
+		// What a page downloads names that page.
+		request.AcceptsDocument(in.r) && (app.Page(in.path) || in.r.Header.Get("Referer") == "")
 	return request.Classify(in.r, app.Socket(in.path), page)
 }
 
@@ -119,6 +123,7 @@ func (in *incoming) findSession() error {
 		in.endSession(s, reasonUnproven)
 		return nil
 	}
+	in.user = &record.Identity
 	v := runtimeOf(s)
 	in.chain.Identify(v.stampOf(record, h.appCookies.Session).values)
 	switch verdict := v.verdictOn(h, record); {
@@ -147,7 +152,7 @@ func (in *incoming) forgetSession() {
 
 // endSession ends s and takes its ticket from the browser.
 func (in *incoming) endSession(s *session.Session, reason string) {
-	in.handler.end(in.r.Context(), s, reason)
+	in.handler.end(in.acting(in.r.Context()), s, reason)
 	in.dropTicket(s)
 }
 

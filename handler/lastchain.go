@@ -26,16 +26,25 @@ func (h *Handler) keep(chain application.Chain) {
 // until another handler of a configuration in force answers a request. The
 // chain stays that of the last request.
 func (g *Gate) SetHandler(h *Handler) {
+	g.configured.Store(h)
 	if last := g.last.Load(); last != nil {
 		g.last.Store(&lastChain{h, last.chain})
 	}
 }
 
 func (g *Gate) logger() *zap.Logger {
-	if last := g.last.Load(); last != nil {
-		return last.handler.config.Logger
+	if h := g.inForce(); h != nil {
+		return h.config.Logger
 	}
 	return zap.NewNop()
+}
+
+// inForce returns a handler of the configuration in force, nil before there is one.
+func (g *Gate) inForce() *Handler {
+	if last := g.last.Load(); last != nil {
+		return last.handler
+	}
+	return g.configured.Load()
 }
 
 // caller returns the Caller for background calls, on behalf of the client that

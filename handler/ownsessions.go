@@ -114,22 +114,18 @@ func (h *Handler) endOwn(in *incoming, s *session.Session) error {
 		}
 		ids = append(ids, id)
 	}
-	h.endByUser(in, identity, ids)
+	h.endByUser(in, ids)
 	problem.Redirect(in.w, http.StatusSeeOther, sessionsPath)
 	return nil
 }
 
 // endByUser ends other sessions of the user who asks.
-func (h *Handler) endByUser(in *incoming, identity *flow.Identity, ids []session.ID) {
-	const reason = "ended_by_user"
-	ctx := context.WithoutCancel(in.r.Context())
+func (h *Handler) endByUser(in *incoming, ids []session.ID) {
+	ctx := in.acting(context.WithoutCancel(in.r.Context()))
 	for _, id := range ids {
-		if err := h.config.Gate.Sessions.End(ctx, id, reason); err != nil {
+		if err := h.config.Gate.Sessions.End(ctx, id, reasonEndedByUser); err != nil {
 			h.config.Logger.Warn(notPersisted, zap.Stringer("session_id", id), zap.Error(err))
 		}
-		h.config.Logger.Info("signed out", zap.String("user", identity.Username), zap.String("reason", reason),
-			zap.Stringer("session_id", id), zap.String("client_ip", in.chain.ClientIP()))
-		h.config.Observe("signed_out", reason)
 	}
 }
 

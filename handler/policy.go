@@ -44,11 +44,11 @@ func (h *Handler) judge(record *session.Record) *verdict {
 // Sign-ins, re-checks and requests go by it alike.
 func (h *Handler) applyRules(identity *flow.Identity) (role string, refused error) {
 	if !h.config.Policy.Permits(identity) {
-		return "", problem.NotAllowed.Because(problem.NoEntryFits(identity)).For(identity.Username)
+		return "", problem.NotAllowed.Because(problem.NoEntryFits(identity)).About(identity)
 	}
 	role, err := h.config.Application.Role(identity)
 	if err != nil {
-		return "", problem.Of(err).For(identity.Username)
+		return "", problem.Of(err).About(identity)
 	}
 	return role, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
@@ -49,7 +50,7 @@ func (h *Handler) outlived(record *session.Record) bool {
 // noteUnproven makes a record unproven since a moment.
 func (h *Handler) noteUnproven(s *session.Session, record *session.Record, since time.Time, cause error) {
 	record.UnprovenSince = since.UTC()
-	h.config.Observe("refreshed", reasonUnproven)
+	h.config.Observe(event.UnprovenSessions, "")
 	h.config.Logger.Info("session unproven: its tokens expired or were rejected, the user's next page view passes through the provider", zap.String("user", record.Identity.Username),
 		zap.Stringer("session_id", s.ID()), zap.NamedError("cause", cause))
 }

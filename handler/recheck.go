@@ -15,6 +15,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
@@ -53,10 +54,11 @@ func (c *check) isDone() bool {
 // recheckIfDue starts a background re-check of the session when one is due,
 // once for all its requests: a user who was disabled, or removed from a group,
 // is out within the interval. Tokens that are about to expire are refreshed
-// first. It takes no time when nothing is due.
-func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime, now time.Time) {
+// first. It takes no time when nothing is due. The check belongs to the trace of
+// request.
+func (h *Handler) recheckIfDue(request context.Context, s *session.Session, v *sessionRuntime, now time.Time) {
 	due := v.checkAt.Load()
-	if monotonic.Nanoseconds(now) < due || !v.checkAt.CompareAndSwap(due, monotonic.Nanoseconds(now.Add(checkTimeout))) {
+	if monotonic.Nanoseconds(now) < due && !h.pausedSinceCheck(v) || !v.checkAt.CompareAndSwap(due, monotonic.Nanoseconds(now.Add(checkTimeout))) {
 		return
 	}
 	c := &check{queued: monotonic.Nanoseconds(now), done: make(chan struct{})}
@@ -64,7 +66,7 @@ func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime, now time.T
 	if !h.config.Gate.checks.add(func(ctx context.Context) {
 		defer close(c.done)
 		c.began.Store(monotonic.Nanoseconds(h.now()))
-		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		ctx, cancel := context.WithTimeout(span.Continue(ctx, request), checkTimeout)
 		defer cancel()
 		h.checkNow(ctx, s, v)
 	}) {
@@ -75,12 +77,25 @@ func (h *Handler) recheckIfDue(s *session.Session, v *sessionRuntime, now time.T
 	}
 }
 
+// pausedSinceCheck reports whether the machine was suspended since the last check
+// began. The interval between two checks has then passed on other clocks.
+func (h *Handler) pausedSinceCheck(v *sessionRuntime) bool {
+	paused := h.config.Paused()
+	if paused == 0 || v.checkedAt.Load() >= paused {
+		return false
+	}
+	c := v.check.Load()
+	return c == nil || c.queued < paused
+}
+
 // checkNow checks s and schedules the next check.
 func (h *Handler) checkNow(ctx context.Context, s *session.Session, v *sessionRuntime) {
 	if s.Ended() {
 		return
 	}
+	ctx, end := span.Start(ctx, SpanRecheck)
 	err := h.prove(ctx, s, v)
+	end(err)
 	h.config.Gate.Background.Done(background.Recheck, err)
 	switch {
 	case err == nil:

@@ -12,10 +12,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 const (
@@ -39,7 +39,7 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 	defer cancel()
 	end, err := h.config.Gate.tokenBudget.Begin(ctx, limit.Refresh, netip.Prefix{})
 	if err != nil {
-		h.config.Observe("refreshed", problem.Of(err).Code)
+		h.noteRefresh(err, flow.Tokens{})
 		return err
 	}
 	var failed error
@@ -56,7 +56,6 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 		}
 		record.Tokens, fresh = *tokens, *tokens
 		h.config.Gate.refusals.Clear()
-		h.config.Observe("refreshed", "ok")
 	})
 	end(failed)
 	if failed != nil {
@@ -77,13 +76,15 @@ func (h *Handler) refresh(ctx context.Context, s *session.Session, seen flow.Tok
 	return nil // if storage failed after the refresh, memory has the tokens
 }
 
-// noteRefresh counts a refresh. A refusal is an answer, and where another node
-// was faster, there is nothing to count.
+// noteRefresh counts a refresh. Where another node was faster, there is nothing to
+// count.
 func (h *Handler) noteRefresh(err error, fresh flow.Tokens) {
 	_, isRefused := refused(err)
 	switch {
-	case fresh.Access != "", isRefused, errors.Is(err, flow.ErrTokensEnded):
+	case fresh.Access != "":
 		h.config.Gate.Background.Done(background.Refresh, nil)
+	case isRefused, errors.Is(err, flow.ErrTokensEnded):
+		h.config.Gate.Background.Refused(background.Refresh)
 	case err != nil && !errors.Is(err, session.ErrEnded):
 		h.config.Gate.Background.Done(background.Refresh, err)
 	}
@@ -104,8 +105,27 @@ func (h *Handler) noteRefusal(s *session.Session, record *session.Record, err er
 		// like one that never had a refresh token: by its access token's clock.
 		record.Tokens.Refresh = ""
 	case errors.Is(err, flow.ErrTokensEnded): // used up, and what came instead cannot be used
-		h.noteUnproven(s, record, earlier(record.Tokens.Expires, h.now()), err)
+		h.noteUnproven(s, record, h.unusableSince(s, record, err), err)
 	}
+}
+
+// unusableSince returns since when the tokens of a session speak for it no longer,
+// if new ones are of no use: since the old ones expired. By a clock that is wrong,
+// that may seem long ago, and the session would end though it is in use. So it is
+// not before this process saw the session proven, and it is now if the clock is
+// why the new tokens cannot be used.
+func (h *Handler) unusableSince(s *session.Session, record *session.Record, err error) time.Time {
+	now := h.now()
+	if _, ok := errors.AsType[*flow.ClockError](err); ok {
+		return now
+	}
+	since := earlier(record.Tokens.Expires, now)
+	if checked := runtimeOf(s).checkedAt.Load(); checked != 0 {
+		if proven := now.Add(time.Duration(checked - monotonic.Nanoseconds(now))); since.Before(proven) {
+			return proven
+		}
+	}
+	return since
 }
 
 // afterRefusal follows up on a refresh that brought no tokens. It returns err
@@ -118,21 +138,19 @@ func (h *Handler) afterRefusal(ctx context.Context, s *session.Session, err erro
 		h.end(ctx, s, reasonSubjectChanged)
 		return nil
 	case isRefused:
-		h.config.Observe("refreshed", problem.Of(err).Code)
-		h.reportRefusal(s, token)
+		h.reportRefresh(s, token)
 		return nil
 	case errors.Is(err, flow.ErrTokensEnded):
 		return nil
 	}
-	h.config.Observe("refreshed", problem.Of(err).Code)
 	h.config.Logger.Debug("tokens not refreshed, will retry", zap.Stringer("session_id", s.ID()), zap.Error(err))
 	return err
 }
 
-// reportRefusal logs why the provider refused a refresh token: the everyday end
+// reportRefresh logs why the provider refused a refresh token: the everyday end
 // of one session's token at Info, anything else once per gate and cause, until
 // a refresh succeeds again.
-func (h *Handler) reportRefusal(s *session.Session, refused *flow.TokenError) {
+func (h *Handler) reportRefresh(s *session.Session, refused *flow.TokenError) {
 	const unprovenSoon = "token refresh refused: session becomes unproven when its access token expires; its user's next page view after that passes through the provider"
 	if refused.Code == "invalid_grant" {
 		h.config.Logger.Info(unprovenSoon, zap.Stringer("session_id", s.ID()), zap.Error(refused))

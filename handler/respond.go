@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
@@ -28,7 +26,7 @@ func (h *Handler) refuse(in *incoming, err error) error { return h.refuseAs(in, 
 
 // refuseAs is refuse for a request that is answered like one of another class.
 func (h *Handler) refuseAs(in *incoming, class request.Class, err error) error {
-	return h.writeRefusal(in, class, h.refusalOf(in, err))
+	return h.writeRefusal(in, class, h.refusalOf(in, err, false))
 }
 
 // A reference is the beginning of a rand.Text.
@@ -37,13 +35,11 @@ const (
 	referenceAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 )
 
-// refusalOf returns the problem that err is, with a reference, and logs and
-// counts it.
-func (h *Handler) refusalOf(in *incoming, err error) *problem.Problem {
+// refusalOf returns the problem that err is, with a reference, and reports it.
+func (h *Handler) refusalOf(in *incoming, err error, signIn bool) *problem.Problem {
 	refusal := new(*problem.Of(err))
 	refusal.Reference = rand.Text()[:referenceLength]
-	h.logRefusal(in, refusal)
-	h.config.Observe("refused", refusal.Code)
+	h.reportRefusal(in, refusal, signIn)
 	return refusal
 }
 
@@ -81,23 +77,6 @@ func (h *Handler) writeRefusal(in *incoming, class request.Class, refusal *probl
 		problem.Send(in.w, in.r, refusal.Status, nil)
 	}
 	return nil
-}
-
-// logRefusal writes the line of a refusal. Requests without a session are
-// everyday, so that theirs are for debugging.
-func (h *Handler) logRefusal(in *incoming, refusal *problem.Problem) {
-	level := zap.InfoLevel
-	switch {
-	case refusal.Code == problem.NotSignedIn.Code || refusal.Code == problem.Prefetch.Code:
-		level = zap.DebugLevel
-	case refusal.Status >= http.StatusInternalServerError:
-		level = zap.WarnLevel
-	}
-	if line := h.config.Logger.Check(level, "request refused"); line != nil {
-		line.Write(zap.String("code", refusal.Code), zap.Int("status", refusal.Status),
-			zap.String("reference", refusal.Reference), zap.String("method", in.r.Method), zap.String("path", loggedPath(in.r)),
-			zap.String("client_ip", in.chain.ClientIP()), zap.NamedError("cause", refusal.Cause))
-	}
 }
 
 // loggedPath returns the path of r, at most 300 bytes of it: a client can send

@@ -106,6 +106,10 @@ func (h *Handler) passStamped(in *incoming) error {
 	in.stamped = record
 	in.runtime.stampOf(record, h.appCookies.Session).put(in.r, h.appCookies, h.config.IdentityHeaders)
 
+	if request.IsSocket(in.r) {
+		h.config.Gate.sockets.Add(1)
+		defer h.config.Gate.sockets.Add(-1)
+	}
 	in.stream.Context = in.r.Context() //nolint:fatcontext // once a request
 	defer in.endStream()
 	defer in.session.Hold(&in.stream).Release(&in.stream)

@@ -12,6 +12,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -63,11 +64,13 @@ type outcome struct {
 
 // signIn turns a code into a session: tokens, claims, policy, the
 // application's own sign-in, and only then the session.
-func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(in.r.Context()), signInTimeout)
+func (h *Handler) signIn(in *incoming, login *flow.Login, code string) (result outcome) {
+	ctx, cancel := context.WithTimeout(in.acting(context.WithoutCancel(in.r.Context())), signInTimeout)
 	defer cancel()
+	ctx, end := span.Start(ctx, SpanSignIn)
+	defer func() { end(result.err) }()
 	began := h.now()
-	result, err := h.redeemCode(ctx, login, code, in.chain.ClientIP())
+	redeemed, err := h.redeemCode(ctx, login, code, in.chain.ClientIP())
 	old, _ := in.lookup()
 	if user, ok := errors.AsType[*flow.UserError](err); ok {
 		h.shutOut(ctx, old, &flow.Identity{Issuer: h.config.RelyingParty.Issuer(), Subject: user.Subject}, problem.Of(err).Code)
@@ -75,8 +78,8 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	identity := &result.Identity
-	unused := session.Record{Identity: *identity, Tokens: result.Tokens} // what the sign-in obtained and nothing keeps
+	identity := &redeemed.Identity
+	unused := session.Record{Identity: *identity, Tokens: redeemed.Tokens} // what the sign-in obtained and nothing keeps
 	defer func() { h.handBack(in, &unused) }()
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
 	if _, refused := h.applyRules(identity); refused != nil {
@@ -86,7 +89,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	asked := h.nowAsked()
 	upstream, err := h.signInToApplication(ctx, signingIn{in, old, asked}, identity)
 	if err != nil {
-		return outcome{err: problem.Of(err).For(identity.Username)}
+		return outcome{err: problem.Of(err).About(identity)}
 	}
 	h.config.Gate.shuts.forget(identity)
 	keeps := renews && upstream == old.Record().Upstream
@@ -95,11 +98,11 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	}
 	browser, system := request.BrowserOf(application.BoundedAgent(in.r.UserAgent()))
 	ticket, s, err := h.config.Gate.Sessions.Create(ctx, session.Record{
-		Identity: *identity, Tokens: result.Tokens, Upstream: upstream, Created: h.now(),
+		Identity: *identity, Tokens: redeemed.Tokens, Upstream: upstream, Created: h.now(),
 		Client: session.Client{Browser: browser, System: system, Address: in.chain.ClientIP()},
 	})
 	if err != nil {
-		return outcome{err: problem.StorageUnavailable.Because(err)}
+		return outcome{err: problem.StorageUnavailable.Because(err).About(identity)}
 	}
 	unused = session.Record{} // the session has it, and its end will hand it back
 	if old != nil && !renews {
@@ -109,7 +112,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 		if err != nil {
 			h.config.Logger.Warn(notPersisted, zap.Stringer("session_id", s.ID()), zap.Error(err))
 		}
-		return outcome{err: problem.SignedOutMeanwhile}
+		return outcome{err: problem.SignedOutMeanwhile.About(identity)}
 	}
 	v := runtimeOf(s)
 	v.rememberClient(in.r)
@@ -117,7 +120,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 	if keeps {
 		v.confirmation.Store(runtimeOf(old).confirmation.Load())
 	}
-	v.proved(result.Tokens)
+	v.proved(redeemed.Tokens)
 	v.checked(h.now(), h.nextCheck(s.Record()))
 	if renews {
 		v.renewAt.Store(monotonic.Nanoseconds(h.now().Add(renewPause)))
@@ -127,9 +130,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) outcome {
 		h.config.Logger.Warn("account's tokens and password may still be refused, until the next sign-in", zap.String("user", identity.Username), zap.Error(err))
 	}
 	in.chain.Identify(placeholders(identity))
-	h.config.Logger.Info("signed in", zap.String("user", identity.Username), zap.Stringer("session_id", s.ID()),
-		zap.String("client_ip", in.chain.ClientIP()))
-	h.config.Observe("signed_in", "ok")
+	h.signedIn(in, s)
 	return outcome{ticket: ticket, returnTo: login.ReturnTo}
 }
 

@@ -80,8 +80,7 @@ func (h *Handler) leave(in *incoming) error {
 func (h *Handler) forget(in *incoming, s *session.Session) (idToken string) {
 	if s != nil {
 		idToken = s.Record().Tokens.ID
-		h.end(in.r.Context(), s, reasonSignedOut)
-		h.config.Observe("signed_out", "ok")
+		h.end(in.acting(in.r.Context()), s, reasonSignedOut)
 	}
 	in.dropTicket(s)
 	h.dropBrowserCookies(in.w)

@@ -42,6 +42,9 @@ func (g *Gate) Waiting() map[background.Work]int {
 	return waiting
 }
 
+// Sockets returns how many sockets of sessions are open.
+func (g *Gate) Sockets() int { return int(g.sockets.Load()) }
+
 // workQueue is background work of one kind.
 type workQueue chan func(context.Context)
 
@@ -103,6 +106,8 @@ func (g *Gate) Run(ctx context.Context) {
 // they may send no request for hours.
 func (g *Gate) recheckHeld() {
 	if last := g.last.Load(); last != nil {
-		g.Sessions.Held(func(held *session.Session) { last.handler.recheckIfDue(held, runtimeOf(held), last.handler.now()) })
+		g.Sessions.Held(func(held *session.Session) {
+			last.handler.recheckIfDue(context.Background(), held, runtimeOf(held), last.handler.now())
+		})
 	}
 }

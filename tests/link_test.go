@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,6 +131,25 @@ func TestAccountChangedBehindOurBack(t *testing.T) {
 	if all := s.romm.Users(); len(all) != 2 {
 		t.Errorf("RomM has %d users, want 2: %+v", len(all), all)
 	}
+}
+
+// RomM rejects what the gate signs, here because its clock is off. Its answer is that
+// of a RomM that does not find the account. It is no refusal of a user who has one,
+// and their session continues.
+func TestRejectedTokensAreNoRefusal(t *testing.T) {
+	var ahead atomic.Int64
+	s := start(t, options{directive: rolesByMail, romm: func(o *romm.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	}})
+	b := s.as("alice")
+	ahead.Store(int64(time.Hour))
+	s.romm.DropSessions()
+	if answer := b.fetch("/api/users/me"); answer.StatusCode != http.StatusBadGateway || !strings.Contains(answer.body, "romm_refused") {
+		t.Errorf("a script: got %d, want 502 romm_refused: %s", answer.StatusCode, answer.body)
+	}
+	s.problem(s.browser().signIn("/", "alice"), http.StatusBadGateway, "romm_refused")
+	ahead.Store(0)
+	eventually(t, func() bool { return b.fetch("/api/users/me").StatusCode == http.StatusOK })
 }
 
 // The attacker gives his RomM account the address of an administrator who has

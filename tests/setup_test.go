@@ -6,6 +6,7 @@ package tests
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -113,6 +114,55 @@ func TestSetupBesideWhatExists(t *testing.T) {
 	p.Run()
 	s.wantSignedIn("alice", "admin")
 	s.wantSignedIn("bob", "user")
+	s.doctor(folder, admin)
+}
+
+// doctor runs the doctor on an installation in good health, on a fault, and where
+// it cannot look.
+func (s *stack) doctor(folder, admin string) {
+	s.t.Helper()
+	config := filepath.Join(folder, "Caddyfile")
+	env := []string{"--envfile", filepath.Join(folder, ".env")}
+	harmed := filepath.Join(s.t.TempDir(), "Caddyfile")
+	refused := filepath.Join(s.t.TempDir(), "Caddyfile")
+	for file, change := range map[string]*strings.Replacer{
+		harmed:  strings.NewReplacer("client_id romm", "client_id other", "scopes openid", "client_auth post\n\t\tscopes openid"),
+		refused: strings.NewReplacer("client_id romm", "client_ids romm"),
+	} {
+		if err := os.WriteFile(file, []byte(change.Replace(readFile(s.t, config))), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		arguments []string
+		code      int
+		want      []string
+	}{
+		"the running Caddy": {append([]string{"--address", admin}, env...), 0, []string{"RomM: its variables, its secret, its way to Caddy", "No problem found"}},
+		"the file":          {append([]string{"--address", admin, "--config", config}, env...), 0, []string{"No problem found", "config_http_origin"}},
+		"a fault":           {append([]string{"--address", admin, "--config", harmed}, env...), 1, []string{"PROBLEM  authelia_client_id", "seen      Authelia answers invalid_client", "client_id other", "caddy_other_config"}},
+		"a refused file":    {append([]string{"--address", admin, "--config", refused}, env...), 1, []string{"PROBLEM  config_refused", `romm_oidc does not know "client_ids"`, "Did you mean \"client_id\"?"}},
+		"before the start":  {append([]string{"--address", "localhost:1", "--config", config}, env...), 0, []string{"Caddy does not run yet", "No problem found"}},
+		"no Caddy":          {[]string{"--address", "localhost:1"}, 2, []string{"the doctor could not look", "name a file with --config"}},
+		"no file":           {[]string{"--address", "localhost:1", "--config", config + "s"}, 2, []string{"no such file"}},
+		"JSON":              {append([]string{"--address", admin, "--json"}, env...), 0, []string{`"findings": [`, `"code": "config_http_origin"`}},
+	} {
+		output, err := runCommand(s.t, append([]string{"doctor"}, c.arguments...)...)
+		code := 0
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			code = exit.ExitCode()
+		}
+		for _, want := range c.want {
+			if code != c.code || !strings.Contains(strings.ReplaceAll(output, `\"`, `"`), want) && !strings.Contains(output, want) {
+				s.t.Errorf("%s: doctor exited with %d and printed\n%s\nwant %d with %q", name, code, output, c.code, want)
+			}
+		}
+	}
+	// A RomM and an Authelia that have changed since.
+	s.authelia.UpdateClient("romm", func(c *authelia.Client) { c.RedirectURIs = []string{s.origin + base + "/"} })
+	if output, err := runCommand(s.t, append([]string{"doctor", "--address", admin}, env...)...); err == nil || !strings.Contains(output, "authelia_redirect_uri") {
+		s.t.Errorf("after the client has changed, doctor printed %s, error %v, want authelia_redirect_uri", output, err)
+	}
 }
 
 // Authelia and RomM are set up too, in containers. Their names and ports are those

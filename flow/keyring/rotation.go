@@ -108,6 +108,15 @@ func (s *storedKeyring) newest() (created, activeFrom time.Time) {
 	return created, activeFrom
 }
 
+// Created returns when the newest secret was made, zero if that is not known.
+func (k *Keyring) Created() time.Time {
+	if k.stored == nil {
+		return time.Time{}
+	}
+	created, _ := k.stored.newest()
+	return created
+}
+
 // drop removes the secrets that no value needs any longer, because their
 // successor has been active for longer than any value lives. It waits while
 // the newest secret is due for a successor or younger than keyGrace: after a

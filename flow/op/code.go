@@ -32,6 +32,10 @@ type Claims struct {
 	// keeps the role it has. Otherwise it is sent as a list, even if empty.
 	Roles    []string `json:"r,omitzero"`
 	AuthTime int64    `json:"a,omitempty"` // Unix seconds; 0 means unknown and leaves the claim out
+
+	// Unverified says that Email is not verified. RomM refuses that, and says so: a
+	// way to learn whether it accepts the rest.
+	Unverified bool `json:"v,omitempty"`
 }
 
 // codeContent is what is sealed into a code. Client ID and redirect URI are

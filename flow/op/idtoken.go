@@ -56,7 +56,7 @@ func (p *Provider) idToken(key signingKey, issuer string, content codeContent, a
 		Nonce:      content.Nonce,
 		AccessHash: halfHash(accessToken),
 		Email:      content.Email,
-		Verified:   true,
+		Verified:   !content.Unverified,
 		Username:   content.Username,
 		Name:       content.Name,
 		Roles:      content.Roles,

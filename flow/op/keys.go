@@ -27,9 +27,15 @@ type Keys struct {
 	keyring func(context.Context) (*keyring.Keyring, error)
 	storage func() keyring.Storage
 	now     func() time.Time
-	rotate  atomic.Int64 // keyring.Rotation.Every, in nanoseconds
+	rotate  atomic.Int64  // keyring.Rotation.Every, in nanoseconds
+	doubted chan struct{} // has room for one: Doubt was called
+
+	// AwaitRepair, if not nil, asks the other nodes to write the damaged document
+	// again from memory, and calls read until they may have. It is set before use.
+	AwaitRepair func(ctx context.Context, read func(context.Context) error) error
 
 	loaded atomic.Pointer[keySet] // nil until the first load
+	broken atomic.Bool            // the document could not be used when it was last read
 
 	mu   sync.Mutex
 	last *load // the load in progress, or the last one if it failed
@@ -53,7 +59,7 @@ type load struct {
 func NewKeys(gate string, ring func(context.Context) (*keyring.Keyring, error), storage func() keyring.Storage,
 	now func() time.Time,
 ) *Keys {
-	return &Keys{gate: gate, keyring: ring, storage: storage, now: now}
+	return &Keys{gate: gate, keyring: ring, storage: storage, now: now, doubted: make(chan struct{}, 1)}
 }
 
 // current returns the keys in memory, or nil, without waiting. If they are
@@ -149,6 +155,7 @@ func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err 
 			keys, err = nil, fmt.Errorf("reading the signing keys: panic: %v", p)
 		}
 	}()
+	defer func() { k.note(err) }()
 	r.At = k.now()
 	ring, err := k.keyring(ctx)
 	if err != nil {
@@ -158,6 +165,8 @@ func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err 
 	file.keyring, file.rotation = ring, r
 	if known := k.loaded.Load(); known != nil {
 		file.spare = known.signing
+	} else if err := k.awaitRepair(ctx, file); err != nil {
+		return nil, err
 	}
 	signing, changeErr := file.load(ctx)
 	if signing == nil {
@@ -168,4 +177,21 @@ func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err 
 		return nil, err
 	}
 	return keys, changeErr
+}
+
+// awaitRepair waits if the document is damaged and another node may have the keys
+// in memory. New keys would be of no use at that node until it reads them.
+func (k *Keys) awaitRepair(ctx context.Context, file keyFile) error {
+	read := func(ctx context.Context) error {
+		_, err := file.read(ctx)
+		return err
+	}
+	err := read(ctx)
+	if errors.Is(err, keyring.ErrNotJSON) && k.AwaitRepair != nil {
+		err = k.AwaitRepair(ctx, read)
+	}
+	if errors.Is(err, keyring.ErrNotJSON) { // load replaces it
+		return nil
+	}
+	return err
 }

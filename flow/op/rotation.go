@@ -20,6 +20,15 @@ const keysKept = 24 * time.Hour
 // keys are made only where they are missing.
 func (k *Keys) Configure(rotate time.Duration) { k.rotate.Store(int64(rotate)) }
 
+// Doubt makes Run read the keys at once: the document may be damaged, and this
+// node may have the keys in memory. It does not block.
+func (k *Keys) Doubt() {
+	select {
+	case k.doubted <- struct{}{}:
+	default:
+	}
+}
+
 // Run reads the keys every minute until ctx ends, and makes and drops keys
 // when due. This way a node without sign-ins learns of keys that other nodes
 // made. It does nothing until a request has needed the keys. report receives
@@ -32,6 +41,7 @@ func (k *Keys) Run(ctx context.Context, report func(Event)) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-k.doubted:
 		}
 		if k.loaded.Load() == nil {
 			continue

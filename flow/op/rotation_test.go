@@ -45,6 +45,34 @@ func TestDamagedSigningKeysComeBackFromMemory(t *testing.T) {
 	}
 }
 
+// A node starts while the document is damaged. It makes no keys that RomM and the
+// other nodes do not know, but waits for a node that has them.
+func TestNewNodeWaitsForTheSigningKeysOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage, clock := keyringtest.New(), newClock()
+		serving := started(t, storage, clock.Now)
+		known := published(t, serving)
+		go serving.keys.Run(t.Context(), func(Event) {})
+		for _, other := range []bool{true, false} {
+			storage.Put(keysPath, nil)
+			node := newProvider(testGate, storage, clock.Now, testConfig)
+			node.keys.AwaitRepair = func(ctx context.Context, read func(context.Context) error) error {
+				if other {
+					serving.keys.Doubt()
+				}
+				time.Sleep(3 * time.Second)
+				return read(ctx)
+			}
+			if _, err := node.keys.await(t.Context(), node.config.Report); err != nil {
+				t.Fatal(err)
+			}
+			if got := published(t, node); maps.Equal(got, known) != other {
+				t.Errorf("another node has the keys: %t. The node that started publishes %v, the other one %v", other, got, known)
+			}
+		}
+	})
+}
+
 // At each moment of a rotation, every node publishes the key that any node
 // signs with: RomM never meets a kid that is not published.
 func TestSigningKeysRotate(t *testing.T) {

@@ -21,6 +21,7 @@
 //	EndIfRevokedSince  end a new session if such a call came during its sign-in
 //	endLocal           end on this node only: abort streams, remove from memory,
 //	                     mark the ID absent for good, call OnEnd
+//	endHere            endLocal for an end that this node decides: call OnOwnEnd
 //	persistEnd         end in storage only: write the tombstone, delete the rest
 //	Session.end        set the ended flag and abort streams; touch nothing else
 //	retryEnds          call persistEnd again after storage was unreachable

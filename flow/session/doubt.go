@@ -50,7 +50,7 @@ type doubts struct {
 	own     []ownDoubt
 	known   map[ID]struct{} // own markers, and those of the last listing
 	listed  int64           // tick at which the last complete listing began; 0: never
-	onDoubt func()          // may be nil
+	onDoubt []func()
 }
 
 // ownDoubt is a marker of this node that is in storage, or may be.
@@ -74,15 +74,18 @@ func (s *Store) Doubt(ctx context.Context) {
 	}
 }
 
-// OnDoubt sets a callback for the doubts of other nodes. It also runs if this
-// node may have missed one. Call OnDoubt before the store is used.
-func (s *Store) OnDoubt(doubted func()) { s.doubts.onDoubt = doubted }
+// OnDoubt adds a callback for the doubts of other nodes. It also runs if this
+// node may have missed one. It must not block. Call OnDoubt before the store is used.
+func (s *Store) OnDoubt(doubted func()) { s.doubts.onDoubt = append(s.doubts.onDoubt, doubted) }
 
-// follow runs the callback if the listing that began at that tick shows a new
+// follow runs the callbacks if the listing that began at that tick shows a new
 // doubt, or may be too late to show one.
 func (d *doubts) follow(listed []ID, began int64, failed error) {
-	if d.shows(listed, began, failed) && d.onDoubt != nil {
-		d.onDoubt()
+	if !d.shows(listed, began, failed) {
+		return
+	}
+	for _, doubted := range d.onDoubt {
+		doubted()
 	}
 }
 

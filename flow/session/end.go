@@ -30,7 +30,7 @@ const endLimit = 10 * time.Second
 // streams, then in storage, so that other nodes follow within seconds. An error
 // means that storage did not take the end; the store retries.
 func (s *Store) End(ctx context.Context, id ID, reason string) error {
-	s.endLocal(id, reason)
+	s.endOne(ctx, id, reason)
 	t := tombstone{Reason: reason, Ended: s.now().UTC()}
 	err := s.persistEnd(ctx, id, t)
 	if err != nil && !s.retries.addEnd(id, t) {
@@ -95,17 +95,17 @@ func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 	s.revocations.add(requested, sel)
 	var mu sync.Mutex
 	selected := make(map[ID]struct{})
-	endIfSelected := func(id ID, head *Head) {
+	endIfSelected := func(ctx context.Context, id ID, head *Head) {
 		if sel.includes(head) {
 			mu.Lock()
 			selected[id] = struct{}{}
 			mu.Unlock()
-			s.endLocal(id, sel.reason)
+			s.endHere(ctx, id, head, sel.reason)
 		}
 	}
-	s.memory.each(func(session *Session) { endIfSelected(session.id, session.head.Load()) })
-	err := s.scan(ctx, func(_ context.Context, id ID, head *Head) error {
-		endIfSelected(id, head)
+	s.memory.each(func(session *Session) { endIfSelected(ctx, session.id, session.head.Load()) })
+	err := s.scan(ctx, func(ctx context.Context, id ID, head *Head) error {
+		endIfSelected(ctx, id, head)
 		return nil
 	})
 	if err == nil {
@@ -123,17 +123,19 @@ func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 }
 
 // endLocal ends a session on this node. The ID is marked absent first, so that
-// a load in progress cannot revive the session.
-func (s *Store) endLocal(id ID, reason string) {
-	s.memory.absent.add(id, forGood)
-	session := s.memory.remove(id)
+// a load in progress cannot revive the session. It returns the session, nil if it
+// was not in memory; news is false if this node knew already that it has ended.
+func (s *Store) endLocal(id ID, reason string) (session *Session, news bool) {
+	news = s.memory.absent.add(id, forGood)
+	session = s.memory.remove(id)
 	if session == nil {
-		return
+		return nil, news
 	}
 	inProgress := session.end(reason)
 	if s.onEnd != nil {
 		s.onEnd(session, reason, inProgress)
 	}
+	return session, news
 }
 
 // OnEnd sets a callback for every session that ends while this node has it in

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 )
 
 const (
@@ -154,7 +155,9 @@ type watchedStorage struct {
 // Lock implements keyring.Storage. Its time limit is no failure: another node
 // may have the lock.
 func (w watchedStorage) Lock(ctx context.Context, name string) error {
+	_, end := span.Start(ctx, SpanLock)
 	err := w.Storage.Lock(ctx, name)
+	end(err)
 	if ctx.Err() == nil {
 		w.store.noteWrite("Lock", err)
 	}
@@ -188,12 +191,16 @@ func (w watchedStorage) List(ctx context.Context, path string, recursive bool) (
 func (w watchedStorage) watch(ctx context.Context, method string, note func(string, error), call func() error) error {
 	stuck := time.AfterFunc(stuckAfter, func() { note(method, errStuck) })
 	defer stuck.Stop()
+	_, end := span.Start(ctx, spans[method])
 	err := call()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		end(nil)
 		note(method, nil)
+		return err
 	case err == nil || !errors.Is(context.Cause(ctx), context.Canceled):
 		note(method, err)
 	}
+	end(err)
 	return err
 }

@@ -16,6 +16,9 @@ const (
 	keyringEvery       = time.Minute      // between two readings of the keyring
 	keyringReadLimit   = 20 * time.Second // for one reading, the wait for another node's lock included
 	keyringCreateLimit = 30 * time.Second // for the first reading, which may have to create the keyring
+
+	repairTries = 8           // readings of a damaged document while other nodes may write it again
+	repairPause = time.Second // between two of them
 )
 
 // loadedKeyring is the keyring in memory.
@@ -42,9 +45,16 @@ func (s *Store) loadKeyring(ctx context.Context) (*keyring.Keyring, error) {
 		}
 		read := s.now()
 		keys, err := keyring.Load(ctx, v.storage, s.gate, read)
+		if errors.Is(err, keyring.ErrNotJSON) && s.keyring.Load() == nil {
+			err = s.AwaitRepair(ctx, func(ctx context.Context) (err error) {
+				keys, err = keyring.Load(ctx, v.storage, s.gate, s.now())
+				return err
+			})
+		}
 		if errors.Is(err, keyring.ErrNotJSON) {
 			keys, err = s.replaceKeyring(ctx, v, err)
 		}
+		s.noteKeyring(err)
 		if err != nil {
 			return nil, err
 		}
@@ -53,10 +63,33 @@ func (s *Store) loadKeyring(ctx context.Context) (*keyring.Keyring, error) {
 	})
 }
 
+// AwaitRepair calls read, which found a document of the gate damaged, again until
+// it succeeds, fails in another way, or other nodes had the time to write the
+// document again from memory. It asks them to do so.
+func (s *Store) AwaitRepair(ctx context.Context, read func(context.Context) error) error {
+	s.Doubt(ctx)
+	ticker := time.NewTicker(repairPause)
+	defer ticker.Stop()
+	var err error
+	for range repairTries {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err = read(ctx); !errors.Is(err, keyring.ErrNotJSON) {
+			return err
+		}
+	}
+	return err
+}
+
 // reloadKeyring reads the keyring again if Configure was called since the last
-// reading: the storage may be another one.
+// reading, because the storage may be another one, or if another node asked: it
+// may be damaged.
 func (s *Store) reloadKeyring(ctx context.Context) error {
-	if loaded := s.keyring.Load(); loaded == nil || loaded.from == s.vault.Load() {
+	doubted, loaded := s.keyringDoubted.Swap(false), s.keyring.Load()
+	if loaded == nil || loaded.from == s.vault.Load() && !doubted {
 		return nil
 	}
 	_, err := s.loadKeyring(ctx)
@@ -102,6 +135,7 @@ func (s *Store) rotate(ctx context.Context, now bool) error {
 		if errors.Is(err, keyring.ErrNotJSON) {
 			keys, err = s.replaceKeyring(ctx, v, err)
 		}
+		s.noteKeyring(err)
 		if keys != nil {
 			s.keyring.Store(&loadedKeyring{keys, v, read})
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -73,28 +75,50 @@ func TestKeyringCutOffWhileServing(t *testing.T) {
 // A keyring that is not JSON when Caddy starts is put aside and made anew: the
 // old sessions end, new ones begin. All nodes get the same new keyring.
 func TestKeyringCutOffBeforeTheStart(t *testing.T) {
-	storage := newFakeStorage()
-	old, _ := create(t, newTestStore(storage), "ada")
-	key := keyring.StoragePrefix(testGate) + "/keyring.json"
-	storage.put(key, nil)
-	core, logs := observer.New(zapcore.ErrorLevel)
-	nodes := make([]*Store, 5)
-	tickets := make([]string, len(nodes))
-	var wait sync.WaitGroup
-	for i := range nodes {
-		nodes[i] = newTestStore(storage, func(o *Options) { o.Logger = zap.New(core) })
-		wait.Go(func() { tickets[i], _ = create(t, nodes[i], "bob") })
-	}
-	wait.Wait()
-	for _, s := range nodes {
-		mustNot(t, s, old)
-		for _, ticket := range tickets {
-			mustOpen(t, s, ticket)
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		old, _ := create(t, newTestStore(storage), "ada")
+		key := keyring.StoragePrefix(testGate) + "/keyring.json"
+		storage.put(key, nil)
+		core, logs := observer.New(zapcore.ErrorLevel)
+		nodes := make([]*Store, 5)
+		tickets := make([]string, len(nodes))
+		var wait sync.WaitGroup
+		for i := range nodes {
+			nodes[i] = newTestStore(storage, func(o *Options) { o.Logger = zap.New(core) })
+			wait.Go(func() { tickets[i], _ = create(t, nodes[i], "bob") })
 		}
-	}
-	if n := logs.FilterMessage("keyring in storage was damaged, made anew: all sessions ended, users sign in again").Len(); n != 1 || logs.Len() != 1 {
-		t.Errorf("%d lines about it of %d, want one", n, logs.Len())
-	}
+		wait.Wait()
+		for _, s := range nodes {
+			mustNot(t, s, old)
+			for _, ticket := range tickets {
+				mustOpen(t, s, ticket)
+			}
+		}
+		if n := logs.FilterMessage("keyring in storage was damaged, made anew: all sessions ended, users sign in again").Len(); n != 1 || logs.Len() != 1 {
+			t.Errorf("%d lines about it of %d, want one", n, logs.Len())
+		}
+	})
+}
+
+// A node starts while the keyring is damaged, before any other one has noticed. It
+// waits for one that has the keyring in memory, and no session ends.
+func TestNewNodeWaitsForTheKeyringOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFakeStorage()
+		serving := newTestStore(storage)
+		ticket, _ := create(t, serving, "ada")
+		go serving.Run(t.Context())
+		time.Sleep(5 * pollEvery)
+		storage.put(keyring.StoragePrefix(testGate)+"/keyring.json", nil)
+		core, logs := observer.New(zapcore.ErrorLevel)
+		started := newTestStore(storage, func(o *Options) { o.Logger = zap.New(core) })
+		mustOpen(t, started, ticket)
+		mustOpen(t, serving, ticket)
+		if logs.Len() > 0 {
+			t.Errorf("the node that started logged %v, want nothing", logs.All())
+		}
+	})
 }
 
 // Storage that does not give the keyring is no reason to replace it.

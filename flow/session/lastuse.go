@@ -81,7 +81,7 @@ func (s *Store) lastUse(ctx context.Context, v openVault, id ID, head *Head) (us
 
 // maintainMemory visits the sessions in memory: it ends those that have reached
 // their lifetime, marks those with an open stream as used, and evicts idle ones.
-func (s *Store) maintainMemory(context.Context) error {
+func (s *Store) maintainMemory(ctx context.Context) error {
 	v := s.vault.Load()
 	if v == nil {
 		return nil // not configured, so there are no sessions
@@ -90,7 +90,7 @@ func (s *Store) maintainMemory(context.Context) error {
 	s.memory.each(func(session *Session) {
 		switch {
 		case session.expired(now, v.limits):
-			s.endLocal(session.id, ReasonLifetime)
+			s.endHere(ctx, session.id, nil, ReasonLifetime)
 		case session.held.Load() > 0:
 			s.markUsed(session, now, v)
 		case session.idle(now, v.limits):

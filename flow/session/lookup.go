@@ -34,7 +34,7 @@ func (s *Store) Lookup(ctx context.Context, text string) (*Session, error) {
 	case session.ended.Load():
 		return nil, nil
 	case session.expired(now, v.limits):
-		s.endLocal(id, ReasonLifetime)
+		s.endHere(ctx, id, nil, ReasonLifetime)
 		return nil, nil
 	case session.idle(now, v.limits): // on this node, but maybe in use on another one
 		s.memory.evict(session)
@@ -86,10 +86,10 @@ func (s *Store) read(ctx context.Context, v openVault, t ticket, id ID) (*Sessio
 	record.anchor(s.now())
 	session := s.newSession(t, head, record, max(used, head.Created.Unix()))
 	switch {
-	case reason != "" || s.retries.hasEnded(id, head) || session.expired(now, v.limits):
+	case reason != "" || s.retries.hasEnded(id, head):
 		s.memory.absent.add(id, forGood)
 		return nil, nil
-	case session.idle(now, v.limits):
+	case session.expired(now, v.limits), session.idle(now, v.limits): // the sweep ends it
 		return nil, s.markAbsent(id, now, nil)
 	}
 	if session = s.memory.insert(session); session != nil {

@@ -178,13 +178,16 @@ type absentIDs struct {
 
 const forGood = math.MaxInt64
 
-func (a *absentIDs) add(id ID, expires int64) {
+// add returns false if the ID was absent for good before.
+func (a *absentIDs) add(id ID, expires int64) (news bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.younger) >= a.capacity || a.younger == nil {
 		a.older, a.younger = a.younger, make(map[ID]int64)
 	}
-	a.younger[id] = max(expires, a.younger[id], a.older[id])
+	known := max(a.younger[id], a.older[id])
+	a.younger[id] = max(expires, known)
+	return known < forGood
 }
 
 func (a *absentIDs) contains(id ID, now int64) bool {

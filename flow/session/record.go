@@ -37,6 +37,9 @@ type Client struct {
 	Address string `json:"address,omitempty"`
 }
 
+// saidLeeway is how far clocks of nodes may differ in what they say about claims.
+const saidLeeway = 10 * time.Minute
+
 // Upstream is the application's own session for the user, opaque here.
 type Upstream struct {
 	ID      string `json:"session"`
@@ -74,16 +77,23 @@ func (s *snapshot) revise(change func(*Record)) *snapshot {
 }
 
 // anchor gives the times of a stored snapshot a monotonic reading, so that
-// setting the clock from now on changes no interval. What storage has from the
-// future counts as now.
+// setting the clock from now on changes no interval. The node that wrote them may
+// have had a wrong clock: a moment in the future counts as now, tokens end as late
+// as they may at most, and claims of the future are the oldest.
 func (s *snapshot) anchor(now time.Time) {
 	for _, at := range []*time.Time{&s.Record.Created, &s.Record.UnprovenSince} {
 		if !at.IsZero() {
 			*at = monotonic.Past(*at, now)
 		}
 	}
-	if !s.Record.Tokens.Expires.IsZero() {
-		s.Record.Tokens.Expires = monotonic.Near(s.Record.Tokens.Expires, now)
+	if expires := &s.Record.Tokens.Expires; !expires.IsZero() {
+		*expires = monotonic.Near(*expires, now)
+		if latest := now.Add(flow.AccessTokenMax); expires.After(latest) {
+			*expires = latest
+		}
+	}
+	if s.Record.Identity.Said > now.Add(saidLeeway).UnixMilli() {
+		s.Record.Identity.Said = 0
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 )
 
 func TestRecordOpensOnlyWhereItBelongs(t *testing.T) {
@@ -132,4 +134,25 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("reasonIn(%x) is empty", value)
 		}
 	})
+}
+
+// What a node with a wrong clock has stored binds no other one: tokens end within a
+// day, and claims of the future are older than all others.
+func TestStoredByAWrongClock(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, ahead := range []time.Duration{-15 * 24 * time.Hour, 0, 15 * 24 * time.Hour} {
+		there := now.Add(ahead).Round(0)
+		stored := &snapshot{Record: Record{
+			Created: there, UnprovenSince: there, Tokens: flow.Tokens{Expires: there.Add(time.Hour)}, Identity: flow.Identity{Said: there.UnixMilli()},
+		}}
+		stored.anchor(now)
+		r := &stored.Record
+		if r.Created.After(now) || r.UnprovenSince.After(now) || r.Tokens.Expires.After(now.Add(flow.AccessTokenMax)) || r.Identity.Said > now.UnixMilli() {
+			t.Errorf("stored %s ahead: %+v, want nothing later than it can be at %s", ahead, r, now)
+		}
+		if wanted := min(0, ahead) == ahead; wanted && (r.Identity.Said != there.UnixMilli() || !r.Tokens.Expires.Round(0).Equal(there.Add(time.Hour))) {
+			t.Errorf("stored %s ahead: %+v, want it as it was", ahead, r)
+		}
+	}
 }

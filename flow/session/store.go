@@ -53,29 +53,32 @@ type Options struct {
 // Store keeps the sessions of one gate. Call Configure before use, and Run in
 // one goroutine. All methods may be called concurrently.
 type Store struct {
-	gate   string
-	node   string
-	logger *zap.Logger
-	now    func() time.Time
-	onEnd  func(session *Session, reason string, inProgress bool) // may be nil
-	onWork func(work string, err error)                           // may be nil
+	gate     string
+	node     string
+	logger   *zap.Logger
+	now      func() time.Time
+	onEnd    func(session *Session, reason string, inProgress bool) // may be nil
+	onWork   func(work string, err error)                           // may be nil
+	onOwnEnd func(ctx context.Context, end End)                     // may be nil
 
-	vault        atomic.Pointer[vault]
-	keyring      atomic.Pointer[loadedKeyring]
-	memory       memory
-	loads        flight[*Session] // keyed by the hash of the whole ticket
-	listings     flight[[]ID]
-	keyringReads flight[*keyring.Keyring]
-	probes       flight[struct{}]
-	updates      keyLock       // one Update of a session at a time
-	lastUses     chan *Session // sessions with a last use to be written
-	doubts       doubts
-	retries      retryQueue  // ends and records that storage could not take
-	revocations  revocations // recent calls of EndUser, EndSID, EndNamed and EndAll
-	health       health      // what was last seen of storage
-	inUse        atomic.Bool // a session was used since storage was last tried
-	process      string      // names this process in intents
-	lastPoll     pollTime    // of the last successful followEnds; only catchUp uses it
+	vault          atomic.Pointer[vault]
+	keyring        atomic.Pointer[loadedKeyring]
+	memory         memory
+	loads          flight[*Session] // keyed by the hash of the whole ticket
+	listings       flight[[]ID]
+	keyringReads   flight[*keyring.Keyring]
+	keyringDoubted atomic.Bool // another node may need this one to write it again
+	probes         flight[struct{}]
+	updates        keyLock       // one Update of a session at a time
+	lastUses       chan *Session // sessions with a last use to be written
+	doubts         doubts
+	retries        retryQueue  // ends and records that storage could not take
+	revocations    revocations // recent calls of EndUser, EndSID, EndNamed and EndAll
+	health         health      // what was last seen of storage
+	inUse          atomic.Bool // a session was used since storage was last tried
+	process        string      // names this process in intents
+	lastPoll       pollTime    // of the last successful followEnds; only catchUp uses it
+	keyringBroken  atomic.Bool // it could not be used when it was last read
 
 	released   atomic.Bool  // Close was called: no session holds a stream any more
 	clockAhead atomic.Int64 // by how much the wall clock was ahead of the ticks
@@ -100,6 +103,7 @@ func New(o Options) *Store {
 	s.clockAhead.Store(s.unix() - s.tick())
 	s.lastUses = make(chan *Session, lastUseQueue)
 	s.doubts.writing = make(chan struct{}, 1)
+	s.OnDoubt(func() { s.keyringDoubted.Store(true) })
 	return s
 }
 
@@ -137,6 +141,9 @@ func (s *Store) openVault(ctx context.Context) (openVault, error) {
 	}
 	return openVault{v, keys}, nil
 }
+
+// Gate returns the gate's ID.
+func (s *Store) Gate() string { return s.gate }
 
 // Len returns the number of sessions in memory.
 func (s *Store) Len() int { return s.memory.size() }

@@ -129,10 +129,10 @@ func (s *Store) sweepHeads(ctx context.Context, v openVault, marker *sweepMarker
 	}
 	var removed atomic.Int64
 	read, err := marker.heads().sweep(ctx, ids, func(ctx context.Context, id ID) error {
-		reason, err := s.expiryReason(ctx, v, id)
+		head, reason, err := s.expiryReason(ctx, v, id)
 		if err == nil && reason != "" {
 			removed.Add(1)
-			s.endLocal(id, reason)
+			s.endHere(ctx, id, head, reason)
 			err = v.remove(ctx, id)
 		}
 		return err
@@ -141,27 +141,27 @@ func (s *Store) sweepHeads(ctx context.Context, v openVault, marker *sweepMarker
 	return true, err
 }
 
-// expiryReason returns why a session expired, if that is so long ago that every
+// expiryReason returns the head of a session and why it expired, if that is so long ago that every
 // node agrees, else "". A head that it cannot read does not expire: it may be
 // of a newer version.
-func (s *Store) expiryReason(ctx context.Context, v openVault, id ID) (string, error) {
+func (s *Store) expiryReason(ctx context.Context, v openVault, id ID) (*Head, string, error) {
 	head, _, err := v.readHead(ctx, id)
 	if head == nil {
-		return "", err
+		return nil, "", err
 	}
 	now := s.now().Add(-sweepGrace).Unix()
 	idle := int64(v.limits.Idle / time.Second)
 	if now >= head.endsAt(v.limits) {
-		return ReasonLifetime, nil
+		return head, ReasonLifetime, nil
 	}
 	if now-head.Created.Unix() < idle { // too young to be idle
-		return "", nil
+		return head, "", nil
 	}
 	used, held, err := s.lastUse(ctx, v, id, head)
 	if err == nil && !held && now-used >= idle+2*v.lastUseEvery {
-		return ReasonIdle, nil
+		return head, ReasonIdle, nil
 	}
-	return "", err
+	return head, "", err
 }
 
 // sweepTombstones removes tombstones that every node has read. It returns what

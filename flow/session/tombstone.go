@@ -103,7 +103,7 @@ func (s *Store) catchUp(ctx context.Context) error {
 	stored := setOf(heads)
 	for _, id := range inMemory {
 		if !stored.has(id) {
-			s.endLocal(id, ReasonRemoved)
+			s.endHere(ctx, id, nil, ReasonRemoved)
 		}
 	}
 	s.lastPoll = now

@@ -99,7 +99,7 @@ func (s *Store) reload(ctx context.Context, v *vault, session *Session) error {
 		return fmt.Errorf("reading the record of session %s: %w", session.id, err)
 	}
 	if value == nil {
-		s.endLocal(session.id, ReasonRemoved)
+		s.endHere(ctx, session.id, nil, ReasonRemoved)
 		return nil
 	}
 	stored, err := openRecord(session.key, s.gate, session.id, value)

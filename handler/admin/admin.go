@@ -17,6 +17,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
@@ -45,6 +46,8 @@ type Gate interface {
 	// Status returns the gate's state. It may send a request to the provider,
 	// and writes to the storage.
 	Status(ctx context.Context) Status
+	// Report reports what the operator changed.
+	Report(e *event.Event)
 	// Rotate creates new keys now.
 	Rotate(ctx context.Context) error
 }

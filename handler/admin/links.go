@@ -12,6 +12,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
@@ -79,6 +80,7 @@ func forgetLinks(ctx context.Context, r *http.Request) (any, error) {
 			if err != nil {
 				return nil, err
 			}
+			reportLink(gate, event.AccountUnlinked, &links[i])
 			changed = append(changed, ChangedLink{Link{gate.ID(), links[i]}, n})
 		}
 	}
@@ -104,6 +106,7 @@ func trustLink(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, linkError(gates[0], account, err)
 	}
+	reportLink(gates[0], event.AccountTrusted, &link)
 	return []Link{{gates[0].ID(), link}}, nil
 }
 
@@ -136,6 +139,7 @@ func moveLink(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, linkError(gate, account, err)
 	}
+	reportLink(gate, event.AccountLinked, &link)
 	gate.AccountsChanged(ctx)
 	changed := ChangedLink{Link: Link{gate.ID(), link}}
 	for i := range former {
@@ -146,6 +150,11 @@ func moveLink(ctx context.Context, r *http.Request) (any, error) {
 		changed.Ended += n
 	}
 	return []ChangedLink{changed}, nil
+}
+
+// reportLink reports what the operator did to a link.
+func reportLink(gate Gate, name event.Name, link *romm.Link) {
+	gate.Report(&event.Event{Name: name, Subject: link.Subject, Account: link.Account(), By: event.ByOperator})
 }
 
 // endOwner ends the sessions and access tokens of the user who had link.

@@ -112,6 +112,9 @@ type Application interface {
 	Access(r *http.Request, path string, plain bool) Access
 	// Socket reports whether path belongs to the application's WebSockets.
 	Socket(path string) bool
+	// Page reports whether path belongs to the application's pages, and not to its
+	// API or its files.
+	Page(path string) bool
 	// SignInTarget returns the local path that a SignIn request wants to come
 	// back to, "/" if it names none. The gate checks that it is local.
 	SignInTarget(r *http.Request, path string, origin request.Origin) string

@@ -29,6 +29,24 @@ const (
 // All returns every kind of work, in the order in which lists have them.
 func All() []Work { return []Work{Recheck, Refresh, SignOut, Revoke, Shut, Tombstone, Sweep} }
 
+// Outcome is what came of a piece of work. It is a label of the metrics.
+type Outcome string
+
+// The outcomes.
+const (
+	OK      Outcome = "ok"
+	Refused Outcome = "refused" // by the one who was asked, for good
+	Failed  Outcome = "failed"
+)
+
+// Outcomes returns the outcomes that a kind of work can have.
+func Outcomes(work Work) []Outcome {
+	if work == Refresh {
+		return []Outcome{OK, Refused, Failed}
+	}
+	return []Outcome{OK, Failed}
+}
+
 // meanings are what a failure means for users, and what the log says at its end.
 var meanings = map[Work]struct{ failing, again string }{
 	Recheck: {
@@ -70,8 +88,8 @@ const quiet = 10 * time.Minute
 type Monitor struct {
 	logger func() *zap.Logger
 
-	// Count counts an outcome, ok or failed. It is set before use, or nil.
-	Count func(work Work, outcome string)
+	// Count counts an outcome. It is set before use, or nil.
+	Count func(work Work, outcome Outcome)
 
 	mu    sync.Mutex // guards kinds
 	kinds map[Work]*streak
@@ -97,11 +115,19 @@ func (m *Monitor) Done(work Work, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
+	outcome := OK
+	if err != nil {
+		outcome = Failed
+	}
+	m.done(work, outcome, err)
+}
+
+// Refused notes that the one who was asked answered, and refused. Nothing is
+// wrong with the work itself.
+func (m *Monitor) Refused(work Work) { m.done(work, Refused, nil) }
+
+func (m *Monitor) done(work Work, outcome Outcome, err error) {
 	if m.Count != nil {
-		outcome := "ok"
-		if err != nil {
-			outcome = "failed"
-		}
 		m.Count(work, outcome)
 	}
 	switch failing, again := m.note(work, err, time.Now()); {

@@ -22,7 +22,7 @@ func TestFailuresAreSaidOnce(t *testing.T) {
 		logger := zap.New(core)
 		m := New(func() *zap.Logger { return logger })
 		counted := map[string]int{}
-		m.Count = func(work Work, outcome string) { counted[string(work)+" "+outcome]++ }
+		m.Count = func(work Work, outcome Outcome) { counted[string(work)+" "+string(outcome)]++ }
 		for _, work := range All() {
 			m.Done(work, nil)
 			for range 100 {

@@ -74,6 +74,26 @@ func send(c *cobra.Command, r call, v any) error {
 	return nil
 }
 
+// sendPlain is send for a path that is Caddy's own and knows no gate.
+func sendPlain(c *cobra.Command, path string, v any) error {
+	address, _, err := flags(c)
+	if err != nil {
+		return err
+	}
+	response, err := do(c.Context(), address, http.MethodGet, path)
+	if err != nil {
+		return fmt.Errorf("asking the admin API of Caddy at %s: %w. Is Caddy running here, with its admin API on? See --address", address, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("asking the admin API of Caddy at %s: it answered %s", address, response.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, responseLimit)).Decode(v); err != nil {
+		return fmt.Errorf("reading the admin API's response: %w", err)
+	}
+	return nil
+}
+
 // flags returns the address of the admin API, and the ID of the gate, "" for
 // all of them.
 func flags(c *cobra.Command) (address, gate string, err error) {

@@ -13,12 +13,14 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "romm-oidc",
-		Usage: "setup | status | sessions list|end|end-user|end-all | links list|move|forget|trust | keys rotate [--gate <id>] [--address <interface>]",
+		Usage: "setup | doctor | status | sessions list|end|end-user|end-all | links list|move|forget|trust | keys rotate [--gate <id>] [--address <interface>]",
 		Short: "Sets up RomM gates, and manages those of a running Caddy",
 		Long: `
 Sets up a romm_oidc gate, and manages those of a running Caddy, through its admin API.
 
   setup [<folder>]               writes the files of a new installation into a new folder
+  doctor                         finds out why signing in does not work: looks at the configuration, Authelia, RomM and
+                                 the running Caddy; exits 1 if there is a problem, 2 if it could not look
   status                         shows the state of each gate; exits 1 if the provider does not answer, the
                                  storage is not writable, or the keys in it cannot be used
   sessions list                  lists all sessions, with their users and times
@@ -44,7 +46,7 @@ Ending a session closes its sockets and transfers, on all nodes that share a sto
 			c.RunE = showHelp
 			c.AddCommand(
 				&cobra.Command{Use: "status", Short: "Shows the state of each gate", Args: takes(), RunE: showStatus},
-				setupCommand(), sessionsCommand(), linksCommand(), keysCommand(),
+				setupCommand(), doctorCommand(), sessionsCommand(), linksCommand(), keysCommand(),
 			)
 		},
 	})

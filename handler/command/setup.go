@@ -21,8 +21,8 @@ import (
 
 // setupFlags are the flags of setup that are no answers.
 type setupFlags struct {
-	print, json  bool
-	passwordFile string
+	print, json, check bool
+	passwordFile       string
 }
 
 func setupCommand() *cobra.Command {
@@ -72,14 +72,8 @@ func runSetup(c *cobra.Command, args []string, plan *setup.Plan, flags *setupFla
 	if plan.Folder, err = filepath.Abs(folder); err != nil {
 		return fmt.Errorf("finding the folder: %w", err)
 	}
-	if flags.passwordFile != "" {
-		password, err := os.ReadFile(flags.passwordFile)
-		if err != nil {
-			return fmt.Errorf("--password-file: %w", err)
-		}
-		if plan.Password = strings.TrimRight(string(password), "\r\n"); plan.Password == "" {
-			return fmt.Errorf("--password-file: %s is empty", flags.passwordFile)
-		}
+	if plan.Password, err = readPassword(flags.passwordFile); err != nil {
+		return err
 	}
 	if complete := plan.Site != "" && plan.Authelia != "" && plan.Admin != ""; !complete && interactive(c.InOrStdin()) {
 		if err := plan.Ask(c.InOrStdin(), c.ErrOrStderr(), c.Flags().Changed); err != nil {
@@ -95,7 +89,34 @@ func runSetup(c *cobra.Command, args []string, plan *setup.Plan, flags *setupFla
 			return err
 		}
 	}
-	return report(c, plan, made, flags)
+	if err := report(c, plan, made, flags); err != nil || !flags.check || flags.print {
+		return err
+	}
+	config := filepath.Join(plan.Folder, "Caddyfile")
+	findings, err := examine(c, &doctorFlags{config: config, envFiles: []string{filepath.Join(plan.Folder, ".env")}})
+	if err != nil {
+		return err
+	}
+	if err := printReport(c, findings, flags.json); err != nil || findings.Well() {
+		return err
+	}
+	return errProblems
+}
+
+// readPassword reads the password of the first user, if a file is named.
+func readPassword(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	content, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	if err != nil {
+		return "", fmt.Errorf("--password-file: %w", err)
+	}
+	password := strings.TrimRight(string(content), "\r\n")
+	if password == "" {
+		return "", fmt.Errorf("--password-file: %s is empty", file)
+	}
+	return password, nil
 }
 
 // interactive reports whether in is a terminal.

@@ -30,6 +30,7 @@ type Problem struct { //nolint:errname // named by the RFC
 	Away      bool          // who was asked did not answer, so that trying again may help; false: it answered and refused
 	ReturnTo  string        // the local path that the failed sign-in was meant to return to; may be empty
 	User      string        // who is signed in at the provider; empty: not known
+	Subject   string        // theirs at the provider, for the log; empty: not known
 }
 
 // Way is what the page of a problem offers as the next step.
@@ -68,10 +69,10 @@ func (p *Problem) Because(cause error) *Problem {
 	return &q
 }
 
-// For returns a copy of p about the user with this name at the provider.
-func (p *Problem) For(user string) *Problem {
+// About returns a copy of p about this user of the provider.
+func (p *Problem) About(identity *flow.Identity) *Problem {
 	q := *p
-	q.User = user
+	q.User, q.Subject = identity.Username, identity.Subject
 	return &q
 }
 
@@ -89,6 +90,15 @@ func Of(err error) *Problem {
 	if problem, ok := errors.AsType[*Problem](err); ok {
 		return problem
 	}
+	p := of(err)
+	if named, ok := errors.AsType[*flow.UserError](err); ok {
+		p.User, p.Subject = named.User, named.Subject
+	}
+	return p
+}
+
+// of returns a new problem for an error that is none.
+func of(err error) *Problem {
 	if refused, ok := errors.AsType[*flow.AuthorizationError](err); ok {
 		switch refused.Code {
 		case "access_denied":
@@ -144,11 +154,7 @@ func Of(err error) *Problem {
 		{flow.ErrAccountGone, NotAllowed},
 	} {
 		if errors.Is(err, m.target) {
-			p := m.problem.Because(err)
-			if named, ok := errors.AsType[*flow.UserError](err); ok {
-				p.User = named.User
-			}
-			return p
+			return m.problem.Because(err)
 		}
 	}
 	return Internal.Because(err)

@@ -29,7 +29,8 @@ const (
 // but not to plain http origins, and not before Safari 16.4. There a navigation
 // accepts HTML and asks to upgrade insecure requests; fetches, images and
 // prefetches may do the first and never do the second. For a page, the first is
-// enough.
+// enough: WebKit does the second on http only, and on https sends no Fetch
+// Metadata with the download of a link.
 //
 // [Fetch Metadata]: https://www.w3.org/TR/fetch-metadata/
 func Classify(r *http.Request, socket, page bool) Class {
@@ -58,7 +59,7 @@ func Classify(r *http.Request, socket, page bool) Class {
 		return Script
 	case get && (page || field(r, "Upgrade-Insecure-Requests") == "1"):
 		return Navigation
-	case r.Method == http.MethodPost && field(r, "Upgrade-Insecure-Requests") == "1":
+	case r.Method == http.MethodPost && (page || field(r, "Upgrade-Insecure-Requests") == "1" || AcceptsDocument(r)):
 		return Form
 	default:
 		return Script
@@ -74,9 +75,15 @@ func field(r *http.Request, name string) string {
 	return ""
 }
 
-func acceptsHTML(r *http.Request) bool {
+func acceptsHTML(r *http.Request) bool { return accepts(r, "text/html") }
+
+// AcceptsDocument reports whether r accepts what navigations accept. In contrast
+// to text/html, no script's request does that.
+func AcceptsDocument(r *http.Request) bool { return accepts(r, "application/xhtml+xml") }
+
+func accepts(r *http.Request, mediaType string) bool {
 	for _, line := range r.Header["Accept"] {
-		if strings.Contains(strings.ToLower(line), "text/html") {
+		if strings.Contains(strings.ToLower(line), mediaType) {
 			return true
 		}
 	}

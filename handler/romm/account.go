@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
@@ -119,9 +120,11 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 // now. The status does not tell: in kiosk mode RomM answers 200 to a dead
 // session, too.
 func (a *App) Confirm(ctx context.Context, call application.Caller, session application.Session) (bool, error) {
+	ctx, end := span.Start(ctx, SpanConfirm)
 	answer, err := call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session.ID, Limit: accountLimit,
 	})
+	end(err)
 	if err != nil {
 		return false, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -55,6 +56,9 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 	if err != nil {
 		return none, err
 	}
+	if session != at.session {
+		e.report(event.RoleChanged, at, func(changed *event.Event) { changed.Role, changed.FormerRole = e.role, at.user.Role })
+	}
 	if err := e.config.Links.open(ctx, e.link, func(m *shutMark) bool { return m.Demotion }); err != nil {
 		_ = e.SignOut(ctx, e.call, session)
 		return none, storageProblem(err)
@@ -72,6 +76,11 @@ func (e *entry) walk(ctx context.Context) (signedIn, error) {
 		return at, err
 	}
 	if e.link != nil {
+		if answeredWith(err, http.StatusInternalServerError) && errors.Is(err, errRefused) && !e.acceptsTokens(ctx, claims) {
+			rejected := errRefused.Because(fmt.Errorf("RomM does not accept what this site signs: %w", err))
+			rejected.Away = true // the keys that it knows may be old, for a moment
+			return at, rejected
+		}
 		return at, changed(e.link, err)
 	}
 	if !errors.Is(err, errRefused) {
@@ -130,11 +139,21 @@ func (e *entry) settle(ctx context.Context, at signedIn) error {
 	if err := e.config.Links.pin(ctx, found); err != nil {
 		return err
 	}
+	if e.link == nil || !e.link.sameAccount(&found) {
+		e.report(event.AccountLinked, at, func(linked *event.Event) { linked.By = event.ByUser })
+	}
 	if e.link == nil {
 		err = e.config.Links.stopWaiting(ctx, &found)
 	}
 	e.link = &found
 	return err
+}
+
+// report reports what the sign-in changed.
+func (e *entry) report(name event.Name, at signedIn, say func(*event.Event)) {
+	changed := &event.Event{Name: name, User: e.identity.Username, Subject: e.identity.Subject, Account: at.user.key()}
+	say(changed)
+	e.config.Report(changed)
 }
 
 // replaces returns nil if found may replace the account that identity is linked

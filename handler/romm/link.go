@@ -83,6 +83,9 @@ func (l *Link) named(account string) bool {
 	return l.Username == account || strings.Contains(account, "@") && strings.EqualFold(l.Email, account)
 }
 
+// Account names l's RomM account as sessions and events do.
+func (l *Link) Account() string { return (&account{ID: l.ID, Created: l.Created}).key() }
+
 // String names l's RomM account for errors and the log.
 func (l *Link) String() string { return fmt.Sprintf("%s (%d, %q)", l.Username, l.ID, l.Email) }
 

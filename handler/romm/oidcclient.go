@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
@@ -49,6 +50,18 @@ func (c oidcClient) signIn(ctx context.Context, claims op.Claims) (signedIn, err
 		return signedIn{}, err
 	}
 	return signedIn{session, user}, nil
+}
+
+// acceptsTokens reports whether RomM accepts what the gate signs. RomM answers 500
+// to a token that it rejects, as it does if it cannot create an account. So it gets
+// a token that it has to refuse for what it says.
+func (c oidcClient) acceptsTokens(ctx context.Context, claims op.Claims) bool {
+	claims.Unverified, claims.Roles = true, nil
+	at, err := c.signIn(ctx, claims)
+	if err == nil { // a release that does not look at it
+		_ = c.SignOut(ctx, c.call, at.session)
+	}
+	return err == nil || answeredWith(err, http.StatusBadRequest)
 }
 
 // inRole returns a session of at.user with role, at.session if nothing has to
@@ -156,7 +169,9 @@ const rommScope = "openid profile email"
 // request, and RomM's session even with an error, if it has set one.
 func (c oidcClient) start(ctx context.Context) (url.Values, string, error) {
 	const what = "GET /api/login/openid"
+	ctx, end := span.Start(ctx, spanStart)
 	answer, err := c.call(ctx, application.Call{Method: http.MethodGet, Target: "/api/login/openid"})
+	end(err)
 	if err != nil {
 		return nil, "", errUnreachable.Because(err)
 	}
@@ -192,11 +207,13 @@ func (c oidcClient) redeem(ctx context.Context, claims op.Claims, start url.Valu
 		return session, storageProblem(err)
 	}
 	const what = "GET /api/oauth/openid"
+	ctx, end := span.Start(ctx, spanRedeem)
 	answer, err := c.call(ctx, application.Call{
 		Method: http.MethodGet,
 		Target: request.Base + "?" + url.Values{"code": {code}, "state": {start.Get("state")}}.Encode(),
 		Cookie: sessionCookie + "=" + session,
 	})
+	end(err)
 	if err != nil {
 		return session, errUnreachable.Because(err)
 	}

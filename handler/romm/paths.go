@@ -116,6 +116,11 @@ func isSocket(path string) bool {
 	return strings.HasPrefix(path, "/ws") || strings.HasPrefix(path, "/netplay")
 }
 
+// Page reports whether RomM answers path with its page.
+func (a *App) Page(path string) bool {
+	return !strings.HasPrefix(path, "/api/") && !strings.HasPrefix(path, "/assets/") && !isSocket(path)
+}
+
 // SignInTarget returns the value of next in the query of RomM's login route.
 // RomM does not pass next on to /api/login/openid, so there it comes from the
 // Referer.

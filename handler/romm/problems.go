@@ -3,6 +3,7 @@
 package romm
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -130,8 +131,22 @@ func seen(what string, answer *application.Answer) error {
 		return fmt.Errorf("nothing behind romm_oidc answered %s: is there a reverse_proxy?", what)
 	}
 	text := strings.ToValidUTF8(string(answer.Body[:min(len(answer.Body), 200)]), "?")
-	return fmt.Errorf("%s answered %d, %s, location %q: %q", what, answer.Status,
-		atMost(answer.Header.Get("Content-Type")), atMost(withoutQuery(answer.Header.Get("Location"))), text)
+	return answered{answer.Status, fmt.Sprintf("%s answered %d, %s, location %q: %q", what, answer.Status,
+		atMost(answer.Header.Get("Content-Type")), atMost(withoutQuery(answer.Header.Get("Location"))), text)}
+}
+
+// answered is an answer that was not the expected one.
+type answered struct {
+	status int
+	text   string
+}
+
+func (e answered) Error() string { return e.text }
+
+// answeredWith reports whether err comes of an answer with this status.
+func answeredWith(err error, status int) bool {
+	e, ok := errors.AsType[answered](err)
+	return ok && e.status == status
 }
 
 // atMost bounds what a line of the log quotes.

@@ -8,13 +8,16 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 // SignIn signs identity in to RomM and returns RomM's session. Its error is a
 // Problem if the user or the operator can act on it.
-func (a *App) SignIn(ctx context.Context, call application.Caller, identity flow.Identity) (application.Session, error) {
+func (a *App) SignIn(ctx context.Context, call application.Caller, identity flow.Identity) (_ application.Session, err error) {
+	ctx, end := span.Start(ctx, SpanSignIn)
+	defer func() { end(err) }()
 	none := application.Session{}
 	if err := a.foreseeDemotion(ctx, &identity); err != nil {
 		return none, err

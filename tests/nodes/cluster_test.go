@@ -38,7 +38,8 @@ type cluster struct {
 	rommDelay atomic.Int64 // how long each answer takes, in nanoseconds
 	rommStatus atomic.Int64 // what a proxy before RomM answers instead; 0: nothing
 
-	ahead [3]atomic.Int64 // of each machine's wall clock, in seconds
+	ahead   [3]atomic.Int64 // of each machine's wall clock, in seconds
+	leaving sync.WaitGroup  // processes that have ended and still have locks
 
 	mu    sync.Mutex
 	nodes [3]*node
@@ -47,6 +48,7 @@ type cluster struct {
 func newCluster(t *testing.T, users []authelia.User) *cluster {
 	t.Helper()
 	c := &cluster{T: t, storage: keyringtest.New(), begun: time.Now(), logger: zap.NewNop()}
+	t.Cleanup(c.leaving.Wait)
 	c.authelia = authelia.New(authelia.Options{
 		Issuer: "https://auth.example.com", CookieDomain: "example.com", NoRateLimit: true, Users: users, RefreshInterval: -1,
 		Clients: []authelia.Client{{

@@ -103,9 +103,9 @@ func (w *soak) hookStorage() {
 	})
 }
 
-// damage is a document of the storage that is damaged. A node that starts then
-// has nothing in memory to repair it from; of signing keys, the nodes agree
-// again within a minute.
+// damage is a document of the storage that is damaged, for a minute, until a node
+// writes it again. One that starts then has nothing in memory to repair it from, and
+// asks the others.
 func damage(document string, takes needs) fault {
 	damaged := once("damaged "+document, func(w *soak, pick int) {
 		key := keyring.StoragePrefix(gateID) + "/" + document
@@ -126,30 +126,23 @@ func clock(name string, ahead time.Duration) fault {
 	}
 }
 
-// refreshRefused is a fault of the first half of a soak, clocks are of the
-// second: a node with a wrong clock notes a wrong end of the tokens that it gets,
-// and a provider that refuses them before that end has withdrawn them.
-const refreshRefused = "refresh refused"
-
-// damagedKeyring does not meet a node that starts: one that has no keyring in
-// memory makes a new one, which ends all sessions, unless another node has
-// repaired it. Each does within a minute.
-const damagedKeyring = "damaged keyring.json"
+// farAhead does not meet a node that starts: it takes the clock that it finds for
+// right, and all sessions for unused since.
+const farAhead = "clock 15 days ahead"
 
 // fits reports whether f may begin now.
 func (w *soak) fits(f *fault) bool {
 	if *only != "" {
 		return *only == f.name
 	}
-	starts := f.name == "node killed" || f.name == "node restarted"
-	late := time.Until(w.until) < *soakFor/2
-	switch {
-	case starts && w.recent(damagedKeyring), f.name == damagedKeyring && (w.recent("node killed") || w.recent("node restarted")):
-		return false
-	case f.takes&needsClock != 0:
-		return late
+	started := func() bool { return w.recent("node killed") || w.recent("node restarted") }
+	switch f.name {
+	case "node killed", "node restarted":
+		return !w.recent(farAhead)
+	case farAhead:
+		return !started()
 	}
-	return f.name != refreshRefused || !late
+	return true
 }
 
 // recent reports whether a fault goes on, or was over less than 90 seconds ago.
@@ -177,7 +170,7 @@ var faults = []fault{
 	}),
 	toggle("provider slow", 0, func(w *soak, on bool) { w.providerDelay.Store(delay(on, time.Second)) }),
 	refuse("provider 429", time.Minute, authelia.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"30"}}}, authelia.EndpointToken, authelia.EndpointUserinfo),
-	refuse(refreshRefused, 10*time.Minute, authelia.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`, Header: http.Header{"Content-Type": {"application/json"}}}, authelia.EndpointToken),
+	refuse("refresh refused", 10*time.Minute, authelia.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`, Header: http.Header{"Content-Type": {"application/json"}}}, authelia.EndpointToken),
 	once("keys of the provider rotated", func(w *soak, _ int) { w.authelia.RotateKeys() }),
 
 	toggle("RomM down", needsRomM, func(w *soak, on bool) {
@@ -222,7 +215,8 @@ var faults = []fault{
 	}),
 	clock("clock an hour back", -time.Hour),
 	clock("clock an hour ahead", time.Hour),
-	clock("clock 20 hours ahead", 20*time.Hour), // further than unproven, a node cannot tell what it reads from what is over
+	clock("clock 20 hours ahead", 20*time.Hour),
+	clock(farAhead, 15*24*time.Hour),
 }
 
 func delay(on bool, d time.Duration) int64 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
@@ -24,6 +25,7 @@ import (
 // node is one process.
 type node struct {
 	cluster *cluster
+	clock   *monotonic.Clock
 	handler atomic.Pointer[handler.Handler]
 	stop    context.CancelFunc
 	store   *session.Store
@@ -42,9 +44,12 @@ type node struct {
 func newNode(c *cluster, i int) *node {
 	n := &node{cluster: c, release: romm.NewReleaseCache(), ahead: &c.ahead[i]}
 	n.disk = &disk{Storage: c.storage, node: n, held: map[string]bool{}}
-	n.store = session.New(session.Options{Gate: gateID, Node: string(rune('a' + i)), Capacity: 64, Now: n.now, Logger: c.logger})
+	n.clock = monotonic.NewClock(n.now)
+	n.store = session.New(session.Options{Gate: gateID, Node: string(rune('a' + i)), Capacity: 64, Now: n.clock.Now, Logger: c.logger})
 	n.gate = handler.NewGate(n.store)
 	n.keys = op.NewKeys(gateID, n.store.Keyring, n.store.Storage, n.now)
+	n.keys.AwaitRepair = n.store.AwaitRepair
+	n.store.OnDoubt(n.keys.Doubt)
 	n.codes = op.NewCodes(n.now)
 	n.links = romm.NewLinks(gateID, n.store.Storage)
 	n.configure()
@@ -80,12 +85,12 @@ func (n *node) configure() {
 		c.Fatal(err)
 	}
 	n.handler.Store(handler.New(handler.Config{
-		Origin: origin, ProviderLabel: "Authelia", Gate: n.gate, Logger: c.logger, Now: n.now,
+		Origin: origin, ProviderLabel: "Authelia", Gate: n.gate, Logger: c.logger, Now: n.clock.Now, Paused: n.clock.Paused,
 		Lifetime: 30 * 24 * time.Hour, Recheck: recheck, Unproven: 24 * time.Hour,
 		RelyingParty: flow.New(flow.Config{
 			Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: secret, RedirectURI: callback,
 			Scopes:        []string{"openid", "profile", "email", "groups", "offline_access"},
-			UsernameClaim: "preferred_username", GroupsClaim: "groups", Now: n.now,
+			UsernameClaim: "preferred_username", GroupsClaim: "groups", Now: n.clock.Now, Compare: n.clock.Compare,
 			Client: &http.Client{Transport: outside{n, c.authelia.Transport()}, Timeout: 30 * time.Second}, Keyring: n.store.Keyring,
 		}),
 		Application: romm.New(romm.Config{
@@ -110,17 +115,23 @@ func (n *node) end() {
 	n.stop()
 	n.store.Close()
 	n.dead.Store(true)
+	n.leave()
+}
+
+// leave frees the locks that the process had when their time is up.
+func (n *node) leave() {
+	n.cluster.leaving.Go(func() {
+		time.Sleep(lease)
+		n.disk.release()
+	})
 }
 
 // kill ends the process at once. Its locks end when their time is up.
 func (n *node) kill() {
 	n.dead.Store(true)
 	n.stop()
-	go func() {
-		n.store.Close()
-		time.Sleep(lease)
-		n.disk.release()
-	}()
+	go n.store.Close()
+	n.leave()
 }
 
 // serve answers r as the node's Caddy would. A status of 0 is a connection that
@@ -177,6 +188,9 @@ func (o outside) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := o.base.RoundTrip(r)
 	if o.node.dead.Load() {
 		return nil, io.ErrUnexpectedEOF
+	}
+	if err == nil {
+		answer.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat)) // as its server adds it
 	}
 	return answer, err //nolint:wrapcheck // as the transport says it
 }

@@ -226,7 +226,12 @@ func (p *player) follow(location string) int {
 			answer, _ = p.browser.send(int(p.node.Load()), http.MethodGet, answer.Header.Get("Location"), "", navigation...)
 			return answer.StatusCode
 		case answer.StatusCode == http.StatusSeeOther:
-			p.send(http.MethodGet, "/api/heartbeat", "") // which brings the page its CSRF token
+			for range 60 { // the page begins with it, and it brings the CSRF token
+				if status, _ := p.send(http.MethodGet, "/api/heartbeat", ""); status/100 == 2 {
+					break
+				}
+				time.Sleep(time.Second)
+			}
 		}
 		if answer.StatusCode != 0 {
 			return answer.StatusCode

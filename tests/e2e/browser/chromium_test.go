@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -109,4 +111,27 @@ func own(t *testing.T, preferences string) *chromium {
 	}
 	t.Cleanup(end)
 	return browser
+}
+
+// chromiumControls are the [controls] of a tab of Chromium. The context is the
+// tab's.
+type chromiumControls struct{}
+
+func (chromiumControls) Open(ctx context.Context, target string) error {
+	return chromedp.Do(ctx, func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, page.Navigate, page.NavigateParams{URL: target})
+		return chromedp.Void{}, err
+	})
+}
+
+func (chromiumControls) Click(ctx context.Context, id string) error {
+	return chromedp.Do(ctx, chromedp.Click(chromedp.ID(id), chromedp.NodeVisible))
+}
+
+func (chromiumControls) Fill(ctx context.Context, id, text string) error {
+	return chromedp.Do(ctx, chromedp.SendKeys(chromedp.ID(id), text, chromedp.NodeVisible))
+}
+
+func (chromiumControls) Evaluate(ctx context.Context, expression string) (string, error) {
+	return chromedp.Run(ctx, chromedp.Evaluate[string]("(async () => String(await ("+expression+")))()", chromedp.EvalAwaitPromise))
 }

@@ -17,8 +17,11 @@ import (
 // Every link that a user opens leads to the portal or to a page, also where the
 // browser does not say that it navigates.
 func TestEveryNavigationGetsAPage(t *testing.T) {
-	s := start(t, options{})
-	b := s.visitor()
+	everyNavigationGetsAPage(start(t, options{}).visitor())
+}
+
+func everyNavigationGetsAPage(b *tab) {
+	b.t.Helper()
 	for _, target := range []string{"/api/login/openid", "/login?next=%2From%2F7", "/rom/7", "/api/roms/1/content/demo.nes", base + "/session", base + "/login?next=%2From%2F7"} {
 		b.open(target)
 		b.atPortal()

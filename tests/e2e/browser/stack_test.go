@@ -33,6 +33,8 @@ func scheme() string {
 
 func TestMain(m *testing.M) {
 	code := caddyprocess.Main(m)
+	firefox.end()
+	webkit.end()
 	if one.end != nil {
 		one.end()
 	}
@@ -72,10 +74,19 @@ var users = []authelia.User{
 
 const rolesByMail = "roles {\n admin alice@example.com\n user *\n}"
 
-// start starts a stack. It skips the test if no browser is installed.
+// start starts a stack for Chromium. It skips the test if that is not installed.
 func start(t *testing.T, o options) *stack {
 	t.Helper()
-	s := &stack{t: t, browser: shared(t)}
+	browser := shared(t)
+	s := serveStack(t, o)
+	s.browser = browser
+	return s
+}
+
+// serveStack starts a stack for any browser.
+func serveStack(t *testing.T, o options) *stack {
+	t.Helper()
+	s := &stack{t: t}
 	ports := caddyprocess.Ports(t, 3)
 	port := map[string]int{"https": ports[0], "http": ports[2]}[scheme()]
 	origin := func(name string) string { return fmt.Sprintf("%s://%s:%d", scheme(), name, port) }

@@ -30,8 +30,21 @@ var artifacts = filepath.Join("..", "artifacts")
 // tab is one tab of a browser.
 type tab struct {
 	*stack
+	controls
+
 	t   *testing.T
 	ctx context.Context //nolint:containedctx // chromedp keeps the tab in a context
+}
+
+// controls are what every browser can be told to do in a tab.
+type controls interface {
+	// Open loads a URL, and returns once a document has arrived.
+	Open(ctx context.Context, target string) error
+	Click(ctx context.Context, id string) error
+	Fill(ctx context.Context, id, text string) error
+	// Evaluate returns the value of the JavaScript expression, or of its
+	// promise, as text.
+	Evaluate(ctx context.Context, expression string) (string, error)
 }
 
 // visitor opens the first tab of a new user, without cookies or cache.
@@ -55,15 +68,21 @@ func (s *stack) tab(ctx context.Context, end context.CancelFunc) *tab {
 	if err := chromedp.Do(ctx); err != nil {
 		s.t.Fatal(err)
 	}
-	return &tab{s, s.t, ctx}
+	return &tab{s, chromiumControls{}, s.t, ctx}
 }
 
-// do runs steps in the tab.
+// do runs steps in the tab of Chromium.
 func (b *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	b.patiently(what, func(ctx context.Context) error { return chromedp.Do(ctx, steps...) })
+}
+
+// patiently fails the test if step fails or takes too long.
+func (b *tab) patiently(what string, step func(context.Context) error) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
+	if err := step(ctx); err != nil {
 		b.fail("%s: %v", what, err)
 	}
 }
@@ -75,22 +94,19 @@ func (b *tab) open(target string) {
 	if strings.HasPrefix(target, "/") {
 		target = b.origin + target
 	}
-	b.do("opening "+target, func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-		_, err := cdp.Call(ctx, t, page.Navigate, page.NavigateParams{URL: target})
-		return chromedp.Void{}, err
-	})
+	b.patiently("opening "+target, func(ctx context.Context) error { return b.Open(ctx, target) })
 }
 
 // click clicks the element.
 func (b *tab) click(id string) {
 	b.t.Helper()
-	b.do("clicking "+id, chromedp.Click(chromedp.ID(id), chromedp.NodeVisible))
+	b.patiently("clicking "+id, func(ctx context.Context) error { return b.Click(ctx, id) })
 }
 
 // fill types text into the field.
 func (b *tab) fill(id, text string) {
 	b.t.Helper()
-	b.do("filling "+id, chromedp.SendKeys(chromedp.ID(id), text, chromedp.NodeVisible))
+	b.patiently("filling "+id, func(ctx context.Context) error { return b.Fill(ctx, id, text) })
 }
 
 // await waits until the JavaScript expression is true, across any number of
@@ -101,7 +117,7 @@ func (b *tab) await(expression string) {
 	defer cancel()
 	for {
 		// An error means that the page is just being replaced.
-		if is, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+expression+")")); err == nil && is {
+		if is, err := b.Evaluate(ctx, "Boolean("+expression+")"); err == nil && is == "true" {
 			return
 		}
 		select {
@@ -118,7 +134,7 @@ func (b *tab) script(source string) string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	said, err := chromedp.Run(ctx, chromedp.Evaluate[string]("(async () => String(await ("+source+")))()", chromedp.EvalAwaitPromise))
+	said, err := b.Evaluate(ctx, source)
 	if err != nil {
 		b.fail("running %s: %v", source, err)
 	}
@@ -226,7 +242,7 @@ func (b *tab) cookies() []*network.Cookie {
 	return slices.DeleteFunc(all.Cookies, func(c *network.Cookie) bool { return c.Domain != "romm.example.com" })
 }
 
-// screenshot saves an image of the whole page as an artifact.
+// screenshot saves an image of the whole page in Chromium as an artifact.
 func (b *tab) screenshot(name string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
@@ -249,8 +265,8 @@ func (b *tab) fail(format string, arguments ...any) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 	defer cancel()
-	shows, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body?.innerText`))
-	if err == nil {
+	shows, err := b.Evaluate(ctx, `location.href + "\n" + document.body?.innerText`)
+	if _, is := b.controls.(chromiumControls); is && err == nil {
 		b.screenshot("failed-" + strings.ReplaceAll(b.t.Name(), "/", "-"))
 	}
 	b.t.Fatalf("%s\nthe tab is at %s", fmt.Sprintf(format, arguments...), shows)

@@ -1,0 +1,112 @@
+// Clock: what time it is, if the machine may be wrong about it.
+
+package monotonic
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// clockStep is the least step of the wall clock that Clock doubts. Smaller ones
+	// are what NTP corrects.
+	clockStep = 10 * time.Minute
+	// clockDoubt is how long Clock doubts a step that it hears nothing about.
+	clockDoubt = time.Hour
+	// pauseStep is how far the wall clock has to run ahead of the monotonic one to
+	// count as a pause. On Linux, the monotonic clock stops while the machine is
+	// suspended.
+	pauseStep = 10 * time.Second
+)
+
+// Clock is the clock of a process. If the wall clock moves by a large step, either
+// the machine was suspended and the step is right, or the clock was set and the
+// step may be wrong: a session that was used a minute ago would seem unused for
+// weeks. So Clock continues at its own pace until Compare has told which it was,
+// or for an hour. All methods may be called concurrently.
+type Clock struct {
+	read   func() time.Time
+	paused atomic.Int64              // see Paused
+	known  atomic.Pointer[time.Time] // a reading that is right
+	off    atomic.Bool               // step is not 0
+
+	mu      sync.Mutex
+	step    time.Duration // by which the wall clock was last found ahead of known
+	doubted time.Time     // when it was first doubted; zero: it is not
+}
+
+// NewClock returns a clock that takes the time of now for right. A nil now is
+// [time.Now].
+func NewClock(now func() time.Time) *Clock {
+	if now == nil {
+		now = time.Now
+	}
+	c := &Clock{read: now}
+	began := now()
+	c.known.Store(&began)
+	return c
+}
+
+// Now returns the time.
+func (c *Clock) Now() time.Time {
+	now := c.read()
+	steady, step := c.compare(now)
+	if step.Abs() < time.Second && !c.off.Load() {
+		return now
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if step-c.step >= pauseStep {
+		c.paused.Store(Nanoseconds(now))
+	}
+	switch {
+	case step.Abs() < clockStep || !c.doubted.IsZero() && now.Sub(c.doubted) >= clockDoubt:
+		c.trust(now)
+		return now
+	case c.doubted.IsZero():
+		c.doubted = now
+	}
+	c.step = step
+	c.off.Store(true)
+	return steady
+}
+
+// compare returns the time by the clock's own pace, and by how much the wall clock
+// of now is ahead of that.
+func (c *Clock) compare(now time.Time) (steady time.Time, step time.Duration) {
+	known := *c.known.Load()
+	steady = known.Add(now.Sub(known))
+	return steady, now.Round(0).Sub(steady.Round(0))
+}
+
+// trust takes now for right. It needs c.mu.
+func (c *Clock) trust(now time.Time) {
+	c.known.Store(&now)
+	c.step, c.doubted = 0, time.Time{}
+	c.off.Store(false)
+}
+
+// Compare tells what time it is elsewhere, which decides a doubt. A zero time, of
+// one who does not say, decides for the wall clock.
+func (c *Clock) Compare(elsewhere time.Time) {
+	now := c.read()
+	steady, step := c.compare(now)
+	if step.Abs() < clockStep {
+		return
+	}
+	if elsewhere.IsZero() || elsewhere.Sub(now.Round(0)).Abs() <= elsewhere.Sub(steady.Round(0)).Abs() {
+		c.Now() // notes a pause
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.trust(now)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doubted = now // the hour begins anew
+}
+
+// Paused returns when the wall clock was last found ahead, 0 for never, as
+// [Nanoseconds]: the machine may have been suspended before that.
+func (c *Clock) Paused() int64 { return c.paused.Load() }

@@ -1,0 +1,153 @@
+// What is before and after a gate, and the values that are allowed but unwise.
+
+package doctor
+
+import (
+	"errors"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
+)
+
+// chain examines the handlers around a gate.
+func (e *examination) chain(g gate) {
+	for _, s := range g.before {
+		if !s.conditional || s.name == "romm_oidc" {
+			e.before(g, s)
+		}
+	}
+	proxied, api := false, false
+	for _, s := range g.after {
+		p := proxyOf(s)
+		switch {
+		case p != nil && p.forwardAuth():
+			if !s.conditional || covers(s.paths) {
+				e.forwardAuth(g)
+			}
+		case p != nil:
+			proxied, api = true, api || covers(s.paths)
+			e.proxied(g, p)
+		case strings.Contains(s.name, "proxy") || s.name == "invoke":
+			proxied, api = true, true // another module's
+		}
+	}
+	switch {
+	case !proxied:
+		e.add("config_no_proxy", Finding{Site: g.place(), Seen: "no reverse_proxy after romm_oidc", Expected: "one to RomM", Line: e.line("romm_oidc", "{"), Write: "reverse_proxy romm:8080"})
+	case !api:
+		e.add("config_api_not_covered", Finding{Site: g.place(), Seen: "reverse_proxy for other paths than /api/*", Expected: "one for all paths", Line: e.line("reverse_proxy", "")})
+	}
+}
+
+// before reports a handler that a request passes on its way to the gate.
+func (e *examination) before(g gate, s step) {
+	p := proxyOf(s)
+	switch {
+	case s.name == "romm_oidc":
+		e.add("config_second_gate", Finding{Site: g.place(), Seen: "romm_oidc before romm_oidc", Expected: "one"})
+	case s.name == "rewrite" && (textOf(s.raw, "strip_path_prefix") != "" || textOf(s.raw, "strip_path_suffix") != ""):
+		e.add("config_path_stripped", Finding{Site: g.place(), Seen: "the path loses " + textOf(s.raw, "strip_path_prefix") + textOf(s.raw, "strip_path_suffix"), Expected: "the path as it came", Line: e.line("handle_path", ""), Write: "handle"})
+	case s.name == "rewrite" && textOf(s.raw, "uri") != "":
+		e.add("config_rewrite", Finding{Site: g.place(), Seen: "rewrite to " + textOf(s.raw, "uri"), Expected: "the path as it came", Line: e.line("rewrite", textOf(s.raw, "uri"))})
+	case s.name == "authentication":
+		e.add("config_basic_auth", Finding{Site: g.place(), Seen: "basic_auth before romm_oidc", Expected: "none", Line: e.line("basic_auth", "")})
+	case p != nil && p.forwardAuth():
+		e.forwardAuth(g)
+	}
+}
+
+func (e *examination) forwardAuth(g gate) {
+	e.add("config_forward_auth", Finding{Site: g.place(), Seen: "forward_auth beside romm_oidc", Expected: "romm_oidc alone", Line: e.line("forward_auth", "")})
+}
+
+// proxied reports what a reverse_proxy to RomM must not do.
+func (e *examination) proxied(g gate, p *proxy) {
+	if p.touches("Cookie") {
+		e.add("config_cookie_header", Finding{Site: g.place(), Seen: "header_up Cookie", Expected: "the Cookie header field as it is", Line: e.line("header_up", "Cookie")})
+	}
+	if p.answersRedirects() {
+		e.add("config_handle_response", Finding{Site: g.place(), Seen: "handle_response for redirects", Expected: "none for 302 and 307", Line: e.line("handle_response", "")})
+	}
+	if p.StreamTimeout != nil {
+		e.add("config_stream_timeout", Finding{Site: g.place(), Seen: "stream_timeout", Expected: "none", Line: e.line("stream_timeout", "")})
+	}
+}
+
+// server examines the options of the gate's server.
+func (e *examination) server(g gate) {
+	if g.server.Trusted != nil && g.server.TrustedStrict == 0 {
+		e.add("config_trusted_proxies", Finding{Seen: "trusted_proxies alone", Expected: "trusted_proxies_strict too", Line: e.line("trusted_proxies", ""), Write: "trusted_proxies_strict"})
+	}
+	if g.server.ReadTimeout != nil || g.server.WriteTimeout != nil {
+		e.add("config_stream_timeout", Finding{Seen: "read_body or write timeouts of the server", Expected: "none", Line: e.line("timeouts", "{")})
+	}
+}
+
+var alphanumeric = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`) // what form encoding leaves alone
+
+// advice reports values that are allowed, but unwise.
+func (e *examination) advice(g gate, s *settings.Settings) {
+	if u, err := url.Parse(s.Issuer); err == nil && u.Path == "/" {
+		e.add("config_issuer_slash", Finding{Site: g.place(), Seen: "issuer " + s.Issuer, Expected: "no slash at the end", Line: e.line("issuer", s.Issuer), Write: "issuer " + strings.TrimSuffix(s.Issuer, "/")})
+	}
+	if !alphanumeric.MatchString(s.RommClientSecret) {
+		e.add("config_secret_characters", Finding{Site: g.place(), Seen: "a secret with other characters than letters and digits", Expected: "letters and digits", Line: e.withoutValue("client_secret")})
+	}
+	if !s.Origin().Secure() {
+		e.add("config_http_origin", Finding{Site: g.place(), Seen: "redirect_uri " + s.RedirectURI, Expected: "https", Line: e.line("redirect_uri", s.RedirectURI)})
+	}
+	if s.Roles == nil {
+		e.add("config_no_roles", Finding{Site: g.place(), Seen: "no roles", Expected: "an administrator", Write: "roles {\n\tadmin you@example.com\n\tuser *\n}"})
+	}
+	if slices.Contains(s.Scopes, "offline_access") {
+		e.add("authelia_consent", Finding{Site: g.place(), Seen: "scopes with offline_access", Expected: "consent once a year without it", Line: e.line("scopes", strings.Join(s.Scopes, " "))})
+	}
+	if s.TLSCA != "" {
+		if _, err := roots(s); err != nil {
+			e.add("config_tls_ca", Finding{Site: g.place(), Seen: err.Error(), Expected: "a PEM file", Line: e.line("tls_ca", s.TLSCA)})
+		}
+	}
+}
+
+// codeOf returns the code of a setting's error.
+func codeOf(err error) string {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "digest for Authelia"):
+		return "config_secret_digest"
+	case strings.Contains(text, "quotes around") && strings.Contains(text, "secret"):
+		return "config_secret_quoted"
+	case strings.Contains(text, "is this site itself") || strings.Contains(text, "this handler's own endpoint"):
+		return "config_issuer_is_site"
+	}
+	return "config_setting"
+}
+
+// lineOf returns the line of the setting that err is about.
+func (e *examination) lineOf(err error) string {
+	var about *settings.SettingError
+	if !errors.As(err, &about) {
+		word, _, _ := strings.Cut(err.Error(), " ")
+		return e.withoutValue(word)
+	}
+	word := lastWord(about.Setting)
+	if strings.HasSuffix(word, "secret") {
+		return e.withoutValue(word)
+	}
+	return e.line(word, "")
+}
+
+var errNoCertificate = errors.New("it holds no certificate in PEM form")
+
+// pem reads a file of certificates.
+func pem(name string) ([]byte, error) {
+	content, err := os.ReadFile(name) //nolint:gosec // the operator's own configuration names it
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the file
+	}
+	return content, nil
+}

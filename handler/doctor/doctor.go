@@ -1,0 +1,123 @@
+// The order of the examination.
+
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
+)
+
+// Input is what the doctor looks at.
+type Input struct {
+	// Config is Caddy's configuration in JSON.
+	Config []byte
+	// File and Text are the Caddyfile's name and content, empty if the
+	// configuration does not come from one. Findings then name lines of it.
+	File, Text string
+	// Replace replaces placeholders, as Caddy does at load.
+	Replace func(string) (string, error)
+	// Version is Caddy's, empty if it is not known.
+	Version string
+	// Running is what the running Caddy says of itself, nil before it runs.
+	Running *Running
+	// RommToken is a RomM token with users.read, to look at the accounts. It may
+	// be empty.
+	RommToken string
+	// Lookup finds the addresses of a host, and Dial connects to one. Default:
+	// the system's.
+	Lookup func(ctx context.Context, host string) ([]string, error)
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Running is a running Caddy.
+type Running struct {
+	Gates []State
+	// TokenRequests returns how many token requests RomM's endpoint refused so
+	// far although they had the right secret, and because they had not.
+	TokenRequests func(ctx context.Context) (known, unknown float64, err error)
+}
+
+// State is what a gate of a running Caddy says of itself.
+type State struct {
+	Origin                                             string
+	StorageError, KeysError, ProviderError, Background string
+}
+
+// patience bounds each question to the network.
+const patience = 10 * time.Second
+
+// examination is a doctor at work.
+type examination struct {
+	*Report
+
+	in    Input
+	plain *http.Client // follows no redirects and keeps no cookies
+}
+
+// Run looks at everything that in names.
+func Run(ctx context.Context, in Input) (*Report, error) {
+	var c config
+	if err := json.Unmarshal(in.Config, &c); err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if in.Lookup == nil {
+		in.Lookup = net.DefaultResolver.LookupHost
+	}
+	if in.Dial == nil {
+		in.Dial = new(net.Dialer).DialContext
+	}
+	e := &examination{
+		Report: &Report{Findings: []Finding{}, Checked: []string{}, Skipped: []string{}}, in: in,
+		plain: &http.Client{
+			Transport:     &http.Transport{DialContext: in.Dial, DisableKeepAlives: true},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	sites := e.configuration(&c)
+	for _, s := range sites {
+		provider := e.provider(ctx, s)
+		e.romm(ctx, s)
+		e.public(ctx, s, provider)
+	}
+	e.running()
+	return e.Report, nil
+}
+
+// site is a gate's site, from all of its blocks.
+type site struct {
+	settings *settings.Settings // resolved
+	origin   request.Origin
+	name     string
+	dials    []string // RomM's addresses
+	inside   []string // addresses of the site for RomM
+}
+
+// line returns the line of the Caddyfile that begins with word, or else word
+// with value.
+func (e *examination) line(word, value string) string {
+	for i, line := range strings.Split(e.in.Text, "\n") {
+		if fields := strings.Fields(line); len(fields) > 0 && fields[0] == word {
+			return fmt.Sprintf("%s:%d: %s", e.in.File, i+1, strings.TrimSpace(line))
+		}
+	}
+	return strings.TrimSpace(word + " " + value)
+}
+
+// sorted returns the keys of m in order.
+func sorted[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
