@@ -86,10 +86,15 @@ func (e *entry) walk(ctx context.Context) (signedIn, error) {
 		return at, err
 	}
 	if e.link != nil {
-		if answeredWith(err, http.StatusInternalServerError) && errors.Is(err, errRefused) && !e.acceptsTokens(ctx, claims) {
-			rejected := errRefused.Because(fmt.Errorf("RomM does not accept what this site signs: %w", err))
-			rejected.Away = true // the keys that it knows may be old, for a moment
-			return at, rejected
+		if answeredWith(err, http.StatusInternalServerError) && errors.Is(err, errRefused) {
+			if !e.acceptsTokens(ctx, claims) {
+				rejected := errRefused.Because(fmt.Errorf("RomM does not accept what this site signs: %w", err))
+				rejected.Away = true // the keys that it knows may be old, for a moment
+				return at, rejected
+			}
+			if at, err = e.signIn(ctx, claims); ofClock(err) { // RomM may have failed for a moment
+				return at, err
+			}
 		}
 		return at, changed(e.link, err)
 	}
