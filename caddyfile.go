@@ -62,6 +62,7 @@ var errMatcher = errors.New("romm_oidc does not accept a matcher, because unmatc
 //		scopes             <scope...>
 //		username_claim     <claim>
 //		groups_claim       <claim>
+//		unverified_email   refuse|pin
 //		allow {
 //			groups  <group...>
 //			emails  <address...>
@@ -83,6 +84,7 @@ var errMatcher = errors.New("romm_oidc does not accept a matcher, because unmatc
 //		errors   pass
 //		tls_ca   <file>
 //		provider <label>
+//		site_name <name>
 //	}
 //
 // The block may be left out if the environment has all that is required. There
