@@ -55,6 +55,8 @@ var errMatcher = errors.New("romm_oidc does not accept a matcher, because unmatc
 //		client_auth        basic|post
 //		romm_client_secret <secret>
 //		romm_id_token_alg  ES256|RS256
+//		id_token_alg       RS256|RS384|RS512|ES256|ES384|ES512|PS256|PS384|PS512|EdDSA
+//		userinfo_alg       none|RS256|...
 //		redirect_uri       <url>
 //		also               <origin...>
 //		scopes             <scope...>

@@ -4,7 +4,6 @@
 package rommoidc
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -180,7 +179,7 @@ func (g *pooledGate) Rotate(ctx context.Context) error {
 func (g *pooledGate) Status(ctx context.Context) admin.Status {
 	status := admin.Status{
 		Gate: g.id, Issuer: g.issuer, ClientID: g.clientID, Origin: g.origin,
-		SessionsInMemory: g.sessions.Len(),
+		SessionsInMemory: g.sessions.Len(), Version: version(), Nodes: g.sessions.Nodes(),
 	}
 	if err := g.sessions.Probe(ctx); err != nil {
 		status.StorageError = err.Error()
@@ -193,11 +192,14 @@ func (g *pooledGate) Status(ctx context.Context) admin.Status {
 		}
 	}
 	rp := g.current.Load().relyingParty
-	err := rp.Discover(ctx)
+	reachable := rp.Reachable(ctx)
 	read, failed := rp.Loaded()
 	status.Provider.MetadataRead = read
-	if err = cmp.Or(err, failed); err != nil {
-		status.Provider.Error = err.Error()
+	switch {
+	case failed != nil:
+		status.Provider.Error = failed.Error()
+	case !reachable:
+		status.Provider.Error = "it did not answer in time"
 	}
 	waiting := g.gate.Waiting()
 	for _, work := range background.All() {

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -56,10 +57,16 @@ const handlerID = "http.handlers.romm_oidc"
 // `{http.auth.user.name}` | the display name
 // `{http.auth.user.groups}` | the groups, separated by commas
 // `{http.auth.user.sub}` | the subject at the provider
+// `{http.romm_oidc.session}` | the ID of the session, which opens nothing
 //
-// With `errors pass`, the error routes get `{http.romm_oidc.code}`,
-// `{http.romm_oidc.status}` and `{http.romm_oidc.reference}` for the handler's
-// own errors.
+// If the handler refuses a request, it sets these, for the access log and, with
+// `errors pass`, for the error routes:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.romm_oidc.code}` | the code of the refusal
+// `{http.romm_oidc.status}` | its status
+// `{http.romm_oidc.reference}` | the reference on its page
 type Middleware struct {
 	settings.Settings
 
@@ -182,6 +189,8 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		ClientSecret:  s.ClientSecret,
 		ClientAuth:    map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "post": flow.ClientAuthPost}[s.ClientAuth],
 		RedirectURI:   s.RedirectURI,
+		IDTokenAlg:    s.IDTokenAlg,
+		UserinfoAlg:   strings.TrimPrefix(s.UserinfoAlg, "none"),
 		Scopes:        s.Scopes,
 		UsernameClaim: s.UsernameClaim,
 		GroupsClaim:   s.GroupsClaim,
@@ -283,11 +292,6 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok {
 		return err
-	}
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.romm_oidc.code", problem.Code)
-		repl.Set("http.romm_oidc.status", problem.Status)
-		repl.Set("http.romm_oidc.reference", problem.Reference)
 	}
 	return caddyhttp.HandlerError{Err: problem, StatusCode: problem.Status, ID: problem.Reference, Trace: handlerID}
 }

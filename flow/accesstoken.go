@@ -73,7 +73,9 @@ func (rp *RelyingParty) verifyAccessToken(ctx context.Context, md *metadata, raw
 		return nil, invalid("typ is not at+jwt")
 	}
 	// iss, aud, exp, nbf, signature and algorithm
-	token, err := md.verifyJWT(ctx, md.bearerKeys, raw, &oidc.Config{ClientID: rp.config.ClientID, Now: rp.config.Now})
+	token, err := md.verifyJWT(ctx, md.bearerKeys, raw, &oidc.Config{
+		ClientID: rp.config.ClientID, Now: rp.config.Now, SupportedSigningAlgs: signatureAlgorithms,
+	})
 	switch {
 	case errors.Is(err, ErrProviderUnavailable):
 		return nil, err

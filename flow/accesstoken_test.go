@@ -42,7 +42,7 @@ func newIssuing(t *testing.T) *issuing {
 func (p *issuing) relyingParty(now time.Time) *RelyingParty {
 	return New(Config{
 		Issuer: testIssuer, ClientID: "romm", ClientSecret: testSecret, Now: func() time.Time { return now },
-		UsernameClaim: "preferred_username", GroupsClaim: "groups",
+		IDTokenAlg: "ES256", UsernameClaim: "preferred_username", GroupsClaim: "groups",
 		Client: newClient(p.T, ClientConfig{Issuer: testIssuer}, network(p.answer)),
 	})
 }

@@ -3,6 +3,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -74,6 +75,9 @@ func newHarness(t *testing.T, changes ...func(*setup)) *harness {
 	for _, change := range changes {
 		change(&s)
 	}
+	// Both sides know what the client is registered with, unless a test is about that.
+	s.config.IDTokenAlg = cmp.Or(s.config.IDTokenAlg, s.client.Alg)
+	s.config.UserinfoAlg = cmp.Or(s.config.UserinfoAlg, s.client.UserinfoAlg)
 	h.op = authelia.New(authelia.Options{
 		Issuer: testIssuer, Now: h.Now, NoRateLimit: true, Clients: []authelia.Client{s.client}, Users: []authelia.User{s.user},
 	})

@@ -42,8 +42,13 @@ type receivedIDToken struct {
 // ErrIDTokenInvalid, or ErrProviderUnavailable if the keys could not be read.
 func (rp *RelyingParty) verifyIDToken(ctx context.Context, md *metadata, received receivedIDToken) (*idTokenClaims, error) {
 	invalid := func(reason string) error { return fmt.Errorf("%w: %s", ErrIDTokenInvalid, reason) }
+	if err := checkAlgorithm(received.raw, rp.config.IDTokenAlg, "id_token_alg"); err != nil { // (7)
+		return nil, fmt.Errorf("%w: %w", ErrIDTokenInvalid, err)
+	}
 	// (2) iss, (3) aud, (6-8) signature and algorithm, (9) exp, nbf
-	token, err := md.verifyJWT(ctx, md.keys, received.raw, &oidc.Config{ClientID: rp.config.ClientID, Now: rp.config.Now})
+	token, err := md.verifyJWT(ctx, md.keys, received.raw, &oidc.Config{
+		ClientID: rp.config.ClientID, Now: rp.config.Now, SupportedSigningAlgs: []string{rp.config.IDTokenAlg},
+	})
 	switch {
 	case errors.Is(err, ErrProviderUnavailable):
 		return nil, err

@@ -139,6 +139,59 @@ func TestIDTokenSignature(t *testing.T) {
 	}
 }
 
+// The registered algorithm is the only one, whatever the provider's keys could
+// verify: a token of another one does not come from this client's registration
+// (OIDC Core 3.1.3.7 (7), Back-Channel Logout 2.6 (3)). The error names the line to
+// write.
+func TestAlgorithmIsPinned(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct{ registered, used, says string }{
+		"ES256 where RS256 is registered":   {"RS256", "ES256", `write "id_token_alg ES256"`},
+		"PS256 where RS256 is registered":   {"RS256", "PS256", `write "id_token_alg PS256"`},
+		"RS256 where ES256 is registered":   {"ES256", "RS256", `write "id_token_alg RS256"`},
+		"RS512 announced, and RS256 in use": {"RS512", "RS256", `write "id_token_alg RS256"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, func(s *setup) { s.client.Alg, s.config.IDTokenAlg = row.used, row.registered })
+			_, err := h.signIn()
+			failsAs(t, err, ErrIDTokenInvalid, row.says)
+			h.calls(authelia.EndpointUserinfo, 0)
+			if _, err := h.rp.VerifyLogout(t.Context(), h.op.LogoutToken("romm", authelia.SignedProperly, authelia.Set("sid", "s1"))); err == nil || !strings.Contains(err.Error(), row.says) {
+				t.Errorf("VerifyLogout: %v, want an error with %q", err, row.says)
+			}
+		})
+	}
+	// Of a refreshed ID token too: its tokens are not used.
+	h := newHarness(t, func(s *setup) { s.config.Scopes = append(s.config.Scopes, "offline_access") })
+	result, err := h.signIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.op.UpdateClient("romm", func(c *authelia.Client) { c.Alg = "ES256" })
+	_, err = h.rp.Refresh(t.Context(), result.Tokens, result.Identity)
+	failsAs(t, err, ErrTokensEnded, `write "id_token_alg ES256"`)
+}
+
+// Userinfo is signed as registered, or not at all. If it came unsigned where a
+// signature is expected, an attacker between could leave it away.
+func TestUserinfoAlgorithmIsPinned(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct{ registered, used, says string }{
+		"signed, not registered":             {"", "RS256", `write "userinfo_alg RS256"`},
+		"ES256 where RS256 is registered":    {"RS256", "ES256", `write "userinfo_alg ES256"`},
+		"unsigned where RS256 is registered": {"RS256", "", `leave out "userinfo_alg RS256"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, func(s *setup) { s.config.UserinfoAlg = row.registered })
+			h.op.UpdateClient("romm", func(c *authelia.Client) { c.UserinfoAlg = row.used })
+			_, err := h.signIn()
+			failsAs(t, err, ErrUserinfoInvalid, row.says)
+		})
+	}
+}
+
 // A login without a nonce matches no token, not even one without a nonce.
 func TestNoNonceIsNotANonce(t *testing.T) {
 	t.Parallel()

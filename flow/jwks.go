@@ -4,9 +4,12 @@ package flow
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +23,9 @@ const (
 	// by an unknown key makes go-oidc read them again.
 	keyReads = 10
 )
+
+// SignatureAlgorithms returns the algorithms that a provider may sign with.
+func SignatureAlgorithms() []string { return slices.Clone(signatureAlgorithms) }
 
 // signatureAlgorithms are the algorithms that a provider may sign with. They
 // are asymmetric: Authelia lists HS256 first, and a client that accepted it
@@ -49,7 +55,6 @@ func (md *metadata) verifyJWT(ctx context.Context, keySet oidc.KeySet, raw strin
 	if len(raw) > jwtLimit {
 		return nil, errTooLarge
 	}
-	cfg.SupportedSigningAlgs = signatureAlgorithms
 	keys := &recordingKeySet{KeySet: keySet}
 	token, err := oidc.NewVerifier(md.issuer, keys, cfg).Verify(ctx, raw)
 	switch expired, ok := errors.AsType[*oidc.TokenExpiredError](err); {
@@ -59,6 +64,24 @@ func (md *metadata) verifyJWT(ctx context.Context, keySet oidc.KeySet, raw strin
 		return nil, errExpMissing
 	}
 	return token, bounded(err)
+}
+
+// checkAlgorithm returns an error if a JWT is not signed with the algorithm that
+// is registered for its kind (OIDC Core 3.1.3.7 (7), Back-Channel Logout 2.6 (3)).
+// Its text names the line that may be missing. A header that cannot be read is
+// left to the verifier.
+func checkAlgorithm(raw, want, setting string) error {
+	var header struct {
+		Algorithm string `json:"alg"`
+	}
+	if len(raw) > jwtLimit || json.Unmarshal(jwtHeader(raw), &header) != nil || header.Algorithm == want {
+		return nil
+	}
+	if slices.Contains(signatureAlgorithms, header.Algorithm) {
+		return fmt.Errorf("malformed: it is signed with %[1]s, not %[2]s: write \"%[3]s %[1]s\" if the provider is to use that for this client", header.Algorithm, want, setting)
+	}
+	return fmt.Errorf("malformed: its alg is %s, not %s: no other than these is accepted, and only with %s: %s",
+		printable(header.Algorithm, 20), want, setting, strings.Join(signatureAlgorithms, ", "))
 }
 
 // recordingKeySet keeps its last error, which go-oidc's verifier returns only

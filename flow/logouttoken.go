@@ -38,6 +38,9 @@ func (rp *RelyingParty) VerifyLogout(ctx context.Context, raw string) (*Logout, 
 	if len(raw) > jwtLimit {
 		return nil, invalid(errTooLarge.Error())
 	}
+	if err := checkAlgorithm(raw, rp.config.IDTokenAlg, "id_token_alg"); err != nil { // (2), (3)
+		return nil, invalid(err.Error())
+	}
 	md, err := rp.metadata(ctx)
 	if err != nil {
 		return nil, err
@@ -46,7 +49,7 @@ func (rp *RelyingParty) VerifyLogout(ctx context.Context, raw string) (*Logout, 
 	// (6) no nonce, and jti as required by section 2.4
 	keys := &recordingKeySet{KeySet: md.logoutKeys}
 	token, err := oidc.NewVerifier(md.issuer, keys, &oidc.Config{
-		ClientID: rp.config.ClientID, SupportedSigningAlgs: signatureAlgorithms, Now: rp.config.Now,
+		ClientID: rp.config.ClientID, SupportedSigningAlgs: []string{rp.config.IDTokenAlg}, Now: rp.config.Now,
 	}).VerifyLogout(ctx, raw)
 	expired, isExpired := errors.AsType[*oidc.TokenExpiredError](err)
 	switch {

@@ -53,7 +53,7 @@ func TestLogoutToken(t *testing.T) {
 	}
 }
 
-// As for ID tokens, every asymmetric algorithm is accepted.
+// As for ID tokens, another algorithm is fine if it is the registered one.
 func TestLogoutTokenOfAnotherAlgorithm(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(s *setup) { s.client.Alg = "ES256" })

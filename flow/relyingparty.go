@@ -40,6 +40,8 @@ type Config struct {
 	ClientSecret  string
 	ClientAuth    ClientAuth // default ClientAuthBasic
 	RedirectURI   string
+	IDTokenAlg    string   // what the provider signs ID tokens and logout tokens with; default RS256
+	UserinfoAlg   string   // what it signs userinfo with; default: it does not sign it
 	Scopes        []string // must include openid
 	UsernameClaim string   // name of the claim with the user name
 	GroupsClaim   string   // name of the claim with the groups
@@ -70,6 +72,9 @@ type RelyingParty struct {
 func New(cfg Config) *RelyingParty {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.IDTokenAlg == "" { // https://openid.net/specs/openid-connect-registration-1_0.html#ClientMetadata
+		cfg.IDTokenAlg = oidc.RS256
 	}
 	if cfg.Compare == nil {
 		cfg.Compare = func(time.Time) {}

@@ -3,6 +3,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,20 +71,37 @@ func (rp *RelyingParty) readUserinfo(ctx context.Context, md *metadata, accessTo
 	if err != nil {
 		return nil, fmt.Errorf("reading the response: %w", err)
 	}
-	if media, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); err != nil || media != "application/jwt" {
+	media, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	signed := err == nil && media == "application/jwt"
+	switch want := rp.config.UserinfoAlg; {
+	case !signed && want == "":
 		return body, nil
+	case !signed:
+		return nil, fmt.Errorf("it is not signed: leave out \"userinfo_alg %s\", or have the provider sign it", want)
+	case want == "":
+		return nil, cmp.Or(checkAlgorithm(string(body), "none", "userinfo_alg"), errors.New("malformed: it is a JWT that is not signed"))
+	}
+	return rp.verifyUserinfo(ctx, md, string(body))
+}
+
+// verifyUserinfo returns the JSON in a signed response.
+func (rp *RelyingParty) verifyUserinfo(ctx context.Context, md *metadata, raw string) ([]byte, error) {
+	if err := checkAlgorithm(raw, rp.config.UserinfoAlg, "userinfo_alg"); err != nil {
+		return nil, err
 	}
 	// Authelia puts neither iss nor aud into it. If present, they must match.
-	token, err := md.verifyJWT(ctx, md.keys, string(body), &oidc.Config{SkipClientIDCheck: true, SkipIssuerCheck: true, SkipExpiryCheck: true})
+	token, err := md.verifyJWT(ctx, md.keys, raw, &oidc.Config{
+		SkipClientIDCheck: true, SkipIssuerCheck: true, SkipExpiryCheck: true, SupportedSigningAlgs: []string{rp.config.UserinfoAlg},
+	})
 	if err != nil {
 		return nil, err
 	}
 	if token.Issuer != "" && token.Issuer != rp.config.Issuer || len(token.Audience) > 0 && !slices.Contains(token.Audience, rp.config.ClientID) {
 		return nil, errors.New("iss or aud does not match")
 	}
-	var signed json.RawMessage
-	if err := token.Claims(&signed); err != nil {
+	var content json.RawMessage
+	if err := token.Claims(&content); err != nil {
 		return nil, fmt.Errorf("decoding its claims: %w", err)
 	}
-	return signed, nil
+	return content, nil
 }

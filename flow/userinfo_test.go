@@ -148,7 +148,7 @@ func TestSignedUserinfo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHarness(t)
+			h := newHarness(t, func(s *setup) { s.config.UserinfoAlg = "RS256"; s.client.UserinfoAlg = "RS256" })
 			var jwt string
 			keep := func(response map[string]any) { jwt = response["id_token"].(string) }
 			login, query := h.begin()

@@ -62,7 +62,7 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 		return h.refuseBearer(in, err)
 	}
 	identity, upstream := &b.record.Identity, b.record.Upstream.ID
-	stamp := b.runtime.stampOf(b.record, h.appCookies.Session)
+	stamp := b.runtime.stampOf(b.record, h.appCookies.Session, session.ID{})
 	in.chain.Identify(stamp.values)
 	in.user = identity
 	if access == application.BearerClosed {

@@ -90,6 +90,7 @@ func (h *Handler) signInFailure(in *incoming) error {
 	}
 	refusal := h.failureOf(in, query.Get("reference"), &unknown)
 	refusal.ReturnTo = h.localTarget(query.Get("next"))
+	in.chain.Identify(refusal.Placeholder)
 	return h.writeRefusal(in, in.class(), refusal)
 }
 

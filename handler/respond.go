@@ -40,6 +40,7 @@ func (h *Handler) refusalOf(in *incoming, err error, signIn bool) *problem.Probl
 	refusal := new(*problem.Of(err))
 	refusal.Reference = rand.Text()[:referenceLength]
 	h.reportRefusal(in, refusal, signIn)
+	in.chain.Identify(refusal.Placeholder)
 	return refusal
 }
 

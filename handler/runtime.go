@@ -101,10 +101,10 @@ type stamp struct {
 	user, email, name, groups []string
 }
 
-func (v *sessionRuntime) stampOf(record *session.Record, cookieName string) *stamp {
+func (v *sessionRuntime) stampOf(record *session.Record, cookieName string, id session.ID) *stamp {
 	known := v.stamp.Load()
 	if known == nil || known.record != record {
-		known = newStamp(record, cookieName)
+		known = newStamp(record, cookieName, id)
 		v.stamp.Store(known)
 	}
 	return known

@@ -13,11 +13,14 @@ import (
 
 // newStamp returns the stamp of a record for an application whose session
 // cookie has this name.
-func newStamp(record *session.Record, cookieName string) *stamp {
-	identity := &record.Identity
+func newStamp(record *session.Record, cookieName string, id session.ID) *stamp {
+	identity, name := &record.Identity, ""
+	if id != (session.ID{}) {
+		name = id.String()
+	}
 	return &stamp{
 		record: record,
-		values: placeholders(identity),
+		values: placeholders(identity, name),
 		cookie: cookieName + "=" + record.Upstream.ID,
 		user:   fieldValue(identity.Username),
 		email:  fieldValue(identity.Email),
@@ -26,13 +29,14 @@ func newStamp(record *session.Record, cookieName string) *stamp {
 	}
 }
 
-// placeholders returns the values of the placeholders about a user, which have
-// the names that Caddy's own authentication uses.
-func placeholders(identity *flow.Identity) func(placeholder string) (any, bool) {
+// placeholders returns the values of the placeholders about a user and their
+// session, empty for none. Those about the user have the names that Caddy's own
+// authentication uses.
+func placeholders(identity *flow.Identity, sessionID string) func(placeholder string) (any, bool) {
 	return func(placeholder string) (any, bool) {
 		name, ok := strings.CutPrefix(placeholder, "http.auth.user.")
 		if !ok {
-			return nil, false
+			return sessionID, placeholder == "http.romm_oidc.session"
 		}
 		switch name {
 		case "id":

@@ -93,7 +93,7 @@ func TestDocumentedAdminAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := map[string]bool{}
-	for _, match := range regexp.MustCompile("`(GET|POST|PATCH|DELETE) ((?:status|sessions|links|keys)[a-z/]*(?:<id>)?)").FindAllStringSubmatch(string(document), -1) {
+	for _, match := range regexp.MustCompile("`(GET|POST|PATCH|DELETE) ((?:health|status|sessions|links|keys)[a-z/]*(?:<id>)?)").FindAllStringSubmatch(string(document), -1) {
 		documented[match[1]+" "+match[2]] = true
 	}
 	existing := map[string]bool{}

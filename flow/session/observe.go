@@ -5,6 +5,8 @@ package session
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
@@ -43,6 +45,15 @@ func (s *Store) noteKeyring(err error) {
 	if broken || err == nil {
 		s.keyringBroken.Store(broken)
 	}
+}
+
+// Nodes returns the names of the nodes where the sessions in memory were signed
+// in, and of this one.
+func (s *Store) Nodes() []string {
+	names := map[string]struct{}{s.node: {}}
+	s.memory.each(func(session *Session) { names[session.head.Load().Node] = struct{}{} })
+	delete(names, "") // it has none
+	return slices.Sorted(maps.Keys(names))
 }
 
 // InProgress returns how many streams and transfers the sessions in memory have.

@@ -69,6 +69,7 @@ const moduleID = "admin.api.romm_oidc"
 // the query parameter gate, the ID of the only gate to act on.
 func (API) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
+		{Pattern: HealthPath, Handler: methods{http.MethodGet: serveHealth}},
 		{Pattern: StatusPath, Handler: methods{http.MethodGet: serveStatus}},
 		{Pattern: SessionsPath, Handler: methods{http.MethodGet: listSessions, http.MethodDelete: endSessions}},
 		{Pattern: SessionsPath + "/{id}", Handler: methods{http.MethodDelete: endSession}},
@@ -103,6 +104,9 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if coded, ok := response.(interface{ StatusCode() int }); ok {
+		w.WriteHeader(coded.StatusCode())
+	}
 	if err := json.NewEncoder(w).Encode(response); err != nil {
 		return fmt.Errorf("writing the response: %w", err)
 	}
@@ -127,7 +131,7 @@ func query(r *http.Request, names ...string) (map[string]string, error) {
 		switch {
 		case name != "gate" && !slices.Contains(names, name):
 			return nil, refuse(http.StatusBadRequest, "the parameter %q is unknown here", name)
-		case len(given) > 1 || given[0] == "":
+		case len(given) > 1 || given[0] == "" && name != "strict":
 			return nil, refuse(http.StatusBadRequest, "the parameter %s must have one value", name)
 		}
 		values[name] = given[0]

@@ -16,7 +16,9 @@ type Status struct {
 	Gate     string   `json:"gate"`
 	Issuer   string   `json:"issuer"`
 	ClientID string   `json:"client_id"`
-	Origin   string   `json:"origin"` // the public origin
+	Origin   string   `json:"origin"`  // the public origin
+	Version  string   `json:"version"` // of this module
+	Nodes    []string `json:"nodes"`   // where the sessions in memory were signed in, and this one
 	Provider Provider `json:"provider"`
 	RomM     RomM     `json:"romm"`
 

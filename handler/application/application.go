@@ -211,9 +211,9 @@ type Chain interface {
 	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request
 	// Keep returns a chain that outlives the request, for background calls.
 	Keep() Chain
-	// Identify tells the server the user, for placeholders and the access log.
-	// values returns the value of a placeholder, without braces, and false if it is
-	// not about the user.
+	// Identify tells the server the user, their session and a refusal, for
+	// placeholders and the access log. values returns the value of a placeholder,
+	// without braces, and false if it is not one of these.
 	Identify(values func(placeholder string) (any, bool))
 	// OriginalURI returns the path and query as the client sent them, before
 	// any rewrite.

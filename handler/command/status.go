@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +25,7 @@ func showStatus(c *cobra.Command, _ []string) error {
 	for _, s := range all {
 		well = well && s.Well()
 		say(c, "Gate %s", s.Gate)
+		say(c, "  health         %s", healthOf(&s))
 		say(c, "  public origin  %s", s.Origin)
 		say(c, "  issuer         %s, client %s", s.Issuer, s.ClientID)
 		say(c, "  provider       %s", providerState(&s))
@@ -32,6 +35,7 @@ func showStatus(c *cobra.Command, _ []string) error {
 		}
 		say(c, "  sessions       %d in memory", s.SessionsInMemory)
 		say(c, "  RomM           %s", rommState(&s))
+		say(c, "  version        %s, nodes seen: %s", s.Version, strings.Join(s.Nodes, ", "))
 		for _, line := range backgroundState(&s) {
 			say(c, "  background     %s", line)
 		}
@@ -40,6 +44,21 @@ func showStatus(c *cobra.Command, _ []string) error {
 		return errors.New("a gate has a problem: see above")
 	}
 	return nil
+}
+
+// healthOf returns what monitors get to know.
+func healthOf(s *admin.Status) string {
+	health := s.Health()
+	codes := make([]string, 0, len(health.Reasons))
+	for _, reason := range health.Reasons {
+		if !slices.Contains(codes, reason.Code) {
+			codes = append(codes, reason.Code)
+		}
+	}
+	if len(codes) == 0 {
+		return string(health.Health)
+	}
+	return string(health.Health) + ": " + strings.Join(codes, ", ")
 }
 
 func providerState(s *admin.Status) string {

@@ -56,6 +56,19 @@ func (p *Problem) Error() string {
 // Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Cause }
 
+// Placeholder returns the value of a placeholder about p, without braces.
+func (p *Problem) Placeholder(name string) (any, bool) {
+	switch name {
+	case "http.romm_oidc.code":
+		return p.Code, true
+	case "http.romm_oidc.status":
+		return p.Status, true
+	case "http.romm_oidc.reference":
+		return p.Reference, true
+	}
+	return nil, false
+}
+
 // Is reports whether target has the same code, for errors.Is.
 func (p *Problem) Is(target error) bool {
 	q, ok := target.(*Problem)

@@ -41,6 +41,15 @@ type Settings struct {
 	// Default: basic.
 	ClientAuth string `json:"client_auth,omitempty"`
 
+	// The algorithm that the provider signs ID tokens and logout tokens with, as
+	// registered for the client: RS256, RS384, RS512, ES256, ES384, ES512, PS256,
+	// PS384, PS512 or EdDSA. Default: RS256.
+	IDTokenAlg string `json:"id_token_alg,omitempty"`
+
+	// The algorithm that the provider signs userinfo with, or `none` if it does
+	// not sign it. Default: none.
+	UserinfoAlg string `json:"userinfo_alg,omitempty"`
+
 	// The public URL of the callback, registered at the provider. Its path is
 	// /api/oauth/openid, and the site answers under its scheme and host only.
 	// Default: `OIDC_REDIRECT_URI`.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
@@ -27,6 +28,9 @@ const (
 
 // groupsClaim is the claim that the scope groups adds at Authelia.
 const groupsClaim = "groups"
+
+// none is the algorithm of what is not signed.
+const none = "none"
 
 // Blocks returns the words that begin a block.
 func Blocks() []string { return []string{blockAllow, blockRoles, blockSession} }
@@ -65,6 +69,8 @@ func (s *Settings) Texts() []Text {
 		{Word: "client_auth", Value: &s.ClientAuth, fallback: "basic", check: either("basic", "post")},
 		{Word: "romm_client_secret", Value: &s.RommClientSecret, fallback: s.ClientSecret, secret: true, mistakes: notSecrets},
 		{Word: "romm_id_token_alg", Value: &s.RommIDTokenAlg, fallback: op.ES256, check: either(op.ES256, op.RS256)},
+		{Word: "id_token_alg", Value: &s.IDTokenAlg, fallback: "RS256", check: oneOf(flow.SignatureAlgorithms()...)},
+		{Word: "userinfo_alg", Value: &s.UserinfoAlg, fallback: none, check: oneOf(append(flow.SignatureAlgorithms(), none)...)},
 		{Word: "redirect_uri", Value: &s.RedirectURI, variable: "OIDC_REDIRECT_URI", example: "redirect_uri https://romm.example.com" + request.Base, mistakes: []mistake{quoted}},
 		{Word: "username_claim", Value: &s.UsernameClaim, fallback: "preferred_username"},
 		{Word: "groups_claim", Value: &s.GroupsClaim, fallback: groupsClaim},
@@ -162,6 +168,16 @@ func either(a, b string) func(string) error {
 	return func(value string) error {
 		if value != a && value != b {
 			return fmt.Errorf("%q is neither %s nor %s: write one of them", value, a, b)
+		}
+		return nil
+	}
+}
+
+// oneOf is either for more values.
+func oneOf(values ...string) func(string) error {
+	return func(value string) error {
+		if !slices.Contains(values, value) {
+			return fmt.Errorf("%q is not known: write one of %s", value, strings.Join(values, ", "))
 		}
 		return nil
 	}
