@@ -3,6 +3,8 @@
 package flow
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -156,6 +158,8 @@ func (rp *RelyingParty) identity(e *evidence) (*Identity, error) {
 		// RomM's database ignores case, accent and width in comparisons: such an
 		// address could find another user's account.
 		return nil, ErrEmailNotASCII
+	case !e.verified(email) && rp.config.PinUnverified:
+		identity.Email = pinnedAddress(identity.Issuer, identity.Subject)
 	case !e.verified(email):
 		return nil, ErrEmailUnverified
 	}
@@ -163,6 +167,15 @@ func (rp *RelyingParty) identity(e *evidence) (*Identity, error) {
 		identity.Name = ""
 	}
 	return identity, nil
+}
+
+// pinnedAddress returns what stands in for an address that is not verified. Only
+// this subject has it, and no mailbox: no host is
+// called .invalid (https://datatracker.ietf.org/doc/html/rfc6761#section-6.4). So neither a rule
+// nor RomM takes the user for the owner of an address that they only claim.
+func pinnedAddress(issuer, subject string) string {
+	sum := sha256.Sum256([]byte(issuer + "\n" + subject))
+	return hex.EncodeToString(sum[:16]) + "@unverified.invalid"
 }
 
 // emailSeparators are what surrounds and separates the addresses of a list in a

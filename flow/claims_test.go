@@ -282,3 +282,43 @@ func TestEmailInAnotherForm(t *testing.T) {
 		})
 	}
 }
+
+// A user claims another user's address, which the provider has not verified.
+// Where the operator lets them in, neither rules nor RomM see that address.
+func TestUnverifiedAddressIsPinned(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, func(s *setup) { s.config.PinUnverified = true })
+	verified := true
+	h.op.Misbehave(func(m *authelia.Misbehaviour) {
+		m.Userinfo = func(claims map[string]any) any { claims["email_verified"] = verified; return claims }
+	})
+	verified = false
+	result, err := h.signIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := pinnedAddress(testIssuer, result.Identity.Subject)
+	if result.Identity.Email != pinned || !isEmail(pinned) || !strings.HasSuffix(pinned, "@unverified.invalid") {
+		t.Errorf("an unverified address became %q, want %q", result.Identity.Email, pinned)
+	}
+	if other := pinnedAddress(testIssuer, "another"); other == pinned {
+		t.Error("two subjects have the same address")
+	}
+	// Once it is verified it counts, and no longer when the provider takes that back.
+	for _, verified = range []bool{true, false} {
+		identity, err := h.rp.Recheck(t.Context(), result.Tokens, result.Identity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := identity.Email == "Alice@example.test"; got != verified || !verified && identity.Email != pinned {
+			t.Errorf("verified %t: the address is %q", verified, identity.Email)
+		}
+		result.Identity = *identity
+	}
+	// What is no address at all stays refused.
+	h.op.Misbehave(func(m *authelia.Misbehaviour) {
+		m.Userinfo = func(claims map[string]any) any { delete(claims, "email"); return claims }
+	})
+	_, err = h.signIn()
+	failsAs(t, err, ErrEmailMissing, "")
+}

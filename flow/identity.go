@@ -10,7 +10,7 @@ type Identity struct {
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`                 // never changes; Issuer and Subject identify the user
 	Username string   `json:"username"`            // the username claim, spelled as by the provider
-	Email    string   `json:"email"`               // verified; exactly one "@"; case is kept
+	Email    string   `json:"email"`               // verified, or made for the subject; exactly one "@"; case is kept
 	Name     string   `json:"name,omitempty"`      // the display name
 	Groups   []string `json:"groups,omitempty"`    // as listed by the provider
 	AuthTime int64    `json:"auth_time,omitempty"` // when the user signed in at the provider, in Unix seconds; 0 if unknown

@@ -42,6 +42,7 @@ type Config struct {
 	RedirectURI   string
 	IDTokenAlg    string   // what the provider signs ID tokens and logout tokens with; default RS256
 	UserinfoAlg   string   // what it signs userinfo with; default: it does not sign it
+	PinUnverified bool     // an address that is not verified is replaced, instead of refusing its user
 	Scopes        []string // must include openid
 	UsernameClaim string   // name of the claim with the user name
 	GroupsClaim   string   // name of the claim with the groups

@@ -154,13 +154,14 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	switch {
-	case w.mute != loud:
+	if w.mute != loud {
 		return len(p), nil
-	case w.ended():
-		return 0, errCut
-	case w.kept != nil:
+	}
+	if w.kept != nil {
 		w.keep(p)
+	}
+	if w.ended() {
+		return 0, errCut
 	}
 	return w.ResponseWriter.Write(p)
 }
@@ -187,6 +188,9 @@ func (w *answerWriter) ReadFrom(from io.Reader) (int64, error) {
 	var written int64
 	for rest.N > 0 {
 		if w.ended() {
+			if w.kept != nil {
+				_, _ = io.Copy(io.Discard, rest)
+			}
 			return written, errCut
 		}
 		part := &io.LimitedReader{R: rest.R, N: min(rest.N, copyPart)}
@@ -255,6 +259,11 @@ func (h *Handler) serve(chain application.Chain, w http.ResponseWriter, r *http.
 		stream, _ := r.Context().(*stream)
 		body = &requestBody{ReadCloser: r.Body, stream: stream, shared: r.ProtoMajor > 1}
 		r.Body = body
+	}
+	if answer, ok := w.(*answerWriter); ok && answer.kept != nil {
+		var done func()
+		r, done = withoutClient(r)
+		defer done()
 	}
 	err = chain.Serve(w, r)
 	unreachable = err != nil && chain.Unreachable(err) && !errors.Is(err, context.Canceled) && (body == nil || !body.broken.Load())

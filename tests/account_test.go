@@ -196,7 +196,7 @@ func TestRTPoisonedUserAgent(t *testing.T) {
 // An operator ends everything of a user: the user's access tokens of Authelia are
 // refused at once, and counted.
 func TestRTBearerAfterEndUser(t *testing.T) {
-	for _, command := range [][]string{{"end-user", "bob"}, {"end-user", "bob@example.com"}, {"end-all"}} {
+	for _, command := range [][]string{{"end-user", "bob"}, {"end-user", "bob@example.com"}, {"end-all", "--yes"}} {
 		t.Run(strings.Join(command, " "), func(t *testing.T) {
 			s := start(t, options{directive: rolesByMail + "clients bearer\n"})
 			s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})

@@ -119,7 +119,7 @@ func TestOperatorEndsSessions(t *testing.T) {
 	}
 
 	bob = s.as("bob")
-	if output, code := s.command("sessions", "end-all"); code != 0 || !strings.Contains(output, "2 sessions ended") {
+	if output, code := s.command("sessions", "end-all", "--yes"); code != 0 || !strings.Contains(output, "2 sessions ended") {
 		t.Errorf("sessions end-all exited with %d, want 0 and 2 sessions ended: %s", code, output)
 	}
 	if bob.in() || alice.in() {
@@ -232,7 +232,7 @@ func TestCommandWithoutCaddy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range []string{"status", "sessions list", "sessions end-all", "links list"} {
+	for _, args := range []string{"status", "sessions list", "sessions end-all --yes", "links list"} {
 		command := exec.CommandContext(t.Context(), file, append([]string{"romm-oidc", "--address", "unix/" + filepath.Join(t.TempDir(), "none")}, strings.Fields(args)...)...)
 		output, err := command.CombinedOutput()
 		if err == nil || !strings.Contains(string(output), "asking the admin API of Caddy at unix/") || strings.Contains(string(output), "Usage:") || !strings.Contains(string(output), "Is Caddy running here") {
@@ -265,7 +265,7 @@ func TestCommandWithoutCaddy(t *testing.T) {
 	if output, _ := s.command("status", "--address", "http://localhost:2999/"); output != "Error: the running configuration has no romm_oidc gate\n" {
 		t.Errorf("status with a URL as the address printed %q, want only that there is no gate", output)
 	}
-	for _, args := range []string{"status", "sessions list", "sessions end-all", "links list"} {
+	for _, args := range []string{"status", "sessions list", "sessions end-all --yes", "links list"} {
 		if output, code := s.command(strings.Fields(args)...); code != 1 || output != "Error: the running configuration has no romm_oidc gate\n" {
 			t.Errorf("%s without a gate exited with %d, want 1 and the reason: %s", args, code, output)
 		}

@@ -73,7 +73,7 @@ http://127.0.0.1:9082 {
 	if mine.ClientID != "romm" {
 		mine, other = other, mine
 	}
-	if output, code := s.command("sessions", "end-all", "--gate", other.Gate); code != 0 || output != "Gate "+other.Gate+": 0 sessions ended.\n" {
+	if output, code := s.command("sessions", "end-all", "--yes", "--gate", other.Gate); code != 0 || output != "Gate "+other.Gate+": 0 sessions ended.\n" {
 		t.Errorf("sessions end-all --gate of the other gate exited with %d, want 0 and 0 sessions ended: %s", code, output)
 	}
 	if !alice.in() {

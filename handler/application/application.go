@@ -87,7 +87,7 @@ type Forwarded struct {
 // Response is what the application answered to a request that can change its
 // accounts.
 type Response struct {
-	Status int    // 0: the client went away before the header
+	Status int    // 0: the application had not answered when the gate stopped to wait
 	Body   []byte // of a 2xx response, at most ResponseLimit bytes
 }
 

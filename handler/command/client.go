@@ -103,8 +103,12 @@ func flags(c *cobra.Command) (address, gate string, err error) {
 	if address, err = c.Flags().GetString("address"); err != nil {
 		return "", "", fmt.Errorf("reading --address: %w", err)
 	}
+	var config, adapter string
+	if file := c.InheritedFlags().Lookup("config"); file != nil { // else the command has one of its own
+		config, adapter = file.Value.String(), c.InheritedFlags().Lookup("adapter").Value.String()
+	}
 	address = strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/") // also accept a URL
-	if address, err = caddycmd.DetermineAdminAPIAddress(address, nil, "", ""); err != nil {
+	if address, err = caddycmd.DetermineAdminAPIAddress(address, nil, config, adapter); err != nil {
 		return "", "", fmt.Errorf("finding the admin API: %w", err)
 	}
 	return address, gate, nil

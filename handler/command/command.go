@@ -13,7 +13,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "romm-oidc",
-		Usage: "setup | doctor | status | sessions list|end|end-user|end-all | links list|move|forget|trust | keys rotate [--gate <id>] [--address <interface>]",
+		Usage: "setup | doctor | status | sessions list|end|end-user|end-all | links list|move|forget|trust | keys rotate [--gate <id>] [--json] [--config <path> [--adapter <name>]] [--address <interface>]",
 		Short: "Sets up RomM gates, and manages those of a running Caddy",
 		Long: `
 Sets up a romm_oidc gate, and manages those of a running Caddy, through its admin API.
@@ -27,7 +27,7 @@ Sets up a romm_oidc gate, and manages those of a running Caddy, through its admi
   sessions end <id>              ends one session
   sessions end-user <user>       ends all sessions and access tokens of a user, given by their user name or
                                  subject at the provider, or their user name or e-mail address in RomM
-  sessions end-all               ends all sessions and access tokens
+  sessions end-all               ends all sessions and access tokens, after a question unless there is --yes
   links list                     shows which user of the provider has which RomM account, whether roles may
                                  make it an administrator's, and whether its tokens and password are refused
   links move <account> <subject> gives the RomM account with this e-mail address or user name to another
@@ -39,9 +39,18 @@ Sets up a romm_oidc gate, and manages those of a running Caddy, through its admi
   keys rotate                    creates new keys; they come into use within the hour and end no session
 
 Ending a session closes its sockets and transfers, on all nodes that share a storage.
+
+The commands find the admin API as caddy reload does: at --address, else where the configuration file of
+--config says, else at Caddy's default address. With --json they print what the admin API answers.
+
+They exit with 0 if they did what they were asked for, and with 1 if not: the admin API does not answer or
+refuses, an argument is wrong, or status found a problem. An error is one line on standard error.
 `,
 		CobraFunc: func(c *cobra.Command) {
 			c.PersistentFlags().String("address", "", "The address of the admin API (default: that of Caddy's default configuration)")
+			c.PersistentFlags().String("config", "", "The configuration file that says where the admin API is")
+			c.PersistentFlags().String("adapter", "", "The adapter of that file (default: caddyfile for a Caddyfile, else none)")
+			c.PersistentFlags().Bool("json", false, "Print JSON")
 			c.PersistentFlags().String("gate", "", "The ID of one gate, as status shows it (default: all gates)")
 			c.RunE = showHelp
 			c.AddCommand(

@@ -21,6 +21,9 @@ func rotateKeys(c *cobra.Command, _ []string) error {
 	if err := send(c, call{method: http.MethodPost, path: admin.RotatePath}, &rotated); err != nil {
 		return err
 	}
+	if printed(c, rotated) {
+		return nil
+	}
 	for _, r := range rotated {
 		say(c, "Gate %s: new keys are stored. They come into use within the hour, once every Caddy has read them. No session ends.", r.Gate)
 	}

@@ -29,6 +29,9 @@ func listLinks(c *cobra.Command, _ []string) error {
 	if err := send(c, call{method: http.MethodGet, path: admin.LinksPath}, &links); err != nil {
 		return err
 	}
+	if printed(c, links) {
+		return nil
+	}
 	rows := make([][]string, len(links))
 	for i, l := range links {
 		rows[i] = []string{strconv.Itoa(l.ID), l.Username, l.Email, l.Issuer, l.Subject, stateOf(&l.Link), l.Gate}
@@ -59,6 +62,9 @@ func trustLink(c *cobra.Command, args []string) error {
 	if err := send(c, call{http.MethodPost, admin.TrustPath, url.Values{"account": {args[0]}}}, &trusted); err != nil {
 		return err
 	}
+	if printed(c, trusted) {
+		return nil
+	}
 	for _, l := range trusted {
 		say(c, "Gate %s: RomM account %s (%s) of subject %s is trusted. Roles can make it an administrator's at the next sign-in. Its password and its tokens stay valid, whichever person set them.", l.Gate, l.Username, l.Email, l.Subject)
 	}
@@ -70,6 +76,9 @@ func moveLink(c *cobra.Command, args []string) error {
 	if err := send(c, call{http.MethodPatch, admin.LinksPath, url.Values{"account": {args[0]}, "sub": {args[1]}}}, &changed); err != nil {
 		return err
 	}
+	if printed(c, changed) {
+		return nil
+	}
 	for _, l := range changed {
 		say(c, "Gate %s: RomM account %s (%s) is linked to subject %s. %s of its former user ended. A subject is what links list shows, not a user name.", l.Gate, l.Username, l.Email, l.Subject, counted(l.Ended))
 	}
@@ -80,6 +89,9 @@ func forgetLink(c *cobra.Command, args []string) error {
 	var changed []admin.ChangedLink
 	if err := send(c, call{http.MethodDelete, admin.LinksPath, url.Values{"account": {args[0]}}}, &changed); err != nil {
 		return err
+	}
+	if printed(c, changed) {
+		return nil
 	}
 	for _, l := range changed {
 		say(c, "Gate %s: link removed. The next user to sign in with %s gets RomM account %s. %s of its former user ended.", l.Gate, l.Email, l.Username, counted(l.Ended))

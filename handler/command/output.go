@@ -3,6 +3,7 @@
 package command
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -26,6 +27,17 @@ func table(c *cobra.Command, heading []string, rows [][]string) error {
 		return fmt.Errorf("writing the list: %w", err)
 	}
 	return nil
+}
+
+// printed prints v as JSON if --json asks for that.
+func printed(c *cobra.Command, v any) bool {
+	if wanted, err := c.Flags().GetBool("json"); err != nil || !wanted {
+		return false
+	}
+	w := json.NewEncoder(c.OutOrStdout())
+	w.SetIndent("", "  ")
+	_ = w.Encode(v) // of the admin API; a closed output is not worth an error
+	return true
 }
 
 // say prints a line.

@@ -3,9 +3,12 @@
 package command
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,17 +25,37 @@ func sessionsCommand() *cobra.Command {
 		&cobra.Command{Use: "end-user <user>", Short: "Ends all sessions of a user", Args: takes("the user's name, subject or e-mail address"), RunE: func(c *cobra.Command, args []string) error {
 			return endSessions(c, admin.SessionsPath, url.Values{"user": args})
 		}},
-		&cobra.Command{Use: "end-all", Short: "Ends all sessions", Args: takes(), RunE: func(c *cobra.Command, _ []string) error {
-			return endSessions(c, admin.SessionsPath, url.Values{"all": {"true"}})
-		}},
+		endAllCommand(),
 	)
 	return sessions
+}
+
+// errNotConfirmed is the error of end-all without --yes or the word yes.
+var errNotConfirmed = errors.New("no session ended: answer yes, or add --yes")
+
+func endAllCommand() *cobra.Command {
+	var yes bool
+	c := &cobra.Command{Use: "end-all", Short: "Ends all sessions", Args: takes(), RunE: func(c *cobra.Command, _ []string) error {
+		if !yes {
+			_, _ = fmt.Fprint(c.ErrOrStderr(), "This signs all users out, closes their sockets and transfers, and ends all access tokens. Type yes to go on: ")
+			answer, _ := bufio.NewReader(c.InOrStdin()).ReadString('\n')
+			if strings.TrimSpace(answer) != "yes" {
+				return errNotConfirmed
+			}
+		}
+		return endSessions(c, admin.SessionsPath, url.Values{"all": {"true"}})
+	}}
+	c.Flags().BoolVar(&yes, "yes", false, "Do not ask")
+	return c
 }
 
 func listSessions(c *cobra.Command, _ []string) error {
 	var sessions []admin.Session
 	if err := send(c, call{method: http.MethodGet, path: admin.SessionsPath}, &sessions); err != nil {
 		return err
+	}
+	if printed(c, sessions) {
+		return nil
 	}
 	rows := make([][]string, len(sessions))
 	for i, s := range sessions {
@@ -45,6 +68,9 @@ func endSessions(c *cobra.Command, path string, query url.Values) error {
 	var all []admin.Ended
 	if err := send(c, call{http.MethodDelete, path, query}, &all); err != nil {
 		return err
+	}
+	if printed(c, all) {
+		return nil
 	}
 	for _, gate := range all {
 		tokens := ""

@@ -21,9 +21,12 @@ func showStatus(c *cobra.Command, _ []string) error {
 	if err := send(c, call{method: http.MethodGet, path: admin.StatusPath}, &all); err != nil {
 		return err
 	}
-	well := true
+	quiet, well := printed(c, all), true
 	for _, s := range all {
 		well = well && s.Well()
+		if quiet {
+			continue
+		}
 		say(c, "Gate %s", s.Gate)
 		say(c, "  health         %s", healthOf(&s))
 		say(c, "  public origin  %s", s.Origin)

@@ -38,12 +38,16 @@ func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded
 		ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 		defer cancel()
 		if me, err := a.whoIs(ctx, forwarded.Client.Caller(), forwarded.Session); err == nil {
+			a.noteAnswer(ctx, me)
+			if response.Status == 0 || response.Status >= http.StatusBadGateway {
+				a.config.Links.noteUnsettled(ctx, me)
+			}
 			_ = a.config.Links.refresh(ctx, me)
 		}
 		return true
 	}
-	link, err := a.config.Links.ofUser(ctx, &changed)
-	if err != nil || link == nil {
+	link := a.noteAnswer(ctx, &changed)
+	if link == nil {
 		return true
 	}
 	if now := linkTo(&changed, link.Issuer, link.Subject); link.Username == now.Username && link.Email == now.Email && link.Role == now.Role {
@@ -56,6 +60,17 @@ func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded
 		_ = a.config.Links.refresh(ctx, a.latest(ctx, forwarded, user))
 	})
 	return true
+}
+
+// noteAnswer notes the name that RomM answered for user. It returns user's link, nil
+// if there is none.
+func (a *App) noteAnswer(ctx context.Context, user *account) *Link {
+	link, err := a.config.Links.ofUser(ctx, user)
+	if err != nil {
+		link = nil
+	}
+	a.config.Links.noteNames(ctx, user, link)
+	return link
 }
 
 // latest returns what RomM says about user now, user itself if the caller may not

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -67,19 +68,33 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 }
 
 // walk signs in without roles. A new user's name may belong to another linked
-// user; then a suffix makes it unique.
+// user, or have been another account's a moment ago; then a suffix makes it unique.
 func (e *entry) walk(ctx context.Context) (signedIn, error) {
 	claims := claimsOf(e.identity, e.link)
-	e.claimed, e.began = claims.Username, e.now()
-	at, err := e.signIn(ctx, claims)
+	free, err := e.awaitName(ctx, claims.Username)
+	if err != nil {
+		return signedIn{}, err
+	}
+	if !free && e.link == nil {
+		return e.walkSuffixed(ctx, claims)
+	}
+	if !free {
+		return signedIn{}, errNameRests.Because(fmt.Errorf("the name %q was another RomM account's a moment ago", claims.Username))
+	}
+	at, err := e.walkAs(ctx, claims)
 	if err == nil || ofClock(err) {
 		return at, err
 	}
 	if e.link != nil {
-		if answeredWith(err, http.StatusInternalServerError) && errors.Is(err, errRefused) && !e.acceptsTokens(ctx, claims) {
-			rejected := errRefused.Because(fmt.Errorf("RomM does not accept what this site signs: %w", err))
-			rejected.Away = true // the keys that it knows may be old, for a moment
-			return at, rejected
+		if answeredWith(err, http.StatusInternalServerError) && errors.Is(err, errRefused) {
+			if !e.acceptsTokens(ctx, claims) {
+				rejected := errRefused.Because(fmt.Errorf("RomM does not accept what this site signs: %w", err))
+				rejected.Away = true // the keys that it knows may be old, for a moment
+				return at, rejected
+			}
+			if at, err = e.signIn(ctx, claims); ofClock(err) { // RomM may have failed for a moment
+				return at, err
+			}
 		}
 		return at, changed(e.link, err)
 	}
@@ -92,13 +107,67 @@ func (e *entry) walk(ctx context.Context) (signedIn, error) {
 	}
 	for _, link := range all {
 		if strings.EqualFold(link.Username, claims.Username) {
-			name, _ := spelled(e.identity.Username)
-			claims.Username = suffixed(name, e.identity)
-			e.claimed = claims.Username
-			return e.signIn(ctx, claims)
+			return e.walkSuffixed(ctx, claims)
 		}
 	}
 	return at, errRefused.Because(fmt.Errorf("RomM probably has an account named %q, with another e-mail address than %q: %w", claims.Username, claims.Email, err))
+}
+
+// walkSuffixed is walkAs with a name that no other user has.
+func (e *entry) walkSuffixed(ctx context.Context, claims op.Claims) (signedIn, error) {
+	name, _ := spelled(e.identity.Username)
+	claims.Username = suffixed(name, e.identity)
+	free, err := e.awaitName(ctx, claims.Username)
+	if err == nil && !free {
+		err = errNameRests.Because(fmt.Errorf("the name %q was another RomM account's a moment ago", claims.Username))
+	}
+	if err != nil {
+		return signedIn{}, err
+	}
+	return e.walkAs(ctx, claims)
+}
+
+// walkAs signs in as claims say. The account may have got a name that another one gave
+// up during the sign-in: then other nodes may not know of that yet.
+func (e *entry) walkAs(ctx context.Context, claims op.Claims) (signedIn, error) {
+	e.claimed, e.began = claims.Username, e.now()
+	at, err := e.signIn(ctx, claims)
+	if err != nil || e.link != nil && e.link.ID == at.user.ID {
+		return at, err
+	}
+	for range 2 {
+		since, _, err := e.config.Links.rests(ctx, at.user.Username, at.user.key())
+		if err == nil && since.IsZero() {
+			return at, nil
+		}
+		if err == nil {
+			err = sleep(ctx, min(nameRest-time.Since(since), nameRest)+time.Millisecond)
+		}
+		var now *account
+		if err == nil {
+			now, err = e.whoIs(ctx, e.call, at.session)
+		}
+		if err == nil && now.key() != at.user.key() {
+			err = errNameRests.Because(fmt.Errorf("the session of RomM account %s is %s's", at.user.key(), now.key()))
+		}
+		if err != nil {
+			_ = e.SignOut(ctx, e.call, at.session)
+			return signedIn{}, storageProblem(err)
+		}
+	}
+	return at, nil
+}
+
+// awaitName waits until no other account gave name up a moment ago.
+func (e *entry) awaitName(ctx context.Context, name string) (free bool, err error) {
+	own := ""
+	if e.link != nil {
+		own = (&account{ID: e.link.ID, Created: e.link.Created}).key()
+	}
+	if free, err = e.config.Links.awaitName(ctx, name, own); err != nil {
+		return false, storageProblem(err)
+	}
+	return free, nil
 }
 
 // settle links identity to the account that RomM signed in to, or returns why it

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
@@ -28,12 +29,15 @@ type Links struct {
 	locks   keyedLocks
 	latest  latest       // the refreshes of links
 	swept   atomic.Int64 // the day of the last sweepIssued
+
+	names        *names
+	storingNames sync.Mutex
 }
 
 // NewLinks returns the links of a gate. It calls storage for each operation,
 // because a reload may change the storage.
 func NewLinks(gate string, storage func() keyring.Storage) *Links {
-	return &Links{folder: keyring.StoragePrefix(gate) + "/links", storage: storage}
+	return &Links{folder: keyring.StoragePrefix(gate) + "/links", storage: storage, names: newNames()}
 }
 
 func (l *Links) path(kind string, parts ...string) string {

@@ -56,6 +56,10 @@ var (
 		Text: "RomM did not accept this sign-in. Please tell the site's operator.", Way: problem.WayRetry,
 		Hint: "RomM's log says why. The likely cause is an account in RomM with this user name and another e-mail address, or none; Caddy's log names it. If it is this user's, give it the user's e-mail address in RomM, and the next sign-in finds it. If it is not, rename it in RomM.",
 	}
+	errNameRests = &problem.Problem{
+		Code: "romm_name_rests", Status: http.StatusServiceUnavailable, Title: "One moment",
+		Text: "Your user name was another account's in RomM a moment ago. Please try again.", Way: problem.WayRetry, Retry: 5 * time.Second,
+	}
 	errRegistration = &problem.Problem{
 		Code: "registration_off", Status: http.StatusForbidden, Title: "You have no account here yet",
 		Text: "RomM does not create accounts for new users. Ask the site's operator for an account with your e-mail address.", Way: problem.WayProvider,

@@ -72,6 +72,12 @@ type Settings struct {
 	// The claim with the groups. Default: groups.
 	GroupsClaim string `json:"groups_claim,omitempty"`
 
+	// What happens to users with an e-mail address that the provider has not
+	// verified: `refuse`, or `pin`: they sign in with an address that is made for
+	// them, so that no rule and no RomM account takes them for its owner.
+	// Default: refuse.
+	UnverifiedEmail string `json:"unverified_email,omitempty"`
+
 	// Who may use the site. Default: every user that the provider signs in.
 	Allow *handler.Policy `json:"allow,omitempty"`
 

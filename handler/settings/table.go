@@ -74,6 +74,7 @@ func (s *Settings) Texts() []Text {
 		{Word: "redirect_uri", Value: &s.RedirectURI, variable: "OIDC_REDIRECT_URI", example: "redirect_uri https://romm.example.com" + request.Base, mistakes: []mistake{quoted}},
 		{Word: "username_claim", Value: &s.UsernameClaim, fallback: "preferred_username"},
 		{Word: "groups_claim", Value: &s.GroupsClaim, fallback: groupsClaim},
+		{Word: "unverified_email", Value: &s.UnverifiedEmail, fallback: "refuse", check: either("refuse", "pin")},
 		{Word: "errors", Value: &s.Errors, check: passOrEmpty},
 		{Word: "tls_ca", Value: &s.TLSCA},
 		{Word: "provider", Value: &s.Provider, variable: "OIDC_PROVIDER", fallback: hostOf(s.Issuer)},

@@ -1,0 +1,111 @@
+// Names that were another account's a moment ago.
+
+package romm
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+)
+
+// A name that an account gave up, here or at another node, goes to no other account
+// for some seconds, and to the same account at once. One that it may be giving up goes
+// to no other account for minutes. No sign-in waits for longer than 5 s.
+func TestNamesRest(t *testing.T) {
+	t.Parallel()
+	bob := &account{ID: 2, Username: "bob", Created: "x"}
+	named := func(name string) *account { return &account{ID: 2, Username: name, Created: "x"} }
+	for name, c := range map[string]struct {
+		before func(ctx context.Context, l *Links) // at another node
+		wait   time.Duration
+		free   bool
+	}{
+		"never had": {func(ctx context.Context, l *Links) {
+			l.noteNames(ctx, bob, &Link{Username: "bob"})
+		}, 0, true},
+		"has it": {func(ctx context.Context, l *Links) { // then RomM refuses it
+			l.noteNames(ctx, named("alice"), &Link{Username: "alice"})
+		}, 0, true},
+		"given up": {func(ctx context.Context, l *Links) {
+			l.noteNames(ctx, bob, &Link{Username: "alice"})
+		}, nameRest, true},
+		"given up before the link knew it": {func(ctx context.Context, l *Links) {
+			l.noteNames(ctx, named("Alice"), &Link{Username: "alice"})
+			l.noteNames(ctx, bob, &Link{Username: "bob"})
+		}, nameRest, true},
+		"the answers came in the wrong order": {func(ctx context.Context, l *Links) {
+			l.noteNames(ctx, bob, &Link{Username: "bob"})
+			l.noteNames(ctx, named("alice"), &Link{Username: "bob"})
+		}, nameRest, true},
+		"given up a while ago": {func(ctx context.Context, l *Links) {
+			l.noteNames(ctx, bob, &Link{Username: "alice"})
+			time.Sleep(nameRest)
+		}, 0, true},
+		"may be given up": {func(ctx context.Context, l *Links) {
+			l.noteUnsettled(ctx, named("alice"))
+			time.Sleep(time.Minute)
+		}, nameWait, false},
+		"may be given up, long ago": {func(ctx context.Context, l *Links) {
+			l.noteUnsettled(ctx, named("alice"))
+			time.Sleep(unsettledFor + time.Second)
+		}, 0, true},
+		"given up again and again": {func(ctx context.Context, l *Links) {
+			go func() {
+				for range 10 {
+					l.noteNames(ctx, named("alice"), nil)
+					l.noteNames(ctx, bob, nil)
+					time.Sleep(time.Second)
+				}
+			}()
+			time.Sleep(time.Millisecond)
+		}, nameWait, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				storage := newMemory()
+				here, there := NewLinks(testGate, func() keyring.Storage { return storage }), NewLinks(testGate, func() keyring.Storage { return storage })
+				c.before(t.Context(), there)
+				for which, links := range map[string]*Links{"the same node": there, "another node": here} {
+					if free, err := links.awaitName(t.Context(), "alice", bob.key()); !free || err != nil {
+						t.Errorf("at %s, the name is free for its former account: %v, %v, want true at once", which, free, err)
+					}
+				}
+				began := time.Now()
+				free, err := here.awaitName(t.Context(), "alice", "3 y")
+				if waited := time.Since(began).Round(10 * time.Millisecond); free != c.free || err != nil || waited != c.wait {
+					t.Errorf("the name is free: %v, %v, after %s, want %v after %s", free, err, waited, c.free, c.wait)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// A user who renames themselves all the time fills neither memory nor storage.
+func TestNamesAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNames()
+		for i := range 3 * formerKept {
+			n.renamed(&account{ID: i % 3, Username: time.Duration(i).String(), Created: "x"}, "", time.Now())
+			if i%100 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		for id := range heldKept + 10 {
+			n.renamed(&account{ID: id, Username: "x", Created: "x"}, "", time.Now())
+		}
+		if len(n.former) > formerKept || len(n.held) > heldKept {
+			t.Errorf("%d former names and %d accounts are kept, want %d and %d at most", len(n.former), len(n.held), formerKept, heldKept)
+		}
+		time.Sleep(time.Hour)
+		n.renamed(&account{ID: 1, Username: "late", Created: "x"}, "x", time.Now())
+		if len(n.former) > 2 {
+			t.Errorf("%d former names are kept after an hour, want those of the last rename", len(n.former))
+		}
+	})
+}
