@@ -22,10 +22,19 @@ type Record struct {
 	Tokens   flow.Tokens   `json:"tokens"`            // what the provider issued for the user
 	Upstream Upstream      `json:"upstream,omitzero"` // the application's own session
 	Created  time.Time     `json:"created"`           // set by Create, kept by Update
+	Client   Client        `json:"client,omitzero"`   // which signed in
 
 	// UnprovenSince is when the tokens expired and stopped vouching for the
 	// session. It is zero while they do vouch for it.
 	UnprovenSince time.Time `json:"unproven_since,omitzero"`
+}
+
+// Client is the browser that signed in, for its user to recognize it by. Any
+// field may be empty.
+type Client struct {
+	Browser string `json:"browser,omitempty"`
+	System  string `json:"system,omitempty"`
+	Address string `json:"address,omitempty"`
 }
 
 // saidLeeway is how far clocks of nodes may differ in what they say about claims.
