@@ -50,7 +50,7 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 		_ = e.SignOut(ctx, e.call, at.session)
 		return none, storageProblem(err)
 	}
-	session, err := e.inRole(ctx, claimsOf(e.identity, e.link), e.role, at)
+	session, err := e.inNewestRole(ctx, at)
 	if errors.Is(err, errLastAdmin) {
 		err = errLastAdmin.Because(problem.NoEntryFits(e.identity))
 	}
