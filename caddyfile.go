@@ -84,6 +84,7 @@ var errMatcher = errors.New("romm_oidc does not accept a matcher, because unmatc
 //		errors   pass
 //		tls_ca   <file>
 //		provider <label>
+//		site_name <name>
 //	}
 //
 // The block may be left out if the environment has all that is required. There

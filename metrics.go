@@ -14,6 +14,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
 
 const (
@@ -46,6 +48,10 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 func init() {
 	// What has not happened yet is 0, so that rates and alerts see the first time.
 	unproven.WithLabelValues()
+	for _, code := range append(problem.Codes(), romm.Codes()...) {
+		signIns.WithLabelValues(code)
+		refusals.WithLabelValues(code)
+	}
 	for _, vec := range []*prometheus.CounterVec{signIns, brokered, logouts} {
 		vec.WithLabelValues(event.OK)
 	}

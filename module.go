@@ -214,6 +214,7 @@ func (m *Middleware) build(gen *generation) *handler.Handler {
 		Origin:          s.Origin(),
 		Also:            s.AlsoOrigins(),
 		ProviderLabel:   s.Provider,
+		SiteName:        s.SiteName,
 		RelyingParty:    gen.relyingParty,
 		Application:     m.application(gate),
 		Gate:            gate.gate,

@@ -32,6 +32,7 @@ const (
 	reasonSubjectChanged = "subject_changed" // refreshed tokens were another user's
 	reasonNoRole         = "no_role"         // the application's roles have none for the user
 	reasonRecheckFailed  = "recheck_failed"  // the application kept refusing the user's changed claims
+	reasonOutdated       = "outdated_claims" // the rules refuse its claims, and let newer ones of its user in
 )
 
 // notPersisted is logged if storage does not take the end of a session.
@@ -152,6 +153,7 @@ var reasons = map[string]event.By{
 	reasonWithdrawn: event.ByProvider, reasonSubjectChanged: event.ByProvider, reasonRecheckFailed: event.ByApplication,
 	problem.NotAllowed.Code: event.ByPolicy, reasonNoRole: event.ByPolicy, problem.EmailMissing.Code: event.ByPolicy,
 	problem.EmailUnverified.Code: event.ByPolicy, problem.EmailNotASCII.Code: event.ByPolicy, problem.UsernameMissing.Code: event.ByPolicy,
+	reasonOutdated: event.ByPolicy,
 	reasonUnproven: event.ByTime, session.ReasonIdle: event.ByTime, session.ReasonLifetime: event.ByTime,
 	session.ReasonRemoved: event.ByStorage,
 }

@@ -21,6 +21,7 @@ type Config struct {
 	Origin          request.Origin
 	Also            []request.Origin // further addresses, for clients without a browser
 	ProviderLabel   string           // what the pages call the provider
+	SiteName        string           // what they call the site
 	RelyingParty    *flow.RelyingParty
 	Application     application.Application
 	Gate            *Gate // shared by all instances of the gate

@@ -131,6 +131,9 @@ func (in *incoming) findSession() error {
 		if record.UnprovenSince.IsZero() {
 			_ = h.loseProof(in.r.Context(), s, record.Tokens, h.now()) // if storage is away, the next request tries again
 		}
+	case verdict.refused != nil && h.letsNewerIn(s, record):
+		in.endSession(s, reasonOutdated)
+		return nil
 	case verdict.refused != nil:
 		in.endSession(s, problem.Of(verdict.refused).Code) // which shuts the account
 		return verdict.refused

@@ -59,9 +59,7 @@ func (h *Handler) serveSessions(in *incoming) error {
 		return h.refuse(in, problem.StorageUnavailable.Because(err))
 	}
 	if k == request.Navigation {
-		p := sessionsPage(identity, entries, s.ID())
-		p.Text = problem.Named(p.Text, h.config.ProviderLabel)
-		p.Write(in.w, in.r)
+		h.show(in, sessionsPage(identity, entries, s.ID()))
 		return nil
 	}
 	problem.JSON{Status: http.StatusOK, Value: sessionsAnswer(identity, entries, s.ID())}.Write(in.w, in.r)
@@ -138,7 +136,9 @@ type ownSession struct {
 	Created  time.Time `json:"created"`
 	LastSeen time.Time `json:"last_seen"`
 	Expires  time.Time `json:"expires"`
-	Node     string    `json:"node,omitempty"`
+	Browser  string    `json:"browser,omitempty"`
+	System   string    `json:"system,omitempty"`
+	Address  string    `json:"address,omitempty"` // of the client that signed in
 }
 
 // ownSessions is the user and their sessions, for a script.
@@ -154,7 +154,9 @@ type ownSessions struct {
 func sessionsAnswer(identity *flow.Identity, entries []session.Entry, this session.ID) ownSessions {
 	answer := ownSessions{User: identity.Username, Name: identity.Name, Email: identity.Email, Sessions: make([]ownSession, len(entries))}
 	for i, e := range entries {
-		answer.Sessions[i] = ownSession{e.ID.String(), e.ID == this, e.Created, e.LastSeen, e.Expires, e.Node}
+		answer.Sessions[i] = ownSession{
+			e.ID.String(), e.ID == this, e.Created, e.LastSeen, e.Expires, e.Client.Browser, e.Client.System, e.Client.Address,
+		}
 		if e.ID == this {
 			answer.Created, answer.Expires = e.Created, e.Expires
 		}
@@ -165,13 +167,17 @@ func sessionsAnswer(identity *flow.Identity, entries []session.Entry, this sessi
 func sessionsPage(identity *flow.Identity, entries []session.Entry, this session.ID) *problem.Page {
 	p := &problem.Page{
 		Status: http.StatusOK, Title: "Where you are signed in",
-		Text: "You are signed in as " + identity.Username + " (" + identity.Email + "). End any session you don't recognize. " +
+		Text: "You are signed in as {user} ({email}). End any session you don't recognize. " +
 			"A browser still signed in at {provider} will be signed in here again when it reloads, so sign out of {provider} there too, or change your password.",
+		User: identity.Username, Email: identity.Email,
 		Sessions: make([]problem.SessionRow, 0, len(entries)),
 		Links:    []problem.Link{{ID: "home", Label: "Back to the site", Href: "/"}},
 	}
 	for _, e := range entries {
-		row := problem.SessionRow{ID: e.ID.String(), This: e.ID == this, Created: moment(e.Created), Seen: moment(e.LastSeen), Node: e.Node}
+		row := problem.SessionRow{
+			ID: e.ID.String(), This: e.ID == this, Browser: e.Client.Browser, System: e.Client.System, Address: e.Client.Address,
+			Created: e.Created, Seen: e.LastSeen,
+		}
 		if row.This { // first, whatever was signed in since
 			p.Sessions = append([]problem.SessionRow{row}, p.Sessions...)
 		} else {
@@ -183,6 +189,3 @@ func sessionsPage(identity *flow.Identity, entries []session.Entry, this session
 	}
 	return p
 }
-
-// moment is a time in UTC: the page runs no script and so cannot know the user's time zone.
-func moment(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }

@@ -5,8 +5,10 @@ package handler
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
@@ -37,6 +39,34 @@ func (h *Handler) judge(record *session.Record) *verdict {
 	role, refused := h.applyRules(&record.Identity)
 	v.refused, v.role = refused, refused == nil && role != "" && role != record.Upstream.Role
 	return v
+}
+
+// letsNewerIn reports whether this node has another session of the user of s, with
+// newer claims that the rules let in. A session that no check has reached for a while
+// then says nothing about its user.
+func (h *Handler) letsNewerIn(s *session.Session, record *session.Record) bool {
+	than, found := h.saidAt(s, record), false
+	h.config.Gate.Sessions.Each(func(other *session.Session) {
+		theirs := other.Record()
+		if found || other == s || other.Ended() || !sameUser(&theirs.Identity, &record.Identity) || !h.saidAt(other, theirs).After(than) {
+			return
+		}
+		verdict := h.judge(theirs)
+		found = verdict.refused == nil && !verdict.lacksScope
+	})
+	return found
+}
+
+// saidAt is when the provider said, or said again, what record has.
+func (h *Handler) saidAt(s *session.Session, record *session.Record) time.Time {
+	said := time.UnixMilli(record.Identity.Said)
+	if checked := runtimeOf(s).checkedAt.Load(); checked != 0 {
+		now := h.now()
+		if at := now.Add(-time.Duration(monotonic.Nanoseconds(now) - checked)); at.After(said) {
+			return at
+		}
+	}
+	return said
 }
 
 // applyRules returns the role that identity has in the application, empty if

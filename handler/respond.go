@@ -60,7 +60,7 @@ func (h *Handler) writeRefusal(in *incoming, class request.Class, refusal *probl
 	}
 	switch {
 	case !class.WantsJSON():
-		h.pageOf(in, refusal).Write(in.w, in.r)
+		h.show(in, h.pageOf(in, refusal))
 	case class == request.Script:
 		if refusal.Status == http.StatusUnauthorized {
 			in.w.Header().Set("WWW-Authenticate", "Bearer") // never Basic: browsers would ask for a password
@@ -89,16 +89,22 @@ func loggedPath(r *http.Request) string {
 	return r.URL.Path
 }
 
+// show answers the request with p, in the name of the site.
+func (h *Handler) show(in *incoming, p *problem.Page) {
+	p.Site, p.Provider = h.config.SiteName, h.config.ProviderLabel
+	p.Write(in.w, in.r)
+}
+
 // pageOf returns the page of refusal, with its way forward.
 func (h *Handler) pageOf(in *incoming, refusal *problem.Problem) *problem.Page {
 	p := &problem.Page{
 		Status: refusal.Status, Code: refusal.Code, Retry: refusal.Retry,
-		Title: problem.Named(refusal.Title, h.config.ProviderLabel), Text: problem.Named(refusal.Text, h.config.ProviderLabel),
-		Hint: problem.Named(refusal.Hint, h.config.ProviderLabel), Reference: refusal.Reference,
+		Title: refusal.Title, Text: refusal.Text, Hint: refusal.Hint, Reference: refusal.Reference,
+		User: refusal.User, SeeAll: h.origin + sessionsPath,
 	}
 	home := problem.Link{ID: "home", Label: "Open the site", Href: h.origin + "/"}
 	retry := problem.Link{ID: "retry", Label: "Try again", Href: h.retryHref(in, refusal)}
-	another := &problem.Link{ID: "sign-out", Label: problem.Named("Sign out at {provider}, use another account", h.config.ProviderLabel), Href: request.Base + "/logout"}
+	another := &problem.Link{ID: "sign-out", Label: "Sign out at {provider}, use another account", Href: request.Base + "/logout"}
 	switch refusal.Way {
 	case problem.WayRetry:
 		p.Links = []problem.Link{retry}
@@ -116,7 +122,7 @@ func (h *Handler) pageOf(in *incoming, refusal *problem.Problem) *problem.Page {
 		p.Links = []problem.Link{home}
 	}
 	if refusal.User != "" && p.Button != nil {
-		p.Text += problem.Named(" You are signed in at {provider} as ", h.config.ProviderLabel) + refusal.User + "."
+		p.Also = "You are signed in at {provider} as {user}."
 	}
 	if name, own := in.own(); own && name == "failed" { // reloading that page retries no sign-in
 		p.RetryAt = retry.Href

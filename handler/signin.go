@@ -14,6 +14,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -96,8 +97,10 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) (result o
 	if !keeps {
 		unused.Upstream = upstream
 	}
+	browser, system := request.BrowserOf(application.BoundedAgent(in.r.UserAgent()))
 	ticket, s, err := h.config.Gate.Sessions.Create(ctx, session.Record{
 		Identity: *identity, Tokens: redeemed.Tokens, Upstream: upstream, Created: h.now(),
+		Client: session.Client{Browser: browser, System: system, Address: in.chain.ClientIP()},
 	})
 	if err != nil {
 		return outcome{err: problem.StorageUnavailable.Because(err).About(identity)}

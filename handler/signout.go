@@ -55,11 +55,11 @@ func (h *Handler) signOutByLink(in *incoming) error {
 	case in.r.Header.Get("Sec-Fetch-Dest") == "document" && (in.r.Header.Get("Sec-Fetch-Site") == "same-origin" || request.IsTyped(in.r)):
 		return h.signOutByBrowser(in)
 	}
-	(&problem.Page{
+	h.show(in, &problem.Page{
 		Status: http.StatusOK, Title: "Sign out?", Text: "You are about to sign out of this site.",
 		Button: &problem.Link{ID: "sign-out", Label: "Sign out", Href: request.Base + "/logout"},
 		Links:  []problem.Link{{ID: "home", Label: "Stay", Href: h.origin + "/"}},
-	}).Write(in.w, in.r)
+	})
 	return nil
 }
 
@@ -169,17 +169,17 @@ func (h *Handler) signedOut(in *incoming) error {
 		http.SetCookie(in.w, h.cookies.Unset(h.cookies.SignedOut))
 		clearCache(in.w) // again: the page that signed out was still shown the first time
 	}
-	(&problem.Page{
-		Status: http.StatusOK, Title: "You are signed out", Text: "See you soon.",
+	h.show(in, &problem.Page{
+		Status: http.StatusOK, Title: "You are signed out", Text: "See you soon.", SeeAll: sessionsPath,
 		Links: []problem.Link{{ID: "sign-in", Label: "Sign in again", Href: request.Base + "/login"}},
-	}).Write(in.w, in.r)
+	})
 	return nil
 }
 
 // stillSignedIn is the signed-out page for a user who is signed in.
 func (h *Handler) stillSignedIn(s *session.Session) *problem.Page {
 	return &problem.Page{
-		Status: http.StatusOK, Title: "You are signed in", Text: "You are signed in as " + s.Record().Identity.Username + ".",
+		Status: http.StatusOK, Title: "You are signed in", Text: "You are signed in as {user}.", User: s.Record().Identity.Username, SeeAll: sessionsPath,
 		Button: &problem.Link{ID: "sign-out", Label: "Sign out", Href: request.Base + "/logout"},
 		Links:  []problem.Link{{ID: "home", Label: "Open the site", Href: h.origin + "/"}},
 	}

@@ -161,6 +161,7 @@ func documentsFields(t *testing.T, lines []map[string]any) {
 // docs/operating lists all codes, with the status that pages have, all reasons
 // and all events, and no others.
 func TestDocumentedCodes(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
 	document, err := os.ReadFile("../docs/operating/README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -185,6 +186,14 @@ func TestDocumentedCodes(t *testing.T) {
 	slices.Sort(documented)
 	if len(existing) == 0 || !slices.Equal(documented, existing) {
 		t.Errorf("docs/operating documents the codes\n%q, and these exist\n%q", documented, existing)
+	}
+	var counted []string
+	for _, match := range regexp.MustCompile(`caddy_romm_oidc_refusals_total\{code="([a-z_]+)"\}`).FindAllStringSubmatch(s.metrics(), -1) {
+		counted = append(counted, match[1])
+	}
+	slices.Sort(counted)
+	if !slices.Equal(counted, existing) {
+		t.Errorf("the metrics begin with the codes\n%q, and these exist\n%q", counted, existing)
 	}
 	names := regexp.MustCompile("(?m)^\\| `romm_oidc\\.([a-z_]+)` \\|").FindAllStringSubmatch(rest, -1)
 	var events []event.Name

@@ -167,40 +167,11 @@ func TestGateThatLeavesEndsItsStreams(t *testing.T) {
 			if answer := s.post(unhurried(s.caddyfile(options{directive: rolesByMail, site: delayed}))); answer.StatusCode != http.StatusOK {
 				t.Fatalf("the reload answered %d, want 200: %s", answer.StatusCode, answer.body)
 			}
-			alice := s.as("alice")
-			socket, err := s.socket(alice.ticket(), public)
-			if err != nil {
-				t.Fatal(err)
-			}
-			scan(t, socket)
-			if !until(socket, `"scan:done"`) {
-				t.Fatal("the socket does not work")
-			}
-			cut := make(chan struct{})
-			s.romm.Fault("/api/roms/1/content/game.zip", func(w http.ResponseWriter, r *http.Request) {
-				_, _ = w.Write([]byte("the first part"))
-				_ = http.NewResponseController(w).Flush()
-				<-r.Context().Done()
-				close(cut)
-			})
-			if part, err := alice.stream(alice.client, "/api/roms/1/content/game.zip").ReadByte(); err != nil {
-				t.Fatal(part, err)
-			}
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				_ = until(socket, "a packet that never comes")
-			}()
+			streams := s.streams()
 			if answer := s.post(unhurried(next(s))); answer.StatusCode != http.StatusOK {
 				t.Fatalf("the reload answered %d, want 200: %s", answer.StatusCode, answer.body)
 			}
-			for what, end := range map[string]chan struct{}{"socket": ended, "download": cut} {
-				select {
-				case <-end:
-				case <-time.After(3 * time.Second):
-					t.Errorf("the %s of a gate that left the configuration is still open", what)
-				}
-			}
+			streams.wantEnded(t)
 		})
 	}
 }

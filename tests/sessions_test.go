@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,22 @@ func TestOwnSessionsPage(t *testing.T) {
 	if page.StatusCode != http.StatusOK || strings.Count(page.body, "Another browser") != 1 || strings.Contains(page.body, "bob") {
 		t.Errorf("the page of sessions answered %d, want 200 with one other browser and nothing about bob: %s", page.StatusCode, page.body)
 	}
+	// It names each browser in the language of the one that asks, and no server.
+	const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
+	other := s.browser()
+	location := other.callback("/", "alice")
+	other.do(location, "User-Agent", firefox, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Accept", "text/html")
+	german := other.do(base+"/session", "Accept-Language", "de-DE,de;q=0.9", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none", "Accept", "text/html")
+	host, _ := os.Hostname()
+	for _, want := range []string{`lang="de"`, "Firefox unter Linux", "127.0.0.1", "gerade eben", "Ein anderer Browser"} {
+		if !strings.Contains(german.body, want) {
+			t.Errorf("the page of sessions in German lacks %q: %s", want, german.body)
+		}
+	}
+	if host != "" && host != "localhost" && strings.Contains(german.body, host) {
+		t.Errorf("the page names the server %s", host)
+	}
+	other.send("POST "+base+"/logout", nil, "Origin", public, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document")
 	var list struct {
 		Sessions []struct {
 			ID   string `json:"id"`

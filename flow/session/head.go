@@ -28,6 +28,7 @@ type Head struct {
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"` // Created plus the lifetime that applied at sign-in
 	Node    string    `json:"node,omitempty"`
+	Client  Client    `json:"client,omitzero"`
 }
 
 // Entry is one session in a list. It contains neither ticket nor tokens.
@@ -69,6 +70,7 @@ func newHead(r *Record, expires time.Time, node string) Head {
 		Created: r.Created,
 		Expires: expires,
 		Node:    node,
+		Client:  r.Client,
 	}
 }
 

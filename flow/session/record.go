@@ -22,10 +22,19 @@ type Record struct {
 	Tokens   flow.Tokens   `json:"tokens"`            // what the provider issued for the user
 	Upstream Upstream      `json:"upstream,omitzero"` // the application's own session
 	Created  time.Time     `json:"created"`           // set by Create, kept by Update
+	Client   Client        `json:"client,omitzero"`   // which signed in
 
 	// UnprovenSince is when the tokens expired and stopped vouching for the
 	// session. It is zero while they do vouch for it.
 	UnprovenSince time.Time `json:"unproven_since,omitzero"`
+}
+
+// Client is the browser that signed in, for its user to recognize it by. Any
+// field may be empty.
+type Client struct {
+	Browser string `json:"browser,omitempty"`
+	System  string `json:"system,omitempty"`
+	Address string `json:"address,omitempty"`
 }
 
 // saidLeeway is how far clocks of nodes may differ in what they say about claims.
@@ -48,10 +57,11 @@ func (r Record) clone() Record {
 // snapshot is a Record at one revision; it never changes. Each Update on any
 // node increments the revision, so that the newer of two copies wins.
 type snapshot struct {
-	Revision uint64 `json:"revision"`
-	Record   Record `json:"record"`
-	Intent   intent `json:"intent,omitzero"`
-	unsaved  bool   // storage was unreachable when it was made: memory has the only copy
+	Revision uint64    `json:"revision"`
+	Record   Record    `json:"record"`
+	Intent   intent    `json:"intent,omitzero"`
+	unsaved  bool      // storage was unreachable when it was made: memory has the only copy
+	base     *snapshot // of an unsaved one: the last one in storage before it
 }
 
 // revise returns the next snapshot with what change makes of the record, or nil
@@ -64,6 +74,26 @@ func (s *snapshot) revise(change func(*Record)) *snapshot {
 	if !s.unsaved && reflect.DeepEqual(&s.Record, &next.Record) {
 		return nil
 	}
+	return next
+}
+
+// onto returns the changes that s, which is unsaved, made to its base, made to what
+// another node stored meanwhile. Of two changes of the tokens, those in storage are
+// the newer ones: while storage is away, no node refreshes any. To store older ones
+// would have their refresh token used twice.
+func (s *snapshot) onto(stored *snapshot) *snapshot {
+	next := &snapshot{Revision: stored.Revision + 1, Record: stored.Record.clone(), Intent: stored.Intent, unsaved: true, base: stored}
+	was, is, r := &s.base.Record, &s.Record, &next.Record
+	if r.Tokens.Access == was.Tokens.Access && r.Tokens.Refresh == was.Tokens.Refresh {
+		r.Tokens, r.UnprovenSince = is.Tokens, is.UnprovenSince
+	}
+	if is.Identity.Said > r.Identity.Said {
+		r.Identity = is.Identity
+	}
+	if is.Upstream != was.Upstream {
+		r.Upstream = is.Upstream
+	}
+	next.Record = r.clone()
 	return next
 }
 

@@ -4,6 +4,7 @@ package session
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,4 +107,47 @@ func TestInterruptedEnd(t *testing.T) {
 			t.Errorf("%d values left in storage, want 0", n)
 		}
 	})
+}
+
+// A node could not store that it signed a user in to the application again. Before it
+// tries once more, another node refreshes the tokens. The first node's record must not
+// bring back the old ones: their refresh token is used, and a second use would have the
+// provider revoke the whole family.
+func TestUnsavedRecordBringsBackNoTokens(t *testing.T) {
+	storage := newFakeStorage()
+	a, b := newTestStore(storage), newTestStore(storage)
+	ticket, atA := create(t, a, "ada")
+	atB := mustOpen(t, b, ticket)
+	for i, method := range []string{"lock", "store"} { // read-only, and full
+		storage.before = func(operation, _ string) error {
+			if operation == method {
+				return errAway
+			}
+			return nil
+		}
+		for range 2 {
+			if err := a.Update(t.Context(), atA, func(r *Record) { r.Upstream.ID += "'" }); !errors.Is(err, errAway) {
+				t.Fatalf("%s fails: Update = %v, want %v", method, err, errAway)
+			}
+		}
+		storage.before = nil
+		fresh, upstream := fmt.Sprint("fresh", i), atA.Record().Upstream.ID
+		for range 3 {
+			err := b.UpdateOnce(t.Context(), atB, func(*Record) bool { return true }, func(r *Record) { r.Tokens.Access, r.Tokens.Refresh = fresh, fresh })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.retry(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Update(t.Context(), atB, func(*Record) {}); err != nil {
+			t.Fatal(err)
+		}
+		for name, r := range map[string]*Record{"memory": atA.Record(), "the other node": atB.Record(), "storage": mustOpen(t, newTestStore(storage), ticket).Record()} {
+			if r.Tokens.Refresh != fresh || r.Upstream.ID != upstream {
+				t.Errorf("%s fails: %s has the token %q and the session %q, want %q and %q", method, name, r.Tokens.Refresh, r.Upstream.ID, fresh, upstream)
+			}
+		}
+	}
 }

@@ -111,7 +111,10 @@ func (s *Store) reload(ctx context.Context, v *vault, session *Session) error {
 		return nil // broken: memory has a good copy and writes it again
 	}
 	stored.anchor(s.now())
-	if stored.Revision > session.record.Load().Revision {
+	switch known := session.record.Load(); {
+	case known.unsaved && stored.Revision > known.base.Revision: // another node was there first
+		session.record.Store(known.onto(stored))
+	case stored.Revision > known.Revision:
 		session.record.Store(stored)
 	}
 	return nil
@@ -132,7 +135,10 @@ func (s *Store) commit(ctx context.Context, v *vault, session *Session, next *sn
 // keepUnsaved keeps in memory a record that storage could not take, and queues
 // it for a retry.
 func (s *Store) keepUnsaved(session *Session, next *snapshot, cause error) error {
-	next.unsaved = true
+	next.unsaved, next.base = true, session.record.Load()
+	if next.base.unsaved {
+		next.base = next.base.base
+	}
 	session.record.Store(next)
 	s.retries.addRecord(session)
 	return fmt.Errorf("storing session %s, memory has it: %w", session.id, cause)

@@ -23,7 +23,7 @@ var pageTemplate = template.Must(template.New("page").Parse(pageSource))
 
 // pagePolicy is the Content-Security-Policy of the gate's pages: no sources,
 // except the one stylesheet by its hash.
-var pagePolicy = "default-src 'none'; style-src 'sha256-" + styleHash(pageSource) + "'; base-uri 'none'; frame-ancestors 'none'"
+var pagePolicy = "default-src 'none'; img-src 'self'; style-src 'sha256-" + styleHash(pageSource) + "'; base-uri 'none'; frame-ancestors 'none'"
 
 func styleHash(source string) string {
 	style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(source)[1]
@@ -31,19 +31,30 @@ func styleHash(source string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Page is the content of a page of the gate.
+// Page is the content of a page of the gate. Its texts are English; the page
+// comes in the language of the browser. "{provider}", "{user}", "{email}" and
+// "{site}" in them become the fields of that name. A part of Hint between
+// backticks is something to copy.
 type Page struct {
 	Status    int
 	Code      string
 	Title     string
 	Text      string
+	Also      string // a second sentence; empty: none
 	Hint      string
 	Reference string
-	Links     []Link
-	Button    *Link // submits a POST; nil: none
-	Sessions  []SessionRow
-	Retry     time.Duration // when the page reloads itself; 0: never
-	RetryAt   string        // the address that it then loads; empty: its own
+
+	Site     string // the site's name
+	Provider string // the provider's label
+	User     string
+	Email    string
+	SeeAll   string // where users see their sessions; empty: no link
+
+	Links    []Link
+	Button   *Link // submits a POST; nil: none
+	Sessions []SessionRow
+	Retry    time.Duration // when the page reloads itself; 0: never
+	RetryAt  string        // the address that it then loads; empty: its own
 }
 
 // Link is a link or a button on a page.
@@ -54,19 +65,23 @@ type Link struct {
 
 // SessionRow is a session in the list of the user's sessions.
 type SessionRow struct {
-	ID            string
-	This          bool   // the session that the request came with
-	Created, Seen string // as shown
-	Node          string // where the user signed in; may be empty
+	ID              string
+	This            bool   // the session that the request came with
+	Browser, System string // their names; may be empty
+	Address         string // of the client that signed in; may be empty
+	Created, Seen   time.Time
 }
 
 // Write sends the page. For HEAD it sends only the header.
 func (p *Page) Write(w http.ResponseWriter, r *http.Request) {
 	var body bytes.Buffer
-	if err := pageTemplate.Execute(&body, p); err != nil {
+	in := translationFor(r)
+	if err := pageTemplate.Execute(&body, view{p, in, time.Now()}); err != nil {
 		panic(err) // only if page.html names a field that does not exist
 	}
 	header := OwnHeader(w, "text/html; charset=utf-8", p.Retry)
+	header.Set("Content-Language", in.tag.String())
+	header.Add("Vary", "Accept-Language")
 	header.Set("Content-Security-Policy", pagePolicy)
 	header.Set("X-Frame-Options", "DENY")
 	if p.Retry > 0 {

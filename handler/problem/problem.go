@@ -161,7 +161,7 @@ func of(err error) *Problem {
 	}
 	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && errors.Is(err, flow.ErrProviderUnavailable) {
 		problem := ProviderUnavailable.Because(err)
-		problem.Hint = "Caddy does not trust the provider's certificate: " + certificate.Err.Error() + ". If it comes from a certificate authority of your own, such as Caddy's (tls internal), name its root certificate: tls_ca /path/root.crt."
+		problem.Hint = "Caddy does not trust the provider's certificate: " + certificate.Err.Error() + ". If it comes from a certificate authority of your own, such as Caddy's (tls internal), name its root certificate: `tls_ca /path/root.crt`."
 		return problem
 	}
 	for _, m := range []struct {

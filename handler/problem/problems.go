@@ -171,7 +171,7 @@ var (
 	ProviderUnavailable = &Problem{
 		Code: "provider_unavailable", Status: http.StatusServiceUnavailable, Away: true, Title: "{provider} does not answer",
 		Text: "Signing in is not possible at the moment. This page tries again by itself.", Way: WayRetry, Retry: 5 * time.Second,
-		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: issuer_address http://authelia:9091. If the provider names itself differently from `issuer`, the log says what to write.",
+		Hint: "Caddy's log says why. If Caddy cannot reach {provider} by its public name, as in some container networks, name its address there: `issuer_address http://authelia:9091`. If the provider names itself differently from `issuer`, the log says what to write.",
 	}
 	StorageUnavailable = &Problem{
 		Code: "storage_unavailable", Status: http.StatusServiceUnavailable, Away: true, Title: "One moment",

@@ -50,7 +50,7 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 		_ = e.SignOut(ctx, e.call, at.session)
 		return none, storageProblem(err)
 	}
-	session, err := e.inRole(ctx, claimsOf(e.identity, e.link), e.role, at)
+	session, err := e.inNewestRole(ctx, at)
 	if errors.Is(err, errLastAdmin) {
 		err = errLastAdmin.Because(problem.NoEntryFits(e.identity))
 	}
@@ -86,10 +86,15 @@ func (e *entry) walk(ctx context.Context) (signedIn, error) {
 		return at, err
 	}
 	if e.link != nil {
-		if answeredWith(err, http.StatusInternalServerError) && errors.Is(err, errRefused) && !e.acceptsTokens(ctx, claims) {
-			rejected := errRefused.Because(fmt.Errorf("RomM does not accept what this site signs: %w", err))
-			rejected.Away = true // the keys that it knows may be old, for a moment
-			return at, rejected
+		if answeredWith(err, http.StatusInternalServerError) && errors.Is(err, errRefused) {
+			if !e.acceptsTokens(ctx, claims) {
+				rejected := errRefused.Because(fmt.Errorf("RomM does not accept what this site signs: %w", err))
+				rejected.Away = true // the keys that it knows may be old, for a moment
+				return at, rejected
+			}
+			if at, err = e.signIn(ctx, claims); ofClock(err) { // RomM may have failed for a moment
+				return at, err
+			}
 		}
 		return at, changed(e.link, err)
 	}

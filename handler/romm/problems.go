@@ -29,12 +29,12 @@ var (
 	errOwnerUnknown = &problem.Problem{
 		Code: "token_owner_unknown", Status: http.StatusServiceUnavailable, Title: "RomM does not say who owns this token",
 		Text: "This token may not read its own account, so this site cannot tell whether its user may still use it. Make a new token in RomM, with the permission me.read.",
-		Hint: "An account is shut (caddy romm-oidc links list), and a token without the permission me.read could be its. Its owner can make a new one in RomM with me.read.",
+		Hint: "An account is shut (`caddy romm-oidc links list`), and a token without the permission me.read could be its. Its owner can make a new one in RomM with me.read.",
 	}
 	errDisabled = &problem.Problem{
 		Code: "romm_oidc_off", Status: http.StatusBadGateway, Title: "RomM does not accept this sign-in",
 		Text: "RomM's own OpenID Connect sign-in is off. Please tell the site's operator.", Way: problem.WayRetry,
-		Hint: "Set OIDC_ENABLED=true in RomM's environment and restart RomM.",
+		Hint: "Set `OIDC_ENABLED=true` in RomM's environment and restart RomM.",
 	}
 	errElsewhere = &problem.Problem{
 		Code: "romm_points_elsewhere", Status: http.StatusBadGateway, Title: "RomM uses another sign-in provider",
@@ -63,7 +63,7 @@ var (
 	errRegistration = &problem.Problem{
 		Code: "registration_off", Status: http.StatusForbidden, Title: "You have no account here yet",
 		Text: "RomM does not create accounts for new users. Ask the site's operator for an account with your e-mail address.", Way: problem.WayProvider,
-		Hint: "Add the account in RomM with the user's e-mail address, or set OIDC_ALLOW_REGISTRATION=true.",
+		Hint: "Add the account in RomM with the user's e-mail address, or set `OIDC_ALLOW_REGISTRATION=true`.",
 	}
 	errAccountDisabled = &problem.Problem{
 		Code: "account_disabled", Status: http.StatusForbidden, Title: "Your account is disabled",
@@ -77,7 +77,7 @@ var (
 	errRolesIgnored = &problem.Problem{
 		Code: "roles_ignored", Status: http.StatusBadGateway, Title: "RomM did not accept your role",
 		Text: "RomM is not set up to accept roles from this site. Please tell the site's operator.", Way: problem.WayRetry,
-		Hint: "Set OIDC_CLAIM_ROLES=romm_roles, OIDC_ROLE_ADMIN=admin and OIDC_ROLE_VIEWER=user in RomM's environment and restart RomM.",
+		Hint: "Set `OIDC_CLAIM_ROLES=romm_roles`, `OIDC_ROLE_ADMIN=admin` and `OIDC_ROLE_VIEWER=user` in RomM's environment and restart RomM.",
 	}
 	errRolesVersion = &problem.Problem{
 		Code: "roles_version", Status: http.StatusBadGateway, Title: "This RomM is too old for roles",
@@ -87,7 +87,7 @@ var (
 	errNoAdministrator = &problem.Problem{
 		Code: "no_administrator", Status: http.StatusForbidden, Title: "RomM has no administrator yet",
 		Text: "The first user to sign in must be an administrator of this site.", Way: problem.WayProvider,
-		Hint: "Name yourself under `roles`, for instance roles { admin you@example.com }. You become RomM's first administrator when you sign in.",
+		Hint: "Name yourself under `roles`, for instance `roles { admin you@example.com }`. You become RomM's first administrator when you sign in.",
 	}
 	errLastAdmin = &problem.Problem{
 		Code: "last_admin", Status: http.StatusForbidden, Title: "You are the last administrator",
@@ -97,12 +97,12 @@ var (
 	errAccountChanged = &problem.Problem{
 		Code: "account_changed", Status: http.StatusForbidden, Title: "Your account in RomM has changed",
 		Text: "RomM does not find the account that you used until now. Ask the site's operator.", Way: problem.WayProvider,
-		Hint: "Caddy's log names the account. Its e-mail address or user name was changed in RomM, past this site. Restore its e-mail address there. If the user is to have another account from now on, run: caddy romm-oidc links forget <account>.",
+		Hint: "Caddy's log names the account. Its e-mail address or user name was changed in RomM, past this site. Restore its e-mail address there. If the user is to have another account from now on, run: `caddy romm-oidc links forget <account>`.",
 	}
 	errAccountNotTrusted = &problem.Problem{
 		Code: "account_not_trusted", Status: http.StatusForbidden, Title: "Your account in RomM must be checked first",
 		Text: "This site makes you an administrator, but your account in RomM existed before your first sign-in here. Ask the site's operator.", Way: problem.WayProvider,
-		Hint: "Caddy's log names the RomM account. Its password and its tokens stay valid and belong to whichever person set them: with the role they would be an administrator's. If the account was always this user's, run: caddy romm-oidc links trust <account>. If it was not, give it another e-mail address in RomM.",
+		Hint: "Caddy's log names the RomM account. Its password and its tokens stay valid and belong to whichever person set them: with the role they would be an administrator's. If the account was always this user's, run: `caddy romm-oidc links trust <account>`. If it was not, give it another e-mail address in RomM.",
 	}
 	errAccountTooLarge = &problem.Problem{
 		Code: "account_too_large", Status: http.StatusForbidden, Title: "Your account in RomM is too large",
@@ -117,7 +117,7 @@ var (
 	errLinkTaken = &problem.Problem{
 		Code: "link_taken", Status: http.StatusForbidden, Title: "This e-mail address belongs to another user here",
 		Text: "Another account at {provider} already uses the RomM account with your e-mail address.", Way: problem.WayProvider,
-		Hint: "Caddy's log names both, and the RomM account. If they are the same person, for instance because the accounts at {provider} were recreated: caddy romm-oidc links move <e-mail address> <new subject>. If they are not, the account's user chose this address in RomM: as an administrator, give the account its own address there.",
+		Hint: "Caddy's log names both, and the RomM account. If they are the same person, for instance because the accounts at {provider} were recreated: `caddy romm-oidc links move <e-mail address> <new subject>`. If they are not, the account's user chose this address in RomM: as an administrator, give the account its own address there.",
 	}
 )
 

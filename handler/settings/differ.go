@@ -15,7 +15,7 @@ type Difference struct {
 
 // perBlock are the settings that each block of a gate has for itself: how it
 // answers its own requests.
-var perBlock = []string{"clients", "errors", "identity_headers", "provider"}
+var perBlock = []string{"clients", "errors", "identity_headers", "provider", "site_name"}
 
 // Differ returns a setting of the gate that differs between first and second,
 // which are resolved: sessions, keys and re-checks are the gate's, so that the

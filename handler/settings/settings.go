@@ -110,6 +110,8 @@ type Settings struct {
 
 	// The provider's name on the pages. Default: `OIDC_PROVIDER`, else the issuer's host.
 	Provider string `json:"provider,omitempty"`
+	// The site's name on the pages. Default: `RomM`.
+	SiteName string `json:"site_name,omitempty"`
 }
 
 // Session says how long a session lasts.

@@ -143,7 +143,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Settings{
 		Issuer: s.Issuer, ClientSecret: "s", RommClientSecret: "s", ClientAuth: "basic", RommIDTokenAlg: "ES256", IDTokenAlg: "RS256", UserinfoAlg: "none", UnverifiedEmail: "refuse",
-		UsernameClaim: "preferred_username", GroupsClaim: "groups", Provider: "auth.example.com",
+		UsernameClaim: "preferred_username", GroupsClaim: "groups", Provider: "auth.example.com", SiteName: "RomM",
 		Scopes: []string{"openid", "profile", "email"}, Clients: s.Clients, Rotate: Duration(90 * day),
 		Session: Session{Idle: Duration(14 * day), Lifetime: Duration(30 * day), Recheck: Duration(5 * time.Minute), Unproven: Duration(day)},
 	}

@@ -78,6 +78,7 @@ func (s *Settings) Texts() []Text {
 		{Word: "errors", Value: &s.Errors, check: passOrEmpty},
 		{Word: "tls_ca", Value: &s.TLSCA},
 		{Word: "provider", Value: &s.Provider, variable: "OIDC_PROVIDER", fallback: hostOf(s.Issuer)},
+		{Word: "site_name", Value: &s.SiteName, fallback: "RomM"},
 	}
 }
 

@@ -73,7 +73,7 @@ func (b *tab) everyLook(name string) {
 	b.t.Helper()
 	grounds := map[string]bool{}
 	for _, scheme := range []string{"light", "dark"} {
-		for size, width := range map[string]int64{"wide": 1000, "narrow": 375} {
+		for size, width := range map[string]int64{"wide": 1000, "narrow": 320} {
 			b.do("changing the look", chromedp.EmulateViewport(width, 667), func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 				_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
