@@ -5,6 +5,7 @@ package tests
 import (
 	"errors"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -66,7 +67,7 @@ func TestDrill(t *testing.T) {
 		"a user is locked out": {
 			fail: func(*stack) {},
 			try: func(s *stack, _ *browser) {
-				if answer := s.browser().signIn("/", "carol"); answer.StatusCode != 403 {
+				if answer := s.browser().signIn("/", "carol"); answer.StatusCode != http.StatusForbidden {
 					s.t.Errorf("carol's sign-in answered %d, want 403", answer.StatusCode)
 				}
 			},
