@@ -90,6 +90,7 @@ func (g *pooledGate) start() {
 	g.romm = romm.NewReleaseCache()
 	g.links = romm.NewLinks(g.id, g.currentStorage)
 	g.clock = monotonic.NewClock(nil)
+	g.clock.Notice = func(step time.Duration, what monotonic.Verdict) { noticeStep(logger, step, what) }
 	g.sessions = session.New(session.Options{Gate: g.id, Node: node, Logger: logger, Now: g.clock.Now})
 	g.gate = handler.NewGate(g.sessions)
 	g.gate.Background.Count = countWork
@@ -108,6 +109,19 @@ func (g *pooledGate) start() {
 	go g.signing.Run(ctx, func(event op.Event) {
 		logger.Warn("maintaining the signing keys failed, will retry", zap.String("event", event.Name), zap.Error(event.Err))
 	})
+}
+
+// noticeStep logs a step of the wall clock.
+func noticeStep(logger *zap.Logger, step time.Duration, what monotonic.Verdict) {
+	by := zap.Duration("by", step.Round(time.Second))
+	switch what {
+	case monotonic.Doubted:
+		logger.Warn("this machine's clock was set, or the machine was suspended: sessions go by the time before until the provider's clock confirms the new one", by)
+	case monotonic.Believed:
+		logger.Info("this machine's new time is used: the provider's clock agrees, or tells nothing", by)
+	case monotonic.Undone:
+		logger.Info("this machine's clock has its former time again", by)
+	}
 }
 
 // currentStorage returns the storage of the configuration in force.

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -175,16 +174,12 @@ func (b *browser) sendShape(title string, sent shape, authorization string, pass
 // clientTable returns the rows of README.md's table of clients.
 func clientTable(t *testing.T) map[string]string {
 	t.Helper()
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	table := regexp.MustCompile(`(?m)^\| device \| needs \|\n\|---\|---\|\n((?:\|.*\n)+)`).FindSubmatch(readme)
+	table := regexp.MustCompile(`(?m)^\| device \| needs \|\n\|---\|---\|\n((?:\|.*\n)+)`).FindStringSubmatch(manual(t))
 	if table == nil {
 		t.Fatal("README.md lacks the table of clients")
 	}
 	needs, previous := map[string]string{}, ""
-	for row := range strings.Lines(string(table[1])) {
+	for row := range strings.Lines(table[1]) {
 		cells := strings.Split(strings.Trim(row, "|\n"), "|")
 		device, text := strings.TrimSpace(cells[0]), strings.TrimSpace(cells[1])
 		if rest, ok := strings.CutPrefix(text, "the same"); ok {

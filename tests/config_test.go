@@ -112,17 +112,15 @@ func TestDocumentedCaddyfiles(t *testing.T) {
 	}
 	examples["caddy-example/Caddyfile"] = []string{string(example)}
 	block := regexp.MustCompile("(?s)```caddyfile\n(.*?)```")
-	for _, file := range []string{"README.md", "xcaddy.md", "SECURITY.md"} {
-		content, err := os.ReadFile("../" + file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range block.FindAllStringSubmatch(string(content), -1) {
+	count := 0
+	for _, file := range append(manualPages(t), "../README.md", "../xcaddy.md", "../SECURITY.md") {
+		for _, match := range block.FindAllStringSubmatch(readFile(t, file), -1) {
+			count++
 			examples[file] = append(examples[file], match[1])
 		}
 	}
-	if len(examples["README.md"]) < 4 {
-		t.Errorf("README.md has %d Caddyfiles, want 4 or more", len(examples["README.md"]))
+	if count < 8 {
+		t.Errorf("the manual has %d Caddyfiles, want 8 or more", count)
 	}
 	for file, inputs := range examples {
 		for i, input := range inputs {

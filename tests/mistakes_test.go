@@ -117,14 +117,11 @@ func TestWarningsOncePerLoad(t *testing.T) {
 	}
 }
 
-// README.md's handle_errors shows the errors of the gate and those of
+// The manual's handle_errors shows the errors of the gate and those of
 // reverse_proxy.
 func TestDocumentedErrorPages(t *testing.T) {
-	document, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	routes := regexp.MustCompile(`(?s)\thandle_errors \{.*?\n\t\}`).FindString(string(document))
+	document := manual(t)
+	routes := regexp.MustCompile(`(?s)\thandle_errors \{.*?\n\t\}`).FindString(document)
 	if routes == "" {
 		t.Fatal("README.md lacks handle_errors")
 	}

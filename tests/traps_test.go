@@ -4,7 +4,6 @@ package tests
 
 import (
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -79,11 +78,8 @@ var traps = [...]trap{
 
 // Each trap names existing tests, a sentence of README.md, or a reason.
 func TestTraps(t *testing.T) {
-	document, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme, sources := strings.Join(strings.Fields(string(document)), " "), testSources(t)
+	document := manual(t)
+	readme, sources := strings.Join(strings.Fields(document), " "), testSources(t)
 	if len(traps) != 1+52 {
 		t.Errorf("there are %d traps, want 52", len(traps)-1)
 	}

@@ -26,6 +26,10 @@ const (
 // weeks. So Clock continues at its own pace until Compare has told which it was,
 // or for an hour. All methods may be called concurrently.
 type Clock struct {
+	// Notice, if not nil, is told of each step that is doubted, and later whether it
+	// was right. It is set before use, and must not call the clock.
+	Notice func(step time.Duration, what Verdict)
+
 	read   func() time.Time
 	paused atomic.Int64              // see Paused
 	known  atomic.Pointer[time.Time] // a reading that is right
@@ -35,6 +39,18 @@ type Clock struct {
 	step    time.Duration // by which the wall clock was last found ahead of known
 	doubted time.Time     // when it was first doubted; zero: it is not
 }
+
+// Verdict is what a Clock makes of a step of the wall clock.
+type Verdict int
+
+const (
+	// Doubted is a step that does not count yet.
+	Doubted Verdict = iota
+	// Believed is a step that counts from now on.
+	Believed
+	// Undone is a step that was taken back before it counted.
+	Undone
+)
 
 // NewClock returns a clock that takes the time of now for right. A nil now is
 // [time.Now].
@@ -66,6 +82,7 @@ func (c *Clock) Now() time.Time {
 		return now
 	case c.doubted.IsZero():
 		c.doubted = now
+		c.notice(step, Doubted)
 	}
 	c.step = step
 	c.off.Store(true)
@@ -80,8 +97,21 @@ func (c *Clock) compare(now time.Time) (steady time.Time, step time.Duration) {
 	return steady, now.Round(0).Sub(steady.Round(0))
 }
 
+func (c *Clock) notice(step time.Duration, what Verdict) {
+	if c.Notice != nil {
+		c.Notice(step, what)
+	}
+}
+
 // trust takes now for right. It needs c.mu.
 func (c *Clock) trust(now time.Time) {
+	if _, step := c.compare(now); !c.doubted.IsZero() {
+		what := Believed
+		if step.Abs() < clockStep {
+			step, what = c.step, Undone
+		}
+		c.notice(step, what)
+	}
 	c.known.Store(&now)
 	c.step, c.doubted = 0, time.Time{}
 	c.off.Store(false)

@@ -3,6 +3,7 @@
 package monotonic
 
 import (
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -99,6 +100,29 @@ func TestClockIsSetTwice(t *testing.T) {
 		m.wall -= 24 * time.Hour
 		c.Now()
 		m.pass(45 * time.Minute)
+	}
+}
+
+// An operator learns of each step once, and of its outcome.
+func TestStepsAreNoticed(t *testing.T) {
+	t.Parallel()
+	m := new(machine)
+	c := NewClock(m.now)
+	var noticed []string
+	c.Notice = func(step time.Duration, what Verdict) {
+		noticed = append(noticed, step.String()+[]string{" doubted", " believed", " undone"}[what])
+	}
+	c.Now()
+	for _, step := range []time.Duration{time.Minute, 24 * time.Hour, -24 * time.Hour, 2 * time.Hour} {
+		m.wall += step
+		c.Now()
+		m.pass(time.Second)
+		c.Now()
+	}
+	c.Compare(m.now().Round(0))
+	want := []string{"24h0m0s doubted", "24h0m0s undone", "2h0m0s doubted", "2h0m0s believed"}
+	if !slices.Equal(noticed, want) {
+		t.Errorf("noticed %q, want %q", noticed, want)
 	}
 }
 

@@ -209,10 +209,10 @@ func tokenRequests(ctx context.Context, c *cobra.Command) (known, unknown float6
 		name, value, _ := strings.Cut(lines.Text(), "} ")
 		count, err := strconv.ParseFloat(value, 64)
 		switch {
-		case err != nil || !strings.HasPrefix(name, "caddy_romm_oidc_events_total{"):
-		case strings.Contains(name, `event="romm_token_request_refused"`):
+		case err != nil || !strings.HasPrefix(name, "caddy_romm_oidc_romm_requests_total{"):
+		case strings.Contains(name, `outcome="token_request_refused"`):
 			known += count
-		case strings.Contains(name, `event="romm_token_request_unknown"`):
+		case strings.Contains(name, `outcome="token_request_unknown"`):
 			unknown += count
 		}
 	}

@@ -29,7 +29,7 @@ func (e *examination) authorization(ctx context.Context, s *site, client *http.C
 	if strings.Contains(md.Authorization, "?") {
 		separator = "&"
 	}
-	answer, _, err := get(ctx, client, md.Authorization+separator+query.Encode())
+	answer, _, err := get(ctx, client, md.Authorization+separator+query.Encode()) //nolint:bodyclose // get has closed it
 	if err != nil {
 		e.add("authelia_refused", Finding{Site: s.name, Seen: err.Error(), Expected: "a login page"})
 		return false
@@ -85,7 +85,7 @@ func (e *examination) tokenRequest(ctx context.Context, s *site, client *http.Cl
 	if !post { // RFC 6749 section 2.3.1
 		r.SetBasicAuth(url.QueryEscape(s.settings.ClientID), url.QueryEscape(s.settings.ClientSecret))
 	}
-	answer, body, err := send(client, r)
+	answer, body, err := send(client, r) //nolint:bodyclose // send has closed it
 	if err != nil {
 		e.add("authelia_unreachable", Finding{Site: s.name, Seen: err.Error(), Expected: "an answer of the token endpoint"})
 		return
@@ -118,7 +118,7 @@ func (e *examination) logout(ctx context.Context, s *site, client *http.Client) 
 		return // the issuer has been checked
 	}
 	r.Header.Set("Content-Type", "application/json")
-	answer, content, err := send(client, r)
+	answer, content, err := send(client, r) //nolint:bodyclose // send has closed it
 	var reply struct {
 		Status string `json:"status"`
 		Data   struct {

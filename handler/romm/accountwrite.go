@@ -48,6 +48,7 @@ func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded
 	}
 	link := a.noteAnswer(ctx, &changed)
 	if link == nil {
+		_ = a.config.Links.refreshWaiting(ctx, &changed)
 		return true
 	}
 	if now := linkTo(&changed, link.Issuer, link.Subject); link.Username == now.Username && link.Email == now.Email && link.Role == now.Role {

@@ -50,7 +50,7 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 		_ = e.SignOut(ctx, e.call, at.session)
 		return none, storageProblem(err)
 	}
-	session, err := e.inRole(ctx, claimsOf(e.identity, e.link), e.role, at)
+	session, err := e.inNewestRole(ctx, at)
 	if errors.Is(err, errLastAdmin) {
 		err = errLastAdmin.Because(problem.NoEntryFits(e.identity))
 	}
@@ -98,6 +98,12 @@ func (e *entry) walk(ctx context.Context) (signedIn, error) {
 		}
 		return at, changed(e.link, err)
 	}
+	return e.walkRefused(ctx, claims, err)
+}
+
+// walkRefused goes on where RomM answered a new user's sign-in with err.
+func (e *entry) walkRefused(ctx context.Context, claims op.Claims, err error) (signedIn, error) {
+	at := signedIn{}
 	if !errors.Is(err, errRefused) {
 		return at, err
 	}

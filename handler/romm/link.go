@@ -53,10 +53,15 @@ type claimed struct {
 // administrator's role away. Older claims for a lower role count, too: then the
 // clock may have been wrong.
 func (c claimed) by(identity *flow.Identity, role string) claimed {
-	if role == "" || role == c.Role || c.Role == RoleUser && identity.Said < c.Said {
+	return c.then(claimed{role, identity.Said})
+}
+
+// then returns what is to be known after next.
+func (c claimed) then(next claimed) claimed {
+	if next.Role == "" || next.Role == c.Role || c.Role == RoleUser && next.Said < c.Said {
 		return c
 	}
-	return claimed{role, identity.Said}
+	return next
 }
 
 // linkTo returns the link of a subject to user.

@@ -155,3 +155,23 @@ func (l *Links) wait(ctx context.Context, link Link) error {
 	link.Waiting = true
 	return l.put(ctx, l.waitingPath(&link), &link)
 }
+
+// refreshWaiting is refresh for sign-ins that wait for trust in user's account. The
+// operator names the account as RomM does now.
+func (l *Links) refreshWaiting(ctx context.Context, user *account) error {
+	all, err := l.list(ctx, "waiting")
+	if err != nil {
+		return err
+	}
+	now := linkTo(user, "", "")
+	for _, link := range all {
+		if !link.sameAccount(&now) || link.Username == user.Username && link.Email == user.Email {
+			continue
+		}
+		link.Username, link.Email, link.Role = user.Username, user.Email, user.Role
+		if err := l.put(ctx, l.waitingPath(&link), &link); err != nil {
+			return err
+		}
+	}
+	return nil
+}

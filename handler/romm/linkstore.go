@@ -218,8 +218,12 @@ func (l *Links) claim(ctx context.Context, link *Link) error {
 	if err != nil {
 		return err
 	}
-	if holder != nil && !holder.sameSubject(link) && holder.sameAccount(link) {
+	switch {
+	case holder == nil || !holder.sameAccount(link):
+	case !holder.sameSubject(link):
 		return taken(holder, link.Subject)
+	default: // another sign-in of the user may have stored newer claims meanwhile
+		link.Claimed = holder.Claimed.then(link.Claimed)
 	}
 	return l.store(ctx, link)
 }

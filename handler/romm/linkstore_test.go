@@ -94,3 +94,45 @@ func TestLinkLocks(t *testing.T) {
 		}
 	})
 }
+
+// Two sign-ins of one user at the same moment, of which one has older claims, read the
+// link before the other one writes it. The older claims, written last, do not bring the
+// lost role back.
+func TestOlderClaimsWrittenLast(t *testing.T) {
+	t.Parallel()
+	links := appOf(t, "").config.Links
+	link := Link{Issuer: "i", Subject: "s", ID: 2, Username: "bob", Email: "bob@example.com", Created: "x"}
+	newer, older := link, link
+	newer.Claimed, older.Claimed = claimed{RoleUser, 2}, claimed{RoleAdmin, 1}
+	for _, written := range []Link{newer, older} {
+		if err := links.pin(t.Context(), written); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now, err := links.ofAccount(t.Context(), 2); err != nil || now.Claimed != newer.Claimed {
+		t.Errorf("the link has the claims %+v, %v, want %+v", now.Claimed, err, newer.Claimed)
+	}
+}
+
+// A sign-in waits for the operator's trust in an account that is renamed then. The
+// operator trusts it by the name that it has, though another one has the former name.
+func TestTrustOfARenamedAccount(t *testing.T) {
+	t.Parallel()
+	links := appOf(t, "").config.Links
+	waiting := Link{Issuer: "i", Subject: "s", ID: 2, Username: "mallory", Email: "alice@example.com", Created: "x"}
+	if err := links.wait(t.Context(), waiting); err != nil {
+		t.Fatal(err)
+	}
+	if err := links.refreshWaiting(t.Context(), &account{ID: 2, Username: "alice", Email: "alice@example.com", Created: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := links.pin(t.Context(), Link{Issuer: "i", Subject: "other", ID: 3, Username: "mallory", Email: "m@example.com", Created: "y"}); err != nil {
+		t.Fatal(err)
+	}
+	if trusted, err := links.Trust(t.Context(), "mallory"); err != nil || trusted.ID != 3 {
+		t.Errorf("Trust(mallory) = %v, %v, want account 3", &trusted, err)
+	}
+	if trusted, err := links.Trust(t.Context(), "alice"); err != nil || trusted.ID != 2 {
+		t.Errorf("Trust(alice) = %v, %v, want account 2", &trusted, err)
+	}
+}

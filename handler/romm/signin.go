@@ -5,6 +5,7 @@ package romm
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
@@ -99,4 +100,39 @@ func storageProblem(err error) error {
 		return err
 	}
 	return problem.StorageUnavailable.Because(err)
+}
+
+// inNewestRole is inRole with the role of the user's newest claims. Of two sign-ins at
+// once, the one with older claims must not come out last.
+func (e *entry) inNewestRole(ctx context.Context, at signedIn) (session string, err error) {
+	claims := claimsOf(e.identity, e.link)
+	if e.role == "" || (e.role == RoleAdmin) == (at.user.Role == RoleAdmin) {
+		return e.inRole(ctx, claims, e.role, at)
+	}
+	unlock, err := e.config.Links.lock(ctx, at.user.ID)
+	if err != nil {
+		_ = e.SignOut(ctx, e.call, at.session)
+		return "", storageProblem(err)
+	}
+	defer unlock()
+	newest, err := e.config.Links.ofUser(ctx, at.user)
+	var now *account
+	if err == nil { // the other sign-in may have set the role
+		now, err = e.whoIs(ctx, e.call, at.session)
+	}
+	if err == nil && now.key() != at.user.key() {
+		err = errNameRests.Because(fmt.Errorf("the session of RomM account %s is %s's", at.user.key(), now.key()))
+	}
+	if err != nil {
+		_ = e.SignOut(ctx, e.call, at.session)
+		return "", storageProblem(err)
+	}
+	at.user = now
+	if newest != nil && newest.sameSubject(e.link) && newest.Claimed.Role != "" && newest.Claimed.Role != e.role {
+		e.role = ""
+		if newest.Claimed.Role == RoleUser {
+			e.role = RoleUser
+		}
+	}
+	return e.inRole(ctx, claims, e.role, at)
 }

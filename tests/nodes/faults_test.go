@@ -194,7 +194,7 @@ var faults = []fault{
 		w.steals = on
 		w.hookStorage()
 	}),
-	damage("keyring.json", 0),
+	damage("keyring.json", needsKeys), // if RomM asks a node that waits for the others
 	damage("signing_keys.json", needsKeys),
 
 	{name: "node killed", begin: func(w *soak, pick int) { w.at(pick).kill() }, end: func(w *soak, pick int) {

@@ -137,7 +137,7 @@ func (p *player) verdict(at process, began time.Time, what string, status int, t
 	switch {
 	case status < 400:
 		return
-	case strings.Contains(text, "signed_in_again"):
+	case strings.Contains(text, "signed_in_again"), strings.Contains(text, "check_pending"): // the page tries again
 		p.count(began, func(f *figures) { f.again++ })
 		return
 	case status >= 500 && away&need != 0,
