@@ -25,7 +25,7 @@ demo: build
 test:
 	$(GO) vet -tags $(TAGS) ./...
 	tests/gotest.sh -race -timeout 30m ./flow/... ./handler/... ./tests/authelia/ ./tests/nodes/ ./tests/romm/
-	tests/gotest.sh -timeout 30m -tags $(TAGS) -count=1 . ./tests/
+	tests/gotest.sh -race -timeout 30m -tags $(TAGS) -count=1 . ./tests/
 	cd tests/e2e && ../gotest.sh -tags $(TAGS) -count=1 ./...
 	cd tests/e2e && ROMM_OIDC_BROWSER_MODE=http ../gotest.sh -tags $(TAGS) -count=1 ./browser/
 	cd tests/e2e && ROMM_OIDC_BROWSER_MODE=stripped ../gotest.sh -tags $(TAGS) -count=1 ./browser/

@@ -43,7 +43,7 @@ func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*AccessToken, e
 		return nil, err
 	}
 	check := rp.introspect
-	if header := jwtHeader(raw); header != nil {
+	if header := jwtHeader(raw); header != nil && (isAccessToken(header) || md.introspectionEndpoint == "" || isOtherToken(raw)) {
 		check = rp.verifyAccessToken
 	}
 	info, err := check(ctx, md, raw)
@@ -64,12 +64,8 @@ func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*AccessToken, e
 // (https://datatracker.ietf.org/doc/html/rfc9068#section-4).
 func (rp *RelyingParty) verifyAccessToken(ctx context.Context, md *metadata, raw string) (*tokenInfo, error) {
 	invalid := func(reason string) error { return fmt.Errorf("%w: %s", ErrBearerInvalid, reason) }
-	var header struct {
-		Type string `json:"typ"`
-	}
 	// An ID token has the same keys and audience, but must not open anything.
-	if json.Unmarshal(jwtHeader(raw), &header) != nil ||
-		!strings.EqualFold(header.Type, "at+jwt") && !strings.EqualFold(header.Type, "application/at+jwt") {
+	if !isAccessToken(jwtHeader(raw)) {
 		return nil, invalid("typ is not at+jwt")
 	}
 	// iss, aud, exp, nbf, signature and algorithm
@@ -92,6 +88,22 @@ func (rp *RelyingParty) verifyAccessToken(ctx context.Context, md *metadata, raw
 		return nil, invalid("iat is missing or in the future")
 	}
 	return &tokenInfo{subject: token.Subject, issued: token.IssuedAt, expires: token.Expiry}, nil
+}
+
+// isAccessToken reports whether a JWT says that it is an access token by RFC 9068.
+func isAccessToken(header []byte) bool {
+	var h struct {
+		Type string `json:"typ"`
+	}
+	return json.Unmarshal(header, &h) == nil && (strings.EqualFold(h.Type, "at+jwt") || strings.EqualFold(h.Type, "application/at+jwt"))
+}
+
+// isOtherToken reports whether a JWT is an ID token, a logout token or, at
+// Keycloak, a refresh token, by what only these have. The provider is not asked
+// about them: it could call one active.
+func isOtherToken(raw string) bool {
+	c := verifiedClaims(raw) // not verified
+	return c.has("at_hash") || c.has("c_hash") || c.has("nonce") || c.has("events") || c.has("typ") && c.text("typ") != "Bearer"
 }
 
 // introspect asks the provider about a token

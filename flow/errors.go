@@ -99,13 +99,33 @@ func (e *UserError) Unwrap() error { return e.Err }
 // TokenError is an error response of the token or revocation endpoint
 // (https://datatracker.ietf.org/doc/html/rfc6749#section-5.2).
 type TokenError struct {
-	Code   string // empty if the response has none
-	Status int    // HTTP status
+	Code        string // empty if the response has none
+	Description string // printable ASCII, at most 200 bytes
+	Status      int    // HTTP status
 }
 
-// Error returns both, for the log.
+// Error returns all of it, for the log.
 func (e *TokenError) Error() string {
-	return fmt.Sprintf("the token endpoint answered %d %s", e.Status, e.Code)
+	text := fmt.Sprintf("the token endpoint answered %d %s", e.Status, e.Code)
+	if e.Description != "" {
+		text += ": " + e.Description
+	}
+	return text
+}
+
+// Demands returns what the provider requires of this client and the gate does
+// not do, for the operator; "" if its answer says nothing of the kind.
+func (e *TokenError) Demands() string {
+	said := strings.ToLower(e.Code + " " + e.Description)
+	switch {
+	case strings.Contains(said, "dpop"):
+		return "The provider requires DPoP (RFC 9449) of this client, which is not supported: turn it off for the client."
+	case strings.Contains(said, "private_key_jwt"), strings.Contains(said, "client_assertion"), strings.Contains(said, "client assertion"):
+		return "The provider requires private_key_jwt of this client: register it with client_secret_basic or client_secret_post, as client_auth says."
+	case strings.Contains(said, "tls_client_auth"), strings.Contains(said, "certificate"):
+		return "The provider requires a client certificate of this client, which is not supported: register it with client_secret_basic or client_secret_post."
+	}
+	return ""
 }
 
 // Definite reports whether the same request would be refused again: the provider

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,20 @@ const (
 type Result struct {
 	Identity Identity
 	Tokens   Tokens
+	Lacking  []string // scopes that the sign-in asked for and did not get
+}
+
+// lacking returns which of the scopes that were asked for did not come. A response
+// without scope granted all of them (RFC 6749 section 5.1), but for offline_access
+// without a refresh token.
+func lacking(token *oauth2.Token, asked string) []string {
+	granted, _ := token.Extra("scope").(string)
+	return slices.DeleteFunc(strings.Fields(asked), func(scope string) bool {
+		if scope == oidc.ScopeOfflineAccess {
+			return token.RefreshToken != ""
+		}
+		return granted == "" || slices.Contains(strings.Fields(granted), scope)
+	})
 }
 
 // Exchange exchanges code for tokens with a single token request
@@ -69,8 +84,8 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	}
 	return &Result{Identity: *identity, Tokens: Tokens{
 		Access: token.AccessToken, Refresh: token.RefreshToken, ID: rawIDToken, SID: claims.SID,
-		Expires: rp.expiry(token), Assumed: token.ExpiresIn <= 0, Scopes: login.Scopes,
-	}}, nil
+		Expires: rp.config.Now().Add(lifeOf(token)), Life: lifeOf(token), Assumed: token.ExpiresIn <= 0, Scopes: login.Scopes,
+	}, Lacking: lacking(token, login.Scopes)}, nil
 }
 
 // tokenError distinguishes an error response from an endpoint that could not be asked.
@@ -86,7 +101,7 @@ func tokenError(err error) error {
 	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
 		return &EndpointError{Status: status, RetryAfter: retryAfter(refused.Response.Header)}
 	}
-	return &TokenError{Code: printable(refused.ErrorCode, 100), Status: status}
+	return &TokenError{Code: printable(refused.ErrorCode, 100), Description: printable(refused.ErrorDescription, 200), Status: status}
 }
 
 // retryAfter returns how long a response asks to wait, 0 if it does not
@@ -117,11 +132,11 @@ func checkTokens(token *oauth2.Token) error {
 	return nil
 }
 
-// expiry returns when the access token expires, bounded by AccessTokenMax.
-func (rp *RelyingParty) expiry(token *oauth2.Token) time.Time {
-	lifetime := time.Duration(min(token.ExpiresIn, int64(AccessTokenMax/time.Second))) * time.Second
-	if lifetime <= 0 {
-		lifetime = accessDefault
+// lifeOf returns how long the access token lives, bounded by AccessTokenMax.
+func lifeOf(token *oauth2.Token) time.Duration {
+	life := time.Duration(min(token.ExpiresIn, int64(AccessTokenMax/time.Second))) * time.Second
+	if life <= 0 {
+		return accessDefault
 	}
-	return rp.config.Now().Add(lifetime)
+	return life
 }

@@ -58,8 +58,8 @@ func TestTokenRequestIsNeverRepeated(t *testing.T) {
 				} else if refused, ok := errors.AsType[*TokenError](err); !ok || refused.Code != row.code || refused.Status != row.fault.Status {
 					t.Errorf("got %v, want a TokenError %d %s", err, row.fault.Status, row.code)
 				}
-				if err != nil && (strings.Contains(err.Error(), "used") || len(err.Error()) > 300) {
-					t.Errorf("the error quotes the response: %.400v, want it without", err)
+				if err != nil && len(err.Error()) > 300 {
+					t.Errorf("the error quotes too much of the response: %.400v", err)
 				}
 				h.calls(authelia.EndpointToken, 1)
 				h.calls(authelia.EndpointUserinfo, 0)

@@ -25,13 +25,27 @@ type Identity struct {
 	Said int64 `json:"said,omitempty"`
 }
 
+// refreshAhead is how long before its expiry an access token is refreshed, at most.
+const refreshAhead = time.Minute
+
+// RefreshAt returns when the access token is to be refreshed: before its expiry,
+// but not so early that a token of short life is refreshed all the time.
+func (t *Tokens) RefreshAt() time.Time {
+	ahead := refreshAhead
+	if t.Life > 0 {
+		ahead = min(ahead, t.Life/4)
+	}
+	return t.Expires.Add(-ahead)
+}
+
 // Tokens are the provider's tokens for an identity.
 type Tokens struct {
-	Access  string    `json:"access"`
-	Refresh string    `json:"refresh,omitempty"`
-	ID      string    `json:"id"`                // the raw ID token, for id_token_hint
-	Expires time.Time `json:"expires"`           // when the access token expires; bounded even if the provider does not say
-	Assumed bool      `json:"assumed,omitempty"` // the provider did not say when the access token expires
-	Scopes  string    `json:"scopes,omitempty"`  // what the sign-in asked for, separated by spaces; empty: unknown
-	SID     string    `json:"sid,omitempty"`     // the provider's session ID (https://openid.net/specs/openid-connect-backchannel-1_0.html#BCSupport)
+	Access  string        `json:"access"`
+	Refresh string        `json:"refresh,omitempty"`
+	ID      string        `json:"id"`                // the raw ID token, for id_token_hint
+	Expires time.Time     `json:"expires"`           // when the access token expires; bounded even if the provider does not say
+	Life    time.Duration `json:"life,omitempty"`    // of the access token, when it came; 0: unknown
+	Assumed bool          `json:"assumed,omitempty"` // the provider did not say when the access token expires
+	Scopes  string        `json:"scopes,omitempty"`  // what the sign-in asked for, separated by spaces; empty: unknown
+	SID     string        `json:"sid,omitempty"`     // the provider's session ID (https://openid.net/specs/openid-connect-backchannel-1_0.html#BCSupport)
 }

@@ -77,11 +77,25 @@ func checkAlgorithm(raw, want, setting string) error {
 	if len(raw) > jwtLimit || json.Unmarshal(jwtHeader(raw), &header) != nil || header.Algorithm == want {
 		return nil
 	}
-	if slices.Contains(signatureAlgorithms, header.Algorithm) {
-		return fmt.Errorf("malformed: it is signed with %[1]s, not %[2]s: write \"%[3]s %[1]s\" if the provider is to use that for this client", header.Algorithm, want, setting)
+	return &AlgorithmError{printable(header.Algorithm, 20), want, setting}
+}
+
+// AlgorithmError says that a token or userinfo is not signed with the registered
+// algorithm.
+type AlgorithmError struct{ used, registered, setting string }
+
+// Error names both, and what to do.
+func (e *AlgorithmError) Error() string {
+	return fmt.Sprintf("malformed: it is signed with %s, not %s: %s", e.used, e.registered, e.Hint())
+}
+
+// Hint is what the operator can do, in a sentence.
+func (e *AlgorithmError) Hint() string {
+	if slices.Contains(signatureAlgorithms, e.used) {
+		return fmt.Sprintf("write \"%s %s\" if the provider is to use that for this client", e.setting, e.used)
 	}
-	return fmt.Errorf("malformed: its alg is %s, not %s: no other than these is accepted, and only with %s: %s",
-		printable(header.Algorithm, 20), want, setting, strings.Join(signatureAlgorithms, ", "))
+	return fmt.Sprintf("%s is not accepted: have the provider sign with RS256 for this client, or with another one of %s and name it in %s",
+		e.used, strings.Join(signatureAlgorithms, ", "), e.setting)
 }
 
 // recordingKeySet keeps its last error, which go-oidc's verifier returns only

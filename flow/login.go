@@ -105,7 +105,11 @@ func (rp *RelyingParty) Begin(ctx context.Context, returnTo string, restarted bo
 	if restarted {
 		login.State = restartPrefix + login.State
 	}
-	location := rp.oauth2(md).AuthCodeURL(login.State, oidc.Nonce(login.Nonce), oauth2.S256ChallengeOption(login.Verifier))
+	options := []oauth2.AuthCodeOption{oidc.Nonce(login.Nonce), oauth2.S256ChallengeOption(login.Verifier)}
+	if slices.Contains(rp.config.Scopes, oidc.ScopeOfflineAccess) { // else it may be dropped (OIDC Core 11)
+		options = append(options, oauth2.SetAuthURLParam("prompt", "consent"))
+	}
+	location := rp.oauth2(md).AuthCodeURL(login.State, options...)
 	return login, location, nil
 }
 

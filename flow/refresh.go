@@ -46,7 +46,7 @@ func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Ide
 	}
 	fresh := &Tokens{
 		Access: token.AccessToken, Refresh: token.RefreshToken, // the old one if the response has none
-		ID: tokens.ID, SID: tokens.SID, Expires: rp.expiry(token), Assumed: token.ExpiresIn <= 0, Scopes: tokens.Scopes,
+		ID: tokens.ID, SID: tokens.SID, Expires: rp.config.Now().Add(lifeOf(token)), Life: lifeOf(token), Assumed: token.ExpiresIn <= 0, Scopes: tokens.Scopes,
 	}
 	raw, ok := token.Extra("id_token").(string)
 	if !ok || raw == "" { // optional (OIDC Core 1.0 section 12.2)
@@ -108,8 +108,8 @@ func (c *idTokenClaims) match(identity *Identity) error {
 	switch {
 	case !sameSecret(c.subject, identity.Subject):
 		return fmt.Errorf("%w: %w: sub has changed", ErrSubjectChanged, ErrIDTokenInvalid)
-	case c.AuthTime != 0 && identity.AuthTime != 0 && int64(c.AuthTime) != identity.AuthTime:
-		return fmt.Errorf("%w: auth_time has changed", ErrIDTokenInvalid)
+	case c.AuthTime != 0 && int64(c.AuthTime) < identity.AuthTime: // a later one is of the same user: Keycloak, after another sign-in
+		return fmt.Errorf("%w: auth_time is before that of the sign-in", ErrIDTokenInvalid)
 	}
 	return nil
 }

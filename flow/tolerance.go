@@ -101,7 +101,7 @@ func usableTokens(body []byte, header http.Header) []byte {
 			used[name] = raw
 		}
 	}
-	for _, name := range []string{"refresh_token", "id_token", "error"} {
+	for _, name := range []string{"refresh_token", "id_token", "scope", "error", "error_description"} {
 		if raw := members[name]; len(raw) > 0 && raw[0] == '"' {
 			used[name] = raw
 		}

@@ -31,6 +31,7 @@ type Gate struct {
 
 	tokenBudget limit.TokenBudget // of code redemptions and refreshes
 	refusals    sync.Map          // causes for which refreshes were refused, since the last success
+	lacking     sync.Map          // scopes that did not come, and were reported
 	awayUntil   atomic.Int64      // until when the provider counts as away, by the monotonic clock
 	answeredAt  atomic.Int64      // when the provider last answered a check, by the monotonic clock
 

@@ -126,7 +126,7 @@ func (h *Handler) nextCheck(record *session.Record) time.Time {
 			return ends
 		}
 	} else if record.Tokens.Refresh != "" {
-		ends = ends.Add(-refreshAhead)
+		ends = record.Tokens.RefreshAt()
 	}
 	if soon := now.Add(backoffLeast); ends.Before(soon) { // tokens may live for seconds only
 		ends = soon
@@ -150,7 +150,7 @@ func (h *Handler) prove(ctx context.Context, s *session.Session, v *sessionRunti
 	}
 	v.provenUntil.CompareAndSwap(0, monotonic.Nanoseconds(record.Tokens.Expires)) // loaded just now
 	var refreshed error
-	if record.Tokens.Refresh != "" && !h.now().Before(record.Tokens.Expires.Add(-refreshAhead)) {
+	if record.Tokens.Refresh != "" && !h.now().Before(record.Tokens.RefreshAt()) {
 		// Until it expires, the access token is good for the check below.
 		seen := record.Tokens.Access
 		refreshed = h.refresh(ctx, s, record.Tokens)

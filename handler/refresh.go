@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -19,8 +20,6 @@ import (
 )
 
 const (
-	// refreshAhead is how long before its expiry an access token is refreshed.
-	refreshAhead = time.Minute
 	// refreshTimeout bounds a refresh, and with it how long the session's lock
 	// is held over the network.
 	refreshTimeout = 20 * time.Second
@@ -156,7 +155,7 @@ func (h *Handler) reportRefresh(s *session.Session, refused *flow.TokenError) {
 		h.config.Logger.Info(unprovenSoon, zap.Stringer("session_id", s.ID()), zap.Error(refused))
 		return
 	}
-	if _, known := h.config.Gate.refusals.LoadOrStore(refused.Error(), true); known {
+	if _, known := h.config.Gate.refusals.LoadOrStore(fmt.Sprint(refused.Status, refused.Code), true); known {
 		return
 	}
 	remedy := "the provider's log says why; other sessions that it refuses for the same cause are not reported"

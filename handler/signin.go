@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -151,7 +152,20 @@ func (h *Handler) redeemCode(ctx context.Context, login *flow.Login, code, clien
 		return nil, err
 	}
 	defer func() { end(err) }()
-	return h.config.RelyingParty.Exchange(ctx, login, code)
+	result, err = h.config.RelyingParty.Exchange(ctx, login, code)
+	if err == nil && len(result.Lacking) > 0 {
+		h.warnOfScopes(result.Lacking)
+	}
+	return result, err
+}
+
+// warnOfScopes logs, once per gate, which scopes did not come. Without a refresh
+// token, sessions become unproven when their access tokens expire.
+func (h *Handler) warnOfScopes(lacking []string) {
+	if _, known := h.config.Gate.lacking.LoadOrStore(strings.Join(lacking, " "), true); !known {
+		h.config.Logger.Warn("sign-ins lack a scope: the provider did not grant all that the `scopes` setting asks for, and for offline_access sent no refresh token. "+
+			"Allow the client these scopes at the provider, and the grant type refresh_token for offline_access, or leave them out", zap.Strings("scopes", lacking))
+	}
 }
 
 // signingIn is a sign-in that the application has to follow.

@@ -3,11 +3,15 @@
 package handler
 
 import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -26,7 +30,7 @@ const signedOutFor = time.Minute
 func (h *Handler) signOutByScript(in *incoming) error {
 	idToken := h.forget(in, in.session)
 	http.SetCookie(in.w, h.cookies.Set(h.cookies.SignedOut, "1", signedOutFor))
-	problem.JSON{Status: http.StatusOK, Value: h.config.Application.SignOutAnswer(h.leaveURL(in.r, idToken))}.Write(in.w, in.r)
+	problem.JSON{Status: http.StatusOK, Value: h.config.Application.SignOutAnswer(h.leaveURL(in, idToken))}.Write(in.w, in.r)
 	return nil
 }
 
@@ -64,14 +68,14 @@ func (h *Handler) signOutByBrowser(in *incoming) error {
 	if err != nil {
 		return h.refuseAs(in, request.Navigation, err)
 	}
-	problem.Redirect(in.w, http.StatusSeeOther, h.leaveURL(in.r, h.forget(in, s)))
+	problem.Redirect(in.w, http.StatusSeeOther, h.leaveURL(in, h.forget(in, s)))
 	return nil
 }
 
 // leave sends on a user who was signed out by an application that does not
 // send them on itself.
 func (h *Handler) leave(in *incoming) error {
-	problem.Redirect(in.w, http.StatusFound, h.leaveURL(in.r, ""))
+	problem.Redirect(in.w, http.StatusFound, h.leaveURL(in, ""))
 	return nil
 }
 
@@ -107,20 +111,33 @@ func clearCache(w http.ResponseWriter) { w.Header().Set("Clear-Site-Data", `"cac
 // (OpenID Connect RP-Initiated Logout 1.0,
 // https://openid.net/specs/openid-connect-rpinitiated-1_0.html), or Authelia's
 // portal, or the signed-out page at once.
-func (h *Handler) leaveURL(r *http.Request, idToken string) string {
-	here := h.origin + signedOutPath
-	authorization, err := h.config.RelyingParty.AuthorizationEndpoint(r.Context())
+func (h *Handler) leaveURL(in *incoming, idToken string) string {
+	here, ctx := h.origin+signedOutPath, in.r.Context()
+	authorization, err := h.config.RelyingParty.AuthorizationEndpoint(ctx)
 	if err != nil {
 		return here
 	}
-	if location, ok := h.config.RelyingParty.EndSessionURL(r.Context(), idToken, here, ""); ok {
-		return location
+	issuer, isAuthelia := strings.CutSuffix(authorization, autheliaAuthorization)
+	state := rand.Text()
+	location, ok := h.config.RelyingParty.EndSessionURL(ctx, idToken, here, state)
+	if !ok && !isAuthelia { // it may have one since
+		ctx, cancel := context.WithTimeout(ctx, rereadTimeout)
+		defer cancel()
+		h.config.RelyingParty.Reachable(ctx)
+		location, ok = h.config.RelyingParty.EndSessionURL(ctx, idToken, here, state)
 	}
-	if issuer, ok := strings.CutSuffix(authorization, autheliaAuthorization); ok {
+	switch {
+	case ok:
+		http.SetCookie(in.w, h.cookies.Set(h.cookies.Logout, state, flow.LoginLifetime))
+		return location
+	case isAuthelia:
 		return issuer + "/logout?rd=" + url.QueryEscape(here)
 	}
 	return here
 }
+
+// rereadTimeout bounds how long a sign-out waits for the provider's metadata.
+const rereadTimeout = 2 * time.Second
 
 // autheliaAuthorization is the path of Authelia's authorization endpoint. The
 // gate recognizes Authelia by it, because Authelia has no end-session endpoint:
@@ -128,8 +145,18 @@ func (h *Handler) leaveURL(r *http.Request, idToken string) string {
 const autheliaAuthorization = "/api/oidc/authorization"
 
 // signedOut is the page after a sign-out. It starts nothing by itself, and
-// takes nothing from a browser that another site made load it as an image.
+// takes nothing from a browser that another site made load it as an image. A
+// provider that sends the browser back returns the state of the request (RP-Initiated
+// Logout 1.0, sections 2 and 3); another one is from no sign-out of this browser.
 func (h *Handler) signedOut(in *incoming) error {
+	if state := in.r.URL.Query().Get("state"); state != "" {
+		if subtle.ConstantTimeCompare([]byte(state), []byte(request.CookieValue(in.r, h.cookies.Logout))) != 1 {
+			return h.refuseAs(in, request.Navigation, problem.LogoutUnknown)
+		}
+		http.SetCookie(in.w, h.cookies.Unset(h.cookies.Logout))
+		problem.Redirect(in.w, http.StatusSeeOther, signedOutPath) // which can be reloaded
+		return nil
+	}
 	s, err := in.lookup()
 	switch {
 	case err != nil:

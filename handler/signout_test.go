@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 // CVE-2024-21492: a session survives its sign-out.
@@ -165,4 +166,60 @@ func TestForeignImageOfTheSignedOutPage(t *testing.T) {
 			t.Errorf("%s: got %d %v, want 200, cleared: %v", headers, w.Code, w.Header(), cleared)
 		}
 	}
+}
+
+// A provider sends the browser back from its end-session endpoint. Only the state
+// of this browser's own sign-out is taken for an answer to it, and only once.
+func TestLogoutStateIsChecked(t *testing.T) {
+	inBubble(t, func(*authelia.Options) {}, nil, func(s *siteWithProvider) {
+		s.op.Misbehave(func(m *authelia.Misbehaviour) {
+			m.Metadata = authelia.Set("end_session_endpoint", s.op.Issuer()+"/end")
+		})
+		ticket := s.signInAs("alice")
+		w := s.do(s, "POST /signout", "Cookie", ticket)
+		var sent, cookie string
+		if _, query, ok := strings.Cut(w.Body.String(), "state="); ok {
+			sent, _, _ = strings.Cut(strings.ReplaceAll(query, `"`, "\\"), "\\")
+		}
+		for _, c := range w.Result().Cookies() {
+			if strings.HasSuffix(c.Name, "_logout") {
+				cookie = c.Name + "=" + c.Value
+			}
+		}
+		if sent == "" || !strings.HasSuffix(cookie, "="+sent) {
+			s.Fatalf("the sign-out sent the state %q with the cookie %q: %s", sent, cookie, w.Body)
+		}
+		path := request.Base + "/signed-out?state="
+		for name, c := range map[string]struct{ state, cookie string }{
+			"another state": {"x", cookie}, "no cookie": {sent, ""}, "another browser": {sent, strings.Split(cookie, "=")[0] + "=x"},
+		} {
+			w := s.do(s, path+c.state, append(fields(navigation), "Cookie", c.cookie)...)
+			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "logout_unknown") {
+				s.Errorf("%s: got %d %s, want 400 logout_unknown", name, w.Code, w.Body)
+			}
+		}
+		w = s.do(s, path+sent, append(fields(navigation), "Cookie", cookie)...)
+		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != signedOutPath || !strings.Contains(strings.Join(w.Header()["Set-Cookie"], ""), "_logout=; Path=/; Max-Age=0") {
+			s.Errorf("the right state: got %d %v, want 303 to the signed-out page without the cookie", w.Code, w.Header())
+		}
+	})
+}
+
+// A provider that gained an end-session endpoint since its metadata were read is
+// asked for it at the next sign-out.
+func TestNewEndSessionEndpoint(t *testing.T) {
+	inBubble(t, func(*authelia.Options) {}, nil, func(s *siteWithProvider) {
+		edit := authelia.Set("authorization_endpoint", s.op.Issuer()+"/elsewhere")
+		s.op.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = edit })
+		if w := s.do(s, "POST /signout"); !strings.Contains(w.Body.String(), signedOutPath) {
+			s.Fatalf("the sign-out answered %d %s, want the signed-out page", w.Code, w.Body)
+		}
+		s.op.Misbehave(func(m *authelia.Misbehaviour) {
+			m.Metadata = func(d map[string]any) { edit(d); d["end_session_endpoint"] = s.op.Issuer() + "/end" }
+		})
+		s.advance(11 * time.Second)
+		if w := s.do(s, "POST /signout"); !strings.Contains(w.Body.String(), s.op.Issuer()+"/end?") {
+			s.Errorf("the sign-out answered %d %s, want the new endpoint", w.Code, w.Body)
+		}
+	})
 }

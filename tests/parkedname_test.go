@@ -88,7 +88,7 @@ func TestRenameThatTheClientLeft(t *testing.T) {
 						close(asked) // the gate gave up, and asked for the account's name
 					}
 					if u, ok := app.User("alice"); ok && u.ID != 2 && r.URL.Path == "/api/oauth/openid" && looked.CompareAndSwap(false, true) {
-						seen = parked.fetch("/api/users/me").body
+						seen = parked.fetch("/api/users/me").body //nolint:contextcheck // another browser's request
 					}
 				}))
 			}})

@@ -70,8 +70,15 @@ func TestRPInitiatedLogout(t *testing.T) {
 		t.Fatalf("the sign-out answered %d to %s, want 303 to the end-session endpoint", answer.StatusCode, location)
 	}
 	query := location.Query()
-	if query.Get("client_id") != "romm" || query.Get("post_logout_redirect_uri") != public+base+"/signed-out" || query.Get("id_token_hint") == "" {
-		t.Errorf("the logout request is %v, want our client_id, the signed-out page and an id_token_hint", query)
+	state := query.Get("state")
+	if state == "" || query.Get("client_id") != "romm" || query.Get("post_logout_redirect_uri") != public+base+"/signed-out" || query.Get("id_token_hint") == "" {
+		t.Errorf("the logout request is %v, want our client_id, the signed-out page, an id_token_hint and a state", query)
+	}
+	if answer := b.do(base + "/signed-out?state=another"); answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("another state answered %d, want 400", answer.StatusCode)
+	}
+	if answer := b.do(base + "/signed-out?state=" + state); answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != base+"/signed-out" {
+		t.Errorf("the state of the sign-out answered %d to %s, want 303 to the signed-out page", answer.StatusCode, answer.Header.Get("Location"))
 	}
 }
 

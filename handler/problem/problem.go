@@ -128,6 +128,11 @@ func of(err error) *Problem {
 		return problem
 	}
 	if token, ok := errors.AsType[*flow.TokenError](err); ok {
+		if demands := token.Demands(); demands != "" {
+			problem := ClientRefused.Because(err)
+			problem.Hint = demands
+			return problem
+		}
 		switch token.Code {
 		case "invalid_client", "unauthorized_client", "invalid_request":
 			return ClientRefused.Because(err)
@@ -138,6 +143,15 @@ func of(err error) *Problem {
 		problem := EmailMissing.Because(err)
 		problem.Title, problem.Text = EmailNotASCII.Title, "{provider} sent something else than one address. Ask the operator of {provider}."
 		problem.Hint = "The claim email " + email.Came + ". It must be one address in a string."
+		return problem
+	}
+	if algorithm, ok := errors.AsType[*flow.AlgorithmError](err); ok {
+		problem := IDTokenInvalid
+		if errors.Is(err, flow.ErrUserinfoInvalid) {
+			problem = UserinfoInvalid
+		}
+		problem = problem.Because(err)
+		problem.Hint = algorithm.Hint()
 		return problem
 	}
 	if clock, ok := errors.AsType[*flow.ClockError](err); ok {

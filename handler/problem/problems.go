@@ -99,6 +99,11 @@ var (
 		Code: "response_invalid", Status: http.StatusBadRequest, Title: "The sign-in could not be checked",
 		Text: "The response of {provider} does not match what this site asked for. You have not been signed in; please start again.", Way: WayRetry,
 	}
+	LogoutUnknown = &Problem{
+		Code: "logout_unknown", Status: http.StatusBadRequest, Title: "This is the end of another sign-out",
+		Text: "The answer of {provider} does not match a sign-out of this browser. Whether you are signed out there, {provider} shows.", Way: WayProvider,
+		Hint: "The state in the address is not the one that the sign-out was sent with: the page was reloaded or bookmarked, the sign-out took longer than ten minutes, or another site sent the browser here.",
+	}
 	SignInDenied = &Problem{
 		Code: "sign_in_denied", Status: http.StatusForbidden, Title: "{provider} did not sign you in",
 		Text: "You declined, or your account may not use this site. You can try again, or use another account.", Way: WayEither,

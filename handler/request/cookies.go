@@ -23,6 +23,7 @@ type CookieNames struct {
 	Prefix    string // of all cookies but the ticket
 	Ticket    string
 	SignedOut string // set for a short time after a sign-out
+	Logout    string // the state of a logout at the provider that is under way
 	Restarts  string // how often a sign-in was restarted because its response fit none
 	Former    string // the ticket's name before the port was part of it; empty: it is the same
 	Secure    bool   // whether the cookies are sent over https only
@@ -40,6 +41,7 @@ func CookieNamesFor(o Origin) CookieNames {
 		base += "_" + port
 	}
 	names.Prefix, names.Ticket, names.SignedOut, names.Restarts = base+"_", base, base+"_signed_out", base+"_restarts"
+	names.Logout = base + "_logout"
 	return names
 }
 

@@ -98,6 +98,12 @@ func (e *entry) walk(ctx context.Context) (signedIn, error) {
 		}
 		return at, changed(e.link, err)
 	}
+	return e.walkRefused(ctx, claims, err)
+}
+
+// walkRefused goes on where RomM answered a new user's sign-in with err.
+func (e *entry) walkRefused(ctx context.Context, claims op.Claims, err error) (signedIn, error) {
+	at := signedIn{}
 	if !errors.Is(err, errRefused) {
 		return at, err
 	}

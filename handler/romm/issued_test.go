@@ -5,6 +5,7 @@ package romm
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,9 +18,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
-// jwtOf is a token of RomM's form for a name.
-func jwtOf(name string, expires time.Time) string {
-	payload := fmt.Sprintf(`{"sub":%q,"exp":%d}`, name, expires.Unix())
+// jwtUntil is a token of RomM's form for alice.
+func jwtUntil(expires time.Time) string {
+	payload := fmt.Sprintf(`{"sub":"alice","exp":%d}`, expires.Unix())
 	return "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".AA"
 }
 
@@ -61,9 +62,12 @@ func TestIssuedTokensStayWithTheirAccount(t *testing.T) {
 	const bob, alice = `{"id":2,"username":"alice","created_at":"2026-01-01T00:00:00"}`, `{"id":3,"username":"alice","created_at":"2026-01-02T00:00:00"}`
 	app := appOf(t, "5.2.0")
 	other := New(Config{Release: app.config.Release, Clients: app.config.Clients, Links: NewLinks(testGate, app.config.Links.storage)})
-	access, refresh := jwtOf("alice", time.Now().Add(time.Hour)), jwtOf("alice", time.Now().Add(7*24*time.Hour))
+	access, refresh := jwtUntil(time.Now().Add(time.Hour)), jwtUntil(time.Now().Add(7*24*time.Hour))
 	now := bob
-	call := func(_ context.Context, call application.Call) (*application.Answer, error) {
+	call := func(context.Context, application.Call) (*application.Answer, error) {
+		if now == "" {
+			return nil, errors.New("away")
+		}
 		return &application.Answer{Status: http.StatusOK, Header: http.Header{}, Body: []byte(now)}, nil
 	}
 	exchange := func(form url.Values, access, refresh string) {
@@ -84,13 +88,17 @@ func TestIssuedTokensStayWithTheirAccount(t *testing.T) {
 	wants("bob's token while he has the name", access, application.Recognized)
 	now = alice
 	wants("bob's token when alice has the name", access, application.Unrecognized)
-	next := jwtOf("alice", time.Now().Add(2*time.Hour))
+	next := jwtUntil(time.Now().Add(2 * time.Hour))
 	exchange(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}, next, "")
 	wants("what bob got for his refresh token", next, application.Unrecognized)
-	hers := jwtOf("alice", time.Now().Add(3*time.Hour))
+	hers := jwtUntil(time.Now().Add(3 * time.Hour))
 	wants("a token that was not issued through the gate", hers, application.Recognized)
 	exchange(url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"y"}}, hers, "")
 	wants("alice's token", hers, application.Recognized)
+	now = ""
+	if got, _, err := other.Recognize(t.Context(), call, "Bearer "+hers); got != application.Undecided || err == nil {
+		t.Errorf("while RomM is away, alice's token is %v, %v, want an error", got, err)
+	}
 }
 
 // What the gate knows of a token goes when the token has ended, and no token comes
@@ -101,7 +109,7 @@ func TestIssuedTokensAreForgotten(t *testing.T) {
 	app := appOf(t, "4.7.0")
 	app.config.Now = func() time.Time { return now }
 	links := app.config.Links
-	short, long := jwtOf("alice", now.Add(time.Hour)), jwtOf("alice", now.Add(7*24*time.Hour))
+	short, long := jwtUntil(now.Add(time.Hour)), jwtUntil(now.Add(7*24*time.Hour))
 	for _, token := range []string{short, long} {
 		if err := links.noteIssued(t.Context(), token, "2 x"); err != nil {
 			t.Fatal(err)
