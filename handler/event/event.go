@@ -53,6 +53,7 @@ type Event struct {
 
 	// Of a refusal.
 	Code, Reference string
+	Doctor          string // of a refusal: the code of the doctor that explains it
 	Status          int
 	Method, Path    string
 	SignIn          bool  // the request was to sign in
@@ -79,6 +80,7 @@ func (e *Event) fields() []field {
 		{"client_ip", e.ClientIP},
 		{"code", e.Code},
 		{"reference", e.Reference},
+		{"doctor", e.Doctor},
 		{"method", e.Method},
 		{"path", e.Path},
 		{"reason", e.Reason},
