@@ -62,6 +62,7 @@ var errMatcher = errors.New("romm_oidc does not accept a matcher, because unmatc
 //		scopes             <scope...>
 //		username_claim     <claim>
 //		groups_claim       <claim>
+//		push_authorization
 //		unverified_email   refuse|pin
 //		allow {
 //			groups  <group...>

@@ -118,7 +118,8 @@ func observeProvider(logger *zap.Logger, e op.Event) {
 // Another handler of the same configuration may have done so already.
 func register(registry *prometheus.Registry) error {
 	for _, collector := range []prometheus.Collector{
-		signIns, refusals, ends, unproven, brokered, logouts, rommAsks, work, state{},
+		signIns, refusals, ends, unproven, brokered, logouts, rommAsks, work,
+		state{},
 		signInTook, recheckTook, providerTook, rommTook, confirmTook, storageTook,
 	} {
 		err := registry.Register(collector)

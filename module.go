@@ -191,6 +191,7 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		RedirectURI:   s.RedirectURI,
 		IDTokenAlg:    s.IDTokenAlg,
 		UserinfoAlg:   strings.TrimPrefix(s.UserinfoAlg, "none"),
+		Push:          s.PushAuthorization,
 		PinUnverified: s.UnverifiedEmail == "pin",
 		Scopes:        s.Scopes,
 		UsernameClaim: s.UsernameClaim,

@@ -3,6 +3,7 @@
 package flow
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -136,9 +137,7 @@ func TestBearerJWTOfAnotherProfile(t *testing.T) {
 			p.introspection = `{"active":true,"aud":"romm","sub":"1","client_id":"other"}`
 			p.userinfo = `{"sub":"1","preferred_username":"alice","email":"alice@example.test","email_verified":true}`
 			claims := map[string]any{"iss": testIssuer, "aud": "romm", "sub": "1", "exp": now.Unix() + 600}
-			for claim, value := range row.add {
-				claims[claim] = value
-			}
+			maps.Copy(claims, row.add)
 			_, err := p.relyingParty(now).Bearer(t.Context(), p.token("JWT", p.key, jose.ES256, claims))
 			if row.fails == "" {
 				failsAs(t, err, nil, "")

@@ -74,7 +74,7 @@ func checkAlgorithm(raw, want, setting string) error {
 	var header struct {
 		Algorithm string `json:"alg"`
 	}
-	if len(raw) > jwtLimit || json.Unmarshal(jwtHeader(raw), &header) != nil || header.Algorithm == want {
+	if readable := len(raw) <= jwtLimit && json.Unmarshal(jwtHeader(raw), &header) == nil; !readable || header.Algorithm == want {
 		return nil
 	}
 	return &AlgorithmError{printable(header.Algorithm, 20), want, setting}

@@ -110,7 +110,10 @@ func (rp *RelyingParty) Begin(ctx context.Context, returnTo string, restarted bo
 		options = append(options, oauth2.SetAuthURLParam("prompt", "consent"))
 	}
 	location := rp.oauth2(md).AuthCodeURL(login.State, options...)
-	return login, location, nil
+	if rp.config.Push || md.pushRequired {
+		location, err = rp.push(ctx, md, location)
+	}
+	return login, location, err
 }
 
 // LoginCookie returns the name and value of the cookie for login. The name

@@ -25,6 +25,8 @@ type metadata struct {
 	endSessionEndpoint    string // may be empty, as with Authelia
 	revocationEndpoint    string // may be empty
 	introspectionEndpoint string // may be empty
+	pushEndpoint          string // may be empty (https://datatracker.ietf.org/doc/html/rfc9126#section-5)
+	pushRequired          bool   // authorization requests must be pushed
 	issParameterSupported bool   // authorization responses carry iss (https://datatracker.ietf.org/doc/html/rfc9207#section-3)
 
 	issuer string
@@ -58,6 +60,8 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*metadata, error) {
 	md := &metadata{
 		endSessionEndpoint: document.text("end_session_endpoint"), revocationEndpoint: document.text("revocation_endpoint"),
 		introspectionEndpoint: document.text("introspection_endpoint"),
+		pushEndpoint:          document.text("pushed_authorization_request_endpoint"),
+		pushRequired:          document.flag("require_pushed_authorization_requests"),
 		issParameterSupported: document.flag("authorization_response_iss_parameter_supported"),
 		revocationAuth:        document.strings("revocation_endpoint_auth_methods_supported"),
 		issuer:                issuer,
@@ -74,7 +78,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*metadata, error) {
 			return nil, invalid(name, err)
 		}
 	}
-	for _, optional := range []*string{&md.endSessionEndpoint, &md.revocationEndpoint, &md.introspectionEndpoint} {
+	for _, optional := range []*string{&md.endSessionEndpoint, &md.revocationEndpoint, &md.introspectionEndpoint, &md.pushEndpoint} {
 		if checkEndpoint(*optional) != nil {
 			*optional = ""
 		}

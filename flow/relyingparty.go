@@ -42,6 +42,7 @@ type Config struct {
 	RedirectURI   string
 	IDTokenAlg    string   // what the provider signs ID tokens and logout tokens with; default RS256
 	UserinfoAlg   string   // what it signs userinfo with; default: it does not sign it
+	Push          bool     // push authorization requests, even where the provider does not require it
 	PinUnverified bool     // an address that is not verified is replaced, instead of refusing its user
 	Scopes        []string // must include openid
 	UsernameClaim string   // name of the claim with the user name
@@ -67,6 +68,9 @@ type RelyingParty struct {
 	loaded  time.Time // when known was read
 	failed  error     // of the last attempt, until nextTry
 	nextTry time.Time
+
+	pushFailed error // the provider's refusal of a pushed request, until nextPush
+	nextPush   time.Time
 }
 
 // New returns the relying party for cfg. It does no I/O.

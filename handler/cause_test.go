@@ -39,6 +39,9 @@ func TestRefusalLogsItsCause(t *testing.T) {
 			if len(refused) != 1 {
 				t.Fatalf("%d log lines say \"request refused\", want 1", len(refused))
 			}
+			if code, _ := refused[0].ContextMap()["doctor"].(string); (code == "site_host_changed") != (name == "another host") {
+				t.Errorf("the log names the doctor's code %q", code)
+			}
 			cause, _ := refused[0].ContextMap()["cause"].(string)
 			if !strings.Contains(cause, c.cause) || strings.Contains(w.Body.String(), "alice@") || strings.Contains(w.Body.String(), c.cause) {
 				t.Errorf("logged cause %q, want %q in it; the page must not show it:\n%s", cause, c.cause, w.Body)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
@@ -144,7 +145,7 @@ func TestPanicInBackgroundWork(t *testing.T) {
 func TestEndReasonLabels(t *testing.T) {
 	t.Parallel()
 	for reason, want := range map[string]string{
-		"signed_out": "signed_out user", "idle": "idle time", "operator": "operator operator", "account_gone": "account_gone provider",
+		"signed_out": "signed_out user", "idle": "idle time", "operator": "operator " + string(event.ByOperator), "account_gone": "account_gone provider",
 		"not_allowed": "not_allowed policy", "no_role": "no_role policy", "recheck_failed": "recheck_failed application", "made up": "other ", "": "other ",
 	} {
 		if got, by := label(reason); got+" "+string(by) != want {

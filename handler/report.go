@@ -38,7 +38,7 @@ func (h *Handler) reportRefusal(in *incoming, refusal *problem.Problem, signIn b
 		}
 	}
 	e := &event.Event{
-		Name: event.Refused, ClientIP: in.chain.ClientIP(), Code: refusal.Code, Reference: refusal.Reference, Status: refusal.Status,
+		Name: event.Refused, ClientIP: in.chain.ClientIP(), Code: refusal.Code, Reference: refusal.Reference, Doctor: refusal.DoctorCode(), Status: refusal.Status,
 		Method: in.r.Method, Path: loggedPath(in.r), SignIn: signIn, Cause: refusal.Cause, User: refusal.User, Subject: refusal.Subject,
 	}
 	if everyday {

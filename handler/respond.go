@@ -99,7 +99,7 @@ func (h *Handler) show(in *incoming, p *problem.Page) {
 func (h *Handler) pageOf(in *incoming, refusal *problem.Problem) *problem.Page {
 	p := &problem.Page{
 		Status: refusal.Status, Code: refusal.Code, Retry: refusal.Retry,
-		Title: refusal.Title, Text: refusal.Text, Hint: refusal.Hint, Reference: refusal.Reference,
+		Title: refusal.Title, Text: refusal.Text, Hint: refusal.OperatorHint(), Reference: refusal.Reference,
 		User: refusal.User, SeeAll: h.origin + sessionsPath,
 	}
 	home := problem.Link{ID: "home", Label: "Open the site", Href: h.origin + "/"}

@@ -70,12 +70,12 @@ func TestAuditLog(t *testing.T) {
 	s.authelia.SetEmail("frank", "frank@example.com")
 	step := func(name string, want ...string) []map[string]any {
 		t.Helper()
-		var got []string
 		all := lines()
 		eventually(t, func() bool {
 			all = lines()
 			return len(all) >= len(want)
 		})
+		got := make([]string, 0, len(all))
 		for _, line := range all {
 			got = append(got, short(line))
 			if line["schema"] != 1.0 || line["logger"] != "http.handlers.romm_oidc.audit" || line["gate"] == nil || line["ts"] == nil {
@@ -87,7 +87,8 @@ func TestAuditLog(t *testing.T) {
 		}
 		return all
 	}
-	known := []string{"event=account_linked user=alice by=user", "event=role_changed user=alice former_role=user role=admin", "event=signed_in user=alice"}
+	known := make([]string, 0, 20)
+	known = append(known, "event=account_linked user=alice by=user", "event=role_changed user=alice former_role=user role=admin", "event=signed_in user=alice")
 	alice := s.as("alice")
 	all := step("a first sign-in", known...)
 	for _, line := range all {
@@ -178,7 +179,7 @@ func TestDocumentedCodes(t *testing.T) {
 			existing = append(existing, match[1])
 		}
 	}
-	var documented []string
+	documented := make([]string, 0, len(existing))
 	for _, match := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [1-5][0-9]{2} \\|").FindAllStringSubmatch(codes, -1) {
 		documented = append(documented, match[1])
 	}
@@ -187,7 +188,7 @@ func TestDocumentedCodes(t *testing.T) {
 	if len(existing) == 0 || !slices.Equal(documented, existing) {
 		t.Errorf("docs/operating documents the codes\n%q, and these exist\n%q", documented, existing)
 	}
-	var counted []string
+	counted := make([]string, 0, len(existing))
 	for _, match := range regexp.MustCompile(`caddy_romm_oidc_refusals_total\{code="([a-z_]+)"\}`).FindAllStringSubmatch(s.metrics(), -1) {
 		counted = append(counted, match[1])
 	}
@@ -196,7 +197,7 @@ func TestDocumentedCodes(t *testing.T) {
 		t.Errorf("the metrics begin with the codes\n%q, and these exist\n%q", counted, existing)
 	}
 	names := regexp.MustCompile("(?m)^\\| `romm_oidc\\.([a-z_]+)` \\|").FindAllStringSubmatch(rest, -1)
-	var events []event.Name
+	events := make([]event.Name, 0, len(names))
 	for _, match := range names {
 		events = append(events, event.Name(match[1]))
 	}

@@ -73,7 +73,6 @@ func TestEvents(t *testing.T) {
 		"romm_oidc.account_linked alice", "romm_oidc.role_changed alice", "romm_oidc.signed_in alice", "romm_oidc.refused alice",
 		"romm_oidc.signed_out alice", "romm_oidc.account_linked bob", "romm_oidc.signed_in bob", "romm_oidc.ended bob",
 	}
-	var got []string
 	eventually(t, func() bool {
 		received.mu.Lock()
 		defer received.mu.Unlock()
@@ -81,6 +80,7 @@ func TestEvents(t *testing.T) {
 	})
 	received.mu.Lock()
 	defer received.mu.Unlock()
+	got := make([]string, 0, len(received.events))
 	for _, e := range received.events {
 		got = append(got, e.Name()+" "+jsonOf(e.Data["user"]))
 		if e.Data["schema"] != event.Schema || e.Data["sub"] == "" || e.Data["gate"] == "" || e.Origin().CaddyModule().ID != "http.handlers.romm_oidc" {

@@ -37,6 +37,8 @@ type stack struct {
 	storage  string
 
 	autheliaURL, rommURL, cert, key string
+
+	before map[string]float64 // counters before a test began
 }
 
 // options change a stack before it starts.

@@ -15,7 +15,7 @@ import (
 // Name is the name of a span. It comes from a fixed list.
 type Name string
 
-// Observe, if it is not nil, gets the duration of each span. The root package
+// Observe gets the duration of each span, if it is not nil. The root package
 // sets it before the first one.
 var Observe func(name Name, took time.Duration)
 

@@ -54,6 +54,7 @@ never overwrites a file. On a terminal, it asks for what no flag says.
 	f.StringVar(&plan.RommAddress, "romm-address", "", "where Caddy reaches RomM (default: romm:8080, or 127.0.0.1:8080 without containers)")
 	f.StringVar(&plan.AutheliaAddress, "authelia-address", "", "where Caddy reaches Authelia, if not at its public address (default for a new one: http://authelia:9091)")
 	f.StringVar(&plan.CaddyAddress, "caddy-address", "", "where RomM reaches Caddy (default: http://caddy:9080, or http://127.0.0.1:9080 without containers)")
+	f.StringVar(&plan.Image, "image", "", "an image of Caddy with the module (default: compose builds one)")
 	f.StringVar(&plan.Network, "network", "", "the container network that RomM or Authelia is in already")
 	f.BoolVar(&flags.print, "print", false, "print the files, and write none")
 	f.BoolVar(&flags.json, "json", false, "print JSON")

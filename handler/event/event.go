@@ -53,6 +53,7 @@ type Event struct {
 
 	// Of a refusal.
 	Code, Reference string
+	Doctor          string // of a refusal: the code of the doctor that explains it
 	Status          int
 	Method, Path    string
 	SignIn          bool  // the request was to sign in
@@ -71,9 +72,21 @@ type field struct{ name, value string }
 // fields returns the parts of e that are known, but for numbers and flags.
 func (e *Event) fields() []field {
 	all := [...]field{
-		{"gate", e.Gate}, {"user", e.User}, {"sub", e.Subject}, {"account", e.Account}, {"session_id", e.SessionID}, {"client_ip", e.ClientIP},
-		{"code", e.Code}, {"reference", e.Reference}, {"method", e.Method}, {"path", e.Path},
-		{"reason", e.Reason}, {"by", string(e.By)}, {"role", e.Role}, {"former_role", e.FormerRole},
+		{"gate", e.Gate},
+		{"user", e.User},
+		{"sub", e.Subject},
+		{"account", e.Account},
+		{"session_id", e.SessionID},
+		{"client_ip", e.ClientIP},
+		{"code", e.Code},
+		{"reference", e.Reference},
+		{"doctor", e.Doctor},
+		{"method", e.Method},
+		{"path", e.Path},
+		{"reason", e.Reason},
+		{"by", string(e.By)},
+		{"role", e.Role},
+		{"former_role", e.FormerRole},
 	}
 	known := make([]field, 0, len(all))
 	for _, f := range all {

@@ -7,7 +7,7 @@ func Codes() []string {
 	return CodesOf([]*Problem{
 		BadRequest, Misdirected, Rewritten, TooEarly, MethodNotAllowed, NotFound, SessionUnknown, NotSignedIn,
 		CredentialUnknown, CredentialNotAllowed, TooManyAttempts, TooManySignIns, BodyRefused, CrossOrigin, Prefetch,
-		CheckPending, NotAllowed, LoginExpired, SignedOutMeanwhile, CookiesMissing, ResponseInvalid, SignInDenied,
+		CheckPending, NotAllowed, LoginExpired, SignedOutMeanwhile, CookiesMissing, ResponseInvalid, LogoutUnknown, SignInDenied,
 		ProviderError, LoginRequired, StateLost, SignInFailed, ProviderRefused, TokenRefused, ClientRefused,
 		IDTokenInvalid, UserinfoInvalid, EmailMissing, EmailNotASCII, EmailUnverified, UsernameMissing,
 		ProviderUnavailable, StorageUnavailable, ApplicationAway, SignedInAgain, Internal,

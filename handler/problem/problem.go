@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
@@ -125,6 +126,12 @@ func of(err error) *Problem {
 		}
 		problem := ProviderRefused.Because(err)
 		problem.Hint = "The provider said " + refused.Error()
+		switch {
+		case refused.Code == "invalid_scope":
+			problem.Hint += ". Allow the client every scope of the setting `scopes` there, or remove it here."
+		case strings.Contains(refused.Description, "redirect_uri"):
+			problem.Hint += ". Register this site's redirect_uri there, letter by letter."
+		}
 		return problem
 	}
 	if token, ok := errors.AsType[*flow.TokenError](err); ok {

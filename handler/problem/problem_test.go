@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/doctor"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -24,5 +25,23 @@ func TestUntrustedCertificateNamesTLSCA(t *testing.T) {
 	err = flow.New(flow.Config{Issuer: provider.URL, ClientID: "romm", Client: client}).Discover(t.Context())
 	if p := problem.Of(err); p.Code != "provider_unavailable" || !strings.Contains(p.Hint, "tls_ca /path/root.crt") {
 		t.Errorf("got the problem %s with the hint %q, want provider_unavailable with tls_ca: %v", p.Code, p.Hint, err)
+	}
+}
+
+// A refusal names a code that the doctor has.
+func TestDoctorCodesOfProblems(t *testing.T) {
+	t.Parallel()
+	named := 0
+	for _, p := range []*problem.Problem{problem.ClientRefused, problem.ProviderUnavailable, problem.IDTokenInvalid, problem.StorageUnavailable, problem.StateLost, problem.ApplicationAway, problem.ProviderRefused} {
+		if _, ok := doctor.Codes[p.DoctorCode()]; !ok {
+			t.Errorf("the problem %s names the doctor's code %q, which does not exist", p.Code, p.DoctorCode())
+		}
+		named++
+		if p.Hint != "" && !strings.Contains(p.OperatorHint(), "look for "+p.DoctorCode()+".") {
+			t.Errorf("the hint of %s does not name %s: %s", p.Code, p.DoctorCode(), p.OperatorHint())
+		}
+	}
+	if problem.NotAllowed.DoctorCode() != "" || problem.NotAllowed.OperatorHint() != problem.NotAllowed.Hint || named == 0 {
+		t.Error("not_allowed names a code of the doctor, which cannot see its cause")
 	}
 }

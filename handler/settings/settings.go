@@ -72,6 +72,11 @@ type Settings struct {
 	// The claim with the groups. Default: groups.
 	GroupsClaim string `json:"groups_claim,omitempty"`
 
+	// Send authorization requests to the provider directly, so that the browser
+	// carries a reference to them only (pushed authorization requests, RFC 9126).
+	// Default: only if the provider requires it.
+	PushAuthorization bool `json:"push_authorization,omitempty"`
+
 	// What happens to users with an e-mail address that the provider has not
 	// verified: `refuse`, or `pin`: they sign in with an address that is made for
 	// them, so that no rule and no RomM account takes them for its owner.

@@ -147,7 +147,7 @@ type Flag struct {
 
 // Flags returns the settings that are off by default.
 func (s *Settings) Flags() []Flag {
-	return []Flag{{"identity_headers", &s.IdentityHeaders}}
+	return []Flag{{"push_authorization", &s.PushAuthorization}, {"identity_headers", &s.IdentityHeaders}}
 }
 
 // name is how an error calls a setting.

@@ -53,6 +53,8 @@ type Plan struct {
 	AutheliaAddress string
 	// CaddyAddress is where RomM reaches Caddy. Default: http://caddy:9080.
 	CaddyAddress string
+	// Image is an image of Caddy with the module. Default: compose builds one.
+	Image string
 	// Network is the container network that RomM or Authelia is in already.
 	Network string
 	// Folder is where the files will be, for those that name each other.
@@ -109,6 +111,7 @@ func or(value, fallback string) string {
 // What the files can carry.
 var (
 	login = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{2,63}$`)
+	image = regexp.MustCompile(`^[a-z0-9][A-Za-z0-9._/:@-]*$`)
 	plain = regexp.MustCompile("^[^\"'`{}\\\\#$\\x00-\\x1f]+$")
 )
 
@@ -129,6 +132,8 @@ func (p *Plan) check() error {
 		return fmt.Errorf("--group: %q has a character that the files cannot carry", p.Group)
 	case !p.AutheliaExists && !login.MatchString(p.AdminName):
 		return fmt.Errorf("--admin-name: %q is no login: write 3 to 64 letters, digits, dots, dashes or underscores", p.AdminName)
+	case p.Image != "" && !image.MatchString(p.Image):
+		return fmt.Errorf("--image: %q is no name of an image", p.Image)
 	case p.Network != "" && !login.MatchString(p.Network):
 		return fmt.Errorf("--network: %q is no name of a container network", p.Network)
 	}

@@ -106,6 +106,7 @@ func TestRefusedPlans(t *testing.T) {
 		"is not like romm:8080":                           func(p *Plan) { p.RommAddress = "romm" },
 		"has a character that the files cannot carry":     func(p *Plan) { p.Group = "{env.HOME}" },
 		"is no login":                                     func(p *Plan) { p.AdminName = "x y" },
+		"is no name of an image":                          func(p *Plan) { p.Image = "a: b" },
 		"is no name of a container network":               func(p *Plan) { p.Network = "a: b" },
 		"is this site itself":                             func(p *Plan) { p.AutheliaExists, p.Authelia = true, "https://romm.example.com" },
 		"needs a port that the site does not use":         func(p *Plan) { p.OnHost, p.AutheliaExists, p.Site = true, true, "https://romm.example.com:9080" },
@@ -155,5 +156,18 @@ func TestAsk(t *testing.T) {
 	}
 	if err := new(Plan).Ask(strings.NewReader("romm.example.com\n"), &asked, func(string) bool { return false }); err == nil {
 		t.Error("answers that end early are accepted, want an error")
+	}
+}
+
+// With an image, compose builds none.
+func TestImage(t *testing.T) {
+	t.Parallel()
+	plan := Plan{Site: "romm.example.com", Authelia: "auth.example.com", Admin: "you@example.com", Image: "caddy-romm-oidc"}
+	if compose := contents(t, plan)["compose.yml"].Content; !strings.Contains(compose, "  caddy:\n    image: caddy-romm-oidc\n    restart:") || strings.Contains(compose, "build:") {
+		t.Errorf("compose.yml builds an image:\n%s", compose)
+	}
+	plan.Image = ""
+	if compose := contents(t, plan)["compose.yml"].Content; !strings.Contains(compose, "  caddy:\n    build:\n") {
+		t.Errorf("compose.yml builds no image:\n%s", compose)
 	}
 }

@@ -35,6 +35,10 @@ func (s *Server) authorize(r *http.Request) answer {
 	consentID := query.Get("consent_id")
 	query.Del("consent_id")
 
+	query, refusal := s.pulled(query)
+	if refusal != nil {
+		return s.complete(refusal)
+	}
 	a, refusal := s.trust(query)
 	if refusal != nil {
 		return s.complete(refusal)
@@ -54,8 +58,8 @@ func (s *Server) trust(query url.Values) (*authorization, *oauthError) {
 	if query.Has("request") {
 		return nil, errInvalidRequestObject.with("Request objects are not part of this stand-in.")
 	}
-	if query.Has("request_uri") {
-		return nil, errInvalidRequestURI.with("Pushed requests are not part of this stand-in.")
+	if client.RequirePAR && !query.Has("request_uri") {
+		return nil, errInvalidRequest.with("Pushed Authorization Requests are enforced but no such request was sent.")
 	}
 	if !client.redirects(query.Get("redirect_uri")) {
 		return nil, errInvalidRequest.with("The 'redirect_uri' parameter does not match any of the OAuth 2.0 Client's pre-registered 'redirect_uris'.")

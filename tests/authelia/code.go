@@ -50,6 +50,9 @@ func (s *Server) grantCode(a *authorization, sess *session) answer {
 			g.claims[name] = value
 		}
 	}
+	if pushed := s.pushed[a.query.Get("request_uri")]; pushed != nil {
+		pushed.used = true
+	}
 	value := newOpaque("authelia_ac_")
 	s.codes[value] = &code{
 		grant:       g,

@@ -15,6 +15,7 @@ const (
 	EndpointJWKS          = "jwks"
 	EndpointAuthorization = "authorization"
 	EndpointToken         = "token"
+	EndpointPAR           = "pushed-authorization-request"
 	EndpointUserinfo      = "userinfo"
 	EndpointIntrospection = "introspection"
 	EndpointRevocation    = "revocation"
@@ -32,19 +33,20 @@ const (
 var endpoints = map[string]string{
 	"/.well-known/openid-configuration":       EndpointDiscovery,
 	"/.well-known/oauth-authorization-server": EndpointDiscovery,
-	"/jwks.json":               EndpointJWKS,
-	"/api/oidc/authorization":  EndpointAuthorization,
-	"/api/oidc/token":          EndpointToken,
-	"/api/oidc/userinfo":       EndpointUserinfo,
-	"/api/oidc/introspection":  EndpointIntrospection,
-	"/api/oidc/revocation":     EndpointRevocation,
-	"/":                        EndpointPortal,
-	"/consent/openid/decision": EndpointConsent,
-	"/consent/completion":      EndpointCompletion,
-	"/api/firstfactor":         EndpointFirstFactor,
-	"/logout":                  EndpointLogout,
-	"/api/logout":              EndpointLogoutAPI,
-	"/api/health":              EndpointHealth,
+	"/jwks.json":                             EndpointJWKS,
+	"/api/oidc/authorization":                EndpointAuthorization,
+	"/api/oidc/token":                        EndpointToken,
+	"/api/oidc/userinfo":                     EndpointUserinfo,
+	"/api/oidc/pushed-authorization-request": EndpointPAR,
+	"/api/oidc/introspection":                EndpointIntrospection,
+	"/api/oidc/revocation":                   EndpointRevocation,
+	"/":                                      EndpointPortal,
+	"/consent/openid/decision":               EndpointConsent,
+	"/consent/completion":                    EndpointCompletion,
+	"/api/firstfactor":                       EndpointFirstFactor,
+	"/logout":                                EndpointLogout,
+	"/api/logout":                            EndpointLogoutAPI,
+	"/api/health":                            EndpointHealth,
 }
 
 func endpointOf(path string) string {

@@ -31,6 +31,8 @@ type Client struct {
 	ConsentMode string
 	// RequirePKCE refuses authorization requests without a code_challenge. Default: false.
 	RequirePKCE bool
+	// RequirePAR refuses authorization requests that were not pushed (RFC 9126). Default: false.
+	RequirePAR bool
 	// ClaimsPolicy names the claims that are copied into the ID token if their scope was granted. Default: none.
 	ClaimsPolicy []string
 	// Alg signs ID tokens: RS256, ES256 or PS256. Default: RS256.

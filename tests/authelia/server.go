@@ -66,6 +66,7 @@ type Server struct {
 	flows        map[string]*consentFlow
 	consents     map[string]bool // remembered, by consentKey
 	codes        map[string]*code
+	pushed       map[string]*pushedRequest
 	access       map[string]*accessToken
 	refresh      map[string]*refreshToken
 	failures     map[string][]time.Time
@@ -160,6 +161,8 @@ func (s *Server) answer(name string, r *http.Request) answer {
 		return s.authorize(r)
 	case EndpointToken:
 		return s.token(r)
+	case EndpointPAR:
+		return s.push(r)
 	case EndpointUserinfo:
 		return s.userinfo(r)
 	case EndpointIntrospection:

@@ -41,7 +41,7 @@ type soak struct {
 	until  time.Time
 	disk   map[string]fail
 	steals bool
-	change sync.Mutex // held while a fault begins or ends
+	change turn // taken while a fault begins or ends
 	report report
 
 	mu      sync.Mutex
@@ -79,7 +79,7 @@ func TestSoak(t *testing.T) {
 			name := fmt.Sprintf("user%d", i)
 			users = append(users, authelia.User{Name: name, Password: name + "-password", Email: name + "@example.com", Groups: []string{"users"}})
 		}
-		w := &soak{dice: dice(start), until: time.Now().Add(*soakFor), disk: map[string]fail{}}
+		w := &soak{dice: dice(start), until: time.Now().Add(*soakFor), disk: map[string]fail{}, change: make(turn, 1)}
 		w.report.by = map[string]*figures{}
 		w.cluster = newCluster(t, users)
 		w.authelia.SetLifespans(authelia.Lifespans{AccessToken: accessToken, IDToken: accessToken, RefreshToken: 30 * 24 * time.Hour, Session: 30 * 24 * time.Hour})
@@ -122,6 +122,16 @@ func size() (goroutines int, heap uint64) {
 	return runtime.NumGoroutine(), m.HeapAlloc
 }
 
+// turn is a mutex under which time passes: a bubble's clock stands still while a
+// goroutine waits for a sync.Mutex.
+type turn chan struct{}
+
+func (t turn) do(work func()) {
+	t <- struct{}{}
+	defer func() { <-t }()
+	work()
+}
+
 // breakThings injects one fault after the other, and sometimes two at once,
 // until the time is over.
 func (w *soak) breakThings() {
@@ -139,14 +149,10 @@ func (w *soak) breakThings() {
 		length := time.Duration(1+w.dice.roll(40)) * time.Second
 		e, pick := w.begins(&faults[i]), w.dice.roll(3)
 		running.Go(func() {
-			w.change.Lock()
-			faults[i].begin(w, pick)
-			w.change.Unlock()
+			w.change.do(func() { faults[i].begin(w, pick) })
 			if faults[i].end != nil {
 				time.Sleep(length)
-				w.change.Lock()
-				faults[i].end(w, pick)
-				w.change.Unlock()
+				w.change.do(func() { faults[i].end(w, pick) })
 			}
 			w.over(e)
 			busy[i].Store(false)
