@@ -15,17 +15,17 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
 )
 
-// README.md's filter keeps codes, states and nonces out of the access log, and
+// The filter of docs/sessions.md keeps codes, states and nonces out of the access log, and
 // its placeholders name the session and the code of a refusal.
 func TestAccessLog(t *testing.T) {
-	document, err := os.ReadFile("../README.md")
+	document, err := os.ReadFile("../docs/sessions.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	filter := regexp.MustCompile(`(?s)\t\tformat filter \{.*?\n\t\t\}\n`).FindString(string(document))
 	appends := strings.Join(regexp.MustCompile(`(?m)^\tlog_append .*$`).FindAllString(string(document), -1), "\n")
 	if filter == "" || appends == "" {
-		t.Fatal("README.md has no filter for the access log, or no log_append")
+		t.Fatal("docs/sessions.md has no filter for the access log, or no log_append")
 	}
 	path := filepath.Join(t.TempDir(), "access.log")
 	s := start(t, options{directive: rolesByMail, site: "reverse_proxy %s {\n" + freshConnections + "\n}\nlog {\n output file " + path + "\n" + filter + "}\n" + appends})
