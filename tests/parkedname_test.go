@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Bob parks a session under alice's name at node 1 and gives the name back at node 0.
@@ -39,7 +40,11 @@ func TestRenameOnAnotherNode(t *testing.T) {
 			}
 		}
 		rename(victim)
-		eventually(t, func() bool { return parked.is(c, victim, 1) })
+		for renamed := time.Now(); !parked.is(c, victim, 1); time.Sleep(50 * time.Millisecond) {
+			if time.Since(renamed) > 30*time.Second {
+				t.Fatalf("30 s after the rename, node 1 does not know that bob is named %s", victim)
+			}
+		}
 		rename("bob")
 		first := c.signedIn(victim, 0)
 		me := parked.on(c, 1).fetch("/api/users/me")
