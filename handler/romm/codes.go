@@ -9,6 +9,6 @@ func Codes() []string {
 	return problem.CodesOf([]*problem.Problem{
 		errUnreachable, errBusy, errNameRests, errOwnerUnknown, errDisabled, errElsewhere, errNoMetadata, errSecret, errRefused,
 		errRegistration, errAccountDisabled, errNoRole, errRolesIgnored, errRolesVersion, errNoAdministrator, errLastAdmin,
-		errAccountChanged, errAccountNotTrusted, errAccountTooLarge, errClaimsTooLarge, errLinkTaken,
+		errAccountChanged, errAccountNotTrusted, errAccountTooLarge, errClaimsTooLarge, errLinkTaken, errNameRests,
 	})
 }
