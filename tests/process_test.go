@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	// Each reload replaces the server of the admin API, which closes its
 	// connections. A POST on one that was kept is lost, because it is not sent
 	// twice.
-	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true //nolint:errcheck,forcetypeassert // it is one
+	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true
 	caddytest.Default.LoadRequestTimeout = time.Minute
 	os.Exit(caddyprocess.Main(m))
 }

@@ -31,7 +31,7 @@ func TestShutReachesTheOtherNodes(t *testing.T) {
 		"the user is disabled": func(c *cluster, bob *browser) {
 			c.authelia.DisableUser("bob")
 			out := func() bool { // a request in flight while its session ends may be aborted
-				answer, err := bob.on(c, 0).client.Get(c.origin + "/api/users/me") //nolint:noctx // as the browser does
+				answer, err := bob.on(c, 0).client.Get(c.origin + "/api/users/me")
 				if err != nil {
 					return false
 				}

@@ -121,7 +121,7 @@ func (e *examination) certificate(ctx context.Context, s *site, connection net.C
 // metadata reads and examines the provider's metadata.
 func (e *examination) metadata(ctx context.Context, s *site, client *http.Client) (*metadata, bool) {
 	at := strings.TrimSuffix(s.settings.Issuer, "/") + "/.well-known/openid-configuration"
-	answer, body, err := get(ctx, client, at)
+	answer, body, err := get(ctx, client, at) //nolint:bodyclose // send closed it
 	if err != nil {
 		e.add("authelia_unreachable", Finding{Site: s.name, Seen: err.Error(), Expected: "an answer of " + at, Line: e.line("issuer", s.settings.Issuer)})
 		return nil, false
@@ -157,7 +157,7 @@ func (e *examination) metadata(ctx context.Context, s *site, client *http.Client
 
 // keys examines the provider's keys.
 func (e *examination) keys(ctx context.Context, s *site, client *http.Client, md *metadata) {
-	answer, body, err := get(ctx, client, md.Keys)
+	answer, body, err := get(ctx, client, md.Keys) //nolint:bodyclose // send closed it
 	var set struct {
 		Keys []struct {
 			Type string `json:"kty"`

@@ -31,7 +31,7 @@ func (e *examination) public(ctx context.Context, s *site, provider bool) {
 		e.add("site_unreachable", Finding{Site: s.name, Seen: err.Error(), Expected: "an address of " + host.Hostname()})
 		return
 	}
-	answer, body, err := send(e.plain, r)
+	answer, body, err := send(e.plain, r) //nolint:bodyclose // send closed it
 	untrusted, bad := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case bad:

@@ -59,7 +59,7 @@ func (e *examination) ask(ctx context.Context, s *site, at string, fields ...str
 // heartbeat examines whether RomM answers, and what it says of itself.
 func (e *examination) heartbeat(ctx context.Context, s *site, dial string) bool {
 	line := e.line("reverse_proxy", dial)
-	answer, body, err := e.ask(ctx, s, dial+"/api/heartbeat", "Origin", "https://another-site.invalid")
+	answer, body, err := e.ask(ctx, s, dial+"/api/heartbeat", "Origin", "https://another-site.invalid") //nolint:bodyclose // ask has closed it
 	if err != nil {
 		e.add("romm_unreachable", Finding{Site: s.name, Seen: err.Error(), Expected: "RomM at " + dial, Line: line})
 		return false
@@ -122,7 +122,7 @@ func (e *examination) signIn(ctx context.Context, s *site, dial string) {
 		e.skipped("RomM's variables: RomM reads its provider's metadata from a running Caddy. Run the doctor again once Caddy runs")
 		return
 	}
-	answer, _, err := e.ask(ctx, s, dial+"/api/login/openid")
+	answer, _, err := e.ask(ctx, s, dial+"/api/login/openid") //nolint:bodyclose // ask has closed it
 	if err != nil {
 		e.add("romm_unreachable", Finding{Site: s.name, Seen: err.Error(), Expected: "RomM's sign-in"})
 		return
@@ -177,7 +177,7 @@ func (e *examination) tokenOfRomM(ctx context.Context, s *site, dial string, beg
 		}
 	}
 	query := url.Values{"code": {"doctor"}, "state": {state}}
-	if _, _, err := e.ask(ctx, s, dial+request.Base+"?"+query.Encode(), "Cookie", cookie); err != nil {
+	if _, _, err := e.ask(ctx, s, dial+request.Base+"?"+query.Encode(), "Cookie", cookie); err != nil { //nolint:bodyclose // ask has closed it
 		e.add("romm_unreachable", Finding{Site: s.name, Seen: err.Error(), Expected: "RomM's sign-in"})
 		return
 	}
@@ -198,7 +198,7 @@ func (e *examination) accounts(ctx context.Context, s *site, dial string) {
 		e.skipped("RomM's accounts: give --romm-token a token of an administrator")
 		return
 	}
-	answer, body, err := e.ask(ctx, s, dial+"/api/users", "Authorization", "Bearer "+e.in.RommToken)
+	answer, body, err := e.ask(ctx, s, dial+"/api/users", "Authorization", "Bearer "+e.in.RommToken) //nolint:bodyclose // ask has closed it
 	var users []struct {
 		Username string `json:"username"`
 		Email    string `json:"email"`
@@ -230,7 +230,7 @@ func (e *examination) openPort(ctx context.Context, s *site, dial string) {
 	if _, err := e.in.Lookup(ctx, public.Hostname()); err != nil {
 		return
 	}
-	answer, body, err := e.ask(ctx, s, public.Hostname()+":"+port.Port()+"/api/heartbeat")
+	answer, body, err := e.ask(ctx, s, public.Hostname()+":"+port.Port()+"/api/heartbeat") //nolint:bodyclose // ask has closed it
 	var beat heartbeat
 	if err == nil && answer.StatusCode == http.StatusOK && json.Unmarshal(body, &beat) == nil && beat.System.Version != "" {
 		e.add("romm_open_port", Finding{Site: s.name, Seen: "RomM at http://" + public.Hostname() + ":" + port.Port(), Expected: "no answer", Line: "ports of RomM in compose.yml"})

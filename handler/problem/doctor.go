@@ -3,6 +3,8 @@
 package problem
 
 // doctorCodes are the codes of the doctor that explain a problem, by its code.
+//
+//nolint:gosec // codes, no credentials
 var doctorCodes = map[string]string{
 	"application_away":        "romm_unreachable",
 	"client_refused":          "authelia_client_secret",

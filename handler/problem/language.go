@@ -27,11 +27,12 @@ type translation struct {
 var translations, matcher = loadTranslations()
 
 func loadTranslations() ([]translation, language.Matcher) {
-	all, tags := []translation{{tag: language.English}}, []language.Tag{language.English}
 	files, err := languageFiles.ReadDir("languages")
 	if err != nil {
 		panic(err) // the files are part of the program
 	}
+	all, tags := make([]translation, 1, 1+len(files)), make([]language.Tag, 1, 1+len(files))
+	all[0].tag, tags[0] = language.English, language.English
 	for _, file := range files {
 		known := translation{tag: language.MustParse(strings.TrimSuffix(file.Name(), ".json"))}
 		content, err := languageFiles.ReadFile(path.Join("languages", file.Name()))
