@@ -9,26 +9,18 @@
 package rommoidc
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/romm-oidc/caddy-romm-oidc/flow"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	_ "github.com/romm-oidc/caddy-romm-oidc/handler/command" // caddy romm-oidc
-	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
-	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
@@ -178,96 +170,6 @@ func (m *Middleware) warn(around *site) {
 		m.logger.Warn("the address is served over TLS with a certificate that RomM does not trust, so that RomM cannot reach its provider there: write http:// before it",
 			zap.String("address", host), zap.String("site", m.place))
 	}
-}
-
-// relyingParty returns the client at the provider as this configuration has it.
-func (m *Middleware) relyingParty() *flow.RelyingParty {
-	s := m.resolved
-	return flow.New(flow.Config{
-		Issuer:        s.Issuer,
-		ClientID:      s.ClientID,
-		ClientSecret:  s.ClientSecret,
-		ClientAuth:    map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "post": flow.ClientAuthPost}[s.ClientAuth],
-		RedirectURI:   s.RedirectURI,
-		IDTokenAlg:    s.IDTokenAlg,
-		UserinfoAlg:   strings.TrimPrefix(s.UserinfoAlg, "none"),
-		Push:          s.PushAuthorization,
-		PinUnverified: s.UnverifiedEmail == "pin",
-		Scopes:        s.Scopes,
-		UsernameClaim: s.UsernameClaim,
-		GroupsClaim:   s.GroupsClaim,
-		RuleGroups:    s.RuleGroups(),
-		Client:        m.client,
-		Keyring:       m.gate.sessions.Keyring,
-		Now:           m.gate.clock.Now,
-		Compare:       m.gate.clock.Compare,
-	})
-}
-
-// build returns the handler of this configuration.
-func (m *Middleware) build(gen *generation) *handler.Handler {
-	s, gate := m.resolved, m.gate
-	var policy handler.Policy
-	if s.Allow != nil {
-		policy = *s.Allow
-	}
-	return handler.New(handler.Config{
-		Origin:          s.Origin(),
-		Also:            s.AlsoOrigins(),
-		ProviderLabel:   s.Provider,
-		SiteName:        s.SiteName,
-		RelyingParty:    gen.relyingParty,
-		Application:     m.application(gate),
-		Gate:            gate.gate,
-		Policy:          policy,
-		GroupRules:      len(policy.Groups) > 0 || s.Roles != nil && s.Roles.NameGroups(),
-		Lifetime:        time.Duration(s.Session.Lifetime),
-		Recheck:         time.Duration(s.Session.Recheck),
-		Unproven:        time.Duration(s.Session.Unproven),
-		IdentityHeaders: s.IdentityHeaders,
-		PassErrors:      s.Errors == "pass",
-		Logger:          m.logger,
-		Observe:         observe,
-		Report:          func(e *event.Event) { gate.report(e, m.events) },
-		Now:             gate.clock.Now,
-		Paused:          gate.clock.Paused,
-		InForce:         func() bool { return gate.inForce(gen.registry) },
-	})
-}
-
-// application returns RomM as this configuration sees it.
-func (m *Middleware) application(gate *pooledGate) *romm.App {
-	s := m.resolved
-	clients, _ := romm.ParseClients(s.Clients) // Validate has refused a wrong one
-	return romm.New(romm.Config{
-		Provider: op.New(gate.signing, gate.codes, op.Config{
-			IssuerPath: request.Base, ClientID: s.ClientID, ClientSecret: s.RommClientSecret, RedirectURI: s.RedirectURI,
-			Algorithm: s.RommIDTokenAlg, Report: func(event op.Event) { observeProvider(m.logger, event) },
-			Limit: func(r *http.Request) time.Duration { return gate.gate.TokenRequest(clientIP(r)) },
-		}),
-		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: s.Roles, Clients: clients,
-		Links: gate.links, Release: gate.romm, Logger: m.logger, Report: gate.gate.Report,
-	})
-}
-
-// newClient returns the HTTP client for requests to the provider.
-func newClient(s *settings.Settings) (*http.Client, error) {
-	var roots *x509.CertPool
-	if s.TLSCA != "" {
-		pem, err := os.ReadFile(s.TLSCA)
-		if err != nil {
-			return nil, fmt.Errorf("tls_ca: the file with the certificate authorities cannot be read: %w: name a PEM file that Caddy's user can read, such as the root.crt of the Caddy in front of Authelia", err)
-		}
-		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls_ca: %s holds no certificate in PEM form: it must begin with -----BEGIN CERTIFICATE-----", s.TLSCA)
-		}
-	}
-	client, err := flow.NewClient(flow.ClientConfig{Issuer: s.Issuer, Address: s.IssuerAddress, RootCAs: roots})
-	if err != nil {
-		return nil, fmt.Errorf("issuer_address: %w", err)
-	}
-	return client, nil
 }
 
 // seenVar is the request variable that marks a request as seen by a gate.

@@ -135,56 +135,6 @@ func (w *ward) siteAs(h http.Handler) {
 	}
 }
 
-// noCORS is a RomM with ROMM_CORS_ALLOWED_ORIGINS.
-func noCORS(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Origin") != "" {
-			r = r.Clone(r.Context())
-			r.Header.Del("Origin")
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-// to returns a ward whose Authelia and metadata are harmed.
-func metadata(edit authelia.Edit) func(*ward) {
-	return func(w *ward) {
-		w.authelia = authelia.New(authelia.Options{Issuer: "https://auth.example.com", Clients: []authelia.Client{{ID: "romm", Secret: "insecuresecret", RedirectURIs: []string{"https://romm.example.com" + base}}}})
-		w.authelia.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = edit })
-	}
-}
-
-func client(change func(*authelia.Client)) func(*ward) {
-	return func(w *ward) { w.change = func(o *authelia.Options) { change(&o.Clients[0]) } }
-}
-
-func rommWith(change func(*romm.Options)) func(*ward) {
-	return func(w *ward) { w.rommTo = change }
-}
-
-// dated is a server with another clock.
-func dated(difference time.Duration) func(http.Handler) http.Handler {
-	return func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Date", time.Now().Add(difference).UTC().Format(http.TimeFormat))
-			h.ServeHTTP(w, r)
-		})
-	}
-}
-
-// answering is a server that answers one path by itself.
-func answering(path string, answer http.HandlerFunc) func(http.Handler) http.Handler {
-	return func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == path {
-				answer(w, r)
-				return
-			}
-			h.ServeHTTP(w, r)
-		})
-	}
-}
-
 func TestDoctorNamesTheFault(t *testing.T) {
 	refused := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("connection refused") }
 	for name, c := range map[string]struct {
@@ -297,47 +247,7 @@ func TestDoctorNamesTheFault(t *testing.T) {
 	}
 }
 
-func unknownHost(_ context.Context, host string) ([]string, error) {
-	if host == "authelia" {
-		return nil, errors.New("lookup authelia: no such host")
-	}
-	return []string{"127.0.0.1"}, nil
-}
-
 var withoutRoles = strings.NewReplacer("roles {\n\t\t\tadmin you@example.com\n\t\t\tuser *\n\t\t}", "")
-
-func state(s doctor.State) func(*ward) {
-	return func(w *ward) { w.running = &doctor.Running{Gates: []doctor.State{s}} }
-}
-
-// version is a RomM that says it is another release.
-func version(release string) func(http.Handler) http.Handler {
-	return answering("/api/heartbeat", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"SYSTEM":{"VERSION":"` + release + `"},"OIDC":{"ENABLED":true}}`))
-	})
-}
-
-func withoutAdmin(h http.Handler) http.Handler {
-	return answering("/api/heartbeat", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"SYSTEM":{"VERSION":"5.2.0","SHOW_SETUP_WIZARD":true},"OIDC":{"ENABLED":true}}`))
-	})(h)
-}
-
-func allowingAll(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-		h.ServeHTTP(w, r)
-	})
-}
-
-// thisMachine is where every name leads to.
-func thisMachine(ctx context.Context, network, address string) (net.Conn, error) {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
-}
 
 // A certificate that Caddy does not trust, and one that ends soon.
 func TestDoctorAndCertificates(t *testing.T) {

@@ -150,7 +150,8 @@ func (e *examination) signIn(ctx context.Context, s *site, dial string) {
 	case s.settings.Roles != nil && !slices.Contains(strings.Fields(query.Get("scope")), "romm_roles"):
 		env("romm_roles_off", "OIDC_CLAIM_ROLES", strings.Join(strings.Fields(query.Get("scope"))[min(3, len(strings.Fields(query.Get("scope")))):], " "), "romm_roles")
 	}
-	e.tokenOfRomM(ctx, s, dial, answer, query.Get("state"))
+	back := dial + request.Base + "?" + url.Values{"code": {"doctor"}, "state": {query.Get("state")}}.Encode()
+	e.tokenOfRomM(ctx, s, back, sessionIn(answer))
 }
 
 func first(list []string, fallback string) string {
@@ -162,22 +163,26 @@ func first(list []string, fallback string) string {
 	return fallback
 }
 
-// tokenOfRomM finishes RomM's sign-in with a code that does not exist, and
-// watches how its token request arrives.
-func (e *examination) tokenOfRomM(ctx context.Context, s *site, dial string, begun *http.Response, state string) {
+// sessionIn returns the Cookie header field with the session that RomM's answer
+// began.
+func sessionIn(answer *http.Response) string {
+	for _, c := range answer.Cookies() {
+		if c.Name == "romm_session" {
+			return c.Name + "=" + c.Value
+		}
+	}
+	return ""
+}
+
+// tokenOfRomM finishes RomM's sign-in at back, which has a code that does not
+// exist, and watches how its token request arrives.
+func (e *examination) tokenOfRomM(ctx context.Context, s *site, back, cookie string) {
 	known, unknown, err := e.in.Running.TokenRequests(ctx)
 	if err != nil {
 		e.skipped("RomM's client secret: %v", err)
 		return
 	}
-	cookie := ""
-	for _, c := range begun.Cookies() {
-		if c.Name == "romm_session" {
-			cookie = c.Name + "=" + c.Value
-		}
-	}
-	query := url.Values{"code": {"doctor"}, "state": {state}}
-	if _, _, err := e.ask(ctx, s, dial+request.Base+"?"+query.Encode(), "Cookie", cookie); err != nil { //nolint:bodyclose // ask has closed it
+	if _, _, err := e.ask(ctx, s, back, "Cookie", cookie); err != nil { //nolint:bodyclose // ask has closed it
 		e.add("romm_unreachable", Finding{Site: s.name, Seen: err.Error(), Expected: "RomM's sign-in"})
 		return
 	}
