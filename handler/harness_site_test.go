@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,22 +47,40 @@ var bob = flow.Identity{Issuer: alice.Issuer, Subject: "2", Username: "bob", Ema
 // chainFunc is a chain that ends in a handler.
 type chainFunc struct {
 	serve   func(w http.ResponseWriter, r *http.Request) error
-	values  func(placeholder string) (any, bool)
 	trusted bool
-	handles bool // the site handles errors
-	uri     string
+	handles bool   // the site handles errors
 	ip      string // of the client; empty: 192.0.2.1
+
+	mu     sync.Mutex // several requests share the chain
+	uri    string
+	values func(placeholder string) (any, bool)
 }
 
 func (c *chainFunc) Serve(w http.ResponseWriter, r *http.Request) error            { return c.serve(w, r) }
 func (c *chainFunc) Fresh(_ http.ResponseWriter, r, _ *http.Request) *http.Request { return r }
 func (c *chainFunc) Unreachable(err error) bool                                    { return unreachable(err) }
 
-func (c *chainFunc) HandlesErrors() bool                      { return c.handles }
-func (c *chainFunc) Keep() application.Chain                  { return c }
-func (c *chainFunc) Identify(values func(string) (any, bool)) { c.values = values }
-func (c *chainFunc) OriginalURI() string                      { return c.uri }
-func (c *chainFunc) ClientIP() string                         { return cmp.Or(c.ip, "192.0.2.1") }
+func (c *chainFunc) HandlesErrors() bool     { return c.handles }
+func (c *chainFunc) Keep() application.Chain { return c }
+func (c *chainFunc) ClientIP() string        { return cmp.Or(c.ip, "192.0.2.1") }
+
+func (c *chainFunc) Identify(values func(string) (any, bool)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.values = values
+}
+
+func (c *chainFunc) OriginalURI() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.uri
+}
+
+func (c *chainFunc) request(uri string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.uri = uri
+}
 
 func (c *chainFunc) TrustedProxy() bool { return c.trusted }
 
@@ -172,7 +191,7 @@ func (s *site) do(tb testing.TB, target string, fields ...string) *httptest.Resp
 		}
 		r.Header.Add(fields[i], fields[i+1])
 	}
-	s.chain.uri = path
+	s.chain.request(path)
 	w := httptest.NewRecorder()
 	defer func() {
 		switch cause := recover(); cause {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
@@ -23,6 +24,7 @@ const (
 
 // memory is a storage in memory that can run full.
 type memory struct {
+	mu     sync.Mutex
 	values map[string][]byte
 	writes int // how many more writes succeed; negative: all
 }
@@ -43,6 +45,8 @@ func (m *memory) write() error {
 }
 
 func (m *memory) Store(_ context.Context, key string, value []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if err := m.write(); err != nil {
 		return err
 	}
@@ -51,6 +55,8 @@ func (m *memory) Store(_ context.Context, key string, value []byte) error {
 }
 
 func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	value, ok := m.values[key]
 	if !ok {
 		return nil, fs.ErrNotExist
@@ -59,6 +65,8 @@ func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
 }
 
 func (m *memory) Delete(_ context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if err := m.write(); err != nil {
 		return err
 	}
@@ -67,6 +75,8 @@ func (m *memory) Delete(_ context.Context, key string) error {
 }
 
 func (m *memory) List(_ context.Context, path string, _ bool) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(m.values)), func(key string) bool { return !strings.HasPrefix(key, path+"/") })
 	if len(keys) == 0 {
 		return nil, fs.ErrNotExist
