@@ -4,7 +4,6 @@ package tests
 
 import (
 	"net/http"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,16 +11,12 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/romm"
 )
 
-// README.md's site for consoles without TLS bypasses the gate. It serves the
+// The documented site for consoles without TLS bypasses the gate. It serves the
 // feeds and downloads of these consoles and nothing else.
 func TestKekatsuSite(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	site := regexp.MustCompile(`(?s)\nhttp://romm-ds\.example\.com \{\n.*?\n\}\n`).FindString(string(readme))
+	site := regexp.MustCompile(`(?s)\nhttp://romm-ds\.example\.com \{\n.*?\n\}\n`).FindString(manual(t))
 	if site == "" {
-		t.Fatal("README.md lacks the site http://romm-ds.example.com")
+		t.Fatal("the manual lacks the site http://romm-ds.example.com")
 	}
 	s := start(t, options{romm: func(o *romm.Options) { o.DisableDownloadEndpointAuth = true }})
 	address := strings.TrimPrefix(s.rommURL, "http://")

@@ -186,12 +186,12 @@ func (s *stack) problem(answer response, status int, code string) {
 	}
 }
 
-// eventually waits until ok returns true, for at most 5 s.
+// eventually waits until ok returns true, for at most 10 s.
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the condition was not met within 5 s")
+			t.Fatal("the condition was not met within 10 s")
 		}
 	}
 }

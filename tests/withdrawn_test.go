@@ -22,7 +22,7 @@ func groupsScope(o *authelia.Options) {
 }
 
 // wantOut fails the test unless the browser, its socket and the user's client token
-// are out within 5 seconds.
+// are out within 10 seconds.
 func (s *stack) wantOut(b *browser, user, token string) {
 	s.t.Helper()
 	eventually(s.t, func() bool { return b.out() })
@@ -163,7 +163,7 @@ func TestLastGroupLeftOut(t *testing.T) {
 func TestRefreshedForAnotherSubject(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + recheckSoon + refreshingScopes, authelia: func(o *authelia.Options) {
 		refreshing(o)
-		o.Lifespans = authelia.Lifespans{AccessToken: 30 * time.Second} // refreshed at each re-check
+		o.Lifespans = authelia.Lifespans{AccessToken: 3 * time.Second} // refreshed in its last quarter
 	}})
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
 	b := s.as("alice")
