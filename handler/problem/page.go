@@ -22,8 +22,9 @@ var pageSource string
 var pageTemplate = template.Must(template.New("page").Parse(pageSource))
 
 // pagePolicy is the Content-Security-Policy of the gate's pages: no sources,
-// except the one stylesheet by its hash.
-var pagePolicy = "default-src 'none'; img-src 'self'; style-src 'sha256-" + styleHash(pageSource) + "'; base-uri 'none'; frame-ancestors 'none'"
+// except the one stylesheet by its hash and the icon, which is part of the page:
+// a page that waits must make no request.
+var pagePolicy = "default-src 'none'; img-src data:; style-src 'sha256-" + styleHash(pageSource) + "'; base-uri 'none'; frame-ancestors 'none'"
 
 func styleHash(source string) string {
 	style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(source)[1]
