@@ -108,14 +108,23 @@ func parseDocument(body []byte) (claims, error) {
 // readDocument sends a request and returns the members of the JSON object in its
 // response, which must have status 200.
 func (rp *RelyingParty) readDocument(request *http.Request) (claims, error) {
-	answer, err := rp.documentClient().Do(request)
+	body, _, err := rp.read(request)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return nil, fmt.Errorf("reading the response: %w", err)
-	}
 	return parseDocument(body)
+}
+
+// read sends a request and returns the body of its response, which must have
+// status 200, and its Content-Type.
+func (rp *RelyingParty) read(request *http.Request) (body []byte, contentType string, err error) {
+	answer, err := rp.documentClient().Do(request)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if body, err = io.ReadAll(answer.Body); err != nil {
+		return nil, "", fmt.Errorf("reading the response: %w", err)
+	}
+	return body, answer.Header.Get("Content-Type"), nil
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -62,16 +61,11 @@ func (rp *RelyingParty) readUserinfo(ctx context.Context, md *metadata, accessTo
 		return nil, fmt.Errorf("creating a userinfo request: %w", err)
 	}
 	request.Header.Set("Authorization", "Bearer "+accessToken) // https://datatracker.ietf.org/doc/html/rfc6750#section-2.1
-	answer, err := rp.documentClient().Do(request)
+	body, contentType, err := rp.read(request)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return nil, fmt.Errorf("reading the response: %w", err)
-	}
-	media, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	media, _, err := mime.ParseMediaType(contentType)
 	signed := err == nil && media == "application/jwt"
 	switch want := rp.config.UserinfoAlg; {
 	case !signed && want == "":
