@@ -171,7 +171,7 @@ func TestConfigErrors(t *testing.T) {
 		"also the public origin":          {"also https://romm.example.com", "is the public origin already"},
 		"also":                            {"also https://romm.lan http://10.0.0.5:9080", ""},
 		"http origin":                     {"redirect_uri http://romm.host.local/api/oauth/openid", ""},
-		"unknown client_auth":             {"client_auth jwt", "neither basic nor post"},
+		"unknown client_auth":             {"client_auth jwt", "write one of basic, post, private_key_jwt"},
 		"colon in client_id":              {"client_id a:b", "holds a colon"},
 		"unknown algorithm":               {"romm_id_token_alg HS256", "neither ES256 nor RS256"},
 		"unknown value of errors":         {"errors show", `write "errors pass"`},
@@ -281,6 +281,11 @@ func TestConfigErrorsInJSON(t *testing.T) {
 		`"scopes": ["openid", "", "email"]`:  `scopes: "": it is empty`,
 		`"client_secret": "{$OIDC_SECRET}"`:  "client_secret: unrecognized placeholder",
 		`"client_secret": "{env.OIDC_SECRE"`: "this is the name of a secret",
+
+		`"client_auth": "private_key_jwt"`:                      "client_secret: with `client_auth private_key_jwt` the client has a key",
+		`"client_auth": "private_key_jwt", "client_secret": ""`: `romm_client_secret is missing: write "romm_client_secret {env.OIDC_CLIENT_SECRET}", or set the environment variable OIDC_CLIENT_SECRET`,
+		`"client_key": "/etc/romm.pem"`:                         "client_key: \"/etc/romm.pem\" is used with `client_auth private_key_jwt` only",
+		`"client_auth": "private_key_jwt", "client_secret": "", "romm_client_secret": "s", "client_key": "/nonexistent.pem"`: "client_key: the file with the private key cannot be read",
 	} {
 		var m rommoidc.Middleware
 		input := `{"issuer": "https://auth.example.com", "client_id": "romm", "client_secret": "s", "redirect_uri": "https://romm.example.com/api/oauth/openid", ` + lines + `}`

@@ -77,6 +77,35 @@ type clientEntry struct {
 	ResponseTypes   []string `yaml:"response_types"`
 	GrantTypes      []string `yaml:"grant_types"`
 	AuthMethod      string   `yaml:"token_endpoint_auth_method"`
+
+	AuthAlg             string `yaml:"token_endpoint_auth_signing_alg"`
+	PushMethod          string `yaml:"pushed_authorization_request_endpoint_auth_method"`
+	PushAlg             string `yaml:"pushed_authorization_request_endpoint_auth_signing_alg"`
+	RevocationMethod    string `yaml:"revocation_endpoint_auth_method"`
+	RevocationAlg       string `yaml:"revocation_endpoint_auth_signing_alg"`
+	IntrospectionMethod string `yaml:"introspection_endpoint_auth_method"`
+	IntrospectionAlg    string `yaml:"introspection_endpoint_auth_signing_alg"`
+	JWKSURI             string `yaml:"jwks_uri"`
+}
+
+// checkKey is the validation of how a client authenticates: with private_key_jwt at all endpoints and without a secret,
+// or with a secret.
+func (e *clientEntry) checkKey() error {
+	methods := []string{e.AuthMethod, e.PushMethod, e.RevocationMethod, e.IntrospectionMethod}
+	algorithms := []string{e.AuthAlg, e.PushAlg, e.RevocationAlg, e.IntrospectionAlg}
+	if !slices.Contains(methods, methodKey) {
+		_, err := parseDigest(e.Secret)
+		return err
+	}
+	switch {
+	case e.Secret != "":
+		return errors.New("client_secret must be empty with private_key_jwt")
+	case len(slices.Compact(methods)) != 1 || len(slices.Compact(algorithms)) != 1 || e.AuthAlg == "":
+		return errors.New("the stand-in knows private_key_jwt with one algorithm at all four endpoints")
+	case !strings.HasPrefix(e.JWKSURI, "https://"):
+		return errors.New("jwks_uri must be https")
+	}
+	return nil
 }
 
 // Read returns the options for a configuration.yml and a users file, or what the
@@ -163,12 +192,12 @@ func (c *configuration) clients() (clients []Client, err error) {
 		case !slices.Contains([]string{"", "auto", "implicit", "pre-configured"}, entry.ConsentMode), !slices.Equal(entry.ResponseTypes, []string{"code"}):
 			return nil, fmt.Errorf("authelia: client %s: unknown consent_mode %q or response_types %q", entry.ID, entry.ConsentMode, entry.ResponseTypes)
 		}
-		if _, err := parseDigest(entry.Secret); err != nil {
+		if err := entry.checkKey(); err != nil {
 			return nil, fmt.Errorf("authelia: client %s: %w", entry.ID, err)
 		}
 		clients = append(clients, Client{
 			ID: entry.ID, SecretDigest: entry.Secret, RedirectURIs: entry.RedirectURIs, Scopes: entry.Scopes, GrantTypes: entry.GrantTypes,
-			AuthMethod: entry.AuthMethod, ConsentMode: entry.ConsentMode, RequirePKCE: entry.RequirePKCE, TwoFactor: entry.Policy == "two_factor",
+			AuthMethod: entry.AuthMethod, AuthAlg: entry.AuthAlg, JWKSURI: entry.JWKSURI, ConsentMode: entry.ConsentMode, RequirePKCE: entry.RequirePKCE, TwoFactor: entry.Policy == "two_factor",
 		})
 	}
 	return clients, nil
