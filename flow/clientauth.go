@@ -142,10 +142,12 @@ func (t assertingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	asserted, err := t.rp.formRequest(r.Context(), r.URL.String(), form, ClientAuthKey)
-	if err != nil {
+	if err := t.rp.assert(r.Context(), form); err != nil {
 		return nil, err
 	}
+	text := form.Encode()
+	asserted := r.Clone(r.Context())
+	asserted.Body, asserted.GetBody, asserted.ContentLength = io.NopCloser(strings.NewReader(text)), nil, int64(len(text))
 	return t.base.RoundTrip(asserted)
 }
 

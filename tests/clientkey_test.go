@@ -62,7 +62,7 @@ func (s *stack) kids() (kids []string) {
 func (s *stack) usedKey() string {
 	s.t.Helper()
 	request, _ := s.authelia.LastRequest(authelia.EndpointToken)
-	signed, err := jose.ParseSigned(request.Form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.RS256})
+	signed, err := jose.ParseSignedCompact(request.Form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		s.t.Fatal(err)
 	}

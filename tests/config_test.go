@@ -282,9 +282,7 @@ func TestConfigErrorsInJSON(t *testing.T) {
 		`"client_secret": "{$OIDC_SECRET}"`:  "client_secret: unrecognized placeholder",
 		`"client_secret": "{env.OIDC_SECRE"`: "this is the name of a secret",
 
-		`"client_auth": "private_key_jwt"`:                      "client_secret: with `client_auth private_key_jwt` the client has a key",
-		`"client_auth": "private_key_jwt", "client_secret": ""`: `romm_client_secret is missing: write "romm_client_secret {env.OIDC_CLIENT_SECRET}", or set the environment variable OIDC_CLIENT_SECRET`,
-		`"client_key": "/etc/romm.pem"`:                         "client_key: \"/etc/romm.pem\" is used with `client_auth private_key_jwt` only",
+		`"client_auth": "private_key_jwt", "client_secret": ""`:                                                              `romm_client_secret is missing: write "romm_client_secret {env.OIDC_CLIENT_SECRET}", or set the environment variable OIDC_CLIENT_SECRET`,
 		`"client_auth": "private_key_jwt", "client_secret": "", "romm_client_secret": "s", "client_key": "/nonexistent.pem"`: "client_key: the file with the private key cannot be read",
 	} {
 		var m rommoidc.Middleware

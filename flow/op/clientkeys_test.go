@@ -228,7 +228,7 @@ func TestClientKeyFile(t *testing.T) {
 			t.Errorf("%s: %v, want %s", block.Type, err, name)
 		}
 	}
-	weak, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // it is refused
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}

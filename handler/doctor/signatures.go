@@ -71,12 +71,12 @@ func (e *examination) mismatch(s *site) {
 			continue
 		}
 		finding := Finding{Site: s.name, Seen: state.Mismatch, Expected: "what the settings say"}
-		for word, code := range map[string]string{"id_token_alg": "authelia_id_token_alg", "userinfo_alg": "authelia_userinfo_alg"} {
+		for _, word := range []string{"id_token_alg", "userinfo_alg"} {
 			// flow.AlgorithmError names the line in quotes.
 			if _, rest, ok := strings.Cut(state.Mismatch, `"`+word+" "); ok {
 				alg, _, _ := strings.Cut(rest, `"`)
 				finding.Line, finding.Write = e.line(word, ""), word+" "+alg
-				e.add(code, finding)
+				e.add("authelia_"+word, finding)
 				return
 			}
 		}

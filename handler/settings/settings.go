@@ -27,7 +27,7 @@ type Settings struct {
 	ClientID string `json:"client_id,omitempty"`
 
 	// The client secret at the provider; `{file./run/secrets/name}` reads it
-	// from a file. With `client_auth private_key_jwt` there is none. Default:
+	// from a file. Left out with `client_auth private_key_jwt`. Default:
 	// `OIDC_CLIENT_SECRET`.
 	ClientSecret string `json:"client_secret,omitempty"`
 

@@ -36,7 +36,7 @@ func (s *Server) authenticate(r *http.Request, registered func(*Client) string) 
 	case asserted && (basic || secret != ""):
 		return nil, errInvalidRequest.with("Client Authentication failed with more than one known authentication method included in the request which is not permitted.")
 	case asserted:
-		return s.authenticateByKey(r.PostForm, registered)
+		return s.authenticateByKey(r, registered)
 	case basic && r.PostForm.Has("client_secret"):
 		return nil, errInvalidRequest.with("The request used more than one method of client authentication.")
 	case basic:

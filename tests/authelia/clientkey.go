@@ -3,10 +3,10 @@
 package authelia
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -40,7 +40,8 @@ type assertion struct {
 }
 
 // authenticateByKey authenticates the client of a form with an assertion. Each assertion is good for one request.
-func (s *Server) authenticateByKey(form url.Values, registered func(*Client) string) (*Client, *oauthError) {
+func (s *Server) authenticateByKey(r *http.Request, registered func(*Client) string) (*Client, *oauthError) {
+	form := r.PostForm
 	if form.Get("client_assertion_type") != assertionType {
 		return nil, errInvalidRequest.with("Unknown client_assertion_type '" + form.Get("client_assertion_type") + "'.")
 	}
@@ -49,7 +50,7 @@ func (s *Server) authenticateByKey(form url.Values, registered func(*Client) str
 		return nil, errInvalidRequest.with("The request parameter 'client_assertion' must be set when using 'client_assertion_type' of '" + assertionType + "'.")
 	}
 	undecodable := errInvalidClient.with("OAuth 2.0 client provided a client assertion which could not be decoded or validated.")
-	signed, err := jose.ParseSigned(raw, []jose.SignatureAlgorithm{
+	signed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{
 		jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512,
 	})
 	if err != nil || len(signed.Signatures) != 1 {
@@ -64,7 +65,7 @@ func (s *Server) authenticateByKey(form url.Values, registered func(*Client) str
 		return nil, &errInvalidClient
 	}
 	header := signed.Signatures[0].Protected
-	key, err := s.clientKey(c, header)
+	key, err := s.clientKey(r.Context(), c, header)
 	if err != nil {
 		return nil, undecodable
 	}
@@ -104,7 +105,7 @@ func (s *Server) isAudience(aud json.RawMessage) bool {
 }
 
 // clientKey returns the key of a client that an assertion names. A key that is not known is looked for at the jwks_uri.
-func (s *Server) clientKey(c *Client, header jose.Header) (jose.JSONWebKey, error) {
+func (s *Server) clientKey(ctx context.Context, c *Client, header jose.Header) (jose.JSONWebKey, error) {
 	if c.JWKSURI == "" {
 		return findKey(c.JWKS, header)
 	}
@@ -114,7 +115,7 @@ func (s *Server) clientKey(c *Client, header jose.Header) (jose.JSONWebKey, erro
 			return key, nil
 		}
 	}
-	set, err := s.fetchKeys(c.JWKSURI)
+	set, err := s.fetchKeys(ctx, c.JWKSURI)
 	if err != nil {
 		return jose.JSONWebKey{}, err
 	}
@@ -132,8 +133,12 @@ func findKey(set jose.JSONWebKeySet, header jose.Header) (jose.JSONWebKey, error
 }
 
 // fetchKeys reads a jwks_uri.
-func (s *Server) fetchKeys(at string) (set jose.JSONWebKeySet, err error) {
-	answer, err := s.fetch.Get(at)
+func (s *Server) fetchKeys(ctx context.Context, at string) (set jose.JSONWebKeySet, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return set, err
+	}
+	answer, err := s.fetch.Do(r)
 	if err != nil {
 		return set, err
 	}
