@@ -10,7 +10,7 @@ import (
 
 const (
 	subjectChanged     = "subject_changed"
-	logoutTokenInvalid = "logout_token_invalid"
+	logoutTokenInvalid = "logout_token_invalid" //nolint:gosec // no credential
 	logoutUnknown      = "logout_unknown"
 )
 

@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"fmt"
 	"maps"
 
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
@@ -70,26 +71,44 @@ func userinfo(edit authelia.Edit) func(*authelia.Misbehaviour) {
 	}
 }
 
+// keysOf returns the keys of a JWKS document.
+func keysOf(jwks map[string]any) []map[string]any {
+	list, _ := jwks["keys"].([]any)
+	keys := make([]map[string]any, len(list))
+	for i := range list {
+		keys[i], _ = list[i].(map[string]any)
+	}
+	return keys
+}
+
 // withoutKeyIDs removes the kid of every key.
 func withoutKeyIDs(jwks map[string]any) {
-	for _, key := range jwks["keys"].([]any) {
-		delete(key.(map[string]any), "kid")
+	for _, key := range keysOf(jwks) {
+		delete(key, "kid")
 	}
 }
 
-// anotherKey puts a key of the same kind before the first key. It verifies nothing.
+// anotherKey puts a key of the same kind before the others. It verifies nothing.
 func anotherKey(jwks map[string]any) {
-	keys := jwks["keys"].([]any)
-	other := maps.Clone(keys[0].(map[string]any))
-	modulus := other["n"].(string)
+	keys := keysOf(jwks)
+	other := maps.Clone(keys[0])
+	modulus := fmt.Sprint(other["n"])
 	other["n"] = modulus[:100] + "AAAA" + modulus[104:]
-	jwks["keys"] = append([]any{other}, keys...)
+	setKeys(jwks, append([]map[string]any{other}, keys...))
 }
 
 // foreignKeys adds keys that no library can read.
 func foreignKeys(jwks map[string]any) {
-	jwks["keys"] = append([]any{
-		map[string]any{"kty": "AKP", "alg": "ML-DSA-99", "kid": "pq", "use": "sig", "pub": "AAAA"},
-		map[string]any{"kty": "made-up", "kid": "made-up", "use": "sig"},
-	}, jwks["keys"].([]any)...)
+	setKeys(jwks, append([]map[string]any{
+		{"kty": "AKP", "alg": "ML-DSA-99", "kid": "pq", "use": "sig", "pub": "AAAA"},
+		{"kty": "made-up", "kid": "made-up", "use": "sig"},
+	}, keysOf(jwks)...))
+}
+
+func setKeys(jwks map[string]any, keys []map[string]any) {
+	list := make([]any, len(keys))
+	for i := range keys {
+		list[i] = keys[i]
+	}
+	jwks["keys"] = list
 }
