@@ -102,7 +102,7 @@ func (in *incoming) lookup() (*session.Session, error) {
 	if ticket, in.ticket = in.handler.cookies.TicketOf(in.r); ticket == "" {
 		return nil, nil
 	}
-	s, err := in.handler.config.Gate.Sessions.Lookup(in.r.Context(), ticket)
+	s, err := in.handler.config.Gate.Sessions.LookupAt(in.r.Context(), ticket, in.now())
 	if err != nil {
 		in.unknown = true
 		return nil, problem.StorageUnavailable.Because(err)
