@@ -125,7 +125,7 @@ func (in *incoming) findSession() error {
 	}
 	in.user = &record.Identity
 	v := runtimeOf(s)
-	in.chain.Identify(v.stampOf(record, h.appCookies.Session, s.ID()).values)
+	in.chain.Identify(v.stampOf(h, record, s.ID()).values)
 	switch verdict := v.verdictOn(h, record); {
 	case verdict.lacksScope:
 		if record.UnprovenSince.IsZero() {
