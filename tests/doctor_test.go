@@ -205,6 +205,13 @@ func TestDoctorNamesTheFault(t *testing.T) {
 				_, _ = w.Write([]byte(`[{"username":"old","email":""},{"username":"new","email":"new@example.com"}]`))
 			})
 		}, "the account old"},
+		"the same, before OIDC is on": {"romm_account_email", func(w *ward) {
+			w.token = "rmm_any"
+			w.rommTo = func(o *romm.Options) { o.OIDC.Enabled = false }
+			w.behind = answering("/api/users", func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write([]byte(`[{"username":"old","email":""}]`))
+			})
+		}, "the account old"},
 
 		"the site is away": {"site_unreachable", func(*ward) {}, "connection refused"},
 		"another server at the name": {"site_not_gate", func(w *ward) {

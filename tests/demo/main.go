@@ -23,9 +23,9 @@ import (
 )
 
 const (
-	callback = "/api/oauth/openid"
-	secret   = "insecuredemosecret"
-	patience = 20 * time.Second
+	administrator = "alice@example.com"
+	installation  = "romm-oidc" // the folder that setup writes
+	patience      = 20 * time.Second
 )
 
 // ports are the demo's ports: the site, the same site for requests from RomM,
@@ -44,63 +44,72 @@ func main() {
 	}
 }
 
-// run runs the demo until ctx ends.
+// run runs the demo until ctx ends: what `caddy romm-oidc setup` writes, with the
+// stand-ins for what it expects to be there.
 func run(ctx context.Context, caddy string, p ports) error {
-	site, issuer := "http://localhost:"+strconv.Itoa(p.site), "http://localhost:"+strconv.Itoa(p.authelia)
-	users := []authelia.User{
-		{Name: "alice", Password: "alice", DisplayName: "Alice", Email: "alice@example.com"},
-		{Name: "bob", Password: "bob", DisplayName: "Bob", Email: "bob@example.com"},
-		{Name: "dave", Password: "dave", DisplayName: "Dave", Email: "dave@example.com", Disabled: true},
-	}
-	if err := serve(ctx, p.authelia, authelia.New(authelia.Options{
-		Issuer: issuer, Users: users,
-		Clients: []authelia.Client{{
-			ID: "romm", Secret: secret, RedirectURIs: []string{site + callback},
-			Scopes: []string{"openid", "profile", "email"}, RequirePKCE: true,
-		}},
-	})); err != nil {
-		return err
-	}
-	if err := serve(ctx, p.romm, romm.New(romm.Options{OIDC: romm.OIDC{
-		Enabled: true, Autologin: true, Provider: "authelia", ClientID: "romm", ClientSecret: secret,
-		RedirectURI: site + callback, ServerURL: "http://127.0.0.1:" + strconv.Itoa(p.inside) + callback,
-		ClaimRoles: "romm_roles", RoleAdmin: "admin", RoleViewer: "user",
-	}})); err != nil {
-		return err
-	}
 	dir, err := os.MkdirTemp("", "romm_oidc-demo-")
 	if err != nil {
 		return fmt.Errorf("creating a temporary folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	return runCaddy(ctx, caddy, dir, site, fmt.Sprintf(caddyfile, filepath.Join(dir, "storage"), site, p.inside, issuer, secret, callback, p.romm))
+	made, err := setUp(ctx, caddy, dir, p)
+	if err != nil {
+		return err
+	}
+	clients, err := authelia.ReadClients(made["authelia-client.yml"])
+	if err != nil {
+		return fmt.Errorf("reading the client: %w", err)
+	}
+	if err := serve(ctx, p.authelia, authelia.New(authelia.Options{
+		Issuer: address(p.authelia), Clients: clients, Users: []authelia.User{
+			{Name: "alice", Password: "alice", DisplayName: "Alice", Email: administrator},
+			{Name: "bob", Password: "bob", DisplayName: "Bob", Email: "bob@example.com"},
+			{Name: "dave", Password: "dave", DisplayName: "Dave", Email: "dave@example.com", Disabled: true},
+		},
+	})); err != nil {
+		return err
+	}
+	if err := serve(ctx, p.romm, romm.New(romm.Read(made["romm.env"]))); err != nil {
+		return err
+	}
+	return runCaddy(ctx, caddy, dir, address(p.site))
 }
 
+// address returns the public address of a port.
+func address(port int) string { return "http://localhost:" + strconv.Itoa(port) }
+
+// setUp runs `caddy romm-oidc setup`, and returns the files that it wrote below dir.
+func setUp(ctx context.Context, caddy, dir string, p ports) (map[string][]byte, error) {
+	folder := filepath.Join(dir, installation)
+	command := exec.CommandContext(ctx, caddy, "romm-oidc", "setup", folder, "--no-containers", "--authelia-exists", "--policy", "one_factor", //nolint:gosec // the operator's own binary
+		"--site", address(p.site), "--authelia", address(p.authelia), "--admin", administrator,
+		"--romm-address", "127.0.0.1:"+strconv.Itoa(p.romm), "--caddy-address", "http://127.0.0.1:"+strconv.Itoa(p.inside))
+	if output, err := command.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("setting up: %w: %s", err, output)
+	}
+	files := map[string][]byte{}
+	for _, name := range []string{"authelia-client.yml", "romm.env"} {
+		content, err := os.ReadFile(filepath.Join(folder, name)) //nolint:gosec // in our own temporary folder
+		if err != nil {
+			return nil, fmt.Errorf("setting up: %w", err)
+		}
+		files[name] = content
+	}
+	return files, nil
+}
+
+// caddyfile is what the demo adds to the Caddyfile that setup wrote: options of
+// Caddy as a whole.
 const caddyfile = `{
 	admin off
 	persist_config off
 	auto_https off
-	storage file_system %[1]s
+	default_bind 127.0.0.1
 	log {
 		level ERROR
 	}
 }
-
-%[2]s, http://127.0.0.1:%[3]d {
-	bind 127.0.0.1
-	romm_oidc {
-		issuer %[4]s
-		client_id romm
-		client_secret %[5]s
-		redirect_uri %[2]s%[6]s
-		provider Authelia
-		roles {
-			admin alice@example.com
-			user *
-		}
-	}
-	reverse_proxy 127.0.0.1:%[7]d
-}
+import ` + installation + `/Caddyfile
 `
 
 // serve serves h on a loopback port until ctx ends.
@@ -119,13 +128,13 @@ func serve(ctx context.Context, port int, h http.Handler) error {
 	return nil
 }
 
-// runCaddy runs Caddy with config until ctx ends, and prints when it is ready.
-func runCaddy(ctx context.Context, caddy, dir, site, config string) error {
+// runCaddy runs Caddy with the files in dir until ctx ends, and prints when it is ready.
+func runCaddy(ctx context.Context, caddy, dir, site string) error {
 	file := filepath.Join(dir, "Caddyfile")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(caddyfile), 0o600); err != nil {
 		return fmt.Errorf("writing the Caddyfile: %w", err)
 	}
-	command := exec.CommandContext(ctx, caddy, "run", "--config", file, "--adapter", "caddyfile") //nolint:gosec // the operator's own binary
+	command := exec.CommandContext(ctx, caddy, "run", "--config", file, "--envfile", filepath.Join(dir, installation, ".env")) //nolint:gosec // the operator's own binary
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = 5 * time.Second
 	command.Stderr = os.Stderr
