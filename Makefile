@@ -46,7 +46,7 @@ $(GOLANGCI_LINT)-$(GOLANGCI_LINT_VERSION):
 ## bench: benchmark requests through the gate, also against a handler that does nothing
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./handler/ ./flow/session/
-	$(GO) test -tags $(TAGS) -count=1 -run '^TestCost$$' ./tests/ -cost | grep -v '^{'
+	$(GO) test -tags $(TAGS) -count=1 -v -run '^TestCost$$' ./tests/ -cost | grep -E '^(signed|the same|a known|anonymous|forged| +above|FAIL|ok)'
 
 ## scale: simulate a million sessions in a network storage
 scale:

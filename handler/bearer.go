@@ -62,7 +62,7 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 		return h.refuseBearer(in, err)
 	}
 	identity, upstream := &b.record.Identity, b.record.Upstream.ID
-	stamp := b.runtime.stampOf(b.record, h.appCookies.Session, session.ID{})
+	stamp := b.runtime.stampOf(h, b.record, session.ID{})
 	in.chain.Identify(stamp.values)
 	in.user = identity
 	if access == application.BearerClosed {
@@ -75,7 +75,7 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	}
 	authorization := in.r.Header["Authorization"]
 	delete(in.r.Header, "Cookie")
-	stamp.put(in.r, h.appCookies, h.config.IdentityHeaders)
+	stamp.put(h, in.r)
 	h.config.Application.Unforgeable(in.r)
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: b.runtime, mutes: true}
 	answer.before.remember(in.w, in.r)

@@ -130,7 +130,7 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) (result o
 	if err := h.config.Application.Open(ctx, *identity); err != nil {
 		h.config.Logger.Warn("account's tokens and password may still be refused, until the next sign-in", zap.String("user", identity.Username), zap.Error(err))
 	}
-	in.chain.Identify(placeholders(identity, s.ID().String()))
+	in.chain.Identify(placeholders(identity, s.ID()))
 	h.signedIn(in, s)
 	return outcome{ticket: ticket, returnTo: login.ReturnTo}
 }
