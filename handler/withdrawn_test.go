@@ -190,27 +190,20 @@ func TestRefreshesAloneProveNothing(t *testing.T) {
 	}
 }
 
-// A refreshed ID token is another user's, or another client's. The session ends at
-// once, and its new tokens are never used.
-func TestRefreshedSubjectChanged(t *testing.T) {
-	for name, edit := range map[string]authelia.Edit{
-		"sub": authelia.Set("sub", "another"), "iss": authelia.Set("iss", "https://evil.example"),
-		"aud": authelia.Set("aud", []string{"another"}), "two aud": authelia.Set("aud", []string{"romm", "another"}),
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
-				ticket := s.signInAs("alice")
-				s.useFor(50*time.Minute, ticket)
-				s.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = edit })
-				s.useFor(8*time.Minute, ticket)
-				s.advance(time.Minute)
-				s.do(s, "/api/x", "Cookie", ticket)
-				s.settle()
-				if w := s.do(s, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
-					s.Errorf("a script after the refresh: got %d, want 401", w.Code)
-				}
-				s.wantEnded(ticket, reasonSubjectChanged, true)
-			})
-		})
-	}
+// A refreshed ID token is for another client too. The session ends at once, and its
+// new tokens are never used.
+func TestRefreshedForTwoClients(t *testing.T) {
+	inBubble(t, refreshingClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		s.useFor(50*time.Minute, ticket)
+		s.op.Misbehave(func(m *authelia.Misbehaviour) { m.IDToken = authelia.Set("aud", []string{"romm", "another"}) })
+		s.useFor(8*time.Minute, ticket)
+		s.advance(time.Minute)
+		s.do(s, "/api/x", "Cookie", ticket)
+		s.settle()
+		if w := s.do(s, "/api/x", "Cookie", ticket); w.Code != http.StatusUnauthorized {
+			s.Errorf("a script after the refresh: got %d, want 401", w.Code)
+		}
+		s.wantEnded(ticket, reasonSubjectChanged, true)
+	})
 }

@@ -102,7 +102,7 @@ func examine(c *cobra.Command, flags *doctorFlags) (*doctor.Report, error) {
 		in.Config = running
 	} else if in.Config, in.Text, err = adaptFile(flags); err != nil {
 		if _, ok := errors.AsType[adaptError](err); ok {
-			return doctor.Refused(err.Error()), nil
+			return doctor.Refused(err.Error(), flags.config, in.Text), nil
 		}
 		return nil, err
 	}
@@ -139,12 +139,13 @@ func adaptFile(flags *doctorFlags) (config []byte, text string, err error) {
 	}
 	config, _, err = adapter.Adapt(content, map[string]any{"filename": flags.config})
 	if err != nil {
-		return nil, "", adaptError{err}
+		return nil, string(content), adaptError{err}
 	}
 	return config, string(content), nil
 }
 
-// readEnvironment sets the variables of a file, without overwriting any.
+// readEnvironment sets the variables of a file as `caddy run --envfile` does, which
+// removes comments and quotes, without overwriting any.
 func readEnvironment(file string) error {
 	content, err := os.ReadFile(file) //nolint:gosec // the operator names it
 	if err != nil {
@@ -154,6 +155,11 @@ func readEnvironment(file string) error {
 		name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		if !ok || strings.HasPrefix(name, "#") {
 			continue
+		}
+		value, _, _ = strings.Cut(value, "#")
+		value = strings.TrimRight(value, " \t")
+		if quote := value[:min(1, len(value))]; quote == `"` || quote == "'" {
+			value = strings.TrimSuffix(value[1:], quote)
 		}
 		if _, set := os.LookupEnv(name); !set {
 			if err := os.Setenv(name, value); err != nil {
@@ -252,6 +258,9 @@ func printReport(c *cobra.Command, report *doctor.Report, asJSON bool) error {
 			if line != "" {
 				say(c, "  %-9s %s", map[bool]string{true: "write"}[i == 0], strings.ReplaceAll(line, "\t", "  "))
 			}
+		}
+		if finding.Remove {
+			say(c, "  %-9s nothing: remove the line, with what is in its braces", "write")
 		}
 		say(c, "  %-9s %s", "do", cause.Fix)
 		say(c, "")

@@ -46,6 +46,8 @@ func Edits(edits ...Edit) Edit {
 type Misbehaviour struct {
 	// Metadata edits the discovery document, for instance Set("issuer", "https://evil.example.test").
 	Metadata Edit
+	// JWKS edits the document with the public keys, whose member keys is a list of objects.
+	JWKS Edit
 	// AuthorizationResponse edits the parameters sent to the redirect URI, for instance iss. It runs under the
 	// stand-in's lock.
 	AuthorizationResponse func(url.Values)
