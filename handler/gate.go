@@ -39,6 +39,7 @@ type Gate struct {
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
 	shuts      shuts
+	shutting   atomic.Bool // some of them are being retried
 	attempts   limit.Attempts
 
 	configurations atomic.Int64              // how many configurations there were
@@ -58,8 +59,8 @@ func NewGate(store *session.Store) *Gate {
 		Sessions:     store,
 		redeemed:     limit.Once[outcome]{Aborted: outcome{err: errSignInAborted}, Age: redeemedFor},
 		logoutTokens: limit.UsedIDs{Age: 2 * flow.LogoutTokenAge},
-		checks:       make(workQueue, workQueueSize), ends: make(workQueue, workQueueSize),
 	}
+	g.checks.logger, g.ends.logger = g.logger, g.logger
 	g.tokenBudget.Report = g.reportHeldBack
 	g.Background = background.New(g.logger)
 	store.OnEnd(g.sessionEnded)

@@ -84,7 +84,13 @@ func adapt(input string) ([]byte, error) {
 // validate provisions the configuration of a Caddyfile and discards it.
 func validate(t *testing.T, input string) error {
 	t.Helper()
-	input = "{\n\tstorage file_system " + t.TempDir() + "\n\tskip_install_trust\n}\n" + input
+	own, hasOwn := strings.CutPrefix(input, "{\n")
+	input = "{\n\tstorage file_system " + t.TempDir() + "\n\tskip_install_trust\n"
+	if hasOwn {
+		input += own
+	} else {
+		input += "}\n" + own
+	}
 	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
 	if err != nil {
 		return err
