@@ -14,24 +14,6 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// oidcc-client-test-signing-key-rotation, and -just-before-signing: the keys
-// are replaced between two logins, or during one.
-func TestSigningKeyRotation(t *testing.T) {
-	t.Parallel()
-	h := newHarness(t)
-	for i := range 3 {
-		if _, err := h.signIn(); err != nil {
-			t.Fatal(err)
-		}
-		login, query := h.begin()
-		h.op.RotateKeys()
-		if _, err := h.rp.Exchange(t.Context(), login, query.Get("code")); err != nil {
-			t.Fatal(err)
-		}
-		h.calls(authelia.EndpointJWKS, i+2)
-	}
-}
-
 // A key that the provider withdrew verifies nothing once the new ones are known.
 func TestRetiredKey(t *testing.T) {
 	t.Parallel()

@@ -9,8 +9,8 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// oidcc-client-test-discovery-issuer-mismatch, and metadata that would make the
-// gate send a secret or read a key in the clear.
+// Metadata of another issuer, and metadata that would make the gate send a secret
+// or read a key in the clear.
 func TestMetadata(t *testing.T) {
 	t.Parallel()
 	set, without := authelia.Set, authelia.Without
@@ -18,30 +18,28 @@ func TestMetadata(t *testing.T) {
 		edit authelia.Edit
 		fail string // empty if the metadata are accepted
 	}{
-		"oidcc-client-test-discovery-openid-config":   {nil, ""},
-		"oidcc-client-test-discovery-issuer-mismatch": {set("issuer", "https://evil.example"), `write "issuer https://evil.example" in place of "` + testIssuer + `"`},
-		"issuer with a slash":                         {set("issuer", testIssuer+"/"), `its metadata name another issuer: write "issuer ` + testIssuer + `/"`},
-		"issuer in another case":                      {set("issuer", "https://AUTH.example.test"), "AUTH"},
-		"issuer missing":                              {without("issuer"), "issuer: it is missing"},
-		"authorization_endpoint missing":              {without("authorization_endpoint"), "authorization_endpoint: it is missing"},
-		"token_endpoint missing":                      {without("token_endpoint"), "token_endpoint: it is missing"},
-		"userinfo_endpoint missing":                   {without("userinfo_endpoint"), "userinfo_endpoint: it is missing"},
-		"jwks_uri missing":                            {without("jwks_uri"), "jwks_uri: it is missing"},
-		"authorization_endpoint http":                 {set("authorization_endpoint", "http://auth.example.test/a"), "authorization_endpoint: it must be https"},
-		"token_endpoint http":                         {set("token_endpoint", "http://auth.example.test/t"), "token_endpoint: it must be https"},
-		"userinfo_endpoint http":                      {set("userinfo_endpoint", "http://auth.example.test/u"), "userinfo_endpoint: it must be https"},
-		"jwks_uri http":                               {set("jwks_uri", "http://auth.example.test/k"), "jwks_uri: it must be https"},
-		"token_endpoint relative":                     {set("token_endpoint", "/t"), "token_endpoint: it must be an absolute URL"},
-		"token_endpoint without a scheme":             {set("token_endpoint", "//evil.example/t"), "token_endpoint: it must be https"},
-		"token_endpoint a file":                       {set("token_endpoint", "file:///etc/passwd"), "token_endpoint: it must be an absolute URL"},
-		"token_endpoint ftp":                          {set("token_endpoint", "ftp://auth.example.test/"), "token_endpoint: it must be https"},
-		"token_endpoint with a password":              {set("token_endpoint", "https://a:b@auth.example.test/t"), "token_endpoint: it must be an absolute URL"},
-		"token_endpoint with a fragment":              {set("token_endpoint", "https://auth.example.test/t#f"), "token_endpoint: it must be an absolute URL"},
-		"token_endpoint not a URL":                    {set("token_endpoint", "https://auth.example.test/%zz"), "token_endpoint: it must be an absolute URL"},
-		"token_endpoint a number":                     {set("token_endpoint", 1), "token_endpoint: it is a number, not a string"},
-		"authorization_endpoint javascript":           {set("authorization_endpoint", "javascript:alert(1)"), "authorization_endpoint"},
-		"http on this machine":                        {set("jwks_uri", "http://127.0.0.1:9091/k"), ""},
-		"larger than 1 MiB":                           {set("more", strings.Repeat("x", 1<<20)), "larger than 1 MiB"},
+		"issuer with a slash":               {set("issuer", testIssuer+"/"), `its metadata name another issuer: write "issuer ` + testIssuer + `/"`},
+		"issuer in another case":            {set("issuer", "https://AUTH.example.test"), "AUTH"},
+		"issuer missing":                    {without("issuer"), "issuer: it is missing"},
+		"authorization_endpoint missing":    {without("authorization_endpoint"), "authorization_endpoint: it is missing"},
+		"token_endpoint missing":            {without("token_endpoint"), "token_endpoint: it is missing"},
+		"userinfo_endpoint missing":         {without("userinfo_endpoint"), "userinfo_endpoint: it is missing"},
+		"jwks_uri missing":                  {without("jwks_uri"), "jwks_uri: it is missing"},
+		"authorization_endpoint http":       {set("authorization_endpoint", "http://auth.example.test/a"), "authorization_endpoint: it must be https"},
+		"token_endpoint http":               {set("token_endpoint", "http://auth.example.test/t"), "token_endpoint: it must be https"},
+		"userinfo_endpoint http":            {set("userinfo_endpoint", "http://auth.example.test/u"), "userinfo_endpoint: it must be https"},
+		"jwks_uri http":                     {set("jwks_uri", "http://auth.example.test/k"), "jwks_uri: it must be https"},
+		"token_endpoint relative":           {set("token_endpoint", "/t"), "token_endpoint: it must be an absolute URL"},
+		"token_endpoint without a scheme":   {set("token_endpoint", "//evil.example/t"), "token_endpoint: it must be https"},
+		"token_endpoint a file":             {set("token_endpoint", "file:///etc/passwd"), "token_endpoint: it must be an absolute URL"},
+		"token_endpoint ftp":                {set("token_endpoint", "ftp://auth.example.test/"), "token_endpoint: it must be https"},
+		"token_endpoint with a password":    {set("token_endpoint", "https://a:b@auth.example.test/t"), "token_endpoint: it must be an absolute URL"},
+		"token_endpoint with a fragment":    {set("token_endpoint", "https://auth.example.test/t#f"), "token_endpoint: it must be an absolute URL"},
+		"token_endpoint not a URL":          {set("token_endpoint", "https://auth.example.test/%zz"), "token_endpoint: it must be an absolute URL"},
+		"token_endpoint a number":           {set("token_endpoint", 1), "token_endpoint: it is a number, not a string"},
+		"authorization_endpoint javascript": {set("authorization_endpoint", "javascript:alert(1)"), "authorization_endpoint"},
+		"http on this machine":              {set("jwks_uri", "http://127.0.0.1:9091/k"), ""},
+		"larger than 1 MiB":                 {set("more", strings.Repeat("x", 1<<20)), "larger than 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

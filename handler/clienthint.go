@@ -5,6 +5,7 @@ package handler
 import (
 	"crypto/tls"
 	"net/http"
+	"unique"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -14,7 +15,7 @@ import (
 // tells devices apart.
 type clientHint struct {
 	address   string
-	agent     string
+	agent     unique.Handle[string] // many sessions have the same
 	forwarded []string
 }
 
@@ -25,7 +26,7 @@ func (v *sessionRuntime) rememberClient(r *http.Request) {
 	if v.client.Load() != nil {
 		return
 	}
-	hint := &clientHint{address: r.RemoteAddr, agent: application.BoundedAgent(r.UserAgent())}
+	hint := &clientHint{address: r.RemoteAddr, agent: unique.Make(application.BoundedAgent(r.UserAgent()))}
 	if forwarded := r.Header["X-Forwarded-For"]; application.FieldSize(forwarded) <= application.FieldLimit {
 		hint.forwarded = forwarded
 	}
@@ -44,8 +45,8 @@ func (c *clientHint) request(origin request.Origin) *http.Request {
 		return r
 	}
 	r.RemoteAddr = c.address
-	if c.agent != "" {
-		r.Header.Set("User-Agent", c.agent)
+	if agent := c.agent.Value(); agent != "" {
+		r.Header.Set("User-Agent", agent)
 	}
 	if len(c.forwarded) > 0 {
 		r.Header["X-Forwarded-For"] = c.forwarded

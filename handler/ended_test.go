@@ -90,7 +90,7 @@ func TestSignOutDoesNotWait(t *testing.T) {
 		for range 2 * workQueueSize {
 			s.handler.config.Gate.signOutReplaced(new(sessionRuntime), "app-i", false)
 		}
-		if n := len(s.handler.config.Gate.ends); n > workQueueSize {
+		if n := s.handler.config.Gate.ends.len(); n > workQueueSize {
 			s.Errorf("%d calls wait, want %d at most", n, workQueueSize)
 		}
 		s.op.Up()

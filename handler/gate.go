@@ -13,6 +13,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/watch"
 )
 
 // Gate is the state of one gate. All handler instances of the gate share it,
@@ -38,6 +39,7 @@ type Gate struct {
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
 	shuts      shuts
+	shutting   atomic.Bool // some of them are being retried
 	attempts   limit.Attempts
 
 	configurations atomic.Int64              // how many configurations there were
@@ -45,6 +47,7 @@ type Gate struct {
 	configured     atomic.Pointer[Handler]   // of the configuration in force, before the first request
 	Background     *background.Monitor       // of the work in the queues below
 	sockets        atomic.Int64              // that are open
+	Followed       watch.SignIn              // by the operator
 	checks         workQueue                 // of sessions, at the provider
 	ends           workQueue                 // of sessions, at the application and the provider
 }
@@ -56,8 +59,8 @@ func NewGate(store *session.Store) *Gate {
 		Sessions:     store,
 		redeemed:     limit.Once[outcome]{Aborted: outcome{err: errSignInAborted}, Age: redeemedFor},
 		logoutTokens: limit.UsedIDs{Age: 2 * flow.LogoutTokenAge},
-		checks:       make(workQueue, workQueueSize), ends: make(workQueue, workQueueSize),
 	}
+	g.checks.logger, g.ends.logger = g.logger, g.logger
 	g.tokenBudget.Report = g.reportHeldBack
 	g.Background = background.New(g.logger)
 	store.OnEnd(g.sessionEnded)

@@ -70,7 +70,7 @@ func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config)
 		s.logs = logs
 		s.site = newSiteWithCapacity(t, 64, func(c *Config) {
 			c.Recheck, c.Logger = 5*time.Minute, zap.New(core)
-			s.party = s.partyConfig(op.Clients[0].Scopes, c.Gate.Sessions)
+			s.party = s.partyConfig(&op.Clients[0], c.Gate.Sessions)
 			c.RelyingParty = flow.New(s.party)
 			if change != nil {
 				change(c)
@@ -88,9 +88,9 @@ func inBubble(t *testing.T, client func(*authelia.Options), change func(*Config)
 	})
 }
 
-func (s *siteWithProvider) partyConfig(scopes []string, store *session.Store) flow.Config {
+func (s *siteWithProvider) partyConfig(client *authelia.Client, store *session.Store) flow.Config {
 	return flow.Config{
-		Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", Scopes: scopes,
+		Issuer: "https://auth.example.com", ClientID: "romm", ClientSecret: "s", Scopes: client.Scopes, IDTokenAlg: client.Alg, UserinfoAlg: client.UserinfoAlg,
 		RedirectURI: "https://romm.example.com/api/oauth/openid", Keyring: store.Keyring,
 		UsernameClaim: "preferred_username", GroupsClaim: "groups",
 		Client: &http.Client{

@@ -102,7 +102,7 @@ func (in *incoming) lookup() (*session.Session, error) {
 	if ticket, in.ticket = in.handler.cookies.TicketOf(in.r); ticket == "" {
 		return nil, nil
 	}
-	s, err := in.handler.config.Gate.Sessions.Lookup(in.r.Context(), ticket)
+	s, err := in.handler.config.Gate.Sessions.LookupAt(in.r.Context(), ticket, in.now())
 	if err != nil {
 		in.unknown = true
 		return nil, problem.StorageUnavailable.Because(err)
@@ -125,7 +125,7 @@ func (in *incoming) findSession() error {
 	}
 	in.user = &record.Identity
 	v := runtimeOf(s)
-	in.chain.Identify(v.stampOf(record, h.appCookies.Session, s.ID()).values)
+	in.chain.Identify(v.stampOf(h, record, s.ID()).values)
 	switch verdict := v.verdictOn(h, record); {
 	case verdict.lacksScope:
 		if record.UnprovenSince.IsZero() {

@@ -91,7 +91,7 @@ func (s *siteWithProvider) otherNode() *Handler {
 	cfg := s.handler.config
 	cfg.Gate = NewGate(store)
 	go cfg.Gate.Run(s.Context())
-	cfg.RelyingParty = flow.New(s.partyConfig(s.party.Scopes, store))
+	cfg.RelyingParty = flow.New(s.partyConfig(&authelia.Client{Scopes: s.party.Scopes}, store))
 	return New(cfg)
 }
 

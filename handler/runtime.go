@@ -91,20 +91,11 @@ func (v *sessionRuntime) verdictOn(h *Handler, record *session.Record) *verdict 
 	return known
 }
 
-// stamp is a record's identity in the forms in which it goes upstream and to the
-// server, made once a record.
-type stamp struct {
-	record                    *session.Record
-	values                    func(placeholder string) (any, bool)
-	cookie                    string
-	line                      atomic.Pointer[cookieLine] // the last one; nil: none
-	user, email, name, groups []string
-}
-
-func (v *sessionRuntime) stampOf(record *session.Record, cookieName string, id session.ID) *stamp {
+// stampOf returns the stamp of record. The ID is zero for an access token.
+func (v *sessionRuntime) stampOf(h *Handler, record *session.Record, id session.ID) *stamp {
 	known := v.stamp.Load()
 	if known == nil || known.record != record {
-		known = newStamp(record, cookieName, id)
+		known = newStamp(record, h.appCookies.Session, id)
 		v.stamp.Store(known)
 	}
 	return known

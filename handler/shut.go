@@ -155,7 +155,7 @@ func (g *Gate) shutSoon(identity *flow.Identity, reason string) {
 		return
 	}
 	known := *identity
-	g.ends.add(func(ctx context.Context) { // if it is full, repeatShuts does it
+	g.ends.add(func(ctx context.Context) { // if it is full, retryShuts does it
 		if kept {
 			g.shutNow(ctx, &known)
 			return
@@ -244,19 +244,5 @@ func (g *Gate) retryShuts(ctx context.Context) {
 	}
 	for _, identity := range g.shuts.due(last.handler.now()) {
 		g.shutNow(ctx, &identity)
-	}
-}
-
-// repeatShuts retries shuts until ctx ends.
-func (g *Gate) repeatShuts(ctx context.Context) {
-	ticker := time.NewTicker(shutLeast)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			recovered(g.logger, func() { g.retryShuts(ctx) })
-		}
 	}
 }

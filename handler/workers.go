@@ -20,7 +20,8 @@ const (
 	// workers is how many pieces of a kind are done at a time: each costs
 	// Authelia the derivation of a key.
 	workers = 4
-	// heldEvery is how often the sessions that hold something open are looked at.
+	// heldEvery is how often the sessions that hold something open are looked at, and
+	// the accounts that wait to be shut.
 	heldEvery = 2 * time.Second
 )
 
@@ -31,7 +32,7 @@ var errQueueFull = errors.New("too many pieces of work wait")
 // the sessions in memory that failed their last one.
 func (g *Gate) Waiting() map[background.Work]int {
 	waiting := map[background.Work]int{
-		background.Recheck: len(g.checks), background.SignOut: len(g.ends), background.Tombstone: g.Sessions.Unpersisted(),
+		background.Recheck: g.checks.len(), background.SignOut: g.ends.len(), background.Tombstone: g.Sessions.Unpersisted(),
 		background.Shut: g.shuts.len(),
 	}
 	g.Sessions.Each(func(s *session.Session) {
@@ -45,29 +46,78 @@ func (g *Gate) Waiting() map[background.Work]int {
 // Sockets returns how many sockets of sessions are open.
 func (g *Gate) Sockets() int { return int(g.sockets.Load()) }
 
-// workQueue is background work of one kind.
-type workQueue chan func(context.Context)
+// workQueue is background work of one kind. Goroutines do it that end when no piece
+// waits.
+type workQueue struct {
+	logger  func() *zap.Logger
+	mu      sync.Mutex
+	ctx     context.Context //nolint:containedctx // from open to wait; else nil
+	waiting []func(context.Context)
+	busy    int // goroutines
+	all     sync.WaitGroup
+}
 
 // add returns false when the queue is full.
-func (w workQueue) add(do func(context.Context)) bool {
-	select {
-	case w <- do:
-		return true
-	default:
+func (q *workQueue) add(do func(context.Context)) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) >= workQueueSize {
 		return false
+	}
+	q.waiting = append(q.waiting, do)
+	q.startWorker()
+	return true
+}
+
+// len returns how many pieces wait.
+func (q *workQueue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
+}
+
+// startWorker starts a goroutine if there is room for one. It needs q.mu.
+func (q *workQueue) startWorker() {
+	if q.ctx != nil && q.busy < workers {
+		q.busy++
+		q.all.Go(q.work)
 	}
 }
 
-// do works until ctx ends.
-func (w workQueue) do(ctx context.Context, logger func() *zap.Logger) {
+// work does pieces until none waits or the queue is closed.
+func (q *workQueue) work() {
 	for {
-		select {
-		case <-ctx.Done():
+		q.mu.Lock()
+		ctx := q.ctx
+		if len(q.waiting) == 0 || ctx == nil || ctx.Err() != nil {
+			q.busy--
+			q.mu.Unlock()
 			return
-		case piece := <-w:
-			recovered(logger, func() { piece(ctx) })
 		}
+		piece := q.waiting[0]
+		q.waiting[0] = nil
+		q.waiting = q.waiting[1:]
+		q.mu.Unlock()
+		recovered(q.logger, func() { piece(ctx) })
 	}
+}
+
+// open lets the work be done until ctx ends.
+func (q *workQueue) open(ctx context.Context) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ctx = ctx
+	for range min(workers, len(q.waiting)) {
+		q.startWorker()
+	}
+}
+
+// wait closes the queue, and waits for the pieces that were begun.
+func (q *workQueue) wait() {
+	q.mu.Lock()
+	q.ctx = nil // no goroutine is started from now on
+	q.mu.Unlock()
+	q.all.Wait()
 }
 
 // recovered keeps a panic of the chain behind the gate from ending the process.
@@ -83,13 +133,12 @@ func recovered(logger func() *zap.Logger, do func()) {
 // Run does the gate's background work until ctx ends, and returns
 // when all of it has stopped. It is called once.
 func (g *Gate) Run(ctx context.Context) {
-	var all sync.WaitGroup
-	defer all.Wait()
-	for range workers {
-		all.Go(func() { g.checks.do(ctx, g.logger) })
-		all.Go(func() { g.ends.do(ctx, g.logger) })
+	for _, queue := range []*workQueue{&g.checks, &g.ends} {
+		queue.open(ctx)
+		defer queue.wait()
 	}
-	all.Go(func() { g.repeatShuts(ctx) })
+	var shutting sync.WaitGroup
+	defer shutting.Wait()
 	ticker := time.NewTicker(heldEvery)
 	defer ticker.Stop()
 	for {
@@ -98,6 +147,12 @@ func (g *Gate) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 			recovered(g.logger, g.recheckHeld)
+			if g.shuts.len() > 0 && g.shutting.CompareAndSwap(false, true) {
+				shutting.Go(func() {
+					defer g.shutting.Store(false)
+					recovered(g.logger, func() { g.retryShuts(ctx) })
+				})
+			}
 		}
 	}
 }

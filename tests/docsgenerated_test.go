@@ -1,6 +1,6 @@
-// Pages that are made of the code: the settings of their struct comments, and
-// troubleshooting of the problems and the doctor's codes. With -update the tests
-// write them.
+// Pages that are made of the code: the settings of their struct comments,
+// troubleshooting of the problems and the doctor's codes, and the table of the
+// conformance suite's modules. With -update the tests write them.
 
 package tests
 
@@ -21,6 +21,7 @@ import (
 	"testing"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/doctor"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/conformance"
 )
 
 // manual is what operators read: README.md and the pages of docs.
@@ -181,6 +182,15 @@ func TestTroubleshootingPage(t *testing.T) {
 	const page = "../docs/troubleshooting.md"
 	generated(t, page, "<!-- made by TestTroubleshootingPage of the problems in handler -->\n", text)
 	generated(t, page, "<!-- made by TestTroubleshootingPage of handler/doctor -->\n", findings.String())
+}
+
+// SECURITY.md has every module of TestConformance, and what the gate does there.
+func TestConformanceTable(t *testing.T) {
+	var tables strings.Builder
+	for _, plan := range conformance.Plans() {
+		fmt.Fprintf(&tables, "%s, `%s`:\n\n%s\n", plan.Title, plan.ID, plan.Table())
+	}
+	generated(t, "../SECURITY.md", "<!-- made by TestConformanceTable of tests/conformance -->\n", tables.String())
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -49,20 +49,6 @@ func runCommand(t *testing.T, arguments ...string) (string, error) {
 	return string(output), err
 }
 
-// variables returns the variables of environment files.
-func variables(t *testing.T, files ...string) map[string]string {
-	t.Helper()
-	values := map[string]string{}
-	for _, file := range files {
-		for line := range strings.Lines(readFile(t, file)) {
-			if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(line, "#") {
-				values[name] = value
-			}
-		}
-	}
-	return values
-}
-
 func readFile(t *testing.T, path ...string) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(path...))
@@ -70,20 +56,6 @@ func readFile(t *testing.T, path ...string) string {
 		t.Fatal(err)
 	}
 	return string(content)
-}
-
-// rommOf returns the options of a RomM with these variables.
-func rommOf(values map[string]string) romm.Options {
-	return romm.Options{
-		SecretKey: values["ROMM_AUTH_SECRET_KEY"], SecureCookies: values["ROMM_SESSION_SECURE_COOKIE"] == "true",
-		DisableUserpassLogin: values["DISABLE_USERPASS_LOGIN"] == "true",
-		OIDC: romm.OIDC{
-			Enabled: values["OIDC_ENABLED"] == "true", Autologin: values["OIDC_AUTOLOGIN"] == "true", Provider: values["OIDC_PROVIDER"],
-			ClientID: values["OIDC_CLIENT_ID"], ClientSecret: values["OIDC_CLIENT_SECRET"], RedirectURI: values["OIDC_REDIRECT_URI"],
-			ServerURL: values["OIDC_SERVER_APPLICATION_URL"], ClaimRoles: values["OIDC_CLAIM_ROLES"],
-			RoleAdmin: values["OIDC_ROLE_ADMIN"], RoleViewer: values["OIDC_ROLE_VIEWER"],
-		},
-	}
 }
 
 // Authelia and RomM exist, Caddy runs on the machine.
@@ -101,7 +73,7 @@ func TestSetupBesideWhatExists(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.authelia = authelia.New(authelia.Options{Issuer: s.autheliaURL, Users: users, Clients: clients})
-	s.romm = romm.New(rommOf(variables(t, filepath.Join(folder, "romm.env"))))
+	s.romm = romm.New(romm.Read([]byte(readFile(t, folder, "romm.env"))))
 	portal.Config.Handler, site.Config.Handler = s.authelia, s.romm
 	portal.Start()
 	site.Start()
@@ -199,14 +171,15 @@ func setUpFromNothing(t *testing.T, more ...string) {
 	}
 	written.Fetch = &http.Client{Transport: dial} // trusts Caddy's certificates
 	s := &stack{t: t, origin: origin, authelia: authelia.New(written)}
-	s.romm = romm.New(rommOf(variables(t, filepath.Join(folder, "romm.env"), filepath.Join(folder, ".env"))))
+	options := romm.Read([]byte(readFile(t, folder, "romm.env")), []byte(readFile(t, folder, ".env")))
+	s.romm = romm.New(options)
 	portal.Config.Handler, site.Config.Handler = s.authelia, s.romm
 	portal.Start()
 	site.Start()
 	t.Cleanup(portal.Close)
 	t.Cleanup(site.Close)
 
-	t.Setenv("OIDC_CLIENT_SECRET", variables(t, filepath.Join(folder, ".env"))["OIDC_CLIENT_SECRET"])
+	t.Setenv("OIDC_CLIENT_SECRET", options.OIDC.ClientSecret)
 	s.tester = caddytest.NewTester(t)
 	s.unload()
 	s.tester.InitServer("{\n\tadmin localhost:2999\n\thttp_port 9079\n\thttps_port 9443\n\tgrace_period 1ns\n\tskip_install_trust\n\tlocal_certs\n"+

@@ -31,9 +31,9 @@ type Clock struct {
 	Notice func(step time.Duration, what Verdict)
 
 	read   func() time.Time
-	paused atomic.Int64              // see Paused
-	known  atomic.Pointer[time.Time] // a reading that is right
-	off    atomic.Bool               // step is not 0
+	paused atomic.Int64            // see Paused
+	known  atomic.Pointer[reading] // the last that was right
+	off    atomic.Bool             // step is not 0
 
 	mu      sync.Mutex
 	step    time.Duration // by which the wall clock was last found ahead of known
@@ -59,15 +59,14 @@ func NewClock(now func() time.Time) *Clock {
 		now = time.Now
 	}
 	c := &Clock{read: now}
-	began := now()
-	c.known.Store(&began)
+	c.known.Store(newReading(now()))
 	return c
 }
 
 // Now returns the time.
 func (c *Clock) Now() time.Time {
 	now := c.read()
-	steady, step := c.compare(now)
+	step := c.known.Load().step(now)
 	if step.Abs() < time.Second && !c.off.Load() {
 		return now
 	}
@@ -86,16 +85,22 @@ func (c *Clock) Now() time.Time {
 	}
 	c.step = step
 	c.off.Store(true)
-	return steady
+	return c.known.Load().steady(now)
 }
 
-// compare returns the time by the clock's own pace, and by how much the wall clock
-// of now is ahead of that.
-func (c *Clock) compare(now time.Time) (steady time.Time, step time.Duration) {
-	known := *c.known.Load()
-	steady = known.Add(now.Sub(known))
-	return steady, now.Round(0).Sub(steady.Round(0))
+// reading is a time as both clocks of the machine had it.
+type reading struct{ monotonic, wall time.Time }
+
+func newReading(now time.Time) *reading { return &reading{now, now.Round(0)} }
+
+// step returns by how much the wall clock of now is ahead of the time by the
+// clock's own pace.
+func (r *reading) step(now time.Time) time.Duration {
+	return now.Round(0).Sub(r.wall) - now.Sub(r.monotonic)
 }
+
+// steady returns the time by the clock's own pace.
+func (r *reading) steady(now time.Time) time.Time { return r.monotonic.Add(now.Sub(r.monotonic)) }
 
 func (c *Clock) notice(step time.Duration, what Verdict) {
 	if c.Notice != nil {
@@ -105,14 +110,14 @@ func (c *Clock) notice(step time.Duration, what Verdict) {
 
 // trust takes now for right. It needs c.mu.
 func (c *Clock) trust(now time.Time) {
-	if _, step := c.compare(now); !c.doubted.IsZero() {
-		what := Believed
+	if !c.doubted.IsZero() {
+		step, what := c.known.Load().step(now), Believed
 		if step.Abs() < clockStep {
 			step, what = c.step, Undone
 		}
 		c.notice(step, what)
 	}
-	c.known.Store(&now)
+	c.known.Store(newReading(now))
 	c.step, c.doubted = 0, time.Time{}
 	c.off.Store(false)
 }
@@ -121,7 +126,8 @@ func (c *Clock) trust(now time.Time) {
 // one who does not say, decides for the wall clock.
 func (c *Clock) Compare(elsewhere time.Time) {
 	now := c.read()
-	steady, step := c.compare(now)
+	known := c.known.Load()
+	step, steady := known.step(now), known.steady(now)
 	if step.Abs() < clockStep {
 		return
 	}

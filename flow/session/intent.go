@@ -59,7 +59,7 @@ func (s *Store) UpdateOnce(ctx context.Context, session *Session, due func(*Reco
 		}
 		announced := &snapshot{
 			Revision: known.Revision + 1, Record: known.Record,
-			Intent: intent{Process: s.process, Node: s.node, Began: s.now().UTC()},
+			Intent: &intent{Process: s.process, Node: s.node, Began: s.now().UTC()},
 		}
 		if err := s.announce(ctx, v, current, announced); err != nil {
 			return fmt.Errorf("announcing a change of session %s, which is not made: %w", session.id, err)
@@ -71,7 +71,7 @@ func (s *Store) UpdateOnce(ctx context.Context, session *Session, due func(*Reco
 		if next == nil {
 			return s.removeIfEnded(ctx, v, current)
 		}
-		next.Intent = intent{}
+		next.Intent = nil
 		return s.commit(ctx, v, current, next)
 	})
 }
@@ -88,16 +88,16 @@ func (s *Store) announce(ctx context.Context, v *vault, session *Session, announ
 
 // isFresh reports whether another process may be making the announced change.
 // It goes by the time since this node found the intent: clocks differ.
-func (s *Store) isFresh(found intent, current *Session) bool {
-	if found == (intent{}) || found.Process == s.process {
+func (s *Store) isFresh(found *intent, current *Session) bool {
+	if found == nil || found.Process == s.process {
 		return false
 	}
 	now := s.now()
 	if age := now.Sub(found.Began); age.Abs() >= intentOld {
 		return false
 	}
-	if current.foreign.intent != found {
-		current.foreign = sighting{found, now}
+	if current.foreign == nil || current.foreign.intent != *found {
+		current.foreign = &sighting{*found, now}
 	}
 	return now.Sub(current.foreign.at) < intentFresh
 }

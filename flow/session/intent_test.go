@@ -170,7 +170,7 @@ func TestOldIntentStopsNoRefresh(t *testing.T) {
 		storage := newFakeStorage()
 		s := newTestStore(storage)
 		_, session := create(t, s, "ada")
-		session.record.Load().Intent = intent{Process: "another", Began: time.Now().Add(ahead)}
+		session.record.Load().Intent = &intent{Process: "another", Began: time.Now().Add(ahead)}
 		p := newProvider(session)
 		if err := p.refresh(t.Context(), s, session); err != nil || p.asked != 1 {
 			t.Errorf("intent of %s from now: %v, the provider was asked %d times, want nil, once", ahead, err, p.asked)

@@ -2,16 +2,27 @@
 
 package session
 
-import "context"
+import (
+	"context"
+	"time"
 
-// Lookup returns the session that the ticket in a cookie opens, and marks it as
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
+)
+
+// Lookup is LookupAt for now.
+func (s *Store) Lookup(ctx context.Context, text string) (*Session, error) {
+	return s.LookupAt(ctx, text, s.now())
+}
+
+// LookupAt returns the session that the ticket in a cookie opens, and marks it as
 // used. It returns nil without an error if there is no such session: the text
 // is no ticket, the ticket is forged, or its session has ended. An error means
 // that storage did not answer: the session may exist, and the caller answers
 // 503.
 //
-// A session in memory costs no I/O and no lock, a forged ticket no I/O.
-func (s *Store) Lookup(ctx context.Context, text string) (*Session, error) {
+// A session in memory costs no I/O and no lock, a forged ticket no I/O. The time
+// at is that of the request, by the store's clock.
+func (s *Store) LookupAt(ctx context.Context, text string, at time.Time) (*Session, error) {
 	t, ok := parseTicket(text)
 	if !ok {
 		return nil, nil
@@ -29,7 +40,7 @@ func (s *Store) Lookup(ctx context.Context, text string) (*Session, error) {
 		}
 		return s.load(ctx, v, t, id)
 	}
-	now := s.tick()
+	now := monotonic.Seconds(at)
 	switch {
 	case session.ended.Load():
 		return nil, nil

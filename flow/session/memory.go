@@ -82,7 +82,7 @@ func (m *memory) insert(s *Session) *Session {
 	if s.ended.Load() || m.absent.contains(s.id, s.store.tick()) {
 		return nil
 	}
-	s.slot = len(m.sessions)
+	s.slot = int32(len(m.sessions)) //nolint:gosec // G115: memory never has that many
 	m.sessions = append(m.sessions, s)
 	bucket := m.bucket(s.id)
 	s.next.Store(bucket.Load())

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
@@ -47,11 +48,46 @@ type Upstream struct {
 	Role    string `json:"role,omitempty"`    // the role that the user was signed in with; empty: the application's own
 }
 
-// clone returns a copy that shares no memory a caller could write to.
+// clone returns a copy that shares no memory a caller could write to. All its
+// strings are parts of one: many sessions are in memory, and the garbage collector
+// visits each object.
 func (r Record) clone() Record {
 	r.Identity.Groups = slices.Clone(r.Identity.Groups)
 	r.Identity.FromIDToken = slices.Clone(r.Identity.FromIDToken)
+	joinMemory(r.texts())
 	return r
+}
+
+// texts returns the strings of the record.
+func (r *Record) texts() []*string {
+	id, tokens, up, client := &r.Identity, &r.Tokens, &r.Upstream, &r.Client
+	texts := []*string{
+		&id.Issuer, &id.Subject, &id.Username, &id.Email, &id.Name, &tokens.Access, &tokens.Refresh, &tokens.ID, &tokens.Scopes, &tokens.SID,
+		&up.ID, &up.Account, &up.Role, &client.Browser, &client.System, &client.Address,
+	}
+	for _, list := range [][]string{id.Groups, id.FromIDToken} {
+		for i := range list {
+			texts = append(texts, &list[i])
+		}
+	}
+	return texts
+}
+
+// joinMemory makes all texts parts of one string.
+func joinMemory(texts []*string) {
+	var all strings.Builder
+	size := 0
+	for _, text := range texts {
+		size += len(*text)
+	}
+	all.Grow(size)
+	for _, text := range texts {
+		all.WriteString(*text)
+	}
+	rest := all.String()
+	for _, text := range texts {
+		*text, rest = rest[:len(*text)], rest[len(*text):]
+	}
 }
 
 // snapshot is a Record at one revision; it never changes. Each Update on any
@@ -59,7 +95,7 @@ func (r Record) clone() Record {
 type snapshot struct {
 	Revision uint64    `json:"revision"`
 	Record   Record    `json:"record"`
-	Intent   intent    `json:"intent,omitzero"`
+	Intent   *intent   `json:"intent,omitempty"`
 	unsaved  bool      // storage was unreachable when it was made: memory has the only copy
 	base     *snapshot // of an unsaved one: the last one in storage before it
 }
@@ -171,5 +207,6 @@ func openRecord(key [32]byte, gate string, id ID, value []byte) (*snapshot, erro
 	if err := json.Unmarshal(plain, &s); err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
+	s.Record = s.Record.clone()
 	return &s, nil
 }

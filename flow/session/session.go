@@ -23,17 +23,16 @@ type Session struct {
 	ended   atomic.Bool
 	evicted atomic.Bool
 	held    atomic.Int32 // len(holders), readable without mu
+	slot    int32        // index in memory.sessions; guarded by memory.mu
 
 	store  *Store
 	key    [32]byte // seals the record; derived from the ticket
 	head   atomic.Pointer[Head]
 	record atomic.Pointer[snapshot]
 
-	attachment atomic.Pointer[any]
+	attachment atomic.Value
 
-	foreign sighting // of another process's intent; guarded by Store.updates
-
-	slot int // index in memory.sessions; guarded by memory.mu
+	foreign *sighting // of another process's intent, nil: none; guarded by Store.updates
 
 	mu        sync.Mutex // guards the fields below, and writes of evicted, ended and held
 	reason    string
@@ -75,14 +74,13 @@ func (s *Session) endReason() string {
 // Attachment returns the value that the caller keeps with the session on this
 // node, and calls create to make it on first use. If two requests call create
 // at the same time, one result is discarded. The value is never stored, and is
-// lost if memory evicts the session.
+// lost if memory evicts the session. All values have one type.
 func (s *Session) Attachment(create func() any) any {
 	if existing := s.attachment.Load(); existing != nil {
-		return *existing
+		return existing
 	}
-	created := create()
-	s.attachment.CompareAndSwap(nil, &created)
-	return *s.attachment.Load()
+	s.attachment.CompareAndSwap(nil, create())
+	return s.attachment.Load()
 }
 
 // Hold registers h, a stream or transfer of the session: it is aborted when the

@@ -5,6 +5,7 @@ package session
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,7 +13,7 @@ import (
 
 const (
 	pollEvery   = 2 * time.Second
-	memoryEvery = 15 * time.Second
+	memoryEvery = 16 * time.Second
 	closeLimit  = 10 * time.Second
 )
 
@@ -62,14 +63,16 @@ func (s *Store) Run(ctx context.Context) {
 	defer close(s.done)
 
 	var workers sync.WaitGroup
-	workers.Go(func() { s.repeat(ctx, pollEvery, s.pollTasks()...) })
-	workers.Go(func() { s.repeat(ctx, memoryEvery, task{"maintain memory", s.maintainMemory}) })
-	workers.Go(func() { s.repeat(ctx, keyringEvery, task{"maintain keyring", s.maintainKeyring}) })
-	workers.Go(func() { s.repeat(ctx, sweepEvery, task{WorkSweep, s.Sweep}) })
 	workers.Go(func() {
 		for ctx.Err() == nil {
 			s.attempt(ctx, task{"write last use", s.writeLastUse}) // waits for one
 		}
+	})
+	s.schedule(ctx, &workers, []*job{
+		{every: pollEvery, tasks: s.pollTasks()},
+		{every: memoryEvery, tasks: []task{{"maintain memory", s.maintainMemory}}},
+		{every: keyringEvery, tasks: []task{{"maintain keyring", s.maintainKeyring}}},
+		{every: sweepEvery, tasks: []task{{WorkSweep, s.Sweep}}},
 	})
 	workers.Wait()
 
@@ -101,20 +104,39 @@ func (s *Store) Close() {
 	}
 }
 
-// repeat runs tasks in order at each interval until ctx ends.
-func (s *Store) repeat(ctx context.Context, every time.Duration, tasks ...task) {
-	ticker := time.NewTicker(every)
+// job is tasks that run in order at each interval, a multiple of pollEvery.
+type job struct {
+	every time.Duration
+	tasks []task
+	busy  atomic.Bool // they run
+}
+
+// schedule starts the jobs that are due, each in a goroutine of workers and one
+// run of it at a time, until ctx ends: a storage that hangs delays no other job.
+func (s *Store) schedule(ctx context.Context, workers *sync.WaitGroup, jobs []*job) {
+	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
-	for {
+	for since := pollEvery; ; since += pollEvery {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		for _, t := range tasks {
-			if ctx.Err() == nil {
-				s.attempt(ctx, t)
+		for _, j := range jobs {
+			if since%j.every == 0 && j.busy.CompareAndSwap(false, true) {
+				workers.Go(func() {
+					defer j.busy.Store(false)
+					s.runJob(ctx, j)
+				})
 			}
+		}
+	}
+}
+
+func (s *Store) runJob(ctx context.Context, j *job) {
+	for _, t := range j.tasks {
+		if ctx.Err() == nil {
+			s.attempt(ctx, t)
 		}
 	}
 }

@@ -4,7 +4,6 @@ package doctor
 
 import (
 	"errors"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -50,40 +49,62 @@ func (e *examination) before(g gate, s step) {
 	case s.name == "romm_oidc":
 		e.add("config_second_gate", Finding{Site: g.place(), Seen: "romm_oidc before romm_oidc", Expected: "one"})
 	case s.name == "rewrite" && (textOf(s.raw, "strip_path_prefix") != "" || textOf(s.raw, "strip_path_suffix") != ""):
-		e.add("config_path_stripped", Finding{Site: g.place(), Seen: "the path loses " + textOf(s.raw, "strip_path_prefix") + textOf(s.raw, "strip_path_suffix"), Expected: "the path as it came", Line: e.line("handle_path", ""), Write: "handle"})
+		e.add("config_path_stripped", Finding{Site: g.place(), Seen: "the path loses " + textOf(s.raw, "strip_path_prefix") + textOf(s.raw, "strip_path_suffix"), Expected: "the path as it came"}.stripped(e))
 	case s.name == "rewrite" && textOf(s.raw, "uri") != "":
 		e.add("config_rewrite", Finding{Site: g.place(), Seen: "rewrite to " + textOf(s.raw, "uri"), Expected: "the path as it came", Line: e.line("rewrite", textOf(s.raw, "uri"))})
 	case s.name == "authentication":
-		e.add("config_basic_auth", Finding{Site: g.place(), Seen: "basic_auth before romm_oidc", Expected: "none", Line: e.line("basic_auth", "")})
+		e.add("config_basic_auth", Finding{Site: g.place(), Seen: "basic_auth before romm_oidc", Expected: "none", Line: e.line("basic_auth", ""), Remove: true})
 	case p != nil && p.forwardAuth():
 		e.forwardAuth(g)
 	}
 }
 
+// stripped says which line of the Caddyfile strips the path.
+func (f Finding) stripped(e *examination) Finding {
+	if f.Line = e.line("uri", ""); f.Line != "uri" {
+		f.Remove = true
+		return f
+	}
+	f.Line, f.Write = e.line("handle_path", ""), "handle {"
+	return f
+}
+
+// text is a line of the Caddyfile without its place.
+func text(line string) string {
+	if _, after, ok := strings.Cut(line, ": "); ok {
+		return after
+	}
+	return line
+}
+
+func without(list []string, item string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(other string) bool { return other == item })
+}
+
 func (e *examination) forwardAuth(g gate) {
-	e.add("config_forward_auth", Finding{Site: g.place(), Seen: "forward_auth beside romm_oidc", Expected: "romm_oidc alone", Line: e.line("forward_auth", "")})
+	e.add("config_forward_auth", Finding{Site: g.place(), Seen: "forward_auth beside romm_oidc", Expected: "romm_oidc alone", Line: e.line("forward_auth", ""), Remove: true})
 }
 
 // proxied reports what a reverse_proxy to RomM must not do.
 func (e *examination) proxied(g gate, p *proxy) {
 	if p.touches("Cookie") {
-		e.add("config_cookie_header", Finding{Site: g.place(), Seen: "header_up Cookie", Expected: "the Cookie header field as it is", Line: e.line("header_up", "Cookie")})
+		e.add("config_cookie_header", Finding{Site: g.place(), Seen: "header_up Cookie", Expected: "the Cookie header field as it is", Line: e.line("header_up", "Cookie"), Remove: true})
 	}
 	if p.answersRedirects() {
-		e.add("config_handle_response", Finding{Site: g.place(), Seen: "handle_response for redirects", Expected: "none for 302 and 307", Line: e.line("handle_response", "")})
+		e.add("config_handle_response", Finding{Site: g.place(), Seen: "handle_response for redirects", Expected: "none for 302 and 307", Line: e.line("handle_response", ""), Remove: true})
 	}
 	if p.StreamTimeout != nil {
-		e.add("config_stream_timeout", Finding{Site: g.place(), Seen: "stream_timeout", Expected: "none", Line: e.line("stream_timeout", "")})
+		e.add("config_stream_timeout", Finding{Site: g.place(), Seen: "stream_timeout", Expected: "none", Line: e.line("stream_timeout", ""), Remove: true})
 	}
 }
 
 // server examines the options of the gate's server.
 func (e *examination) server(g gate) {
 	if g.server.Trusted != nil && g.server.TrustedStrict == 0 {
-		e.add("config_trusted_proxies", Finding{Seen: "trusted_proxies alone", Expected: "trusted_proxies_strict too", Line: e.line("trusted_proxies", ""), Write: "trusted_proxies_strict"})
+		e.add("config_trusted_proxies", Finding{Seen: "trusted_proxies alone", Expected: "trusted_proxies_strict too", Line: e.line("trusted_proxies", ""), Write: text(e.line("trusted_proxies", "static private_ranges")) + "\ntrusted_proxies_strict"})
 	}
 	if g.server.ReadTimeout != nil || g.server.WriteTimeout != nil {
-		e.add("config_stream_timeout", Finding{Seen: "read_body or write timeouts of the server", Expected: "none", Line: e.line("timeouts", "{")})
+		e.add("config_stream_timeout", Finding{Seen: "read_body or write timeouts of the server", Expected: "none", Line: e.line("timeouts", "{"), Remove: true})
 	}
 }
 
@@ -91,9 +112,6 @@ var alphanumeric = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`) // what form encodin
 
 // advice reports values that are allowed, but unwise.
 func (e *examination) advice(g gate, s *settings.Settings) {
-	if u, err := url.Parse(s.Issuer); err == nil && u.Path == "/" {
-		e.add("config_issuer_slash", Finding{Site: g.place(), Seen: "issuer " + s.Issuer, Expected: "no slash at the end", Line: e.line("issuer", s.Issuer), Write: "issuer " + strings.TrimSuffix(s.Issuer, "/")})
-	}
 	if !alphanumeric.MatchString(s.RommClientSecret) {
 		e.add("config_secret_characters", Finding{Site: g.place(), Seen: "a secret with other characters than letters and digits", Expected: "letters and digits", Line: e.withoutValue(secretWord(s))})
 	}
@@ -104,7 +122,7 @@ func (e *examination) advice(g gate, s *settings.Settings) {
 		e.add("config_no_roles", Finding{Site: g.place(), Seen: "no roles", Expected: "an administrator", Write: "roles {\n\tadmin you@example.com\n\tuser *\n}"})
 	}
 	if slices.Contains(s.Scopes, "offline_access") {
-		e.add("authelia_consent", Finding{Site: g.place(), Seen: "scopes with offline_access", Expected: "consent once a year without it", Line: e.line("scopes", strings.Join(s.Scopes, " "))})
+		e.add("authelia_consent", Finding{Site: g.place(), Seen: "scopes with offline_access", Expected: "consent once a year without it", Line: e.line("scopes", strings.Join(s.Scopes, " ")), Write: "scopes " + strings.Join(without(s.Scopes, "offline_access"), " ")})
 	}
 	if s.ClientKey != "" {
 		if _, err := clientKey(s); err != nil {

@@ -54,7 +54,7 @@ func (e *examination) authorization(ctx context.Context, s *site, client *http.C
 	case code == "invalid_scope":
 		finding.Expected, finding.Line = "all of "+strings.Join(s.settings.Scopes, " "), e.line("scopes", strings.Join(s.settings.Scopes, " "))
 		if match := quoted.FindStringSubmatch(description); match != nil {
-			finding.Write = "scopes " + strings.Join(slices.DeleteFunc(slices.Clone(s.settings.Scopes), func(scope string) bool { return scope == match[1] }), " ")
+			finding.Write = "scopes " + strings.Join(without(s.settings.Scopes, match[1]), " ")
 		}
 		e.add("authelia_scope", finding)
 		return true
@@ -102,7 +102,7 @@ func (e *examination) tokenRequest(ctx context.Context, s *site, client *http.Cl
 		finding.Expected = "an answer"
 		e.add("authelia_rate_limit", finding)
 	case strings.Contains(refusal.Description, "does not allow this method"):
-		finding.Expected, finding.Line, finding.Write = "client_auth "+other+", or private_key_jwt", e.line("client_auth", s.settings.ClientAuth), "client_auth "+other
+		finding.Expected, finding.Line, finding.Write = "client_auth "+other+", or private_key_jwt", e.settingLine("client_auth", s.settings.ClientAuth), "client_auth "+other
 		e.add("authelia_client_auth", finding)
 	case refusal.Error == "invalid_client" || refusal.Error == "unauthorized_client" || answer.StatusCode == http.StatusUnauthorized:
 		finding.Expected, finding.Line = "the secret of which Authelia has the digest", e.withoutValue("client_secret")

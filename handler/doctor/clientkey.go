@@ -50,7 +50,7 @@ func (e *examination) clientAuth(s *site, md *metadata) bool {
 	}
 	if len(md.TokenAuth) > 0 && !slices.Contains(md.TokenAuth, method) {
 		finding := Finding{
-			Site: s.name, Seen: fmt.Sprintf("token_endpoint_auth_methods_supported is %q", md.TokenAuth), Expected: method, Line: e.line("client_auth", s.settings.ClientAuth),
+			Site: s.name, Seen: fmt.Sprintf("token_endpoint_auth_methods_supported is %q", md.TokenAuth), Expected: method, Line: e.settingLine("client_auth", s.settings.ClientAuth),
 		}
 		for _, other := range []string{"client_secret_basic", "client_secret_post", settings.ClientAuthKey} {
 			if slices.Contains(md.TokenAuth, other) {
@@ -74,7 +74,7 @@ func (e *examination) clientAuth(s *site, md *metadata) bool {
 	}
 	if len(md.TokenAuthAlgs) > 0 && !slices.Contains(md.TokenAuthAlgs, algorithm) {
 		e.add("authelia_client_key", Finding{
-			Site: s.name, Seen: fmt.Sprintf("token_endpoint_auth_signing_alg_values_supported is %q", md.TokenAuthAlgs), Expected: algorithm, Line: e.line("client_key", s.settings.ClientKey),
+			Site: s.name, Seen: fmt.Sprintf("token_endpoint_auth_signing_alg_values_supported is %q", md.TokenAuthAlgs), Expected: algorithm, Line: e.settingLine("client_key", s.settings.ClientKey),
 		})
 		return false
 	}

@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -29,7 +30,7 @@ func (e *examination) configuration(c *config) (sites []*site) {
 		return nil
 	}
 	if c.Admin != nil && c.Admin.Disabled {
-		e.add("config_admin_off", Finding{Seen: "admin off", Expected: "the admin API on", Line: e.line("admin", "off")})
+		e.add("config_admin_off", Finding{Seen: "admin off", Expected: "the admin API on", Line: e.line("admin", "off"), Remove: true})
 	}
 	behind := map[string]bool{}
 	var ofRomM []string
@@ -65,8 +66,42 @@ func (e *examination) open(p *proxy, s step, ofRomM []string) {
 		if len(s.paths) > 0 {
 			what += ", for " + strings.Join(s.paths, " ")
 		}
-		e.add("config_open_upstream", Finding{Seen: what, Expected: "RomM behind romm_oidc only", Line: "reverse_proxy " + dial})
+		e.add("config_open_upstream", Finding{Seen: what, Expected: "RomM behind romm_oidc only", Line: e.openLine(dial), Remove: true})
 	}
+}
+
+// openLine returns the line of the reverse_proxy to dial in a site without a gate.
+func (e *examination) openLine(dial string) string {
+	found, depth, gated := []string{}, 0, false
+	var inSite []string
+	for i, line := range strings.Split(e.in.Text, "\n") {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		switch {
+		case fields[0] == "romm_oidc" || fields[0] == "import":
+			gated = true
+		case fields[0] == "reverse_proxy" && slices.Contains(fields, dial):
+			inSite = append(inSite, fmt.Sprintf("%s:%d: %s", e.in.File, i+1, strings.TrimSpace(line)))
+		}
+		if fields[len(fields)-1] == "{" {
+			depth++
+		}
+		if fields[0] != "}" {
+			continue
+		}
+		if depth--; depth == 0 {
+			if !gated {
+				found = append(found, inSite...)
+			}
+			inSite, gated = nil, false
+		}
+	}
+	if len(found) == 1 {
+		return found[0]
+	}
+	return "reverse_proxy " + dial
 }
 
 // addGate adds the gate's site to sites, or the gate to its site.
@@ -205,7 +240,7 @@ func (e *examination) addresses(s *site, gates []gate) {
 	if len(s.inside) == 0 && s.origin.Secure() {
 		e.add("config_inside_missing", Finding{
 			Site: s.name, Seen: "only addresses with TLS", Expected: "one without, or OIDC_SERVER_APPLICATION_URL=" + s.settings.RedirectURI + " in RomM's environment",
-			Line: e.line(public.Hostname(), "{"), Write: public.Hostname() + ", http://caddy:9080 {",
+			Line: e.siteLine(public.Hostname()), Write: strings.TrimSuffix(text(e.siteLine(public.Hostname())), " {") + ", http://caddy:9080 {",
 		})
 	}
 }
@@ -218,7 +253,7 @@ func (e *examination) inside(g gate, public string) {
 			continue
 		}
 		address := withPort(host, g.server.port())
-		e.add("config_inside_tls", Finding{Site: g.place(), Seen: address + " over TLS", Expected: "http", Line: address, Write: "http://" + address})
+		e.add("config_inside_tls", Finding{Site: g.place(), Seen: address + " over TLS", Expected: "http", Line: e.siteLine(address), Write: strings.Replace(text(e.siteLine(address)), address, "http://"+address, 1)})
 	}
 }
 

@@ -114,6 +114,30 @@ func (e *examination) line(word, value string) string {
 	return strings.TrimSpace(word + " " + value)
 }
 
+// settingLine is line, but empty if the Caddyfile lacks the setting: then it is to
+// be added.
+func (e *examination) settingLine(word, value string) string {
+	line := e.line(word, value)
+	if e.in.Text != "" && line == strings.TrimSpace(word+" "+value) {
+		return ""
+	}
+	return line
+}
+
+// siteLine returns the line of the Caddyfile in which the site with an address
+// begins, or else the address.
+func (e *examination) siteLine(address string) string {
+	for i, line := range strings.Split(e.in.Text, "\n") {
+		fields := strings.Fields(line)
+		if len(fields) > 0 && fields[len(fields)-1] == "{" && slices.ContainsFunc(fields, func(field string) bool {
+			return strings.TrimPrefix(strings.TrimSuffix(field, ","), "https://") == address
+		}) {
+			return fmt.Sprintf("%s:%d: %s", e.in.File, i+1, strings.TrimSpace(line))
+		}
+	}
+	return address + " {"
+}
+
 // sorted returns the keys of m in order.
 func sorted[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))

@@ -24,8 +24,9 @@ type Finding struct {
 	Site     string `json:"site,omitempty"` // where
 	Seen     string `json:"seen"`
 	Expected string `json:"expected,omitempty"`
-	Line     string `json:"line,omitempty"`  // the line to change
-	Write    string `json:"write,omitempty"` // the text to put there
+	Line     string `json:"line,omitempty"`   // the line to change
+	Write    string `json:"write,omitempty"`  // the text to put there; without a line: to add
+	Remove   bool   `json:"remove,omitempty"` // the line is to go, with the block that it opens
 }
 
 // Report is what the doctor found, and how far it came.
@@ -70,13 +71,6 @@ func (r *Report) checked(format string, args ...any) {
 
 func (r *Report) skipped(format string, args ...any) {
 	r.Skipped = append(r.Skipped, fmt.Sprintf(format, args...))
-}
-
-// Refused returns the report on a configuration that Caddy refuses.
-func Refused(why string) *Report {
-	r := &Report{Checked: []string{"the configuration file"}, Skipped: []string{"everything else: Caddy does not accept the file"}}
-	r.add("config_refused", Finding{Seen: why, Expected: "a configuration that Caddy accepts"})
-	return r
 }
 
 // Differs adds that the running Caddy has another configuration than file.

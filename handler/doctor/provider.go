@@ -82,7 +82,7 @@ func (e *examination) way(ctx context.Context, s *site) (*http.Client, bool) {
 	if s.settings.IssuerAddress != "" {
 		setting, address = "issuer_address", s.settings.IssuerAddress
 	}
-	line, write := e.line(setting, address), "issuer_address http://authelia:9091"
+	line, write := e.line(setting, address), "issuer "+address+"\nissuer_address http://authelia:9091"
 	if setting == "issuer_address" {
 		write = ""
 	}
@@ -123,7 +123,7 @@ func (e *examination) certificate(ctx context.Context, s *site, connection net.C
 	}
 	secured := tls.Client(connection, &tls.Config{ServerName: issuer.Hostname(), RootCAs: trusted, MinVersion: tls.VersionTLS12})
 	if err := secured.HandshakeContext(ctx); err != nil {
-		e.add("authelia_certificate", Finding{Site: s.name, Seen: err.Error(), Expected: "a certificate for " + issuer.Hostname() + " that Caddy trusts", Line: e.line("tls_ca", ""), Write: "tls_ca /path/root.crt"})
+		e.add("authelia_certificate", Finding{Site: s.name, Seen: err.Error(), Expected: "a certificate for " + issuer.Hostname() + " that Caddy trusts", Line: e.settingLine("tls_ca", ""), Write: "tls_ca /path/root.crt"})
 		return false
 	}
 	if leaf := secured.ConnectionState().PeerCertificates[0]; time.Until(leaf.NotAfter) < soon {

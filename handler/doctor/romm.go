@@ -34,11 +34,15 @@ func (e *examination) romm(ctx context.Context, s *site) {
 			e.skipped("RomM at %s: its address is known while Caddy runs only", dial)
 			continue
 		}
-		if e.heartbeat(ctx, s, dial) {
-			e.signIn(ctx, s, dial)
-			e.accounts(ctx, s, dial)
-			e.openPort(ctx, s, dial)
+		beat := e.heartbeat(ctx, s, dial)
+		if beat == nil {
+			continue
 		}
+		if beat.OIDC == nil || beat.OIDC.Enabled {
+			e.signIn(ctx, s, dial)
+		}
+		e.accounts(ctx, s, dial)
+		e.openPort(ctx, s, dial)
 	}
 }
 
@@ -56,13 +60,14 @@ func (e *examination) ask(ctx context.Context, s *site, at string, fields ...str
 	return send(e.plain, r)
 }
 
-// heartbeat examines whether RomM answers, and what it says of itself.
-func (e *examination) heartbeat(ctx context.Context, s *site, dial string) bool {
+// heartbeat examines whether RomM answers, and what it says of itself. It returns
+// nil if it does not.
+func (e *examination) heartbeat(ctx context.Context, s *site, dial string) *heartbeat {
 	line := e.line("reverse_proxy", dial)
 	answer, body, err := e.ask(ctx, s, dial+"/api/heartbeat", "Origin", "https://another-site.invalid") //nolint:bodyclose // ask has closed it
 	if err != nil {
 		e.add("romm_unreachable", Finding{Site: s.name, Seen: err.Error(), Expected: "RomM at " + dial, Line: line})
-		return false
+		return nil
 	}
 	var beat heartbeat
 	if json.Unmarshal(body, &beat) != nil || beat.System.Version == "" {
@@ -71,7 +76,7 @@ func (e *examination) heartbeat(ctx context.Context, s *site, dial string) bool 
 			code = "romm_unreachable" // its nginx answers before RomM does
 		}
 		e.add(code, Finding{Site: s.name, Seen: fmt.Sprintf("GET /api/heartbeat at %s answered %d, %s", dial, answer.StatusCode, answer.Header.Get("Content-Type")), Expected: "RomM's heartbeat", Line: line})
-		return false
+		return nil
 	}
 	e.checked("RomM %s at %s", beat.System.Version, dial)
 	if difference, ok := clockDifference(answer); ok && difference.Abs() > skew {
@@ -96,9 +101,8 @@ func (e *examination) heartbeat(ctx context.Context, s *site, dial string) bool 
 	}
 	if beat.OIDC != nil && !beat.OIDC.Enabled {
 		e.add("romm_oidc_off", Finding{Site: s.name, Seen: "RomM says that OpenID Connect is off", Expected: "on", Line: "RomM's environment", Write: "OIDC_ENABLED=true"})
-		return false
 	}
-	return true
+	return &beat
 }
 
 // parseVersion reads a version such as 5.2.0 or 5.1.1-beta.1.

@@ -38,13 +38,13 @@ func (e *examination) algorithms(s *site, md *metadata) {
 	if alg := s.settings.IDTokenAlg; len(md.IDTokenAlgs) > 0 && !slices.Contains(md.IDTokenAlgs, alg) {
 		e.add("authelia_id_token_alg", Finding{
 			Site: s.name, Seen: fmt.Sprintf("id_token_signing_alg_values_supported is %q", md.IDTokenAlgs), Expected: alg,
-			Line: e.line("id_token_alg", alg), Write: writeOne("id_token_alg", md.IDTokenAlgs),
+			Line: e.settingLine("id_token_alg", alg), Write: writeOne("id_token_alg", md.IDTokenAlgs),
 		})
 	}
 	if alg := s.settings.UserinfoAlg; alg != "none" && len(md.UserinfoAlgs) > 0 && !slices.Contains(md.UserinfoAlgs, alg) {
 		e.add("authelia_userinfo_alg", Finding{
 			Site: s.name, Seen: fmt.Sprintf("userinfo_signing_alg_values_supported is %q", md.UserinfoAlgs), Expected: alg,
-			Line: e.line("userinfo_alg", alg), Write: writeOne("userinfo_alg", append(slices.Clone(md.UserinfoAlgs), "none")),
+			Line: e.settingLine("userinfo_alg", alg), Write: writeOne("userinfo_alg", append(slices.Clone(md.UserinfoAlgs), "none")),
 		})
 	}
 }
@@ -75,7 +75,7 @@ func (e *examination) mismatch(s *site) {
 			// flow.AlgorithmError names the line in quotes.
 			if _, rest, ok := strings.Cut(state.Mismatch, `"`+word+" "); ok {
 				alg, _, _ := strings.Cut(rest, `"`)
-				finding.Line, finding.Write = e.line(word, ""), word+" "+alg
+				finding.Line, finding.Write = e.settingLine(word, ""), word+" "+alg
 				e.add("authelia_"+word, finding)
 				return
 			}
@@ -130,5 +130,5 @@ func (e *examination) keys(ctx context.Context, s *site, client *http.Client, md
 			}
 		}
 	}
-	e.add("authelia_keys", Finding{Site: s.name, Seen: seen, Expected: "a key for " + alg, Line: e.line("id_token_alg", alg), Write: write})
+	e.add("authelia_keys", Finding{Site: s.name, Seen: seen, Expected: "a key for " + alg, Line: e.settingLine("id_token_alg", alg), Write: write})
 }

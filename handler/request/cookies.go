@@ -91,27 +91,18 @@ func CookieValue(r *http.Request, name string) string {
 		return ""
 	}
 	for _, line := range r.Header["Cookie"] {
-		for from := 0; ; {
-			at := strings.Index(line[from:], name)
-			if at < 0 {
-				break
+		for line != "" {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+			for pair != "" && (pair[0] == ' ' || pair[0] == '\t') {
+				pair = pair[1:]
 			}
-			at += from
-			from = at + len(name)
-			if from < len(line) && line[from] == '=' && beginsPair(line[:at]) {
-				value, _, _ := strings.Cut(line[from+1:], ";")
-				return strings.TrimRight(value, " \t")
+			if strings.HasPrefix(pair, name) && strings.HasPrefix(pair[len(name):], "=") {
+				return strings.TrimRight(pair[len(name)+1:], " \t")
 			}
 		}
 	}
 	return ""
-}
-
-// beginsPair reports whether a new pair begins after the text before in a Cookie
-// header field.
-func beginsPair(before string) bool {
-	before = strings.TrimRight(before, " \t")
-	return before == "" || before[len(before)-1] == ';'
 }
 
 // AppCookies are the cookies that the application reads.

@@ -77,27 +77,23 @@ func IsIdentityField(name string) bool {
 // stamp, and everything that could remove the stamp again. It must run first, on
 // every request.
 func Strip(r *http.Request) {
-	hops := false
-	for name := range r.Header {
-		switch {
-		case name == "" || IsIdentityField(name):
-			delete(r.Header, name)
-		case name == "Connection" || name == "Upgrade" || name == "Http2-Settings":
-			hops = true
-		}
-	}
 	// If a client names "Cookie" in Connection, reverse_proxy deletes the stamp
 	// as a hop-by-hop field (CVE-2024-45410, CVE-2026-29054).
-	switch {
-	case !hops:
-	case isWebSocket(r):
+	socket := isWebSocket(r)
+	for name := range r.Header {
+		if name == "" || IsIdentityField(name) || isHopField(name) && (!socket || name != "Upgrade") {
+			delete(r.Header, name)
+		}
+	}
+	if socket {
 		r.Header["Connection"] = []string{"Upgrade"}
-	default:
-		delete(r.Header, "Connection")
-		delete(r.Header, "Upgrade")
-		delete(r.Header, "Http2-Settings")
 	}
 	r.Trailer = nil
+}
+
+// isHopField reports whether the field is for the connection to the gate only.
+func isHopField(name string) bool {
+	return name == "Connection" || name == "Upgrade" || name == "Http2-Settings"
 }
 
 // isWebSocket reports whether r is the handshake of a WebSocket ([RFC 6455

@@ -5,9 +5,11 @@ package authelia
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -147,4 +149,24 @@ func (s *Server) fetchKeys(ctx context.Context, at string) (set jose.JSONWebKeyS
 		return set, fmt.Errorf("%s answered %d", at, answer.StatusCode)
 	}
 	return set, json.NewDecoder(answer.Body).Decode(&set)
+}
+
+// checkKey is the validation of how a client authenticates: with private_key_jwt at all endpoints and without a secret,
+// or with a secret.
+func (e *clientEntry) checkKey() error {
+	methods := []string{e.AuthMethod, e.PushMethod, e.RevocationMethod, e.IntrospectionMethod}
+	algorithms := []string{e.AuthAlg, e.PushAlg, e.RevocationAlg, e.IntrospectionAlg}
+	if !slices.Contains(methods, methodKey) {
+		_, err := parseDigest(e.Secret)
+		return err
+	}
+	switch {
+	case e.Secret != "":
+		return errors.New("client_secret must be empty with private_key_jwt")
+	case len(slices.Compact(methods)) != 1 || len(slices.Compact(algorithms)) != 1 || e.AuthAlg == "":
+		return errors.New("the stand-in knows private_key_jwt with one algorithm at all four endpoints")
+	case !strings.HasPrefix(e.JWKSURI, "https://"):
+		return errors.New("jwks_uri must be https")
+	}
+	return nil
 }

@@ -57,6 +57,12 @@ type configuration struct {
 			JWKS       []struct {
 				Key string `yaml:"key"`
 			} `yaml:"jwks"`
+			Policies  map[string]policyEntry `yaml:"authorization_policies"`
+			Lifespans struct {
+				Custom map[string]struct {
+					RefreshToken string `yaml:"refresh_token"`
+				} `yaml:"custom"`
+			} `yaml:"lifespans"`
 			Clients []clientEntry `yaml:"clients"`
 		} `yaml:"oidc"`
 	} `yaml:"identity_providers"`
@@ -77,6 +83,7 @@ type clientEntry struct {
 	ResponseTypes   []string `yaml:"response_types"`
 	GrantTypes      []string `yaml:"grant_types"`
 	AuthMethod      string   `yaml:"token_endpoint_auth_method"`
+	Lifespan        string   `yaml:"lifespan"`
 
 	AuthAlg             string `yaml:"token_endpoint_auth_signing_alg"`
 	PushMethod          string `yaml:"pushed_authorization_request_endpoint_auth_method"`
@@ -88,24 +95,28 @@ type clientEntry struct {
 	JWKSURI             string `yaml:"jwks_uri"`
 }
 
-// checkKey is the validation of how a client authenticates: with private_key_jwt at all endpoints and without a secret,
-// or with a secret.
-func (e *clientEntry) checkKey() error {
-	methods := []string{e.AuthMethod, e.PushMethod, e.RevocationMethod, e.IntrospectionMethod}
-	algorithms := []string{e.AuthAlg, e.PushAlg, e.RevocationAlg, e.IntrospectionAlg}
-	if !slices.Contains(methods, methodKey) {
-		_, err := parseDigest(e.Secret)
-		return err
+// policyEntry is a policy for clients that the operator named.
+type policyEntry struct {
+	Default string `yaml:"default_policy"`
+	Rules   []struct {
+		Policy  string `yaml:"policy"`
+		Subject string `yaml:"subject"`
+	} `yaml:"rules"`
+}
+
+// groups returns the groups that p lets in, and whether with a second factor.
+func (p policyEntry) groups() (groups []string, twoFactor bool, err error) {
+	for _, rule := range p.Rules {
+		group, ok := strings.CutPrefix(rule.Subject, "group:")
+		if !ok || p.Default != "deny" || rule.Policy != p.Rules[0].Policy {
+			return nil, false, errors.New("the stand-in knows policies that deny by default and let in groups in one way")
+		}
+		groups = append(groups, group)
 	}
-	switch {
-	case e.Secret != "":
-		return errors.New("client_secret must be empty with private_key_jwt")
-	case len(slices.Compact(methods)) != 1 || len(slices.Compact(algorithms)) != 1 || e.AuthAlg == "":
-		return errors.New("the stand-in knows private_key_jwt with one algorithm at all four endpoints")
-	case !strings.HasPrefix(e.JWKSURI, "https://"):
-		return errors.New("jwks_uri must be https")
+	if len(groups) == 0 {
+		return nil, false, errors.New("no such policy")
 	}
-	return nil
+	return groups, p.Rules[0].Policy == "two_factor", nil
 }
 
 // Read returns the options for a configuration.yml and a users file, or what the
@@ -186,10 +197,19 @@ func (c *configuration) check() error {
 // clients returns the registered clients.
 func (c *configuration) clients() (clients []Client, err error) {
 	for _, entry := range c.Providers.OIDC.Clients {
+		groups, twoFactor := []string(nil), entry.Policy == "two_factor"
+		if !twoFactor && entry.Policy != "one_factor" {
+			if groups, twoFactor, err = c.Providers.OIDC.Policies[entry.Policy].groups(); err != nil {
+				return nil, fmt.Errorf("authelia: client %s: authorization_policy %q: %w", entry.ID, entry.Policy, err)
+			}
+		}
+		_, hasLifespan := c.Providers.OIDC.Lifespans.Custom[entry.Lifespan]
 		switch {
-		case entry.Public || !slices.Contains([]string{"one_factor", "two_factor"}, entry.Policy):
-			return nil, fmt.Errorf("authelia: client %s: the stand-in knows confidential clients and the policies one_factor and two_factor", entry.ID)
-		case !slices.Contains([]string{"", "auto", "implicit", "pre-configured"}, entry.ConsentMode), !slices.Equal(entry.ResponseTypes, []string{"code"}):
+		case entry.Public:
+			return nil, fmt.Errorf("authelia: client %s: the stand-in knows confidential clients", entry.ID)
+		case entry.Lifespan != "" && !hasLifespan:
+			return nil, fmt.Errorf("authelia: client %s: unknown lifespan %q", entry.ID, entry.Lifespan)
+		case !slices.Contains([]string{"", "auto", "explicit", "implicit", "pre-configured"}, entry.ConsentMode), !slices.Equal(entry.ResponseTypes, []string{"code"}):
 			return nil, fmt.Errorf("authelia: client %s: unknown consent_mode %q or response_types %q", entry.ID, entry.ConsentMode, entry.ResponseTypes)
 		}
 		if err := entry.checkKey(); err != nil {
@@ -197,7 +217,8 @@ func (c *configuration) clients() (clients []Client, err error) {
 		}
 		clients = append(clients, Client{
 			ID: entry.ID, SecretDigest: entry.Secret, RedirectURIs: entry.RedirectURIs, Scopes: entry.Scopes, GrantTypes: entry.GrantTypes,
-			AuthMethod: entry.AuthMethod, AuthAlg: entry.AuthAlg, JWKSURI: entry.JWKSURI, ConsentMode: entry.ConsentMode, RequirePKCE: entry.RequirePKCE, TwoFactor: entry.Policy == "two_factor",
+			AuthMethod: entry.AuthMethod, AuthAlg: entry.AuthAlg, JWKSURI: entry.JWKSURI, ConsentMode: entry.ConsentMode, RequirePKCE: entry.RequirePKCE,
+			AllowedGroups: groups, TwoFactor: twoFactor,
 		})
 	}
 	return clients, nil

@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -123,6 +124,14 @@ func (s *Server) jwks(r *http.Request) answer {
 	set := jose.JSONWebKeySet{}
 	for _, key := range s.keys.keys {
 		set.Keys = append(set.Keys, key.Public())
+	}
+	if edit := s.misbehaviour.JWKS; edit != nil {
+		var document map[string]any
+		if err := json.Unmarshal(mustJSON(set), &document); err != nil {
+			panic(fmt.Sprintf("authelia: decoding the keys: %v", err))
+		}
+		edit(document)
+		return jsonAnswer(http.StatusOK, document).with("Access-Control-Allow-Origin", "*")
 	}
 	return jsonAnswer(http.StatusOK, set).with("Access-Control-Allow-Origin", "*")
 }

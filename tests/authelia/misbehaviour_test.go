@@ -60,6 +60,7 @@ func TestBadSignaturesDoNotVerify(t *testing.T) {
 		{"claims changed after signing", authelia.SignedThenAltered, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": `"main-rs256"`}},
 		{"alg none", authelia.SignedNone, jose.RS256, map[string]string{"alg": `"none"`, "kid": "absent"}},
 		{"HS256 with the client secret", authelia.SignedWithClientSecret, jose.RS256, map[string]string{"alg": `"HS256"`}},
+		{"another algorithm", authelia.SignedWithAnotherAlg, jose.RS256, map[string]string{"alg": `"ES256"`}},
 		{"header without kid", authelia.SignedWithoutKeyID, jose.RS256, map[string]string{"alg": `"RS256"`, "kid": "absent"}},
 	}
 	for _, test := range tests {
@@ -84,7 +85,9 @@ func TestEditedResponses(t *testing.T) {
 		m.TokenResponse = authelia.Edits(authelia.Without("expires_in", "id_token"), authelia.Set("token_type", "BeArEr"))
 		m.TokenPadding = 5000
 		m.Userinfo = func(claims map[string]any) any { return []any{claims["sub"]} }
+		m.JWKS = authelia.Set("keys", []any{})
 	})
+	has(t, h.get("/jwks.json").json(t), map[string]string{"keys": "[]"})
 	has(t, h.get("/.well-known/openid-configuration").json(t), map[string]string{"issuer": `"https://evil.example.test"`})
 	params := h.login(query("romm"), "alice")
 	if params.Has("iss") {

@@ -26,6 +26,7 @@ const (
 	SignedNone                       // alg none, no signature
 	SignedWithClientSecret           // HS256 under the client's secret
 	SignedWithoutKeyID               // proper, but no kid in the header
+	SignedWithAnotherAlg             // by another key of the provider: ES256 in place of RS256, RS256 in place of the others
 )
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
@@ -81,6 +82,13 @@ func (s *Server) signAs(signature Signature, c *Client, claims map[string]any) s
 		})
 	case SignedWithoutKeyID:
 		key.KeyID = ""
+	case SignedWithAnotherAlg:
+		alg := "RS256"
+		if c.Alg == alg {
+			alg = "ES256"
+		}
+		s.keys.add([]string{alg})
+		key = s.keys.find(alg)
 	case SignedProperly:
 	}
 	return sign(key, claims)

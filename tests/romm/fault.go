@@ -110,6 +110,18 @@ func (s *Server) Restart() {
 	s.sockets.closeAll()
 }
 
+// Configure recreates the container with other variables, as after a change of its
+// environment. Its database stays.
+func (s *Server) Configure(change func(*Options)) {
+	s.Down()
+	change(&s.options)
+	s.options.OIDC = s.options.OIDC.withDefaults()
+	s.provider.oidc = s.options.OIDC
+	s.install(s.options.Version)
+	s.Restart()
+	s.Up()
+}
+
 func plainPath(path string) string {
 	if len(path) > 1 {
 		return strings.TrimSuffix(path, "/")

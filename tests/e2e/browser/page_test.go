@@ -43,6 +43,23 @@ func TestPages(t *testing.T) {
 			b.open(base + "/signed-out")
 			b.signedOut()
 		},
+		"sign_out": func(b *tab) {
+			b.open("/")
+			b.signIn("bob")
+			b.in("/", "bob")
+			b.visit(s.foreign)
+			b.script(`setTimeout(() => location.assign(` + quote(s.origin+base+"/logout") + `)), 0`)
+			b.await(`document.title === "Sign out?"`)
+		},
+		"sessions": func(b *tab) {
+			for _, b := range []*tab{s.visitor(), b} {
+				b.open("/")
+				b.signIn("carol")
+				b.in("/", "carol")
+			}
+			b.open(base + "/session")
+			b.await(`document.querySelectorAll("li").length >= 2 && document.getElementById("end-others")`)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := s.visitor()
@@ -67,8 +84,9 @@ func TestPages(t *testing.T) {
 	})
 }
 
-// everyLook takes screenshots of the page in light and dark, wide and narrow,
-// and fails the test if the content does not fit.
+// everyLook takes screenshots of the page in light and dark, wide and narrow, and
+// fails the test if the content does not fit, or cannot be used with a screen reader
+// or a keyboard.
 func (b *tab) everyLook(name string) {
 	b.t.Helper()
 	grounds := map[string]bool{}
@@ -86,9 +104,19 @@ func (b *tab) everyLook(name string) {
 			}
 			b.screenshot("page-" + name + "-" + scheme + "-" + size)
 		}
+		if mode == "" { // the pages are the same in the other modes
+			b.accessible(name + " " + scheme)
+		}
 		grounds[b.script(`getComputedStyle(document.body).backgroundColor`)] = true
 	}
+	b.keyboard(name)
 	if len(grounds) != 2 {
 		b.t.Errorf("light and dark have the same background: %v", grounds)
 	}
+}
+
+// narrow makes the window as narrow as a phone.
+func (b *tab) narrow() {
+	b.t.Helper()
+	b.do("narrowing the window", chromedp.EmulateViewport(320, 667))
 }

@@ -68,6 +68,7 @@ type options struct {
 var users = []authelia.User{
 	{Name: "alice", Password: "alice-password", DisplayName: "Alice Example", Email: "alice@example.com"},
 	{Name: "bob", Password: "bob-password", DisplayName: "Bob Ünïcode, Jr.", Email: "bob@example.com"},
+	{Name: "carol", Password: "carol-password", DisplayName: "Carol", Email: "carol@example.com"},
 	{Name: "dave", Password: "dave-password", DisplayName: "Dave", Email: "dave@example.com", Disabled: true},
 	{Name: "frank", Password: "frank-password", DisplayName: "Frank NoMail"},
 }

@@ -3,6 +3,7 @@
 package storage
 
 import (
+	"fmt"
 	"net"
 	"os/exec"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/tests/caddyprocess"
 )
 
 // redisServer is a Redis server that can be killed, paused and made read-only.
@@ -32,12 +34,7 @@ func startRedis(t *testing.T) *redisServer {
 	if err != nil {
 		t.Skip("no Redis is installed: install the package redis-server, or put redis-server into PATH")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &redisServer{T: t, file: file, dir: t.TempDir(), address: listener.Addr().String()}
-	_ = listener.Close()
+	r := &redisServer{T: t, file: file, dir: t.TempDir(), address: fmt.Sprint("127.0.0.1:", caddyprocess.Ports(t, 1)[0])}
 	r.operator = redis.NewClient(&redis.Options{Addr: r.address})
 	t.Cleanup(func() { _ = r.operator.Close() })
 	r.start()
