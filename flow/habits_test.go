@@ -151,17 +151,31 @@ func TestBearerJWTOfAnotherProfile(t *testing.T) {
 	}
 }
 
-// An issuer is used exactly as the provider names itself, with a slash at the end
-// or without: Auth0 and Authentik have one.
-func TestIssuerWithSlash(t *testing.T) {
+// An issuer is used exactly as the provider names itself, with a slash at the end or
+// without (Auth0 and Authentik have one), with a path (Keycloak, Dex) or without.
+func TestIssuerAsItNamesItself(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, func(s *setup) { s.config.Issuer = testIssuer + "/" })
-	slash := authelia.Set("iss", testIssuer+"/")
-	h.op.Misbehave(func(m *authelia.Misbehaviour) {
-		m.Metadata, m.IDToken = authelia.Set("issuer", testIssuer+"/"), slash
-		m.AuthorizationResponse = func(q url.Values) { q.Set("iss", testIssuer+"/") }
-	})
-	if result, err := h.signIn(); err != nil || result.Identity.Issuer != testIssuer+"/" {
-		t.Errorf("a sign-in at the issuer with a slash: %v", err)
+	for _, path := range []string{"/", "/dex", "/realms/demo", "/test/a/romm/"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, func(s *setup) { s.config.Issuer = testIssuer + path })
+			provider := h.rp.config.Client.Transport.(clockTransport).base.(*providerTransport)
+			base := provider.base
+			provider.base = network(func(r *http.Request) (*http.Response, error) {
+				if document, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(path, "/")+"/.well-known/"); ok {
+					r = r.Clone(r.Context())
+					r.URL.Path = "/.well-known/" + document
+				}
+				return base.RoundTrip(r)
+			})
+			named := authelia.Set("iss", testIssuer+path)
+			h.op.Misbehave(func(m *authelia.Misbehaviour) {
+				m.Metadata, m.IDToken = authelia.Set("issuer", testIssuer+path), named
+				m.AuthorizationResponse = func(q url.Values) { q.Set("iss", testIssuer+path) }
+			})
+			if result, err := h.signIn(); err != nil || result.Identity.Issuer != testIssuer+path {
+				t.Errorf("a sign-in at the issuer %s: %v", testIssuer+path, err)
+			}
+		})
 	}
 }

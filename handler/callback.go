@@ -49,6 +49,7 @@ func (h *Handler) callback(in *incoming) error {
 		return h.refuseAs(in, request.Navigation, problem.StorageUnavailable.Because(err))
 	}
 	begun := startedLogin{login, cookie}
+	in.r = in.r.WithContext(h.config.Gate.Followed.Came(ctx, state))
 	code, err := h.config.RelyingParty.CheckResponse(ctx, login, query)
 	if err != nil {
 		return h.signInFailed(in, begun, err)
@@ -60,6 +61,7 @@ func (h *Handler) callback(in *incoming) error {
 	if result.err != nil {
 		return h.signInFailed(in, begun, result.err)
 	}
+	h.config.Gate.Followed.Ended(state, nil)
 	http.SetCookie(in.w, h.cookies.Unset(cookie))
 	if request.CookieValue(in.r, h.cookies.Restarts) != "" {
 		http.SetCookie(in.w, h.cookies.Unset(h.cookies.Restarts))
@@ -111,6 +113,7 @@ func (h *Handler) strayCallback(in *incoming, state string, cause error) error {
 		problem.Redirect(in.w, http.StatusSeeOther, "/")
 		return nil
 	case errors.Is(cause, problem.LoginExpired):
+		h.followEnd(state, problem.Of(cause))
 		return h.failSignIn(in, cause)
 	}
 	came := h.cookies.Came(in.r)
@@ -128,6 +131,7 @@ func (h *Handler) strayCallback(in *incoming, state string, cause error) error {
 		return h.startLogin(in, target, true)
 	}
 	refusal.ReturnTo = target
+	h.followEnd(state, &refusal)
 	return h.failSignIn(in, &refusal)
 }
 
@@ -135,6 +139,7 @@ func (h *Handler) strayCallback(in *incoming, state string, cause error) error {
 func (h *Handler) signInFailed(in *incoming, login startedLogin, err error) error {
 	refusal := *problem.Of(err)
 	refusal.ReturnTo = login.ReturnTo
+	h.followEnd(login.State, &refusal)
 	http.SetCookie(in.w, h.cookies.Unset(login.cookie))
 	if h.keepsSession(in, err) {
 		h.config.Observe(event.SignIns, refusal.Code)

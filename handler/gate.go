@@ -13,6 +13,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/watch"
 )
 
 // Gate is the state of one gate. All handler instances of the gate share it,
@@ -46,6 +47,7 @@ type Gate struct {
 	configured     atomic.Pointer[Handler]   // of the configuration in force, before the first request
 	Background     *background.Monitor       // of the work in the queues below
 	sockets        atomic.Int64              // that are open
+	Followed       watch.SignIn              // by the operator
 	checks         workQueue                 // of sessions, at the provider
 	ends           workQueue                 // of sessions, at the application and the provider
 }

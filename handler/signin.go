@@ -26,6 +26,7 @@ func (h *Handler) startLogin(in *incoming, returnTo string, restarted bool) erro
 	fail := func(err error) error {
 		refusal := *problem.Of(err)
 		refusal.ReturnTo = returnTo
+		h.followFailure(in, &refusal)
 		if name, own := in.own(); own && name == "" { // the callback
 			return h.failSignIn(in, &refusal)
 		}
@@ -51,6 +52,7 @@ func (h *Handler) startLogin(in *incoming, returnTo string, restarted bool) erro
 	if request.CookieValue(in.r, h.cookies.SignedOut) != "" {
 		http.SetCookie(in.w, h.cookies.Unset(h.cookies.SignedOut))
 	}
+	h.followLogin(in, login)
 	h.config.Logger.Debug("sign-in started", zap.String("client_ip", in.chain.ClientIP()), zap.Bool("restarted", restarted))
 	problem.Redirect(in.w, http.StatusFound, location)
 	return nil
@@ -83,7 +85,9 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) (result o
 	unused := session.Record{Identity: *identity, Tokens: redeemed.Tokens} // what the sign-in obtained and nothing keeps
 	defer func() { h.handBack(in, &unused) }()
 	renews := old != nil && sameUser(&old.Record().Identity, identity)
-	if _, refused := h.applyRules(identity); refused != nil {
+	role, refused := h.applyRules(identity)
+	h.followClaims(login, redeemed, role)
+	if refused != nil {
 		h.shutOut(ctx, old, identity, problem.Of(refused).Code)
 		return outcome{err: refused}
 	}

@@ -31,27 +31,35 @@ func (s *siteWithProvider) wantEnded(ticket, reason string, shut bool) {
 	}
 }
 
-// Providers other than Authelia refuse the tokens of a user who is disabled. That
-// is no expired token: the session ends within the interval, as if the provider
-// had said that the account is gone.
+// Providers other than Authelia refuse the tokens of a user who is disabled or
+// deleted, or whose session an administrator ended. That is no expired token: the
+// session ends within the interval, as if the provider had said that the account
+// is gone.
 func TestWithdrawnTokensEndTheSession(t *testing.T) {
-	for name, habit := range map[string]*authelia.Withdrawal{"Keycloak": authelia.Keycloak, "Dex": authelia.Dex} {
-		for kind, client := range map[string]func(*authelia.Options){"refresh tokens": refreshingClient, "no refresh tokens": plainClient} {
-			t.Run(name+", "+kind, func(t *testing.T) {
-				inBubble(t, client, longLife, func(s *siteWithProvider) {
-					s.op.Misbehave(func(m *authelia.Misbehaviour) { m.Withdraw = habit })
-					ticket := s.signInAs("alice")
-					socket := s.openSocket(ticket)
-					s.useFor(3*time.Minute, ticket)
-					s.op.DisableUser("alice")
-					began := time.Now()
-					<-socket
-					if took := time.Since(began); took > s.handler.config.Recheck+5*time.Second {
-						s.Errorf("the socket closed %s after the user was disabled, want %s at most", took, s.handler.config.Recheck+5*time.Second)
-					}
-					s.wantEnded(ticket, reasonWithdrawn, true)
+	for _, p := range authelia.Providers() {
+		for what, withdraw := range map[string]func(*authelia.Server, string){
+			"disabled": (*authelia.Server).DisableUser, "deleted": (*authelia.Server).DeleteUser, "signed out there": (*authelia.Server).RevokeTokens,
+		} {
+			for kind, refreshing := range map[string]bool{"refresh tokens": true, "no refresh tokens": false} {
+				t.Run(p.Name+", "+what+", "+kind, func(t *testing.T) {
+					atProvider(t, &p, func(s *siteWithProvider) {
+						if !refreshing { // so the access token has to outlive the test
+							s.op.UpdateClient("romm", func(c *authelia.Client) { c.GrantTypes = []string{"authorization_code"} })
+							s.op.SetLifespans(authelia.Lifespans{AccessToken: time.Hour})
+						}
+						ticket := s.signInAs("alice")
+						socket := s.openSocket(ticket)
+						s.useFor(3*time.Minute, ticket)
+						withdraw(s.op, "alice")
+						began := time.Now()
+						<-socket
+						if took := time.Since(began); took > s.handler.config.Recheck+5*time.Second {
+							s.Errorf("the socket closed %s after the user was %s, want %s at most", took, what, s.handler.config.Recheck+5*time.Second)
+						}
+						s.wantEnded(ticket, reasonWithdrawn, true)
+					})
 				})
-			})
+			}
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (g *Gate) Sockets() int { return int(g.sockets.Load()) }
 type workQueue struct {
 	logger  func() *zap.Logger
 	mu      sync.Mutex
-	ctx     context.Context //nolint:containedctx // of run; nil before that
+	ctx     context.Context //nolint:containedctx // from open to wait; else nil
 	waiting []func(context.Context)
 	busy    int // goroutines
 	all     sync.WaitGroup
@@ -78,17 +78,18 @@ func (q *workQueue) len() int {
 
 // startWorker starts a goroutine if there is room for one. It needs q.mu.
 func (q *workQueue) startWorker() {
-	if q.ctx != nil && q.ctx.Err() == nil && q.busy < workers {
+	if q.ctx != nil && q.busy < workers {
 		q.busy++
 		q.all.Go(q.work)
 	}
 }
 
-// work does pieces until none waits or run ends.
+// work does pieces until none waits or the queue is closed.
 func (q *workQueue) work() {
 	for {
 		q.mu.Lock()
-		if len(q.waiting) == 0 || q.ctx.Err() != nil {
+		ctx := q.ctx
+		if len(q.waiting) == 0 || ctx == nil || ctx.Err() != nil {
 			q.busy--
 			q.mu.Unlock()
 			return
@@ -97,7 +98,7 @@ func (q *workQueue) work() {
 		q.waiting[0] = nil
 		q.waiting = q.waiting[1:]
 		q.mu.Unlock()
-		recovered(q.logger, func() { piece(q.ctx) })
+		recovered(q.logger, func() { piece(ctx) })
 	}
 }
 
@@ -111,9 +112,10 @@ func (q *workQueue) open(ctx context.Context) {
 	}
 }
 
-// wait waits for the pieces that were begun before the end of ctx.
+// wait closes the queue, and waits for the pieces that were begun.
 func (q *workQueue) wait() {
-	q.mu.Lock() // no goroutine is started from now on
+	q.mu.Lock()
+	q.ctx = nil // no goroutine is started from now on
 	q.mu.Unlock()
 	q.all.Wait()
 }

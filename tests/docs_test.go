@@ -88,7 +88,7 @@ func helpOf(t *testing.T, names ...string) string {
 func TestDocumentedAdminAPI(t *testing.T) {
 	document := manual(t)
 	documented := map[string]bool{}
-	for _, match := range regexp.MustCompile("`(GET|POST|PATCH|DELETE) ((?:health|status|sessions|links|keys)[a-z/]*(?:<id>)?)").FindAllStringSubmatch(document, -1) {
+	for _, match := range regexp.MustCompile("`(GET|POST|PATCH|DELETE) ((?:health|status|sessions|links|keys|sign-in)[a-z/]*(?:<id>)?)").FindAllStringSubmatch(document, -1) {
 		documented[match[1]+" "+match[2]] = true
 	}
 	existing := map[string]bool{}

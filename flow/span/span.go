@@ -35,6 +35,9 @@ func Start(ctx context.Context, name Name) (context.Context, func(error)) {
 		if Observe != nil {
 			Observe(name, time.Since(began))
 		}
+		if record, ok := ctx.Value(recorder{}).(Recorder); ok {
+			record(name, began, err)
+		}
 		if step == nil {
 			return
 		}
@@ -43,6 +46,17 @@ func Start(ctx context.Context, name Name) (context.Context, func(error)) {
 		}
 		step.End()
 	}
+}
+
+// Recorder gets a step when it ends.
+type Recorder func(name Name, began time.Time, err error)
+
+// recorder is the key of the Recorder in a context.
+type recorder struct{}
+
+// Record returns ctx with a recorder of the spans below it.
+func Record(ctx context.Context, r Recorder) context.Context {
+	return context.WithValue(ctx, recorder{}, r)
 }
 
 // Continue returns ctx with the span of the request in from, for work that

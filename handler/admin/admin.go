@@ -19,6 +19,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/event"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/watch"
 )
 
 func init() {
@@ -50,6 +51,12 @@ type Gate interface {
 	Report(e *event.Event)
 	// Rotate creates new keys now.
 	Rotate(ctx context.Context) error
+	// FollowSignIn waits for one sign-in at the address it returns, which has the
+	// marker that it returns too.
+	FollowSignIn(wait time.Duration) (address, marker string)
+	// FollowedSignIn returns what happened to the sign-in with marker, and false if that
+	// is not followed.
+	FollowedSignIn(ctx context.Context, marker string) (watch.Report, bool)
 }
 
 // Gates returns the gates of the running configuration. The root package sets it.
@@ -76,6 +83,7 @@ func (API) Routes() []caddy.AdminRoute {
 		{Pattern: LinksPath, Handler: methods{http.MethodGet: listLinks, http.MethodPatch: moveLink, http.MethodDelete: forgetLinks}},
 		{Pattern: TrustPath, Handler: methods{http.MethodPost: trustLink}},
 		{Pattern: RotatePath, Handler: methods{http.MethodPost: rotateKeys}},
+		{Pattern: SignInPath, Handler: methods{http.MethodPost: followSignIn, http.MethodGet: followedSignIn}},
 	}
 }
 

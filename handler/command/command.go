@@ -21,6 +21,7 @@ Sets up a romm_oidc gate, and manages those of a running Caddy, through its admi
   setup [<folder>]               writes the files of a new installation into a new folder
   doctor                         finds out why signing in does not work: looks at the configuration, Authelia, RomM and
                                  the running Caddy; exits 1 if there is a problem, 2 if it could not look
+  doctor --sign-in               follows one sign-in in a browser, and reports each of its steps
   status                         shows the state of each gate; exits 1 if the provider does not answer, the
                                  storage is not writable, or the keys in it cannot be used
   sessions list                  lists all sessions, with their users and times

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -39,7 +40,8 @@ var errProblems = errors.New("there are problems")
 type doctorFlags struct {
 	config, adapter, token string
 	envFiles               []string
-	json                   bool
+	json, signIn           bool
+	wait                   time.Duration
 }
 
 func doctorCommand() *cobra.Command {
@@ -52,13 +54,24 @@ Looks at the configuration, at Authelia, at RomM and at the running Caddy, and
 reports each finding with a code, what it saw, what it expected, and the line to
 change. Run it where Caddy runs. With --config it looks at a file, before the
 first start too; else at the running Caddy. At most one of its requests counts as
-a failure at Authelia. It exits with 0 if it found no problem, 1 if it did, and 2
+a failure at Authelia. With --sign-in it follows one sign-in through the running
+Caddy instead; no token is shown. It exits with 0 if it found no problem, 1 if it did, and 2
 if it could not look.
 `,
 		Example: "  caddy romm-oidc doctor --config Caddyfile --envfile .env",
 		Args:    takes(),
 	}
 	c.RunE = caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
+		if flags.signIn {
+			report, err := follow(c, &flags)
+			if err != nil {
+				return exitFailed, fmt.Errorf("the doctor could not look: %w", err)
+			}
+			if err := printSignIn(c, report, flags.json); err != nil {
+				return exitProblems, err
+			}
+			return exitWell, nil
+		}
 		report, err := examine(c, &flags)
 		if err != nil {
 			return exitFailed, fmt.Errorf("the doctor could not look: %w", err)
@@ -77,6 +90,8 @@ if it could not look.
 	f.StringSliceVar(&flags.envFiles, "envfile", nil, "files with environment variables, as for caddy run")
 	f.StringVar(&flags.token, "romm-token", "", "a RomM token of an administrator, to look at the accounts too; {file./path} reads it from a file")
 	f.BoolVar(&flags.json, "json", false, "print JSON")
+	f.BoolVar(&flags.signIn, "sign-in", false, "print an address to open in a browser, and report each step of that sign-in, with the claims, the account and the role")
+	f.DurationVar(&flags.wait, "wait", 5*time.Minute, "how long to wait for the sign-in of --sign-in, at most an hour")
 	return c
 }
 

@@ -81,7 +81,7 @@ func Strip(r *http.Request) {
 	// as a hop-by-hop field (CVE-2024-45410, CVE-2026-29054).
 	socket := isWebSocket(r)
 	for name := range r.Header {
-		if name == "" || IsIdentityField(name) || isHopField(name) && !(socket && name == "Upgrade") {
+		if name == "" || IsIdentityField(name) || isHopField(name) && (!socket || name != "Upgrade") {
 			delete(r.Header, name)
 		}
 	}

@@ -45,6 +45,9 @@ func (s *Server) grantCode(a *authorization, sess *session) answer {
 		issued:        now,
 		claims:        map[string]any{},
 	}
+	if s.misbehaviour.StrictOffline && !slices.Contains(a.prompts, "consent") {
+		g.scopes = slices.DeleteFunc(g.scopes, func(scope string) bool { return scope == "offline_access" })
+	}
 	for name, value := range u.claims(a.scopes, now.Unix()) {
 		if slices.Contains(a.client.ClaimsPolicy, name) {
 			g.claims[name] = value

@@ -3,9 +3,10 @@
 // It is meant to be as strict as the original: what a relying party can see on the wire was measured against
 // Authelia 4.39.20 and is reproduced here, refusals included. It differs where a test needs it to: passwords and
 // secrets are compared in plain text, so nothing waits for a key derivation, and a test may change accounts, clients
-// and keys at any time or ask for a misbehaviour (see [Server.Misbehave]).
+// and keys at any time, ask for a misbehaviour (see [Server.Misbehave]), or for another provider's habits (see
+// [Server.ActAs]).
 //
-// It does not implement second factors (a user of a two_factor client stays at the portal), pushed and signed
+// It does not implement second factors (a user of a two_factor client stays at the portal), signed
 // authorization requests, the device and client credentials grants, private_key_jwt, JWT access tokens, the claims
 // parameter's effect, base paths.
 //

@@ -64,30 +64,12 @@ type Misbehaviour struct {
 	// Withdraw refuses the tokens of accounts that are disabled or deleted, as other providers do. The original goes on
 	// refreshing them, and answers userinfo without claims.
 	Withdraw *Withdrawal
+	// AlwaysRefresh issues refresh tokens to sign-ins without the scope offline_access, too.
+	AlwaysRefresh bool
+	// StrictOffline drops the scope offline_access, without a word, from requests without prompt=consent (OIDC Core 11).
+	StrictOffline bool
 	// Faults replaces the responses of endpoints, by name.
 	Faults map[string]Fault
-}
-
-// Withdrawal is how a provider refuses the tokens of an account that it no longer lets in.
-type Withdrawal struct {
-	Userinfo int    // status at userinfo
-	Refresh  int    // status at the token endpoint
-	Code     string // error code at the token endpoint
-}
-
-// How real providers refuse such tokens, as seen at Keycloak 26.7, node-oidc-provider 9.13 and Dex 2.45.
-var (
-	Keycloak = &Withdrawal{Userinfo: http.StatusUnauthorized, Refresh: http.StatusBadRequest, Code: "invalid_grant"}
-	NodeOIDC = &Withdrawal{Userinfo: http.StatusUnauthorized, Refresh: http.StatusBadRequest, Code: "invalid_grant"}
-	Dex      = &Withdrawal{Userinfo: http.StatusForbidden, Refresh: http.StatusBadRequest, Code: "invalid_request"}
-)
-
-// withdrawn returns how the tokens of an account are refused, or nil.
-func (s *Server) withdrawn(name string) *Withdrawal {
-	if s.active(name) != nil {
-		return nil
-	}
-	return s.misbehaviour.Withdraw
 }
 
 // Fail sets a fault for an endpoint. It panics on an unknown name.

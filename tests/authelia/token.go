@@ -99,7 +99,7 @@ func (s *Server) issue(c *Client, g *grant, scopes []string) map[string]any {
 		"scope":        strings.Join(scopes, " "),
 		"token_type":   "bearer",
 	}
-	if slices.Contains(g.scopes, "offline_access") && slices.Contains(c.GrantTypes, "refresh_token") {
+	if (s.misbehaviour.AlwaysRefresh || slices.Contains(g.scopes, "offline_access")) && slices.Contains(c.GrantTypes, "refresh_token") {
 		refresh := newOpaque("authelia_rt_") + padding
 		s.refresh[refresh] = &refreshToken{
 			grant: g, issued: now, expires: now.Add(s.lifespans.RefreshToken), access: s.access[access],

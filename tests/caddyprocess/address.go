@@ -4,8 +4,8 @@ package caddyprocess
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"testing"
 )
@@ -15,9 +15,12 @@ import (
 // stays free until its process listens.
 const lowest, highest = 20000, 32000
 
+// stride keeps processes apart that were started one after the other.
+const stride = 101
+
 var (
 	mu   sync.Mutex
-	next = lowest + rand.IntN(highest-lowest) // tests of several packages run at the same time
+	next = lowest + os.Getpid()*stride%(highest-lowest) // tests of several packages run at the same time
 )
 
 // Ports returns n free ports of the loopback interface. No port is returned twice
