@@ -127,20 +127,24 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 	token.call, token.client = in.Caller(), in.chain.ClientIP()
 	token.address = limit.AddressOf(token.client)
 	ctx := context.WithoutCancel(in.r.Context())
-	result, err, _ := h.config.Gate.calls.Do("bearer "+string(token.key[:])+token.address.String(), func() (any, error) {
-		ctx, cancel := context.WithTimeout(ctx, bearerTimeout)
-		defer cancel()
-		b, err := h.vouched(ctx, token)
+	for mine, joined := false, false; ; joined = true {
+		result, err, _ := h.config.Gate.calls.Do("bearer "+string(token.key[:])+token.address.String(), func() (any, error) {
+			mine = true
+			ctx, cancel := context.WithTimeout(ctx, bearerTimeout)
+			defer cancel()
+			b, err := h.vouched(ctx, token)
+			if err != nil {
+				return nil, err
+			}
+			return h.alive(ctx, token, b)
+		})
 		if err != nil {
 			return nil, err
 		}
-		return h.alive(ctx, token, b)
-	})
-	if err != nil {
-		return nil, err
+		if b, _ := result.(*bearer); mine || joined || h.confirmed(b.runtime) {
+			return b, nil
+		} // else the accounts changed after the other request asked, as in recognize
 	}
-	b, _ := result.(*bearer)
-	return b, nil
 }
 
 // vouched asks the provider about an access token, unless it answered a moment

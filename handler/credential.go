@@ -175,21 +175,26 @@ type credentialRequest struct {
 // error next to Recognized means that the application could not be asked just
 // now, but recognized the credential a short time ago. It is asked once a minute,
 // and once for all requests from one address that bring the same credential at
-// the same time.
+// the same time, unless an account changed after it was asked.
 func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 	authorization := in.r.Header.Get("Authorization")
 	credential := credentialRequest{authorization: authorization, key: sha256.Sum256([]byte(authorization))}
-	last := h.config.Gate.recognized.last(credential.key)
-	if h.config.Gate.recognized.fresh(last.at, h.now()) {
+	ctx, known := in.r.Context(), &h.config.Gate.recognized
+	if known.fresh(known.last(credential.key).at, h.now()) {
 		return application.Recognized, nil
 	}
-	ctx := in.r.Context()
 	credential.call, credential.address = in.Caller(), limit.AddressOf(in.chain.ClientIP())
-	asked, err, _ := h.config.Gate.calls.Do("recognize "+string(credential.key[:])+credential.address.String(), func() (any, error) {
-		return h.ask(ctx, credential)
-	})
-	recognition, _ := asked.(application.Recognition)
-	return recognition, err
+	for mine, joined := false, false; ; joined = true {
+		asked, err, _ := h.config.Gate.calls.Do("recognize "+string(credential.key[:])+credential.address.String(), func() (any, error) {
+			mine = true
+			return h.ask(ctx, credential)
+		})
+		recognition, _ := asked.(application.Recognition)
+		// The answer may be from before a change. The next question is not.
+		if mine || joined || err != nil || recognition != application.Recognized || known.fresh(known.last(credential.key).at, h.now()) {
+			return recognition, err
+		}
+	}
 }
 
 // ask asks the application about a credential.

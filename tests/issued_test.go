@@ -5,6 +5,7 @@ package tests
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -32,14 +33,20 @@ func (s *stack) exchange(form url.Values) (rommTokens, int) {
 // hold a name, gives the name back, and keeps them. When alice gets her account,
 // neither his access token nor his refresh token, nor what he gets for it, is hers.
 func TestParkedRommJWT(t *testing.T) {
-	for name, scopes := range map[string]string{"may read the account": "me.read me.write roms.read", "may not": "roms.read"} {
+	for name, asked := range map[string]url.Values{
+		"may read the account": {"scope": {"me.read me.write roms.read"}},
+		"may not":              {"scope": {"roms.read"}},
+		"may not, with a refresh token beside it": {"scope": {"roms.read"}, "refresh_token": {"made up"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, options{directive: rolesByMail + "clients password\n"})
 			s.romm.AddUser(root)
 			bob := s.as("bob")
 			account, _ := s.romm.User("bob")
 			bob.change(account, "username=alice&password=bob-password")
-			tokens, status := s.exchange(url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"bob-password"}, "scope": {scopes}})
+			form := url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"bob-password"}}
+			maps.Copy(form, asked)
+			tokens, status := s.exchange(form)
 			if status != http.StatusOK {
 				t.Fatalf("bob's own password answered %d, want 200", status)
 			}

@@ -135,7 +135,7 @@ func of(err error) *Problem {
 		}
 		return problem
 	}
-	if token, ok := errors.AsType[*flow.TokenError](err); ok {
+	if token, ok := errors.AsType[*flow.TokenError](err); ok && !token.Foreign {
 		if demands := token.Demands(); demands != "" {
 			problem := ClientRefused.Because(err)
 			problem.Hint = demands

@@ -191,7 +191,10 @@ func (x *exchange) issued(ctx context.Context, call application.Caller, response
 // token stay with its account. It is empty only for a refresh token that was not
 // issued through the gate, and that may not read its account.
 func (x *exchange) owner(ctx context.Context, call application.Caller, access string) (string, error) {
-	refresh := x.form.Get("refresh_token")
+	refresh := ""
+	if x.form.Get("grant_type") == "refresh_token" { // else RomM does not look at it: without a type, it asks for a password
+		refresh = x.form.Get("refresh_token")
+	}
 	if refresh != "" {
 		account, err := x.app.config.Links.issuedTo(ctx, refresh)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -98,6 +99,45 @@ func TestIssuedTokensStayWithTheirAccount(t *testing.T) {
 	now = ""
 	if got, _, err := other.Recognize(t.Context(), call, "Bearer "+hers); got != application.Undecided || err == nil {
 		t.Errorf("while RomM is away, alice's token is %v, %v, want an error", got, err)
+	}
+}
+
+// Bob, who has alice's name for a moment, asks for tokens by his password, which may
+// not read the account. A refresh token beside it, made up or an old one of his, does
+// not keep the gate from noting whose they are: RomM does not look at it.
+func TestRefreshTokenBesideAPassword(t *testing.T) {
+	t.Parallel()
+	const bob, alice = `{"id":2,"username":"alice","created_at":"2026-01-01T00:00:00"}`, `{"id":3,"username":"alice","created_at":"2026-01-02T00:00:00"}`
+	for name, grant := range map[string]url.Values{"password": {"grant_type": {"password"}}, "no grant type": {}, "both": {"grant_type": {"refresh_token", "password"}}} {
+		for what, refresh := range map[string]string{"made up": "x", "alice's": jwtUntil(time.Now().Add(24 * time.Hour))} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				t.Parallel()
+				app := appOf(t, "5.2.0")
+				if what == "alice's" {
+					if err := app.config.Links.noteIssued(t.Context(), refresh, "3 2026-01-02T00:00:00"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				token, now := jwtUntil(time.Now().Add(time.Hour)), bob
+				call := func(_ context.Context, call application.Call) (*application.Answer, error) {
+					if strings.HasPrefix(call.Header.Get("Authorization"), "Basic ") {
+						return &application.Answer{Status: http.StatusOK, Header: http.Header{}, Body: []byte(now)}, nil
+					}
+					return &application.Answer{Status: http.StatusForbidden, Header: http.Header{}}, nil
+				}
+				form := url.Values{"username": {"alice"}, "password": {"x"}, "refresh_token": {refresh}}
+				maps.Copy(form, grant)
+				r := httptest.NewRequest(http.MethodPost, "/api/token", strings.NewReader(form.Encode()))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				if err := app.Exchange(r)(t.Context(), call, fmt.Appendf(nil, `{"access_token":%q}`, token)); err != nil {
+					t.Fatal(err)
+				}
+				now = alice
+				if holder, err := app.holder(t.Context(), "Bearer "+token); holder != "2 2026-01-01T00:00:00" || err != nil {
+					t.Errorf("the token is noted for the account %q, %v, want bob's", holder, err)
+				}
+			})
+		}
 	}
 }
 
