@@ -68,7 +68,7 @@ func (rp *RelyingParty) Mismatch() error {
 // other error says nothing about the settings.
 func (rp *RelyingParty) noteMismatch(err error) {
 	token, _ := errors.AsType[*TokenError](err)
-	refused := token != nil && (refusesClient(token.Code) || token.demands != "")
+	refused := token != nil && !token.Foreign && (refusesClient(token.Code) || token.demands != "")
 	_, algorithm := errors.AsType[*AlgorithmError](err)
 	if err != nil && !refused && !algorithm {
 		return

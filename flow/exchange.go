@@ -107,7 +107,10 @@ func (rp *RelyingParty) tokenError(err error) error {
 	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
 		return &EndpointError{Status: status, RetryAfter: retryAfter(refused.Response.Header)}
 	}
-	return rp.refusal(refused.ErrorCode, refused.ErrorDescription, status)
+	e := rp.refusal(refused.ErrorCode, refused.ErrorDescription, status)
+	_, notJSON := parseDocument(refused.Body)
+	e.Foreign = notJSON != nil && refused.ErrorCode == "" && status >= http.StatusBadRequest
+	return e
 }
 
 // retryAfter returns how long a response asks to wait, 0 if it does not
