@@ -105,21 +105,18 @@ func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client
 		defer close(done)
 		defer cancel()
 		recovered(h.config.Gate.logger, func() {
-			var user string
 			var n int
 			var err error
-			if logout.Subject != "" {
-				user = session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject)
-			}
 			if logout.SID != "" {
-				n, err = h.config.Gate.Sessions.EndSIDOf(ctx, user, session.SIDKey(h.config.RelyingParty.Issuer(), logout.SID), reason)
+				n, err = h.config.Gate.Sessions.EndSID(ctx, session.SIDKey(h.config.RelyingParty.Issuer(), logout.SID), reason)
 			} else {
-				n, err = h.config.Gate.Sessions.EndUser(ctx, user, reason)
+				n, err = h.config.Gate.Sessions.EndUser(ctx, session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject), reason)
 			}
 			tokens := 0
-			if user != "" {
+			if logout.Subject != "" {
 				var failed error
-				tokens, failed = h.config.Gate.EndTokens(ctx, []string{user}, func(*flow.Identity) bool { return false }, reason)
+				key := session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject)
+				tokens, failed = h.config.Gate.EndTokens(ctx, []string{key}, func(*flow.Identity) bool { return false }, reason)
 				err = errors.Join(err, failed)
 			}
 			if err != nil {
