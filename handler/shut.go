@@ -200,8 +200,9 @@ func (g *Gate) endEverywhere(ctx context.Context, identity *flow.Identity, reaso
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	key := session.UserKey(identity.Issuer, identity.Subject)
-	sessions, err := g.Sessions.EndUser(ctx, key, reason)
+	// The tokens first: a sign-in on another node looks for their end when its session is there.
 	tokens, failed := g.EndTokens(ctx, []string{key}, func(*flow.Identity) bool { return false }, reason)
+	sessions, err := g.Sessions.EndUser(ctx, key, reason)
 	if err = errors.Join(err, failed); err != nil {
 		g.logger().Warn(notPersisted, zap.String("user", identity.Username), zap.Error(err))
 	}
