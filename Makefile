@@ -16,16 +16,19 @@ help:
 build:
 	$(GO) build -tags $(TAGS) -o $(BIN)/caddy ./tests/caddy
 
+# The demo's first port. It also uses the next four.
+PORT ?= 9080
+
 ## demo: run Caddy in front of stand-ins for Authelia and RomM, on http://localhost:9080
 demo: build
 	$(GO) build -o $(BIN)/demo ./tests/demo
-	@exec $(BIN)/demo -caddy $(BIN)/caddy
+	@exec $(BIN)/demo -caddy $(BIN)/caddy -port $(PORT)
 
 ## test: run all tests, and list the skipped ones with their reasons
 test:
 	$(GO) vet -tags $(TAGS) ./...
 	tests/gotest.sh -race -timeout 30m ./flow/... ./handler/... ./tests/authelia/ ./tests/nodes/ ./tests/romm/
-	tests/gotest.sh -race -timeout 30m -tags $(TAGS) -count=1 . ./tests/
+	tests/gotest.sh -race -timeout 30m -tags $(TAGS) -count=1 . ./tests/ ./tests/demo/
 	cd tests/e2e && ../gotest.sh -tags $(TAGS) -count=1 ./...
 	cd tests/e2e && ROMM_OIDC_BROWSER_MODE=http ../gotest.sh -tags $(TAGS) -count=1 ./browser/
 	cd tests/e2e && ROMM_OIDC_BROWSER_MODE=stripped ../gotest.sh -tags $(TAGS) -count=1 ./browser/

@@ -102,11 +102,20 @@ type TokenError struct {
 	Code        string // empty if the response has none
 	Description string // printable ASCII, at most 200 bytes
 	Status      int    // HTTP status
+	// Foreign says that a firewall or a proxy in front of the endpoint answered: it
+	// is no JSON. The error then matches ErrProviderUnavailable.
+	Foreign bool
 }
+
+// Is makes it match ErrProviderUnavailable if it is Foreign.
+func (e *TokenError) Is(target error) bool { return e.Foreign && target == ErrProviderUnavailable }
 
 // Error returns all of it, for the log.
 func (e *TokenError) Error() string {
 	text := fmt.Sprintf("the token endpoint answered %d %s", e.Status, e.Code)
+	if e.Foreign {
+		text = fmt.Sprintf("%s: something in front of its token endpoint answered %d", ErrProviderUnavailable, e.Status)
+	}
 	if e.Description != "" {
 		text += ": " + e.Description
 	}
@@ -131,8 +140,8 @@ func (e *TokenError) Demands() string {
 // Definite reports whether the same request would be refused again: the provider
 // answered with an error that is neither 429 nor a fault of its own.
 func (e *TokenError) Definite() bool {
-	return e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests ||
-		e.Status < http.StatusMultipleChoices && e.Code != ""
+	return !e.Foreign && (e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests ||
+		e.Status < http.StatusMultipleChoices && e.Code != "")
 }
 
 // EndpointError is a response of the token endpoint that says nothing about the

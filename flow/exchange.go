@@ -101,7 +101,11 @@ func tokenError(err error) error {
 	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
 		return &EndpointError{Status: status, RetryAfter: retryAfter(refused.Response.Header)}
 	}
-	return &TokenError{Code: printable(refused.ErrorCode, 100), Description: printable(refused.ErrorDescription, 200), Status: status}
+	_, notJSON := parseDocument(refused.Body)
+	return &TokenError{
+		Code: printable(refused.ErrorCode, 100), Description: printable(refused.ErrorDescription, 200), Status: status,
+		Foreign: notJSON != nil && refused.ErrorCode == "" && status >= http.StatusBadRequest,
+	}
 }
 
 // retryAfter returns how long a response asks to wait, 0 if it does not

@@ -4,6 +4,7 @@ package handler
 
 import (
 	"encoding/base64"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -22,6 +23,7 @@ type conformanceUser struct {
 	*visitor
 	plan   *conformance.Plan
 	module *conformance.Module
+	shown  string // the page that the sign-in ended on
 }
 
 // Each module of the suite's plans for relying parties. The provider violates the
@@ -51,7 +53,7 @@ func TestConformance(t *testing.T) {
 
 // playModule lets the user do what the suite asks for.
 func playModule(s *siteWithProvider, plan *conformance.Plan, module *conformance.Module) {
-	user := &conformanceUser{s.visitor(), plan, module}
+	user := &conformanceUser{visitor: s.visitor(), plan: plan, module: module}
 	s.op.Misbehave(func(m *authelia.Misbehaviour) {
 		if module.Behave != nil && plan.Kind != conformance.Refresh {
 			module.Behave(m)
@@ -74,7 +76,7 @@ func playModule(s *siteWithProvider, plan *conformance.Plan, module *conformance
 		user.comeBack(user.signOut())
 	case conformance.BackChannel:
 		user.signIn()
-		other := &conformanceUser{s.visitor(), plan, module}
+		other := &conformanceUser{visitor: s.visitor(), plan: plan, module: module}
 		other.signIn()
 		way := user.signOut()
 		other.backChannel()
@@ -119,6 +121,7 @@ func (u *conformanceUser) logged() bool {
 // checkSignIn checks the end of a sign-in.
 func (u *conformanceUser) checkSignIn(w *httptest.ResponseRecorder) {
 	u.Helper()
+	u.shown = html.UnescapeString(w.Body.String())
 	if u.module.Code == "" {
 		if !u.signedIn() || w.Code != http.StatusSeeOther {
 			u.Errorf("got %d %s, want a session", w.Code, w.Body)
@@ -169,11 +172,16 @@ var conformanceChecks = map[string]func(*conformanceUser){
 	"oidcc-client-test-discovery-jwks-uri-keys": func(u *conformanceUser) { u.wantCalls(authelia.EndpointJWKS, 1) },
 	"oidcc-client-test-signing-key-rotation": func(u *conformanceUser) {
 		u.op.RotateKeys()
-		again := &conformanceUser{u.visitor.visitor(), u.plan, u.module}
+		again := &conformanceUser{visitor: u.visitor.visitor(), plan: u.plan, module: u.module}
 		if again.signIn(); !again.signedIn() {
 			u.Error("the second sign-in failed, want the new keys read")
 		}
 		u.wantCalls(authelia.EndpointJWKS, 2)
+	},
+	"oidcc-client-test-invalid-sig-hs256": func(u *conformanceUser) {
+		if !strings.Contains(u.shown, "HS256 is not accepted: have the provider sign with RS256") {
+			u.Errorf("the page %s has no hint about HS256", u.shown)
+		}
 	},
 	"oidcc-client-test-mtls-endpoint-aliases": func(u *conformanceUser) { u.wantCalls(authelia.EndpointOther, 0) },
 	"oidcc-client-test-distributed-claims":    func(u *conformanceUser) { u.wantCalls(authelia.EndpointOther, 0) },

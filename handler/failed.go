@@ -37,6 +37,7 @@ type failure struct {
 	Way    problem.Way   `json:"w,omitempty"`
 	Retry  time.Duration `json:"r,omitempty"`
 	User   string        `json:"u,omitempty"`
+	Doctor string        `json:"d,omitempty"`
 }
 
 // failSignIn ends a sign-in on the page of err. The page's content travels in a
@@ -57,7 +58,7 @@ func (h *Handler) failSignIn(in *incoming, err error) error {
 		return h.writeRefusal(in, request.Navigation, refusal)
 	}
 	content, err := json.Marshal(failure{
-		refusal.Code, refusal.Status, refusal.Title, refusal.Text, refusal.Hint[:min(len(refusal.Hint), 1<<10)], refusal.Way, refusal.Retry, refusal.User,
+		refusal.Code, refusal.Status, refusal.Title, refusal.Text, refusal.Hint[:min(len(refusal.Hint), 1<<10)], refusal.Way, refusal.Retry, refusal.User, refusal.DoctorCode(),
 	})
 	if err != nil {
 		panic(err) // numbers and strings only
@@ -116,6 +117,6 @@ func (h *Handler) failureOf(in *incoming, reference string, unknown *problem.Pro
 		return unknown
 	}
 	return &problem.Problem{
-		Code: f.Code, Status: f.Status, Title: f.Title, Text: f.Text, Hint: f.Hint, Way: f.Way, Retry: f.Retry, User: f.User, Reference: reference,
+		Code: f.Code, Status: f.Status, Title: f.Title, Text: f.Text, Hint: f.Hint, Way: f.Way, Retry: f.Retry, User: f.User, Doctor: f.Doctor, Reference: reference,
 	}
 }

@@ -147,10 +147,14 @@ func TestDoctorNamesTheFault(t *testing.T) {
 			w.config = strings.NewReplacer("issuer_address http://127.0.0.1", "issuer_address http://authelia")
 			w.lookup = unknownHost
 		}, "no such host"},
-		"Authelia is down":        {"authelia_unreachable", func(w *ward) { w.dial = refused }, "connection refused"},
-		"Authelia's clock":        {"authelia_clock", func(w *ward) { w.front = dated(-5 * time.Minute) }, " slow"},
-		"no provider":             {"authelia_metadata", func(w *ward) { w.front = answering("/.well-known/openid-configuration", http.NotFound) }, "answered 404"},
-		"another authelia_url":    {"authelia_forwarded", func(w *ward) { w.change = func(o *authelia.Options) { o.Issuer = "https://login.example.com" } }, "answered 400"},
+		"Authelia is down":     {"authelia_unreachable", func(w *ward) { w.dial = refused }, "connection refused"},
+		"Authelia's clock":     {"authelia_clock", func(w *ward) { w.front = dated(-5 * time.Minute) }, " slow"},
+		"no provider":          {"authelia_metadata", func(w *ward) { w.front = answering("/.well-known/openid-configuration", http.NotFound) }, "answered 404"},
+		"another authelia_url": {"authelia_forwarded", func(w *ward) { w.change = func(o *authelia.Options) { o.Issuer = "https://login.example.com" } }, "answered 400"},
+		"an issuer with a slash": {"", func(w *ward) {
+			metadata(authelia.Set("issuer", "https://auth.example.com/"))(w)
+			w.config = strings.NewReplacer("issuer https://auth.example.com\n", "issuer https://auth.example.com/\n")
+		}, ""},
 		"another issuer":          {"authelia_issuer", metadata(authelia.Set("issuer", "https://login.example.com")), "issuer https://login.example.com"},
 		"an endpoint without TLS": {"authelia_endpoints", metadata(authelia.Set("token_endpoint", "http://auth.example.com/api/oidc/token")), "token_endpoint"},
 		"no keys": {"authelia_keys", func(w *ward) {

@@ -17,7 +17,10 @@ import (
 // to returns a ward whose Authelia and metadata are harmed.
 func metadata(edit authelia.Edit) func(*ward) {
 	return func(w *ward) {
-		w.authelia = authelia.New(authelia.Options{Issuer: "https://auth.example.com", Clients: []authelia.Client{{ID: "romm", Secret: "insecuresecret", RedirectURIs: []string{"https://romm.example.com" + base}}}})
+		w.authelia = authelia.New(authelia.Options{
+			Issuer: "https://auth.example.com", CookieDomain: "example.com",
+			Clients: []authelia.Client{{ID: "romm", Secret: "insecuresecret", RedirectURIs: []string{"https://romm.example.com" + base}}},
+		})
 		w.authelia.Misbehave(func(m *authelia.Misbehaviour) { m.Metadata = edit })
 	}
 }

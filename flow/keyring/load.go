@@ -96,9 +96,31 @@ func Replace(ctx context.Context, storage Storage, gate string, r Replacement) (
 	return keys, aside, err
 }
 
+// Restore stores the keyring that this node has in memory where storage has none,
+// and returns the one in storage.
+func Restore(ctx context.Context, storage Storage, gate string, r Replacement) (*Keyring, error) {
+	document := keyringDocument(storage, gate)
+	if err := storage.Lock(ctx, document.Key); err != nil {
+		return nil, fmt.Errorf("locking the keyring: %w", err)
+	}
+	defer func() { _ = storage.Unlock(context.WithoutCancel(ctx), document.Key) }()
+	stored, err := readKeyring(ctx, document)
+	if errors.Is(err, fs.ErrNotExist) && r.Spare != nil && r.Spare.stored != nil {
+		stored = r.Spare.stored
+		err = document.Store(ctx, stored)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return stored.keyring(gate, r.Now)
+}
+
+// Path returns the key of a gate's keyring in storage.
+func Path(gate string) string { return StoragePrefix(gate) + "/keyring.json" }
+
 func keyringDocument(storage Storage, gate string) Document {
 	return Document{
-		Storage: storage, Name: "the keyring", Key: StoragePrefix(gate) + "/keyring.json", Version: keyringVersion,
+		Storage: storage, Name: "the keyring", Key: Path(gate), Version: keyringVersion,
 		Remedy: "restore it from a backup, or stop Caddy, delete it and start Caddy again, which ends all sessions",
 	}
 }

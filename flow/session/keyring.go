@@ -5,6 +5,7 @@ package session
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"time"
 
 	"go.uber.org/zap"
@@ -89,8 +90,11 @@ func (s *Store) AwaitRepair(ctx context.Context, read func(context.Context) erro
 // may be damaged.
 func (s *Store) reloadKeyring(ctx context.Context) error {
 	doubted, loaded := s.keyringDoubted.Swap(false), s.keyring.Load()
-	if loaded == nil || loaded.from == s.vault.Load() && !doubted {
+	switch sameStorage := loaded != nil && loaded.from == s.vault.Load(); {
+	case loaded == nil || sameStorage && !doubted:
 		return nil
+	case sameStorage: // which makes no other keyring if there is none
+		return s.rotate(ctx, false)
 	}
 	_, err := s.loadKeyring(ctx)
 	return err
@@ -109,8 +113,10 @@ func (s *Store) maintainKeyring(ctx context.Context) error {
 // every node knows it; a second call within that hour adds no other. No session
 // is lost: old secrets open what they sealed for the lifetime of a session.
 func (s *Store) Rotate(ctx context.Context) error {
-	if _, err := s.loadKeyring(ctx); err != nil { // creates the keyring if it does not exist
-		return err
+	if loaded := s.keyring.Load(); loaded == nil || loaded.from != s.vault.Load() {
+		if _, err := s.loadKeyring(ctx); err != nil { // creates the keyring if it does not exist
+			return err
+		}
 	}
 	return s.rotate(ctx, true)
 }
@@ -132,8 +138,13 @@ func (s *Store) rotate(ctx context.Context, now bool) error {
 		keys, err := keyring.Rotate(ctx, v.storage, s.gate, keyring.Rotation{
 			At: read, Every: v.limits.Rotate, Keep: v.limits.Lifetime + sweepGrace, Now: now,
 		})
-		if errors.Is(err, keyring.ErrNotJSON) {
+		switch {
+		case errors.Is(err, keyring.ErrNotJSON):
 			keys, err = s.replaceKeyring(ctx, v, err)
+		case errors.Is(err, fs.ErrNotExist):
+			if restored, failed := s.restore(ctx, v); restored != nil || failed != nil {
+				keys, err = restored, failed
+			}
 		}
 		s.noteKeyring(err)
 		if keys != nil {

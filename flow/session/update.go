@@ -99,6 +99,12 @@ func (s *Store) reload(ctx context.Context, v *vault, session *Session) error {
 		return fmt.Errorf("reading the record of session %s: %w", session.id, err)
 	}
 	if value == nil {
+		switch lost, err := s.lost(ctx, v); {
+		case err != nil:
+			return fmt.Errorf("reading the record of session %s: %w", session.id, err)
+		case lost:
+			return s.storeAgain(ctx, v, session)
+		}
 		s.endHere(ctx, session.id, nil, ReasonRemoved)
 		return nil
 	}

@@ -57,6 +57,7 @@ never overwrites a file. On a terminal, it asks for what no flag says.
 	f.StringVar(&plan.Image, "image", "", "an image of Caddy with the module (default: compose builds one)")
 	f.StringVar(&plan.Network, "network", "", "the container network that RomM or Authelia is in already")
 	f.BoolVar(&flags.print, "print", false, "print the files, and write none")
+	f.BoolVar(&flags.check, "check", false, "run the doctor on what was written; exits with 1 if it finds a problem")
 	f.BoolVar(&flags.json, "json", false, "print JSON")
 	return c
 }

@@ -4,7 +4,6 @@ package doctor
 
 import (
 	"errors"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -113,9 +112,6 @@ var alphanumeric = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`) // what form encodin
 
 // advice reports values that are allowed, but unwise.
 func (e *examination) advice(g gate, s *settings.Settings) {
-	if u, err := url.Parse(s.Issuer); err == nil && u.Path == "/" {
-		e.add("config_issuer_slash", Finding{Site: g.place(), Seen: "issuer " + s.Issuer, Expected: "no slash at the end", Line: e.line("issuer", s.Issuer), Write: "issuer " + strings.TrimSuffix(s.Issuer, "/")})
-	}
 	if !alphanumeric.MatchString(s.RommClientSecret) {
 		e.add("config_secret_characters", Finding{Site: g.place(), Seen: "a secret with other characters than letters and digits", Expected: "letters and digits", Line: e.withoutValue("client_secret")})
 	}

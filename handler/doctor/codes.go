@@ -21,7 +21,6 @@ var Codes = map[string]Cause{
 	"config_secret_quoted":     {Problem, "client_secret has quotes around it, which an environment file makes part of the value.", "Remove the quotes."},
 	"config_secret_characters": {Warning, "The secret that RomM uses has characters other than letters and digits, which RomM does not encode as the standard asks.", "Make a secret of letters and digits, and set it at all three places."},
 	"config_secret_literal":    {Warning, "A secret is written in the configuration, which the admin API and the autosaved configuration show.", "Write {env.OIDC_CLIENT_SECRET} or {file./run/secrets/romm}."},
-	"config_issuer_slash":      {Warning, "The issuer ends with a slash, and Authelia's has none.", "Remove the slash, unless the provider's metadata has it."},
 	"config_issuer_is_site":    {Problem, "The issuer is RomM's own site.", "Write Authelia's public URL."},
 	"config_http_origin":       {Warning, "The site is http, so that any device on the network can take over sessions.", "Give the site a name with a certificate."},
 	"config_no_roles":          {Note, "Without roles, RomM decides who is an administrator: the first user to sign in to a new RomM is none.", "Add roles with your own e-mail address under admin."},

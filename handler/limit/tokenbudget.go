@@ -258,7 +258,7 @@ func (b *TokenBudget) end(result failedRequest) {
 		}
 		b.pause, b.paused = result.at.Add(min(max(pause, pauseMin), pauseMax)), endpoint
 	case failed, refused:
-		if failed || token.Code == "invalid_client" { // the provider did not look at the code
+		if failed || token.Foreign || token.Code == "invalid_client" { // the provider did not look at the code
 			result.network = netip.Prefix{}
 		}
 		b.failed = append(b.failed, result)

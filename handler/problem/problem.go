@@ -25,6 +25,7 @@ type Problem struct { //nolint:errname // named by the RFC
 	Text      string        // for the user
 	Hint      string        // for the operator; empty if there is nothing to add
 	Cause     error         // for the log only; may be nil
+	Doctor    string        // the code of the doctor that explains it; empty: what Code and Cause say
 	Way       Way           // what the page offers
 	Reference string        // identifies this refusal on the page and in the log; set by the gate
 	Retry     time.Duration // when the page reloads itself, also sent as Retry-After; 0: never
@@ -134,7 +135,7 @@ func of(err error) *Problem {
 		}
 		return problem
 	}
-	if token, ok := errors.AsType[*flow.TokenError](err); ok {
+	if token, ok := errors.AsType[*flow.TokenError](err); ok && !token.Foreign {
 		if demands := token.Demands(); demands != "" {
 			problem := ClientRefused.Because(err)
 			problem.Hint = demands

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -29,24 +30,39 @@ const (
 )
 
 // ports are the demo's ports: the site, the same site for requests from RomM,
-// Authelia and RomM.
-type ports struct{ site, inside, authelia, romm int }
+// Authelia, RomM, and Caddy's admin API.
+type ports struct{ site, inside, authelia, romm, admin int }
+
+// free returns an error that names the remedy if one of the ports is in use.
+func (p ports) free(ctx context.Context) error {
+	for _, port := range []int{p.site, p.inside, p.authelia, p.romm, p.admin} {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			return fmt.Errorf("port %d is in use: stop what uses it, or choose other ports: make demo PORT=%d", port, p.site+100)
+		}
+		_ = listener.Close()
+	}
+	return nil
+}
 
 func main() {
 	log.SetFlags(0)
 	caddy := flag.String("caddy", "bin/caddy", "path of a Caddy with the module compiled in")
-	port := flag.Int("port", 9080, "port of the site; the demo also uses the next three")
+	port := flag.Int("port", 9080, "port of the site; the demo also uses the next four")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *caddy, ports{*port, *port + 1, *port + 2, *port + 3}); err != nil {
+	if err := run(ctx, os.Stdout, *caddy, ports{*port, *port + 1, *port + 2, *port + 3, *port + 4}); err != nil {
 		log.Fatal("demo: ", err)
 	}
 }
 
 // run runs the demo until ctx ends: what `caddy romm-oidc setup` writes, with the
 // stand-ins for what it expects to be there.
-func run(ctx context.Context, caddy string, p ports) error {
+func run(ctx context.Context, terminal io.Writer, caddy string, p ports) error {
+	if err := p.free(ctx); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "romm_oidc-demo-")
 	if err != nil {
 		return fmt.Errorf("creating a temporary folder: %w", err)
@@ -64,15 +80,23 @@ func run(ctx context.Context, caddy string, p ports) error {
 		Issuer: address(p.authelia), Clients: clients, Users: []authelia.User{
 			{Name: "alice", Password: "alice", DisplayName: "Alice", Email: administrator},
 			{Name: "bob", Password: "bob", DisplayName: "Bob", Email: "bob@example.com"},
+			{Name: "carol", Password: "carol", DisplayName: "Carol", Email: "carol@example.com"},
 			{Name: "dave", Password: "dave", DisplayName: "Dave", Email: "dave@example.com", Disabled: true},
 		},
 	})); err != nil {
 		return err
 	}
-	if err := serve(ctx, p.romm, romm.New(romm.Read(made["romm.env"]))); err != nil {
+	application := romm.New(romm.Read(made["romm.env"]))
+	for _, account := range []romm.User{
+		{Username: "alice", Email: administrator, Role: "admin"},
+		{Username: "bob", Email: "bob@example.com", Role: "user"},
+	} {
+		application.AddUser(account)
+	}
+	if err := serve(ctx, p.romm, application); err != nil {
 		return err
 	}
-	return runCaddy(ctx, caddy, dir, address(p.site))
+	return runCaddy(ctx, terminal, caddy, dir, p)
 }
 
 // address returns the public address of a port.
@@ -101,12 +125,18 @@ func setUp(ctx context.Context, caddy, dir string, p ports) (map[string][]byte, 
 // caddyfile is what the demo adds to the Caddyfile that setup wrote: options of
 // Caddy as a whole.
 const caddyfile = `{
-	admin off
+	admin localhost:%d
 	persist_config off
 	auto_https off
 	default_bind 127.0.0.1
 	log {
 		level ERROR
+		format json
+		exclude http.handlers.romm_oidc.audit
+	}
+	log audit {
+		format json
+		include http.handlers.romm_oidc.audit
 	}
 }
 import ` + installation + `/Caddyfile
@@ -116,7 +146,7 @@ import ` + installation + `/Caddyfile
 func serve(ctx context.Context, port int, h http.Handler) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(port))
 	if err != nil {
-		return fmt.Errorf("listening: %w (choose other ports with -port)", err)
+		return fmt.Errorf("listening: %w", err)
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	go func() {
@@ -128,41 +158,71 @@ func serve(ctx context.Context, port int, h http.Handler) error {
 	return nil
 }
 
-// runCaddy runs Caddy with the files in dir until ctx ends, and prints when it is ready.
-func runCaddy(ctx context.Context, caddy, dir, site string) error {
-	file := filepath.Join(dir, "Caddyfile")
-	if err := os.WriteFile(file, []byte(caddyfile), 0o600); err != nil {
+// ready is what the demo prints when all of it runs: the site, the admin API, and
+// setup's file with the secret.
+const ready = `
+Ready: open %[1]s
+
+  user   password   in RomM
+  alice  alice      an administrator
+  bob    bob        a user
+  carol  carol      has no account yet, and gets one
+  dave   dave       disabled at Authelia: cannot sign in
+
+This terminal says what happens. Caddy's admin API runs, too. In another terminal:
+
+  export CADDY_ADMIN=%[2]s
+  bin/caddy romm-oidc status
+  bin/caddy romm-oidc sessions list
+  bin/caddy romm-oidc doctor --envfile %[3]s
+
+docs/commands.md has all commands. Press Ctrl-C to stop.
+
+`
+
+// runCaddy runs Caddy with the files in dir until ctx ends, and says in the terminal
+// when it is ready and what happens.
+func runCaddy(ctx context.Context, terminal io.Writer, caddy, dir string, p ports) error {
+	file, env := filepath.Join(dir, "Caddyfile"), filepath.Join(dir, installation, ".env")
+	if err := os.WriteFile(file, fmt.Appendf(nil, caddyfile, p.admin), 0o600); err != nil {
 		return fmt.Errorf("writing the Caddyfile: %w", err)
 	}
-	command := exec.CommandContext(ctx, caddy, "run", "--config", file, "--envfile", filepath.Join(dir, installation, ".env")) //nolint:gosec // the operator's own binary
+	log, output, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("making a pipe: %w", err)
+	}
+	command := exec.CommandContext(ctx, caddy, "run", "--config", file, "--envfile", env) //nolint:gosec // the operator's own binary
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = 5 * time.Second
-	command.Stderr = os.Stderr
+	command.Stderr = output
 	command.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir)
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("starting Caddy: %w", err)
 	}
+	_ = output.Close() // Caddy has it
 	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
-	ready := make(chan error, 1)
-	go func() { ready <- wait(ctx, site+"/api/heartbeat") }()
-	for {
-		select {
-		case err := <-ready:
-			if err != nil && ctx.Err() == nil {
-				_ = command.Process.Kill()
-				return err
-			}
-			if err == nil {
-				fmt.Printf("Ready: open %s and sign in as alice (password alice, an administrator) or bob (password bob, a user). dave (password dave) is disabled. Press Ctrl-C to stop.\n", site)
-			}
-			ready = nil
-		case err := <-ended:
-			if ctx.Err() == nil {
-				return fmt.Errorf("running Caddy: %w", err)
-			}
-			return nil // the user ended it
-		}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		ended <- command.Wait()
+		stop()
+	}()
+	err = wait(running, address(p.site)+"/api/heartbeat")
+	switch {
+	case err == nil:
+		_, _ = fmt.Fprintf(terminal, ready, address(p.site), "localhost:"+strconv.Itoa(p.admin), env)
+	case running.Err() == nil:
+		_ = command.Process.Kill()
+	}
+	narrate(terminal, log) // until Caddy ends
+	caddys := <-ended
+	switch {
+	case ctx.Err() != nil || err == nil && caddys == nil:
+		return nil // the user ended it, or Caddy, which gets Ctrl-C too
+	case caddys == nil:
+		return err
+	default:
+		return fmt.Errorf("running Caddy: %w", caddys)
 	}
 }
 
