@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -211,8 +210,8 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) (applic
 	defer cancel()
 	recognition, account, err := h.config.Application.Recognize(asked, credential.call, credential.authorization)
 	stands := err != nil && problem.Of(err).Away && h.config.Gate.recognized.stands(last, now)
-	if (err != nil || recognition == application.Undecided) && !last.at.IsZero() {
-		// The owner may have been shut out since, on any node.
+	if recognition == application.Undecided && (err == nil || !last.at.IsZero()) {
+		// The owner may be shut out, on any node.
 		shut, failed := h.isShut(ctx, credential.authorization, last.account)
 		switch {
 		case failed != nil:
@@ -234,22 +233,6 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) (applic
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
 	return recognition, err
-}
-
-// isShut reports whether the account of a credential is shut. The time that the
-// application took for no answer is not taken from this question.
-func (h *Handler) isShut(ctx context.Context, authorization, account string) (bool, error) {
-	bounded, cancel := context.WithTimeout(ctx, recognizeTimeout)
-	defer cancel()
-	return h.config.Application.IsShut(bounded, authorization, account)
-}
-
-// cannotTell returns err, with which isShut failed, as a Problem.
-func cannotTell(err error) error {
-	if known, ok := errors.AsType[*problem.Problem](err); ok {
-		return known
-	}
-	return problem.StorageUnavailable.Because(err)
 }
 
 // exchangeLimit bounds a request with a credential in its body, in bytes.
@@ -285,7 +268,10 @@ func (h *Handler) serveExchange(in *incoming) error {
 	case answer.Status < http.StatusBadRequest:
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
-	if answer.Status/100 == 2 {
+	switch {
+	case answer.Cut: // the gate cannot note the tokens in what it has not read
+		return h.refuseAs(in, request.Script, problem.ApplicationAway)
+	case answer.Status/100 == 2:
 		if err := issued(in.r.Context(), in.Caller(), answer.Body); err != nil {
 			return h.refuseAs(in, request.Script, err)
 		}

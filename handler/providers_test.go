@@ -14,7 +14,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
-// atProvider runs test with a site whose users sign in at another provider, with
+// atProvider runs test with a site that signs its users in at another provider, with
 // the settings of docs/other-providers.md.
 func atProvider(t *testing.T, p *authelia.Provider, test func(*siteWithProvider)) {
 	t.Helper()

@@ -5,6 +5,7 @@ package tests
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,18 +35,48 @@ func (s *stack) wantOut(b *browser, user, token string) {
 	}
 }
 
+// documentedFor returns the lines of docs/other-providers.md for a provider, without
+// the addresses and the client of the example.
+func documentedFor(t *testing.T, provider string) string {
+	t.Helper()
+	_, section, ok := strings.Cut(readFile(t, "../docs/other-providers.md"), "\n## "+provider+"\n")
+	_, block, opened := strings.Cut(section, "\tromm_oidc {\n")
+	block, _, closed := strings.Cut(block, "\n\t}\n")
+	if !ok || !opened || !closed {
+		t.Fatalf("docs/other-providers.md has no Caddyfile for %s", provider)
+	}
+	var lines []string
+	for line := range strings.SplitSeq(block, "\n") {
+		if word := strings.Fields(line)[0]; !slices.Contains([]string{"issuer", "client_id", "client_secret", "redirect_uri", "provider"}, word) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
 // Keycloak, node-oidc-provider and Dex refuse the tokens of a user who is disabled.
-// The session, its socket and the user's token in RomM are out within `recheck`.
+// The session, its socket and the user's token in RomM are out within `recheck`,
+// with the documented settings and with others.
 func TestWithdrawnByTheProvider(t *testing.T) {
-	for name, habit := range map[string]*authelia.Withdrawal{"Keycloak": authelia.Keycloak, "node-oidc-provider": authelia.NodeOIDC, "Dex": authelia.Dex} {
-		for kind, o := range map[string]options{
-			"refresh tokens":    {directive: rolesByMail + recheckSoon + refreshingScopes, authelia: refreshing},
-			"no refresh tokens": {directive: rolesByMail + recheckSoon},
+	for _, p := range authelia.Providers() {
+		for kind, directive := range map[string]string{
+			"as documented":     documentedFor(t, p.Name),
+			"no refresh tokens": rolesByMail + "username_claim " + p.UsernameClaim + "\n",
 		} {
-			t.Run(name+", "+kind, func(t *testing.T) {
-				s := start(t, o)
+			t.Run(p.Name+", "+kind, func(t *testing.T) {
+				s := start(t, options{
+					directive: directive + recheckSoon,
+					authelia: func(o *authelia.Options) {
+						refreshing(o)
+						groupsScope(o)
+						o.Users = []authelia.User{{Name: "alice", Password: "alice-password", DisplayName: "alice", Email: "alice@example.com", Groups: []string{"romm-admins"}}}
+						if kind == "no refresh tokens" {
+							o.Clients[0].GrantTypes = []string{"authorization_code"}
+						}
+					},
+					prepare: func(s *stack) { s.authelia.ActAs(&p) },
+				})
 				s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
-				s.authelia.Misbehave(func(m *authelia.Misbehaviour) { m.Withdraw = habit })
 				b := s.as("alice")
 				token := s.romm.NewClientToken("alice", "me.read roms.read")
 				socket, err := s.socket(b.ticket(), public)

@@ -3,6 +3,7 @@
 package session
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,15 @@ func (s *Session) Ended() bool {
 	}
 	// endLocal does not reach an evicted session.
 	return s.evicted.Load() && s.store.memory.absent.contains(s.id, s.store.tick())
+}
+
+// EndReason returns why the session ended, ReasonElsewhere if no reason is known,
+// "" if it has not ended.
+func (s *Session) EndReason() string {
+	if !s.Ended() {
+		return ""
+	}
+	return cmp.Or(s.endReason(), ReasonElsewhere)
 }
 
 // endReason returns why the session ended, "" if it has not or if no reason is

@@ -112,7 +112,7 @@ func state(c *cobra.Command) *doctor.Running {
 	}
 	for _, s := range all {
 		gate := doctor.State{
-			Origin: s.Origin, StorageError: s.StorageError, KeysError: s.KeysError, ProviderError: s.Provider.Error,
+			Origin: s.Origin, StorageError: s.StorageError, KeysError: s.KeysError, ProviderError: s.Provider.Error, Mismatch: s.Provider.Mismatch,
 			StorageTook: time.Duration(s.StorageTook) * time.Millisecond, Version: s.Version, Nodes: s.Nodes,
 		}
 		for _, work := range s.Background {

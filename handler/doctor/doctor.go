@@ -55,6 +55,8 @@ type State struct {
 	StorageTook                                        time.Duration // to lock it, to write and to delete
 	Version                                            string        // of this module
 	Nodes                                              []string      // seen in the storage
+
+	Mismatch string // what did not go together with the provider the last time; empty: it did
 }
 
 // patience bounds each question to the network.

@@ -53,6 +53,9 @@ func (e *examination) public(ctx context.Context, s *site, provider bool) {
 	case provider:
 		e.checked("%s from outside", s.origin)
 	}
+	if ours {
+		e.publishedKeys(ctx, s)
+	}
 }
 
 // front looks for a proxy before Caddy: it leaves header fields that the gate's own

@@ -34,7 +34,7 @@ type Provider struct {
 	habits        func(*Misbehaviour)
 }
 
-// Providers returns the providers whose habits were seen: Keycloak 26.7, node-oidc-provider 9.13, Dex 2.45.
+// Providers returns other providers, with their habits as seen at Keycloak 26.7, node-oidc-provider 9.13 and Dex 2.45.
 func Providers() []Provider {
 	return []Provider{
 		{

@@ -1,5 +1,5 @@
-// Package conformance has the modules of the OpenID Foundation's conformance suite for relying parties, as behaviours of
-// the stand-in provider. It needs no Caddy.
+// Package conformance has the modules of the OpenID Foundation's conformance suite for relying parties, release 5.2.3, as
+// behaviours of the stand-in provider. It needs no Caddy.
 package conformance
 
 import (
@@ -8,9 +8,6 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
-
-// Suite is the release of the suite whose plans these are.
-const Suite = "5.2.3"
 
 // Kind is what the user does in the modules of a plan.
 type Kind int

@@ -92,12 +92,8 @@ func (b *tab) everyLook(name string) {
 	grounds := map[string]bool{}
 	for _, scheme := range []string{"light", "dark"} {
 		for size, width := range map[string]int64{"wide": 1000, "narrow": 320} {
-			b.do("changing the look", chromedp.EmulateViewport(width, 667), func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-				_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-				})
-				return chromedp.Void{}, err
-			})
+			b.do("changing the size", chromedp.EmulateViewport(width, 667))
+			b.scheme(scheme)
 			b.script(`document.querySelector("details")?.setAttribute("open", "")`)
 			if b.script(`document.documentElement.scrollWidth > innerWidth`) == "true" {
 				b.t.Errorf("%s %s: the page is wider than the window", scheme, size)
@@ -119,4 +115,15 @@ func (b *tab) everyLook(name string) {
 func (b *tab) narrow() {
 	b.t.Helper()
 	b.do("narrowing the window", chromedp.EmulateViewport(320, 667))
+}
+
+// scheme makes the user prefer the color scheme, light or dark.
+func (b *tab) scheme(scheme string) {
+	b.t.Helper()
+	b.do("changing the look", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
+		return chromedp.Void{}, err
+	})
 }
