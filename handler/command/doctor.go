@@ -202,7 +202,7 @@ func state(c *cobra.Command) *doctor.Running {
 		return running // it has no gate
 	}
 	for _, s := range all {
-		gate := doctor.State{Origin: s.Origin, StorageError: s.StorageError, KeysError: s.KeysError, ProviderError: s.Provider.Error}
+		gate := doctor.State{Origin: s.Origin, StorageError: s.StorageError, KeysError: s.KeysError, ProviderError: s.Provider.Error, Mismatch: s.Provider.Mismatch}
 		for _, work := range s.Background {
 			if work.Error != "" {
 				gate.Background = work.Work + ": " + work.Error

@@ -50,6 +50,8 @@ type Running struct {
 type State struct {
 	Origin                                             string
 	StorageError, KeysError, ProviderError, Background string
+
+	Mismatch string // what did not go together with the provider the last time; empty: it did
 }
 
 // patience bounds each question to the network.

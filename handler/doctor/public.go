@@ -50,6 +50,9 @@ func (e *examination) public(ctx context.Context, s *site, provider bool) {
 	case provider:
 		e.checked("%s from outside", s.origin)
 	}
+	if ours {
+		e.publishedKeys(ctx, s)
+	}
 }
 
 // tested is the version of Caddy that the module was tested with.
