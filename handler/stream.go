@@ -15,8 +15,8 @@ import (
 // with it what the chain does for the request, in every version of HTTP: a proxy
 // stops reading at both of its sides. It costs nothing until the chain waits.
 type stream struct {
-	context.Context //nolint:containedctx // it is a context: the one of the request, as the server made it
-	socket          bool            // the request opened a socket
+	context.Context      //nolint:containedctx // it is a context: the one of the request, as the server made it
+	socket          bool // the request opened a socket
 	ended           atomic.Bool
 	inner           atomic.Pointer[innerContext] // made when the chain first waits
 }
