@@ -162,7 +162,7 @@ func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resign
 	if s.Ended() && as.change == nil { // what changed outlasts the session: a role may be lost
 		return session.ErrEnded
 	}
-	asked, v := h.nowAsked(), runtimeOf(s)
+	asked, v, role := h.nowAsked(), runtimeOf(s), s.Record().Upstream.Role
 	upstream, err := h.config.Application.SignIn(ctx, as.call, *as.identity)
 	if err != nil {
 		h.config.Observe(event.BrokeredSignIns, problem.Of(err).Code)
@@ -185,6 +185,7 @@ func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resign
 		return err
 	}
 	v.signedIn(h, asked)
+	closeSockets(s, role, upstream.Role)
 	if err != nil {
 		h.config.Logger.Warn("application's new session not persisted, memory has it", zap.Error(err))
 	}

@@ -210,8 +210,8 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) (applic
 	defer cancel()
 	recognition, account, err := h.config.Application.Recognize(asked, credential.call, credential.authorization)
 	stands := err != nil && problem.Of(err).Away && h.config.Gate.recognized.stands(last, now)
-	if recognition == application.Undecided && (err == nil || !last.at.IsZero()) {
-		// The owner may be shut out, on any node.
+	if (err != nil || recognition == application.Undecided) && !last.at.IsZero() {
+		// The owner may have been shut out since, on any node.
 		shut, failed := h.isShut(ctx, credential.authorization, last.account)
 		switch {
 		case failed != nil:
