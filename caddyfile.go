@@ -52,7 +52,8 @@ var errMatcher = errors.New("romm_oidc does not accept a matcher, because unmatc
 //		issuer_address     <url>
 //		client_id          <id>
 //		client_secret      <secret>
-//		client_auth        basic|post
+//		client_auth        basic|post|private_key_jwt
+//		client_key         <file>
 //		romm_client_secret <secret>
 //		romm_id_token_alg  ES256|RS256
 //		id_token_alg       RS256|RS384|RS512|ES256|ES384|ES512|PS256|PS384|PS512|EdDSA

@@ -46,7 +46,8 @@ type pooledGate struct {
 	sessions *session.Store
 	gate     *handler.Gate
 	romm     *romm.ReleaseCache
-	signing  *op.Keys
+	signing  *op.Keys // of ID tokens for RomM
+	client   *op.Keys // of the client at the provider, used with private_key_jwt
 	codes    *op.Codes
 	stop     context.CancelFunc // stops the background work
 
@@ -96,8 +97,11 @@ func (g *pooledGate) start() {
 	g.gate.Background.Count = countWork
 	// RomM checks what is signed for it by the clock of its machine, which may be this one.
 	g.signing = op.NewKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
-	g.signing.AwaitRepair = g.sessions.AwaitRepair
-	g.sessions.OnDoubt(g.signing.Doubt)
+	g.client = op.NewClientKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
+	for _, keys := range []*op.Keys{g.signing, g.client} {
+		keys.AwaitRepair = g.sessions.AwaitRepair
+		g.sessions.OnDoubt(keys.Doubt)
+	}
 	g.codes = op.NewCodes(time.Now)
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
@@ -106,9 +110,11 @@ func (g *pooledGate) start() {
 	go g.emit(ctx)
 	go g.gate.Run(ctx)
 	go g.gate.ShareFailures(ctx, limit.Share{Gate: g.id, Storage: g.currentStorage})
-	go g.signing.Run(ctx, func(event op.Event) {
-		logger.Warn("maintaining the signing keys failed, will retry", zap.String("event", event.Name), zap.Error(event.Err))
-	})
+	for what, keys := range map[string]*op.Keys{"signing": g.signing, "client's": g.client} {
+		go keys.Run(ctx, func(event op.Event) {
+			logger.Warn("maintaining the "+what+" keys failed, will retry", zap.String("event", event.Name), zap.Error(event.Err))
+		})
+	}
 }
 
 // noticeStep logs a step of the wall clock.
@@ -185,7 +191,11 @@ func (g *pooledGate) Report(e *event.Event) { g.gate.Report(e) }
 
 // Rotate implements admin.Gate.
 func (g *pooledGate) Rotate(ctx context.Context) error {
-	return errors.Join(g.sessions.Rotate(ctx), g.signing.Rotate(ctx))
+	err := errors.Join(g.sessions.Rotate(ctx), g.signing.Rotate(ctx))
+	if g.current.Load().settings.MakesClientKeys() {
+		err = errors.Join(err, g.client.Rotate(ctx))
+	}
+	return err
 }
 
 // Status implements admin.Gate. It reads the provider's metadata and writes to
@@ -195,11 +205,13 @@ func (g *pooledGate) Status(ctx context.Context) admin.Status {
 		Gate: g.id, Issuer: g.issuer, ClientID: g.clientID, Origin: g.origin,
 		SessionsInMemory: g.sessions.Len(), Version: version(), Nodes: g.sessions.Nodes(),
 	}
+	began := time.Now()
 	if err := g.sessions.Probe(ctx); err != nil {
 		status.StorageError = err.Error()
 	}
+	status.StorageTook = time.Since(began).Milliseconds()
 	status.StorageAway = g.sessions.Away()
-	for _, check := range []func(context.Context) error{g.sessions.CheckKeyring, g.signing.Check} {
+	for _, check := range []func(context.Context) error{g.sessions.CheckKeyring, g.signing.Check, g.client.Check} {
 		if damaged, ok := errors.AsType[*keyring.DocumentError](check(ctx)); ok {
 			status.KeysError = damaged.Error()
 			break
@@ -209,6 +221,9 @@ func (g *pooledGate) Status(ctx context.Context) admin.Status {
 	reachable := rp.Reachable(ctx)
 	read, failed := rp.Loaded()
 	status.Provider.MetadataRead = read
+	if mismatch := rp.Mismatch(); mismatch != nil {
+		status.Provider.Mismatch = mismatch.Error()
+	}
 	switch {
 	case failed != nil:
 		status.Provider.Error = failed.Error()

@@ -104,5 +104,6 @@ func (g *pooledGate) apply() {
 		Rotate:   time.Duration(gen.settings.Rotate),
 	})
 	g.signing.Configure(time.Duration(gen.settings.Rotate))
+	g.client.Configure(time.Duration(gen.settings.Rotate))
 	g.gate.SetHandler(gen.handler)
 }

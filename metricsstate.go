@@ -51,7 +51,7 @@ func (state) Collect(metrics chan<- prometheus.Metric) {
 		sockets += g.gate.Sockets()
 		requests += g.sessions.InProgress()
 		storage += one(g.sessions.Away())
-		keys += one(g.sessions.KeyringUnusable() || g.signing.Unusable())
+		keys += one(g.sessions.KeyringUnusable() || g.signing.Unusable() || g.client.Unusable())
 		keyring, signing = oldest(keyring, g.sessions.KeyringCreated()), oldest(signing, g.signing.Created())
 		for kind, n := range g.gate.Waiting() {
 			waits[kind] += n

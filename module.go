@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
 	_ "github.com/romm-oidc/caddy-romm-oidc/handler/command" // caddy romm-oidc
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -66,10 +67,12 @@ type Middleware struct {
 	handler  *handler.Handler
 	gate     *pooledGate // nil if none is held
 	client   *http.Client
-	events   *emitter
-	place    string           // the block's site, for errors
-	places   map[string]place // of the settings in the Caddyfile; nil if they come from elsewhere
-	logger   *zap.Logger
+
+	clientKeys *op.Keys // nil if the client has a secret
+	events     *emitter
+	place      string           // the block's site, for errors
+	places     map[string]place // of the settings in the Caddyfile; nil if they come from elsewhere
+	logger     *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -104,6 +107,9 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	if m.client, err = newClient(resolved); err != nil {
 		return err
 	}
+	if m.clientKeys, err = readClientKey(resolved); err != nil {
+		return err
+	}
 	if err := register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -112,6 +118,9 @@ func (m *Middleware) Provision(ctx caddy.Context) error {
 	}
 	if m.gate, err = loadGate(resolved.Issuer, resolved.ClientID, resolved.Origin()); err != nil {
 		return err
+	}
+	if resolved.MakesClientKeys() {
+		m.clientKeys = m.gate.client
 	}
 	gen := &generation{registry: ctx.GetMetricsRegistry(), settings: resolved, storage: ctx.Storage(), relyingParty: m.gate.relyingPartyOf(ctx.GetMetricsRegistry())}
 	if gen.relyingParty == nil { // this is the first block

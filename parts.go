@@ -26,7 +26,8 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		Issuer:        s.Issuer,
 		ClientID:      s.ClientID,
 		ClientSecret:  s.ClientSecret,
-		ClientAuth:    map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "post": flow.ClientAuthPost}[s.ClientAuth],
+		ClientAuth:    map[string]flow.ClientAuth{"basic": flow.ClientAuthBasic, "post": flow.ClientAuthPost, settings.ClientAuthKey: flow.ClientAuthKey}[s.ClientAuth],
+		ClientKeys:    m.clientKeys,
 		RedirectURI:   s.RedirectURI,
 		IDTokenAlg:    s.IDTokenAlg,
 		UserinfoAlg:   strings.TrimPrefix(s.UserinfoAlg, "none"),
@@ -50,12 +51,17 @@ func (m *Middleware) build(gen *generation) *handler.Handler {
 	if s.Allow != nil {
 		policy = *s.Allow
 	}
+	var clientKeys http.HandlerFunc
+	if m.clientKeys != nil {
+		clientKeys = m.clientKeys.ServeJWKS
+	}
 	return handler.New(handler.Config{
 		Origin:          s.Origin(),
 		Also:            s.AlsoOrigins(),
 		ProviderLabel:   s.Provider,
 		SiteName:        s.SiteName,
 		RelyingParty:    gen.relyingParty,
+		ClientKeys:      clientKeys,
 		Application:     m.application(gate),
 		Gate:            gate.gate,
 		Policy:          policy,
@@ -87,6 +93,23 @@ func (m *Middleware) application(gate *pooledGate) *romm.App {
 		ClientID: s.ClientID, RedirectURI: s.RedirectURI, Roles: s.Roles, Clients: clients,
 		Links: gate.links, Release: gate.romm, Logger: m.logger, Report: gate.gate.Report,
 	})
+}
+
+// readClientKey returns the key that the client authenticates with, nil if it is in
+// no file.
+func readClientKey(s *settings.Settings) (*op.Keys, error) {
+	if s.ClientKey == "" {
+		return nil, nil //nolint:nilnil // the client has a secret, or the gate's keys
+	}
+	pem, err := os.ReadFile(s.ClientKey)
+	if err != nil {
+		return nil, fmt.Errorf("client_key: the file with the private key cannot be read: %w: name a PEM file that Caddy's user can read, or leave client_key out, so that the gate makes its keys itself", err)
+	}
+	keys, err := op.FixedKey(pem)
+	if err != nil {
+		return nil, fmt.Errorf("client_key: %s: %w", s.ClientKey, err)
+	}
+	return keys, nil
 }
 
 // newClient returns the HTTP client for requests to the provider.

@@ -105,6 +105,8 @@ type TokenError struct {
 	// Foreign says that a firewall or a proxy in front of the endpoint answered: it
 	// is no JSON. The error then matches ErrProviderUnavailable.
 	Foreign bool
+
+	demands string
 }
 
 // Is makes it match ErrProviderUnavailable if it is Foreign.
@@ -122,20 +124,9 @@ func (e *TokenError) Error() string {
 	return text
 }
 
-// Demands returns what the provider requires of this client and the gate does
-// not do, for the operator; "" if its answer says nothing of the kind.
-func (e *TokenError) Demands() string {
-	said := strings.ToLower(e.Code + " " + e.Description)
-	switch {
-	case strings.Contains(said, "dpop"):
-		return "The provider requires DPoP (RFC 9449) of this client, which is not supported: turn it off for the client."
-	case strings.Contains(said, "private_key_jwt"), strings.Contains(said, "client_assertion"), strings.Contains(said, "client assertion"):
-		return "The provider requires private_key_jwt of this client: register it with client_secret_basic or client_secret_post, as client_auth says."
-	case strings.Contains(said, "tls_client_auth"), strings.Contains(said, "certificate"):
-		return "The provider requires a client certificate of this client, which is not supported: register it with client_secret_basic or client_secret_post."
-	}
-	return ""
-}
+// Demands returns what the operator has to change about the client, "" if the
+// provider's answer says nothing of the kind.
+func (e *TokenError) Demands() string { return e.demands }
 
 // Definite reports whether the same request would be refused again: the provider
 // answered with an error that is neither 429 nor a fault of its own.

@@ -51,6 +51,12 @@ func lacking(token *oauth2.Token, asked string) []string {
 // it never repeats: the provider counts failures, and revokes the tokens of a
 // code that is sent twice. It then verifies the ID token and reads userinfo.
 func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string) (*Result, error) {
+	result, err := rp.exchange(ctx, login, code)
+	rp.noteMismatch(err)
+	return result, err
+}
+
+func (rp *RelyingParty) exchange(ctx context.Context, login *Login, code string) (*Result, error) {
 	md, err := rp.metadata(ctx)
 	if err != nil {
 		return nil, err
@@ -58,7 +64,7 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 	ctx = oidc.ClientContext(ctx, rp.tokenClient())
 	token, err := rp.oauth2(md).Exchange(ctx, code, oauth2.VerifierOption(login.Verifier))
 	if err != nil {
-		return nil, tokenError(err)
+		return nil, rp.tokenError(err)
 	}
 	if err := checkTokens(token); err != nil {
 		return nil, err
@@ -89,7 +95,7 @@ func (rp *RelyingParty) Exchange(ctx context.Context, login *Login, code string)
 }
 
 // tokenError distinguishes an error response from an endpoint that could not be asked.
-func tokenError(err error) error {
+func (rp *RelyingParty) tokenError(err error) error {
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) || refused.Response == nil {
 		if _, ok := errors.AsType[*url.Error](err); ok {
@@ -101,11 +107,10 @@ func tokenError(err error) error {
 	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
 		return &EndpointError{Status: status, RetryAfter: retryAfter(refused.Response.Header)}
 	}
+	e := rp.refusal(refused.ErrorCode, refused.ErrorDescription, status)
 	_, notJSON := parseDocument(refused.Body)
-	return &TokenError{
-		Code: printable(refused.ErrorCode, 100), Description: printable(refused.ErrorDescription, 200), Status: status,
-		Foreign: notJSON != nil && refused.ErrorCode == "" && status >= http.StatusBadRequest,
-	}
+	e.Foreign = notJSON != nil && refused.ErrorCode == "" && status >= http.StatusBadRequest
+	return e
 }
 
 // retryAfter returns how long a response asks to wait, 0 if it does not

@@ -95,6 +95,9 @@ func (rp *RelyingParty) Begin(ctx context.Context, returnTo string, restarted bo
 	if err != nil {
 		return nil, "", err
 	}
+	if err := rp.acceptsClient(md); err != nil {
+		return nil, "", err
+	}
 	if !LocalPath(returnTo) {
 		returnTo = "/"
 	}

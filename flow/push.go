@@ -38,6 +38,7 @@ func (rp *RelyingParty) push(ctx context.Context, md *metadata, location string)
 	}
 	name, err := rp.pushed(ctx, md, u.Query())
 	if err != nil {
+		rp.noteMismatch(err)
 		rp.notePush(err)
 		return "", err
 	}
@@ -73,8 +74,8 @@ func (rp *RelyingParty) pushed(ctx context.Context, md *metadata, form url.Value
 	switch {
 	case answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests:
 		return "", &EndpointError{Status: answer.StatusCode, RetryAfter: retryAfter(answer.Header)}
-	case code == "invalid_client" || code == "unauthorized_client" || answer.StatusCode == http.StatusUnauthorized:
-		return "", &TokenError{Code: code, Description: printable(members.text("error_description"), 200), Status: answer.StatusCode}
+	case refusesClient(code) || code == "unauthorized_client" || answer.StatusCode == http.StatusUnauthorized:
+		return "", rp.refusal(code, members.text("error_description"), answer.StatusCode)
 	case code != "":
 		return "", &AuthorizationError{Code: code, Description: printable(members.text("error_description"), 300)}
 	case answer.StatusCode != http.StatusCreated && answer.StatusCode != http.StatusOK || name == "":

@@ -31,6 +31,7 @@ func (rp *RelyingParty) Recheck(ctx context.Context, tokens Tokens, identity Ide
 	}
 	userinfo, err := rp.userinfo(ctx, md, tokens.Access, identity.Subject)
 	if err != nil {
+		rp.noteMismatch(err)
 		return nil, err
 	}
 	if !slices.Contains(identity.FromIDToken, claimUsername) && !userinfo.has(rp.config.UsernameClaim) {

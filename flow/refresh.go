@@ -25,6 +25,12 @@ import (
 // refused; see TokenError.Definite. After any other error the tokens may still
 // be valid.
 func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Identity) (*Tokens, error) {
+	fresh, err := rp.refresh(ctx, tokens, identity)
+	rp.noteMismatch(err)
+	return fresh, err
+}
+
+func (rp *RelyingParty) refresh(ctx context.Context, tokens Tokens, identity Identity) (*Tokens, error) {
 	if tokens.Refresh == "" || identity.Issuer != rp.config.Issuer {
 		return nil, ErrTokensEnded
 	}
@@ -35,7 +41,7 @@ func (rp *RelyingParty) Refresh(ctx context.Context, tokens Tokens, identity Ide
 	ctx = oidc.ClientContext(ctx, rp.tokenClient())
 	token, err := rp.oauth2(md).TokenSource(ctx, &oauth2.Token{RefreshToken: tokens.Refresh}).Token()
 	if err != nil {
-		err = tokenError(err)
+		err = rp.tokenError(err)
 		if refused, ok := errors.AsType[*TokenError](err); ok && refused.Code == "invalid_grant" {
 			return nil, fmt.Errorf("%w: %w", ErrTokensEnded, err)
 		}

@@ -5,7 +5,6 @@ package flow
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -13,23 +12,9 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
-)
-
-// ClientAuth is how the relying party authenticates at the token endpoint. It
-// is never guessed: a wrong first attempt would count towards the provider's
-// rate limit.
-type ClientAuth int
-
-const (
-	// ClientAuthBasic is client_secret_basic
-	// (https://datatracker.ietf.org/doc/html/rfc6749#section-2.3.1).
-	ClientAuthBasic ClientAuth = iota
-	// ClientAuthPost is client_secret_post.
-	ClientAuthPost
 )
 
 // Config describes one client at one provider. All fields without a default
@@ -37,8 +22,9 @@ const (
 type Config struct {
 	Issuer        string
 	ClientID      string
-	ClientSecret  string
+	ClientSecret  string     // empty with ClientAuthKey
 	ClientAuth    ClientAuth // default ClientAuthBasic
+	ClientKeys    ClientKeys // for ClientAuthKey; default none
 	RedirectURI   string
 	IDTokenAlg    string   // what the provider signs ID tokens and logout tokens with; default RS256
 	UserinfoAlg   string   // what it signs userinfo with; default: it does not sign it
@@ -68,6 +54,8 @@ type RelyingParty struct {
 	loaded  time.Time // when known was read
 	failed  error     // of the last attempt, until nextTry
 	nextTry time.Time
+
+	mismatch error // see Mismatch
 
 	pushFailed error // the provider's refusal of a pushed request, until nextPush
 	nextPush   time.Time
@@ -103,34 +91,4 @@ func (rp *RelyingParty) LacksScope(tokens Tokens) bool {
 	return len(asked) > 0 && slices.ContainsFunc(rp.config.Scopes, func(scope string) bool {
 		return scope != oidc.ScopeOfflineAccess && !slices.Contains(asked, scope)
 	})
-}
-
-// oauth2 returns the configuration for x/oauth2.
-func (rp *RelyingParty) oauth2(md *metadata) *oauth2.Config {
-	style := oauth2.AuthStyleInHeader
-	if rp.config.ClientAuth == ClientAuthPost {
-		style = oauth2.AuthStyleInParams
-	}
-	return &oauth2.Config{
-		ClientID: rp.config.ClientID, ClientSecret: rp.config.ClientSecret, RedirectURL: rp.config.RedirectURI, Scopes: rp.config.Scopes,
-		Endpoint: oauth2.Endpoint{AuthURL: md.authorizationEndpoint, TokenURL: md.tokenEndpoint, AuthStyle: style},
-	}
-}
-
-// formRequest returns a POST of form to an endpoint other than the token
-// endpoint, with the client authenticated by auth (RFC 6749 section 2.3.1).
-func (rp *RelyingParty) formRequest(ctx context.Context, endpoint string, form url.Values, auth ClientAuth) (*http.Request, error) {
-	if auth == ClientAuthPost {
-		form.Set("client_id", rp.config.ClientID)
-		form.Set("client_secret", rp.config.ClientSecret)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if auth == ClientAuthBasic {
-		request.SetBasicAuth(url.QueryEscape(rp.config.ClientID), url.QueryEscape(rp.config.ClientSecret))
-	}
-	return request, nil
 }

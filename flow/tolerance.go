@@ -78,11 +78,15 @@ func (rp *RelyingParty) documentClient() *http.Client {
 	return client
 }
 
-// tokenClient is the client for the token endpoint: it takes JSON with a byte
+// tokenClient is the client for the token endpoint: it sends the client assertion, and takes JSON with a byte
 // order mark or as text/plain, and optional members of the wrong type.
 func (rp *RelyingParty) tokenClient() *http.Client {
 	client := *rp.config.Client
-	client.Transport = rewritingTransport{client.Transport, usableTokens}
+	base := client.Transport
+	if rp.config.ClientAuth == ClientAuthKey {
+		base = assertingTransport{base, rp}
+	}
+	client.Transport = rewritingTransport{base, usableTokens}
 	return &client
 }
 

@@ -105,18 +105,21 @@ func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client
 		defer close(done)
 		defer cancel()
 		recovered(h.config.Gate.logger, func() {
+			var user string
 			var n int
 			var err error
+			if logout.Subject != "" {
+				user = session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject)
+			}
 			if logout.SID != "" {
-				n, err = h.config.Gate.Sessions.EndSID(ctx, session.SIDKey(h.config.RelyingParty.Issuer(), logout.SID), reason)
+				n, err = h.config.Gate.Sessions.EndSIDOf(ctx, user, session.SIDKey(h.config.RelyingParty.Issuer(), logout.SID), reason)
 			} else {
-				n, err = h.config.Gate.Sessions.EndUser(ctx, session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject), reason)
+				n, err = h.config.Gate.Sessions.EndUser(ctx, user, reason)
 			}
 			tokens := 0
-			if logout.Subject != "" {
+			if user != "" {
 				var failed error
-				key := session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject)
-				tokens, failed = h.config.Gate.EndTokens(ctx, []string{key}, func(*flow.Identity) bool { return false }, reason)
+				tokens, failed = h.config.Gate.EndTokens(ctx, []string{user}, func(*flow.Identity) bool { return false }, reason)
 				err = errors.Join(err, failed)
 			}
 			if err != nil {

@@ -109,6 +109,9 @@ func TestBackchannelLogout(t *testing.T) {
 		"a user":                   {[]string{"sub", "1"}, []int{3, 4}},
 		"an unknown session":       {[]string{"sid", "s9"}, []int{0, 1, 2, 3, 4}},
 		"a user without a session": {[]string{"sub", "9"}, []int{0, 1, 2, 3, 4}},
+		// A provider that names its sessions in logout tokens only.
+		"a session and its user, whose session is unknown":  {[]string{"sid", "s9", "sub", "2"}, []int{0, 1, 2, 3}},
+		"a session and another user than that of a session": {[]string{"sid", "s3", "sub", "1"}, []int{0, 1, 2, 4}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -179,7 +178,7 @@ type credentialRequest struct {
 func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 	authorization := in.r.Header.Get("Authorization")
 	credential := credentialRequest{authorization: authorization, key: sha256.Sum256([]byte(authorization))}
-	ctx, known := in.r.Context(), &h.config.Gate.recognized
+	ctx, known := in.shared(), &h.config.Gate.recognized
 	if known.fresh(known.last(credential.key).at, h.now()) {
 		return application.Recognized, nil
 	}
@@ -236,22 +235,6 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) (applic
 	return recognition, err
 }
 
-// isShut reports whether the account of a credential is shut. The time that the
-// application took for no answer is not taken from this question.
-func (h *Handler) isShut(ctx context.Context, authorization, account string) (bool, error) {
-	bounded, cancel := context.WithTimeout(ctx, recognizeTimeout)
-	defer cancel()
-	return h.config.Application.IsShut(bounded, authorization, account)
-}
-
-// cannotTell returns err, with which isShut failed, as a Problem.
-func cannotTell(err error) error {
-	if known, ok := errors.AsType[*problem.Problem](err); ok {
-		return known
-	}
-	return problem.StorageUnavailable.Because(err)
-}
-
 // exchangeLimit bounds a request with a credential in its body, in bytes.
 const exchangeLimit = 64 << 10
 
@@ -285,7 +268,10 @@ func (h *Handler) serveExchange(in *incoming) error {
 	case answer.Status < http.StatusBadRequest:
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
-	if answer.Status/100 == 2 {
+	switch {
+	case answer.Cut: // the gate cannot note the tokens in what it has not read
+		return h.refuseAs(in, request.Script, problem.ApplicationAway)
+	case answer.Status/100 == 2:
 		if err := issued(in.r.Context(), in.Caller(), answer.Body); err != nil {
 			return h.refuseAs(in, request.Script, err)
 		}

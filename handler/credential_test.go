@@ -261,3 +261,17 @@ func TestExchange(t *testing.T) {
 		t.Errorf("after refusals with 400: got %d, want 429", w.Code)
 	}
 }
+
+// The response to a credential in a body is larger than the gate reads, so that it
+// cannot see whose tokens are in it. The client does not get them.
+func TestExchangeTooLargeToRead(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
+		_, err := fmt.Fprintf(w, `{"access_token":"secret","scope":%q}`, strings.Repeat("roms.read ", 7000))
+		return err
+	}
+	if w := s.do(t, "POST /exchange"); w.Code != http.StatusBadGateway || strings.Contains(w.Body.String(), "secret") {
+		t.Errorf("got %d %.40q, want 502 without the tokens", w.Code, w.Body)
+	}
+}

@@ -23,6 +23,7 @@ type Config struct {
 	ProviderLabel   string           // what the pages call the provider
 	SiteName        string           // what they call the site
 	RelyingParty    *flow.RelyingParty
+	ClientKeys      http.HandlerFunc // answers with the client's public keys; nil: it has none
 	Application     application.Application
 	Gate            *Gate // shared by all instances of the gate
 	Policy          Policy
@@ -104,6 +105,10 @@ func (h *Handler) ServeIn(space *Space, w http.ResponseWriter, r *http.Request, 
 		}
 	}
 	if own && h.config.Application.ServeProvider(w, r, path[len(request.Base):]) {
+		return nil
+	}
+	if own && h.config.ClientKeys != nil && path == request.Base+flow.ClientKeysPath {
+		h.config.ClientKeys(w, r)
 		return nil
 	}
 	if !h.reached(in, h.config.Origin) {

@@ -32,8 +32,10 @@ func (p *Policy) Empty() bool { return len(p.Groups)+len(p.Emails)+len(p.Domains
 
 // judge returns what the policy and the application's rules say about record.
 func (h *Handler) judge(record *session.Record) *verdict {
-	v := &verdict{record: record, handler: h, lacksScope: h.lacksScope(record)}
-	if v.lacksScope {
+	v := &verdict{record: record, handler: h}
+	if h.lacksScope(record) {
+		v.refused = h.refusedWhateverGroups(&record.Identity)
+		v.lacksScope = v.refused == nil
 		return v
 	}
 	role, refused := h.applyRules(&record.Identity)
@@ -96,6 +98,15 @@ func (p *Policy) Permits(identity *flow.Identity) bool {
 	_, domain, _ := strings.Cut(identity.Email, "@") // of a@evil@good.com it is evil@good.com (CVE-2026-40574)
 	return slices.ContainsFunc(p.Emails, func(email string) bool { return flow.EqualFoldASCII(email, identity.Email) }) ||
 		slices.ContainsFunc(p.Domains, func(entry string) bool { return flow.EqualFoldASCII(entry, domain) })
+}
+
+// refusedWhateverGroups returns why the policy does not let identity in, whichever
+// groups it has.
+func (h *Handler) refusedWhateverGroups(identity *flow.Identity) error {
+	if len(h.config.Policy.Groups) > 0 || h.config.Policy.Permits(identity) {
+		return nil
+	}
+	return problem.NotAllowed.Because(problem.NoEntryFits(identity)).About(identity)
 }
 
 // lacksScope reports whether the operator's rules cannot be applied to a session

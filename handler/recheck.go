@@ -220,10 +220,14 @@ func (h *Handler) checkIdentity(ctx context.Context, s *session.Session, v *sess
 		return err
 	}
 	v.proved(record.Tokens)
+	lacks := h.lacksScope(record)
 	switch {
+	case lacks && h.refusedWhateverGroups(identity) != nil:
+		h.end(ctx, s, problem.NotAllowed.Code)
+		return nil
 	case h.unproven(record):
 		return nil
-	case h.lacksScope(record):
+	case lacks:
 		return h.loseProof(ctx, s, record.Tokens, h.now())
 	}
 	if _, refused := h.applyRules(identity); refused != nil {

@@ -162,10 +162,13 @@ func (h *Handler) reportRefresh(s *session.Session, refused *flow.TokenError) {
 	switch refused.Code {
 	case "unauthorized_client", "unsupported_grant_type":
 		remedy = "allow the grant type refresh_token to this client at the provider, or remove offline_access from the `scopes` setting"
-	case "invalid_client":
+	case "invalid_client", "jti_known":
 		remedy = "`client_id`, `client_secret` and `client_auth` must match the client that is registered at the provider"
 	case "invalid_scope":
 		remedy = "allow the client at the provider every scope in the `scopes` setting"
+	}
+	if demands := refused.Demands(); demands != "" {
+		remedy = demands
 	}
 	h.config.Logger.Warn(unprovenSoon, zap.Stringer("session_id", s.ID()), zap.Error(refused), zap.String("remedy", remedy))
 }

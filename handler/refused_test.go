@@ -195,6 +195,34 @@ func TestGroupsWereAddedToTheScopes(t *testing.T) {
 	})
 }
 
+// A reload adds the scope for groups, because roles name them now, and takes alice out
+// of allow, which names addresses only. No group could let her in, so that she is out at
+// once. So is bob when his address changes.
+func TestScopeForGroupsSparesNoOtherRule(t *testing.T) {
+	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
+		withGroups := s.handler.config
+		s.party.Scopes = []string{"openid", "profile", "email"}
+		s.handler.config.RelyingParty = flow.New(s.party)
+		ticket := s.signInAs("alice")
+		s.newPortal()
+		other := s.signInAs("bob")
+		withGroups.Policy, withGroups.GroupRules = Policy{Emails: []string{"bob@example.com"}}, true
+		s.handler = New(withGroups) // as a reload does
+		if w := s.do(s, "POST /api/saves", "Cookie", ticket); w.Code != http.StatusForbidden {
+			s.Errorf("alice: got %d, want 403", w.Code)
+		}
+		s.wantEnded(ticket, problem.NotAllowed.Code, true)
+		s.save(other)
+		s.saysOf(authelia.Set("email", "bob@elsewhere.example"))
+		s.advance(6 * time.Minute)
+		s.do(s, "/api/x", "Cookie", other)
+		s.settle()
+		if s.session(other) != nil {
+			s.Error("bob has a session after his address changed, want it ended")
+		}
+	})
+}
+
 // A sign-in that was to prove a session is refused for what the provider says about
 // the user. Neither the session nor the account continues.
 func TestRefusedSignInEndsTheFormerSession(t *testing.T) {

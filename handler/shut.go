@@ -13,6 +13,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/background"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
 const (
@@ -199,8 +200,9 @@ func (g *Gate) endEverywhere(ctx context.Context, identity *flow.Identity, reaso
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	key := session.UserKey(identity.Issuer, identity.Subject)
-	sessions, err := g.Sessions.EndUser(ctx, key, reason)
+	// The tokens first: a sign-in on another node looks for their end when its session is there.
 	tokens, failed := g.EndTokens(ctx, []string{key}, func(*flow.Identity) bool { return false }, reason)
+	sessions, err := g.Sessions.EndUser(ctx, key, reason)
 	if err = errors.Join(err, failed); err != nil {
 		g.logger().Warn(notPersisted, zap.String("user", identity.Username), zap.Error(err))
 	}
@@ -245,4 +247,20 @@ func (g *Gate) retryShuts(ctx context.Context) {
 	for _, identity := range g.shuts.due(last.handler.now()) {
 		g.shutNow(ctx, &identity)
 	}
+}
+
+// isShut reports whether the account of a credential is shut. The time that the
+// application took for no answer is not taken from this question.
+func (h *Handler) isShut(ctx context.Context, authorization, account string) (bool, error) {
+	bounded, cancel := context.WithTimeout(ctx, recognizeTimeout)
+	defer cancel()
+	return h.config.Application.IsShut(bounded, authorization, account)
+}
+
+// cannotTell returns err, with which isShut failed, as a Problem.
+func cannotTell(err error) error {
+	if known, ok := errors.AsType[*problem.Problem](err); ok {
+		return known
+	}
+	return problem.StorageUnavailable.Because(err)
 }

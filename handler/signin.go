@@ -91,6 +91,10 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) (result o
 		h.shutOut(ctx, old, identity, problem.Of(refused).Code)
 		return outcome{err: refused}
 	}
+	ends, err := h.config.Gate.Sessions.UserEnds(ctx, session.UserKey(identity.Issuer, identity.Subject))
+	if err != nil {
+		return outcome{err: problem.StorageUnavailable.Because(err).About(identity)}
+	}
 	asked := h.nowAsked()
 	upstream, err := h.signInToApplication(ctx, signingIn{in, old, asked}, identity)
 	if err != nil {
@@ -134,9 +138,28 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) (result o
 	if err := h.config.Application.Open(ctx, *identity); err != nil {
 		h.config.Logger.Warn("account's tokens and password may still be refused, until the next sign-in", zap.String("user", identity.Username), zap.Error(err))
 	}
+	if reason := h.endedMeanwhile(ctx, s, ends); reason != "" {
+		h.end(ctx, s, reason) // again: Open may have undone what followed
+		return outcome{err: problem.SignedOutMeanwhile.About(identity)}
+	}
 	in.chain.Identify(placeholders(identity, s.ID()))
 	h.signedIn(in, s)
 	return outcome{ticket: ticket, returnTo: login.ReturnTo}
+}
+
+// endedMeanwhile returns why s, which was just made, ended on this node, or why another
+// node ended everything of its user since ends were read; empty if nothing did. A
+// logout token may be about another session of the user.
+func (h *Handler) endedMeanwhile(ctx context.Context, s *session.Session, ends session.UserEnds) (reason string) {
+	if reason = s.EndReason(); reason != "" {
+		return reason
+	}
+	identity := &s.Record().Identity
+	now, err := h.config.Gate.Sessions.UserEnds(ctx, session.UserKey(identity.Issuer, identity.Subject))
+	if reason = now.Since(ends); err != nil || reason == reasonBackchannel {
+		return "" // storage fails: the next re-check finds out
+	}
+	return reason
 }
 
 // shutOut follows up on a sign-in that is refused for what the provider says
@@ -214,6 +237,7 @@ func (h *Handler) handBack(in *incoming, unused *session.Record) {
 // replace ends old in favour of s, of the same user, in the same browser: a
 // sign-in never continues with an old ticket (CVE-2026-34454).
 func (h *Handler) replace(ctx context.Context, old, s *session.Session) {
+	closeSockets(old, old.Record().Upstream.Role, s.Record().Upstream.Role)
 	underWay := old.HandOver(s)
 	h.end(ctx, old, reasonRenewed)
 	if former := old.Record().Upstream.ID; former != s.Record().Upstream.ID {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +42,10 @@ func TestExample(t *testing.T) {
 				t.Errorf("%s lacks %s", file, want)
 			}
 		}
+	}
+	if clients, err := authelia.ReadClients([]byte(read(t, "authelia-client-key.yml"))); err != nil || clients[0].ID != variables["OIDC_CLIENT_ID"] ||
+		clients[0].JWKSURI != variables["OIDC_REDIRECT_URI"]+"/client-jwks" || !slices.Contains(clients[0].RedirectURIs, variables["OIDC_REDIRECT_URI"]) {
+		t.Errorf("authelia-client-key.yml is the clients %+v, error %v, want one that reads the keys of the site", clients, err)
 	}
 	// The names of the example's container network resolve to this machine.
 	dial := func(addresses map[string]string) *http.Transport {

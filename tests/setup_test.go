@@ -110,7 +110,7 @@ func (s *stack) doctor(folder, admin string) {
 		code      int
 		want      []string
 	}{
-		"the running Caddy": {append([]string{"--address", admin}, env...), 0, []string{"RomM: its variables, its secret, its way to Caddy", "No problem found"}},
+		"the running Caddy": {append([]string{"--address", admin}, env...), 0, []string{"RomM: its variables, its secret, its way to Caddy", "No problem found", "http.handlers.romm_oidc", "uses the cookie romm_oidc_", "the storage was locked, written and deleted in", "without a proxy in between"}},
 		"the file":          {append([]string{"--address", admin, "--config", config}, env...), 0, []string{"No problem found", "config_http_origin"}},
 		"a fault":           {append([]string{"--address", admin, "--config", harmed}, env...), 1, []string{"PROBLEM  authelia_client_id", "seen      Authelia answers invalid_client", "client_id other", "caddy_other_config"}},
 		"a refused file":    {append([]string{"--address", admin, "--config", refused}, env...), 1, []string{"PROBLEM  config_refused", `romm_oidc does not know "client_ids"`, "Did you mean \"client_id\"?"}},
@@ -141,6 +141,12 @@ func (s *stack) doctor(folder, admin string) {
 // of the test, by flags; the global options are added because the test can use
 // neither the ports 80 and 443 nor public certificates.
 func TestSetupFromNothing(t *testing.T) {
+	t.Run("with a secret", func(t *testing.T) { setUpFromNothing(t) })
+	t.Run("with a key", func(t *testing.T) { setUpFromNothing(t, "--private-key-jwt") })
+}
+
+func setUpFromNothing(t *testing.T, more ...string) {
+	t.Helper()
 	const origin, portalName = "https://romm.example.com", "https://auth.example.com"
 	portal := httptest.NewUnstartedServer(nil)
 	site := httptest.NewUnstartedServer(nil)
@@ -148,8 +154,8 @@ func TestSetupFromNothing(t *testing.T) {
 	if err := os.WriteFile(password, []byte("you-password\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	folder, _ := setUp(t, "--site", "romm.example.com", "--authelia", "auth.example.com", "--admin", "you@example.com", "--group", "rom players",
-		"--password-file", password, "--romm-address", site.Listener.Addr().String(), "--authelia-address", "http://"+portal.Listener.Addr().String(), "--caddy-address", inside)
+	folder, _ := setUp(t, append(more, "--site", "romm.example.com", "--authelia", "auth.example.com", "--admin", "you@example.com", "--group", "rom players",
+		"--password-file", password, "--romm-address", site.Listener.Addr().String(), "--authelia-address", "http://"+portal.Listener.Addr().String(), "--caddy-address", inside)...)
 
 	written, err := authelia.Read([]byte(readFile(t, folder, "authelia/configuration.yml")), []byte(readFile(t, folder, "authelia/users.yml")))
 	if err != nil {
@@ -159,6 +165,11 @@ func TestSetupFromNothing(t *testing.T) {
 		t.Errorf("Authelia is %s with the cookie domain %s, want %s and example.com", written.Issuer, written.CookieDomain, portalName)
 	}
 	written.Users = append(written.Users, authelia.User{Name: "bob", Password: "bob-password", Email: "bob@example.com"})
+	dial := caddytest.CreateTestingTransport()
+	dial.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:9443")
+	}
+	written.Fetch = &http.Client{Transport: dial} // trusts Caddy's certificates
 	s := &stack{t: t, origin: origin, authelia: authelia.New(written)}
 	options := romm.Read([]byte(readFile(t, folder, "romm.env")), []byte(readFile(t, folder, ".env")))
 	s.romm = romm.New(options)
@@ -173,10 +184,6 @@ func TestSetupFromNothing(t *testing.T) {
 	s.unload()
 	s.tester.InitServer("{\n\tadmin localhost:2999\n\thttp_port 9079\n\thttps_port 9443\n\tgrace_period 1ns\n\tskip_install_trust\n\tlocal_certs\n"+
 		"\tpersist_config off\n\tstorage file_system "+caddyprocess.Folder(t)+"\n}\n"+readFile(t, folder, "Caddyfile"), "caddyfile")
-	dial := caddytest.CreateTestingTransport()
-	dial.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:9443")
-	}
 	old := transport
 	transport = dial
 	t.Cleanup(func() { transport = old })

@@ -46,6 +46,7 @@ type options struct {
 	authelia  func(*authelia.Options)
 	romm      func(*romm.Options)
 	directive string       // further lines of romm_oidc
+	secret    string       // the line with the client's secret; empty: client_secret
 	prepare   func(*stack) // changes the stand-ins before Caddy starts
 	gate      string       // the client id of another gate; empty: romm
 	global    string       // lines of Caddy's global options
@@ -134,6 +135,10 @@ func (s *stack) caddyfile(o options) string {
 	if client == "" {
 		client = "romm"
 	}
+	secret := o.secret
+	if secret == "" {
+		secret = "client_secret insecure_secret"
+	}
 	site := o.site
 	if site == "" {
 		site = "reverse_proxy %s {\n" + freshConnections + "\n}"
@@ -156,7 +161,7 @@ func (s *stack) caddyfile(o options) string {
 		issuer %[6]s
 		issuer_address %[7]s
 		client_id %[13]s
-		client_secret insecure_secret
+		%[15]s
 		redirect_uri %[2]s%[8]s
 		provider Authelia
 		%[9]s
@@ -171,7 +176,7 @@ func (s *stack) caddyfile(o options) string {
 	}
 }
 `, s.storage, public, inside, s.cert, s.key, issuer, s.autheliaURL, base, o.directive, site,
-		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global)
+		strings.TrimPrefix(s.autheliaURL, "http://"), freshConnections, client, o.global, secret)
 }
 
 // problem fails unless answer is the page of the problem code, with a

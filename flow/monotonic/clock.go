@@ -66,12 +66,16 @@ func NewClock(now func() time.Time) *Clock {
 // Now returns the time.
 func (c *Clock) Now() time.Time {
 	now := c.read()
-	step := c.known.Load().step(now)
-	if step.Abs() < time.Second && !c.off.Load() {
+	if c.known.Load().step(now).Abs() < time.Second && !c.off.Load() {
 		return now
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	known := c.known.Load()
+	if now.Before(known.monotonic) { // it was read before the step that counts now
+		return known.steady(now)
+	}
+	step := known.step(now)
 	if step-c.step >= pauseStep {
 		c.paused.Store(Nanoseconds(now))
 	}
@@ -85,7 +89,7 @@ func (c *Clock) Now() time.Time {
 	}
 	c.step = step
 	c.off.Store(true)
-	return c.known.Load().steady(now)
+	return known.steady(now)
 }
 
 // reading is a time as both clocks of the machine had it.

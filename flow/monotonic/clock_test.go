@@ -103,6 +103,37 @@ func TestClockIsSetTwice(t *testing.T) {
 	}
 }
 
+// Many requests read the clock while the provider confirms a step. None of them takes
+// the step for a new one.
+func TestClockIsReadDuringTheVerdict(t *testing.T) {
+	t.Parallel()
+	m := new(machine)
+	var c *Clock
+	late := make(chan time.Time, 1)
+	c = NewClock(func() time.Time {
+		now := m.now()
+		select {
+		case now = <-late: // a request that read the machine's clock, and was then held up
+			c.trust(m.now())
+		default:
+		}
+		return now
+	})
+	var noticed []Verdict
+	c.Notice = func(_ time.Duration, what Verdict) { noticed = append(noticed, what) }
+	m.pass(time.Minute)
+	before := m.now()
+	m.wall += 24 * time.Hour
+	m.pass(time.Second)
+	late <- before
+	if ahead := c.Now().Round(0).Sub(booted.Round(0)); ahead < 23*time.Hour {
+		t.Errorf("the time is %s ahead, want that of the machine", ahead)
+	}
+	if c.Now(); len(noticed) != 0 {
+		t.Errorf("noticed %v, want nothing", noticed)
+	}
+}
+
 // An operator learns of each step once, and of its outcome.
 func TestStepsAreNoticed(t *testing.T) {
 	t.Parallel()

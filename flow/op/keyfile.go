@@ -23,18 +23,33 @@ type storedKeys struct {
 	Keys    []storedKey `json:"keys"`
 }
 
+// kind is what signing keys are for. The keys of one kind open nothing of another.
+type kind struct {
+	name       string // for errors
+	file       string
+	purpose    string // that they are sealed for
+	remedy     string
+	algorithms []string // there is a key for each
+}
+
+// ofTokens are the keys that sign ID tokens for RomM.
+var ofTokens = kind{
+	name: "the signing keys", file: "signing_keys.json", purpose: "signing key", algorithms: []string{ES256, RS256},
+	remedy: "delete it: new keys are made, and no user is signed out",
+}
+
 // keyFile is the document of one gate, and what is needed to open and change it.
 type keyFile struct {
+	kind     kind
 	document keyring.Document
 	keyring  *keyring.Keyring
 	rotation keyring.Rotation
 	spare    []signingKey // in memory, in case that the document is damaged
 }
 
-func newKeyFile(storage keyring.Storage, gate string) keyFile {
-	return keyFile{document: keyring.Document{
-		Storage: storage, Name: "the signing keys", Key: keyring.StoragePrefix(gate) + "/signing_keys.json", Version: keysVersion,
-		Remedy: "delete it: new keys are made, and no user is signed out",
+func newKeyFile(kind kind, storage keyring.Storage, gate string) keyFile {
+	return keyFile{kind: kind, document: keyring.Document{
+		Storage: storage, Name: kind.name, Key: keyring.StoragePrefix(gate) + "/" + kind.file, Version: keysVersion, Remedy: kind.remedy,
 	}}
 }
 
@@ -63,7 +78,7 @@ func (f keyFile) load(ctx context.Context) ([]signingKey, error) {
 	if err != nil && !errors.Is(err, keyring.ErrNotJSON) {
 		return nil, err
 	}
-	keys := document.open(f.keyring)
+	keys := f.open(document)
 	if err == nil && f.settled(document, keys) {
 		return keys, nil
 	}
@@ -71,7 +86,7 @@ func (f keyFile) load(ctx context.Context) ([]signingKey, error) {
 	switch {
 	case changed != nil:
 		return changed, err
-	case len(missing(keys)) > 0:
+	case len(f.missing(keys)) > 0:
 		return nil, err
 	}
 	return keys, err
@@ -80,7 +95,7 @@ func (f keyFile) load(ctx context.Context) ([]signingKey, error) {
 // update locks the document and changes it, unless another node just did.
 func (f keyFile) update(ctx context.Context) ([]signingKey, error) {
 	if err := f.document.Storage.Lock(ctx, f.document.Key); err != nil {
-		return nil, fmt.Errorf("locking the signing keys: %w", err)
+		return nil, fmt.Errorf("locking %s: %w", f.kind.name, err)
 	}
 	defer func() { _ = f.document.Storage.Unlock(context.WithoutCancel(ctx), f.document.Key) }()
 	var replaced error
@@ -96,7 +111,7 @@ func (f keyFile) update(ctx context.Context) ([]signingKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := document.open(f.keyring)
+	keys := f.open(document)
 	if replaced == nil && f.settled(document, keys) {
 		return keys, nil
 	}
@@ -106,7 +121,7 @@ func (f keyFile) update(ctx context.Context) ([]signingKey, error) {
 	if err := f.document.Store(ctx, document); err != nil {
 		return nil, err
 	}
-	return document.open(f.keyring), replaced
+	return f.open(document), replaced
 }
 
 // read returns the document, which is empty if it is absent.
@@ -122,11 +137,11 @@ func (f keyFile) read(ctx context.Context) (storedKeys, error) {
 	return document, nil
 }
 
-// open returns the keys that open under ring.
-func (d storedKeys) open(ring *keyring.Keyring) []signingKey {
+// open returns the keys of a document that open under the keyring.
+func (f keyFile) open(d storedKeys) []signingKey {
 	var keys []signingKey
 	for _, stored := range d.Keys {
-		if key, ok := stored.open(ring); ok {
+		if key, ok := stored.open(f.keyring, f.kind.purpose); ok {
 			keys = append(keys, key)
 		}
 	}
@@ -134,8 +149,8 @@ func (d storedKeys) open(ring *keyring.Keyring) []signingKey {
 }
 
 // missing returns the algorithms for which there is no key.
-func missing(keys []signingKey) []string {
-	return slices.DeleteFunc([]string{ES256, RS256}, func(algorithm string) bool {
+func (f keyFile) missing(keys []signingKey) []string {
+	return slices.DeleteFunc(slices.Clone(f.kind.algorithms), func(algorithm string) bool {
 		return slices.ContainsFunc(keys, func(key signingKey) bool { return key.Algorithm == algorithm })
 	})
 }

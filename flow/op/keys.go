@@ -20,10 +20,13 @@ const (
 	loadPause   = time.Second      // after a failed load, so that anonymous requests cannot flood storage
 )
 
-// Keys are the signing keys of a gate. One value serves all configurations of
-// the gate and outlives them. All methods may be called concurrently.
+// Keys are signing keys of a gate: those of ID tokens for RomM, or those that
+// the gate's client authenticates with at the provider. One value serves all
+// configurations of the gate and outlives them. All methods may be called
+// concurrently.
 type Keys struct {
 	gate    string
+	kind    kind
 	keyring func(context.Context) (*keyring.Keyring, error)
 	storage func() keyring.Storage
 	now     func() time.Time
@@ -33,6 +36,8 @@ type Keys struct {
 	// AwaitRepair, if not nil, asks the other nodes to write the damaged document
 	// again from memory, and calls read until they may have. It is set before use.
 	AwaitRepair func(ctx context.Context, read func(context.Context) error) error
+
+	fixed bool // the keys in memory are all there are
 
 	loaded atomic.Pointer[keySet] // nil until the first load
 	broken atomic.Bool            // the document could not be used when it was last read
@@ -53,20 +58,20 @@ type load struct {
 	again time.Time // when another load may start; needs Keys.mu
 }
 
-// NewKeys returns the signing keys of gate. Each load calls ring and storage,
-// never while a request waits for more than 2 s; now is the clock. NewKeys
-// does no I/O.
+// NewKeys returns the keys that gate signs ID tokens with. Each load calls ring
+// and storage, never while a request waits for more than 2 s; now is the clock.
+// NewKeys does no I/O.
 func NewKeys(gate string, ring func(context.Context) (*keyring.Keyring, error), storage func() keyring.Storage,
 	now func() time.Time,
 ) *Keys {
-	return &Keys{gate: gate, keyring: ring, storage: storage, now: now, doubted: make(chan struct{}, 1)}
+	return &Keys{gate: gate, kind: ofTokens, keyring: ring, storage: storage, now: now, doubted: make(chan struct{}, 1)}
 }
 
 // current returns the keys in memory, or nil, without waiting. If they are
 // missing or no longer fresh, it also returns the load that will change that.
 func (k *Keys) current(ctx context.Context, report func(Event)) (*keySet, *load) {
 	keys := k.loaded.Load()
-	if keys != nil && k.now().Sub(keys.read) < keysFresh {
+	if k.fixed || keys != nil && k.now().Sub(keys.read) < keysFresh {
 		return keys, nil
 	}
 	return keys, k.load(ctx, report)
@@ -82,7 +87,7 @@ func (k *Keys) await(ctx context.Context, report func(Event)) (*keySet, error) {
 	case <-load.done:
 		return load.keys, load.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the signing keys: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("waiting for %s: %w", k.kind.name, context.Cause(ctx))
 	}
 }
 
@@ -137,7 +142,7 @@ func (k *Keys) load(ctx context.Context, report func(Event)) *load {
 // Check returns an error if the document with the signing keys cannot be used,
 // which a sign-in would find out. A document that is not JSON is replaced.
 func (k *Keys) Check(ctx context.Context) error {
-	file := newKeyFile(k.storage(), k.gate)
+	file := newKeyFile(k.kind, k.storage(), k.gate)
 	_, err := file.read(ctx)
 	if errors.Is(err, keyring.ErrNotJSON) {
 		return k.refresh(ctx, false)
@@ -152,7 +157,7 @@ func (k *Keys) Check(ctx context.Context) error {
 func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			keys, err = nil, fmt.Errorf("reading the signing keys: panic: %v", p)
+			keys, err = nil, fmt.Errorf("reading %s: panic: %v", k.kind.name, p)
 		}
 	}()
 	defer func() { k.note(err) }()
@@ -161,7 +166,7 @@ func (k *Keys) read(ctx context.Context, r keyring.Rotation) (keys *keySet, err 
 	if err != nil {
 		return nil, fmt.Errorf("reading the keyring: %w", err)
 	}
-	file := newKeyFile(k.storage(), k.gate)
+	file := newKeyFile(k.kind, k.storage(), k.gate)
 	file.keyring, file.rotation = ring, r
 	if known := k.loaded.Load(); known != nil {
 		file.spare = known.signing

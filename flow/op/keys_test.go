@@ -138,8 +138,11 @@ func TestRotationOverlaps(t *testing.T) {
 	storage, clock := keyringtest.New(), newClock()
 	provider := started(t, storage, clock.Now)
 	old := signingKID(t, provider)
-	next, err := newSigningKey(provider.keys.loaded.Load().keyring, ES256, clock.Now(), clock.Now().Add(time.Hour))
+	next, err := newSigningKey(ES256, clock.Now(), clock.Now().Add(time.Hour))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.seal(provider.keys.loaded.Load().keyring, ofTokens.purpose); err != nil {
 		t.Fatal(err)
 	}
 	document := storedDocument(t, storage)

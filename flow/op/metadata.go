@@ -62,10 +62,14 @@ func (p *Provider) ServeMetadata(w http.ResponseWriter, r *http.Request) {
 // that are not active yet and those that no longer sign. It answers 503 if
 // storage does not provide the keys within 2 s.
 func (p *Provider) ServeJWKS(w http.ResponseWriter, r *http.Request) {
+	p.keys.serveJWKS(w, r, p.config.Report)
+}
+
+func (k *Keys) serveJWKS(w http.ResponseWriter, r *http.Request, report func(Event)) {
 	if !allow(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
-	keys := p.keys.awaitBriefly(r.Context(), p.config.Report)
+	keys := k.awaitBriefly(r.Context(), report)
 	if keys == nil {
 		writeUnavailable(w)
 		return

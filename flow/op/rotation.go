@@ -84,7 +84,7 @@ func (f keyFile) change(document *storedKeys, keys []signingKey) error {
 		if !f.needsSealing(key) {
 			continue
 		}
-		if err := key.seal(f.keyring); err != nil {
+		if err := key.seal(f.keyring, f.kind.purpose); err != nil {
 			return err
 		}
 		for i := range document.Keys {
@@ -94,8 +94,11 @@ func (f keyFile) change(document *storedKeys, keys []signingKey) error {
 		}
 	}
 	for algorithm, activeFrom := range f.due(keys) {
-		key, err := newSigningKey(f.keyring, algorithm, f.rotation.At, activeFrom)
+		key, err := newSigningKey(algorithm, f.rotation.At, activeFrom)
 		if err != nil {
+			return err
+		}
+		if err := key.seal(f.keyring, f.kind.purpose); err != nil {
 			return err
 		}
 		document.Keys = append(document.Keys, key.storedKey)
@@ -108,7 +111,7 @@ func (f keyFile) change(document *storedKeys, keys []signingKey) error {
 // at once if it is the first, otherwise when every node and RomM can know it.
 func (f keyFile) due(keys []signingKey) map[string]time.Time {
 	activeFrom := map[string]time.Time{}
-	for _, algorithm := range missing(keys) {
+	for _, algorithm := range f.missing(keys) {
 		activeFrom[algorithm] = f.rotation.At
 	}
 	newest := map[string]signingKey{}
@@ -137,5 +140,5 @@ func (f keyFile) obsolete(stored storedKey, keys []signingKey) bool {
 // needsSealing reports whether key is sealed under an old secret, which will
 // be dropped some day.
 func (f keyFile) needsSealing(key signingKey) bool {
-	return f.rotation.Keep > 0 && !f.keyring.Current(signingKeyPurpose, key.Sealed, key.KeyID, key.Algorithm)
+	return f.rotation.Keep > 0 && !f.keyring.Current(f.kind.purpose, key.Sealed, key.KeyID, key.Algorithm)
 }

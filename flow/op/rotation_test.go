@@ -151,7 +151,7 @@ func TestSigningKeysOutliveTheirSecret(t *testing.T) {
 	clock.add(keyring.Lead)
 	refreshed(t, provider)
 	for _, key := range storedDocument(t, storage).Keys {
-		if first.Current(signingKeyPurpose, key.Sealed, key.KeyID, key.Algorithm) {
+		if first.Current(ofTokens.purpose, key.Sealed, key.KeyID, key.Algorithm) {
 			t.Errorf("key %s is sealed under the old secret, want the new one", key.KeyID)
 		}
 	}

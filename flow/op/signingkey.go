@@ -18,10 +18,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
-const (
-	signingKeyPurpose = "signing key"
-	rsaBits           = 2048
-)
+const rsaBits = 2048
 
 // storedKey is a signing key as it is stored.
 type storedKey struct {
@@ -38,23 +35,27 @@ type signingKey struct {
 	private crypto.Signer
 }
 
-// newSigningKey generates a key that signs from activeFrom on.
-func newSigningKey(ring *keyring.Keyring, algorithm string, now, activeFrom time.Time) (signingKey, error) {
+// newSigningKey generates a key that signs from activeFrom on. It is not sealed yet.
+func newSigningKey(algorithm string, now, activeFrom time.Time) (signingKey, error) {
 	private, err := generate(algorithm)
 	if err != nil {
 		return signingKey{}, fmt.Errorf("generating a signing key: %w", err)
 	}
+	return signingKeyOf(private, algorithm, now, activeFrom)
+}
+
+// signingKeyOf returns private as a key that signs from activeFrom on.
+func signingKeyOf(private crypto.Signer, algorithm string, now, activeFrom time.Time) (signingKey, error) {
 	thumbprint, err := (&jose.JSONWebKey{Key: private.Public()}).Thumbprint(crypto.SHA256)
 	if err != nil {
 		return signingKey{}, fmt.Errorf("computing the thumbprint of a signing key: %w", err)
 	}
-	key := signingKey{private: private, storedKey: storedKey{
+	return signingKey{private: private, storedKey: storedKey{
 		KeyID:      base64.RawURLEncoding.EncodeToString(thumbprint),
 		Algorithm:  algorithm,
 		Created:    now.UTC(),
 		ActiveFrom: activeFrom.UTC(),
-	}}
-	return key, key.seal(ring)
+	}}, nil
 }
 
 func generate(algorithm string) (crypto.Signer, error) {
@@ -64,20 +65,20 @@ func generate(algorithm string) (crypto.Signer, error) {
 	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }
 
-// seal seals the private key under the keyring's current secret.
-func (k *signingKey) seal(ring *keyring.Keyring) error {
+// seal seals the private key for purpose under the keyring's current secret.
+func (k *signingKey) seal(ring *keyring.Keyring, purpose string) error {
 	plaintext, err := x509.MarshalPKCS8PrivateKey(k.private)
 	if err != nil {
 		return fmt.Errorf("encoding a signing key: %w", err)
 	}
-	k.Sealed = ring.Seal(signingKeyPurpose, plaintext, k.KeyID, k.Algorithm)
+	k.Sealed = ring.Seal(purpose, plaintext, k.KeyID, k.Algorithm)
 	return nil
 }
 
-// open returns the key if it opens under the keyring with its own kid and
-// algorithm, and false otherwise.
-func (k storedKey) open(ring *keyring.Keyring) (signingKey, bool) {
-	plaintext, ok := ring.Open(signingKeyPurpose, k.Sealed, k.KeyID, k.Algorithm)
+// open returns the key if it opens under the keyring for purpose, with its own kid
+// and algorithm, and false otherwise.
+func (k storedKey) open(ring *keyring.Keyring, purpose string) (signingKey, bool) {
+	plaintext, ok := ring.Open(purpose, k.Sealed, k.KeyID, k.Algorithm)
 	if !ok {
 		return signingKey{}, false
 	}

@@ -37,7 +37,7 @@ func TestKeysAtRestAreSealed(t *testing.T) {
 		}
 		otherKID, otherAlgorithm := key, key
 		otherKID.KeyID, otherAlgorithm.Algorithm = "kid", "none"
-		if opened := (storedKeys{Keys: []storedKey{otherKID, otherAlgorithm}}).open(keys.keyring); len(opened) != 0 {
+		if opened := (keyFile{kind: ofTokens, keyring: keys.keyring}).open(storedKeys{Keys: []storedKey{otherKID, otherAlgorithm}}); len(opened) != 0 {
 			t.Errorf("%s: %d keys open under another kid or algorithm, want none", key.Algorithm, len(opened))
 		}
 		if rsaKey, ok := keys.signing[i].private.(*rsa.PrivateKey); ok && rsaKey.N.BitLen() != 2048 {
@@ -48,19 +48,15 @@ func TestKeysAtRestAreSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if opened := document.open(other); len(opened) != 0 {
+	if opened := (keyFile{kind: ofTokens, keyring: other}).open(document); len(opened) != 0 {
 		t.Errorf("%d keys open under another keyring, want none", len(opened))
 	}
 }
 
 func TestSigner(t *testing.T) {
 	now := newClock().Now()
-	ring, err := keyring.New(testGate, make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
 	key := func(name string, offset time.Duration) signingKey {
-		key, err := newSigningKey(ring, ES256, now, now.Add(offset))
+		key, err := newSigningKey(ES256, now, now.Add(offset))
 		if err != nil {
 			t.Fatal(err)
 		}

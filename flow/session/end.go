@@ -54,6 +54,18 @@ func (s *Store) EndSID(ctx context.Context, sidKey, reason string) (int, error) 
 	return s.endAll(ctx, reason, func(head *Head) bool { return head != nil && head.SID == sidKey })
 }
 
+// EndSIDOf is EndSID for a session at the provider of which the user is known, too
+// (see UserKey). It also ends that user's sessions that came from an unknown session
+// at the provider: it may be this one.
+func (s *Store) EndSIDOf(ctx context.Context, userKey, sidKey, reason string) (int, error) {
+	if sidKey == "" || userKey == "" {
+		return s.EndSID(ctx, sidKey, reason)
+	}
+	return s.endAll(ctx, reason, func(head *Head) bool {
+		return head != nil && (head.SID == sidKey || head.SID == "" && head.UserKey == userKey)
+	})
+}
+
 // EndNamed ends the sessions with this username, and those that belong to one
 // of these users (see UserKey). It returns what EndUser does.
 func (s *Store) EndNamed(ctx context.Context, username string, userKeys []string, reason string) (int, error) {

@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"path"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -32,21 +34,11 @@ func (s *Store) lost(ctx context.Context, v *vault) (bool, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	empty := true
-	for _, key := range keys {
-		empty = empty && path.Base(key) == path.Base(s.tryKey())
-	}
-	if empty {
+	if !slices.ContainsFunc(keys, func(key string) bool { return path.Base(key) != path.Base(s.tryKey()) }) {
 		return true, nil
 	}
-	var known []ID
-	s.memory.each(func(session *Session) {
-		if len(known) < lostSample {
-			known = append(known, session.id)
-		}
-	})
-	for _, id := range known {
-		if missing, err := v.lacks(ctx, id); missing || err != nil {
+	for _, session := range s.memory.some(lostSample) {
+		if missing, err := v.lacks(ctx, session.id); missing || err != nil {
 			return missing, err
 		}
 	}
@@ -70,8 +62,7 @@ func (s *Store) restore(ctx context.Context, v *vault) (*keyring.Keyring, error)
 		return nil, err
 	}
 	loaded := s.keyring.Load()
-	var known []*Session
-	s.memory.each(func(session *Session) { known = append(known, session) })
+	known := s.memory.some(math.MaxInt)
 	for _, session := range known {
 		if err := s.restoreSession(ctx, v, session); err != nil {
 			return nil, err

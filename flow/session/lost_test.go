@@ -3,6 +3,7 @@
 package session
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -24,24 +25,15 @@ func (f *fakeStorage) forget() {
 // session in memory ends, a token that was refreshed meanwhile is not lost, and all
 // of them outlive a restart.
 func TestStorageFolderVanished(t *testing.T) {
-	for name, meanwhile := range map[string]func(*testing.T, *Store, *Session){
-		"nothing": func(*testing.T, *Store, *Session) {},
-		"a refresh": func(t *testing.T, s *Store, ada *Session) {
-			due := func(*Record) bool { return true }
-			if err := s.UpdateOnce(t.Context(), ada, due, func(r *Record) { r.Tokens.Refresh = "second" }); err != nil {
-				t.Errorf("UpdateOnce: %v", err)
-			}
+	for name, meanwhile := range map[string]func(ctx context.Context, s *Store, ada *Session) error{
+		"nothing": func(context.Context, *Store, *Session) error { return nil },
+		"a refresh": func(ctx context.Context, s *Store, ada *Session) error {
+			return s.UpdateOnce(ctx, ada, func(*Record) bool { return true }, func(r *Record) { r.Tokens.Refresh = "second" })
 		},
-		"an update that changes nothing": func(t *testing.T, s *Store, ada *Session) {
-			if err := s.Update(t.Context(), ada, func(*Record) {}); err != nil {
-				t.Errorf("Update: %v", err)
-			}
+		"an update that changes nothing": func(ctx context.Context, s *Store, ada *Session) error {
+			return s.Update(ctx, ada, func(*Record) {})
 		},
-		"a probe": func(t *testing.T, s *Store, _ *Session) {
-			if err := s.Probe(t.Context()); err != nil {
-				t.Errorf("Probe: %v", err)
-			}
-		},
+		"a probe": func(ctx context.Context, s *Store, _ *Session) error { return s.Probe(ctx) },
 	} {
 		for _, strict := range []bool{true, false} { // a file system, and Redis
 			t.Run(name, func(t *testing.T) {
@@ -52,7 +44,9 @@ func TestStorageFolderVanished(t *testing.T) {
 				first, ada := create(t, s, "ada")
 				second, _ := create(t, s, "bob")
 				storage.forget()
-				meanwhile(t, s, ada)
+				if err := meanwhile(t.Context(), s, ada); err != nil {
+					t.Error(err)
+				}
 				third, _ := create(t, s, "eve")
 				pollOnce(t, s)
 				for range 2 {

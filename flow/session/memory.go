@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -157,6 +158,13 @@ func (m *memory) each(visit func(*Session)) {
 			visit(s)
 		}
 	}
+}
+
+// some returns up to n of the sessions.
+func (m *memory) some(n int) []*Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.sessions[:min(n, len(m.sessions))])
 }
 
 func (m *memory) size() int {

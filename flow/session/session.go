@@ -3,6 +3,7 @@
 package session
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,15 @@ func (s *Session) Ended() bool {
 	}
 	// endLocal does not reach an evicted session.
 	return s.evicted.Load() && s.store.memory.absent.contains(s.id, s.store.tick())
+}
+
+// EndReason returns why the session ended, ReasonElsewhere if no reason is known,
+// "" if it has not ended.
+func (s *Session) EndReason() string {
+	if !s.Ended() {
+		return ""
+	}
+	return cmp.Or(s.endReason(), ReasonElsewhere)
 }
 
 // endReason returns why the session ended, "" if it has not or if no reason is
@@ -179,6 +189,17 @@ func (s *Session) abortHolders() (inProgress bool) {
 		h.Abort()
 	}
 	return len(holders) > 0
+}
+
+// AbortHolders aborts those streams and transfers that match selects. The session
+// continues.
+func (s *Session) AbortHolders(match func(Holder) bool) {
+	s.mu.Lock()
+	selected := slices.DeleteFunc(slices.Clone(s.holders), func(h Holder) bool { return !match(h) })
+	s.mu.Unlock()
+	for _, h := range selected {
+		h.Abort()
+	}
 }
 
 // pinned reports whether the session must stay in memory: because it has a

@@ -46,6 +46,45 @@ func (s *Store) TokensEnded(ctx context.Context, userKey string) (time.Time, err
 	return last, nil
 }
 
+// UserEnds is what storage says about the ends of everything that a user has. A
+// sign-in that was under way on one node is in no list of another: it compares what
+// was said at its beginning with what is said at its end. Times do not matter,
+// since the clocks of nodes differ.
+type UserEnds [2]string
+
+// UserEnds returns the ends of a user (see UserKey), and of all users.
+func (s *Store) UserEnds(ctx context.Context, userKey string) (UserEnds, error) {
+	v, err := s.configured()
+	if err != nil {
+		return UserEnds{}, err
+	}
+	var ends UserEnds
+	err = within(ctx, loadLimit, func(ctx context.Context) error {
+		for i, key := range []string{userKey, ""} {
+			value, err := v.load(ctx, v.key(folderTombstones, tokensID(key)))
+			if err != nil {
+				return err
+			}
+			ends[i] = string(value)
+		}
+		return nil
+	})
+	if err != nil { // ends may be written even now
+		return UserEnds{}, fmt.Errorf("reading the ends of a user: %w", err)
+	}
+	return ends, nil
+}
+
+// Since returns the reason for an end that was not in before, empty if there is none.
+func (e UserEnds) Since(before UserEnds) (reason string) {
+	for i := range e {
+		if e[i] != "" && e[i] != before[i] {
+			return reasonIn([]byte(e[i]))
+		}
+	}
+	return ""
+}
+
 // endOf returns when id ended; zero: it has not.
 func (s *Store) endOf(ctx context.Context, id ID) (time.Time, error) {
 	if t, queued := s.retries.end(id); queued {

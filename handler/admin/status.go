@@ -24,6 +24,7 @@ type Status struct {
 
 	StorageAway      bool   `json:"storage_away"`            // the last read of the storage failed, or the last write
 	StorageError     string `json:"storage_error,omitempty"` // why the storage is not writable
+	StorageTook      int64  `json:"storage_took_ms"`         // to lock it, to write and to delete, just now
 	KeysError        string `json:"keys_error,omitempty"`    // why the keyring or the signing keys cannot be used
 	SessionsInMemory int    `json:"sessions_in_memory"`
 	Background       []Work `json:"background"` // the work beside the requests
@@ -41,6 +42,8 @@ type Work struct {
 type Provider struct {
 	MetadataRead time.Time `json:"metadata_read,omitzero"` // when the gate read the metadata in use; zero if it has none
 	Error        string    `json:"error,omitempty"`        // of the last attempt to read the metadata
+
+	Mismatch string `json:"mismatch,omitempty"` // what did not go together with the settings at the last sign-in or refresh
 }
 
 // RomM is the state of RomM.
@@ -49,9 +52,10 @@ type RomM struct {
 	Seen    time.Time `json:"seen,omitzero"`     // when that was; zero if not since the process started
 }
 
-// Well reports whether provider and storage answer, and the keys can be used.
+// Well reports whether provider and storage answer, the provider goes together with
+// the settings, and the keys can be used.
 func (s *Status) Well() bool {
-	return s.Provider.Error == "" && !s.StorageAway && s.StorageError == "" && s.KeysError == ""
+	return s.Provider.Error == "" && s.Provider.Mismatch == "" && !s.StorageAway && s.StorageError == "" && s.KeysError == ""
 }
 
 func serveStatus(ctx context.Context, r *http.Request) (any, error) {

@@ -51,6 +51,7 @@ never overwrites a file. On a terminal, it asks for what no flag says.
 	f.StringVar(&plan.AdminName, "admin-name", "", "the administrator's login at a new Authelia (default: what stands before the \"@\" of --admin)")
 	f.StringVar(&flags.passwordFile, "password-file", "", "a file with the password of that login (default: a random one, which setup prints)")
 	f.StringVar(&plan.Policy, "policy", "", "one_factor or two_factor (default: one_factor at a new Authelia, else two_factor)")
+	f.BoolVar(&plan.PrivateKey, "private-key-jwt", false, "the client has a key in place of a secret at Authelia, which reads it from the site over https")
 	f.StringVar(&plan.RommAddress, "romm-address", "", "where Caddy reaches RomM (default: romm:8080, or 127.0.0.1:8080 without containers)")
 	f.StringVar(&plan.AutheliaAddress, "authelia-address", "", "where Caddy reaches Authelia, if not at its public address (default for a new one: http://authelia:9091)")
 	f.StringVar(&plan.CaddyAddress, "caddy-address", "", "where RomM reaches Caddy (default: http://caddy:9080, or http://127.0.0.1:9080 without containers)")

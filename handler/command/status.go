@@ -67,6 +67,8 @@ func healthOf(s *admin.Status) string {
 func providerState(s *admin.Status) string {
 	read := "metadata read at " + local(s.Provider.MetadataRead)
 	switch {
+	case s.Provider.Mismatch != "":
+		return "does not fit the settings: sign-ins fail: " + s.Provider.Mismatch + "; " + read
 	case s.Provider.Error == "":
 		return read
 	case s.Provider.MetadataRead.IsZero():

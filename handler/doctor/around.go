@@ -113,7 +113,7 @@ var alphanumeric = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`) // what form encodin
 // advice reports values that are allowed, but unwise.
 func (e *examination) advice(g gate, s *settings.Settings) {
 	if !alphanumeric.MatchString(s.RommClientSecret) {
-		e.add("config_secret_characters", Finding{Site: g.place(), Seen: "a secret with other characters than letters and digits", Expected: "letters and digits", Line: e.withoutValue("client_secret")})
+		e.add("config_secret_characters", Finding{Site: g.place(), Seen: "a secret with other characters than letters and digits", Expected: "letters and digits", Line: e.withoutValue(secretWord(s))})
 	}
 	if !s.Origin().Secure() {
 		e.add("config_http_origin", Finding{Site: g.place(), Seen: "redirect_uri " + s.RedirectURI, Expected: "https", Line: e.line("redirect_uri", s.RedirectURI)})
@@ -123,6 +123,11 @@ func (e *examination) advice(g gate, s *settings.Settings) {
 	}
 	if slices.Contains(s.Scopes, "offline_access") {
 		e.add("authelia_consent", Finding{Site: g.place(), Seen: "scopes with offline_access", Expected: "consent once a year without it", Line: e.line("scopes", strings.Join(s.Scopes, " ")), Write: "scopes " + strings.Join(without(s.Scopes, "offline_access"), " ")})
+	}
+	if s.ClientKey != "" {
+		if _, err := clientKey(s); err != nil {
+			e.add("config_client_key", Finding{Site: g.place(), Seen: err.Error(), Expected: "a PEM file with a private key", Line: e.line("client_key", s.ClientKey)})
+		}
 	}
 	if s.TLSCA != "" {
 		if _, err := roots(s); err != nil {

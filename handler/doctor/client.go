@@ -102,7 +102,7 @@ func (e *examination) tokenRequest(ctx context.Context, s *site, client *http.Cl
 		finding.Expected = "an answer"
 		e.add("authelia_rate_limit", finding)
 	case strings.Contains(refusal.Description, "does not allow this method"):
-		finding.Expected, finding.Line, finding.Write = "client_auth "+other, e.settingLine("client_auth", s.settings.ClientAuth), "client_auth "+other
+		finding.Expected, finding.Line, finding.Write = "client_auth "+other+", or private_key_jwt", e.settingLine("client_auth", s.settings.ClientAuth), "client_auth "+other
 		e.add("authelia_client_auth", finding)
 	case refusal.Error == "invalid_client" || refusal.Error == "unauthorized_client" || answer.StatusCode == http.StatusUnauthorized:
 		finding.Expected, finding.Line = "the secret of which Authelia has the digest", e.withoutValue("client_secret")

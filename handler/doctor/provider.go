@@ -35,7 +35,14 @@ type metadata struct {
 	Userinfo      string   `json:"userinfo_endpoint"`
 	Keys          string   `json:"jwks_uri"`
 	EndSession    string   `json:"end_session_endpoint"`
+	Push          string   `json:"pushed_authorization_request_endpoint"`
+	Revocation    string   `json:"revocation_endpoint"`
+	Introspection string   `json:"introspection_endpoint"`
 	PKCE          []string `json:"code_challenge_methods_supported"`
+	TokenAuth     []string `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgs []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	IDTokenAlgs   []string `json:"id_token_signing_alg_values_supported"`
+	UserinfoAlgs  []string `json:"userinfo_signing_alg_values_supported"`
 }
 
 // provider examines the provider of a site, and reports whether it answers.
@@ -50,15 +57,22 @@ func (e *examination) provider(ctx context.Context, s *site) bool {
 		e.skipped("what Authelia accepts: its metadata cannot be used")
 		return false
 	}
+	e.hosts(s, md)
+	e.algorithms(s, md)
 	e.keys(ctx, s, client, md)
+	e.mismatch(s)
 	e.checked("Authelia: name, connection, certificate, clock, metadata, keys")
-	if e.authorization(ctx, s, client, md) {
-		e.tokenRequest(ctx, s, client, md)
+	if e.authorization(ctx, s, client, md) && e.clientAuth(s, md) {
+		if s.settings.ClientAuth == settings.ClientAuthKey {
+			e.assertion(ctx, s, client)
+		} else {
+			e.tokenRequest(ctx, s, client, md)
+		}
 	}
 	if md.EndSession == "" {
 		e.logout(ctx, s, client)
 	}
-	e.checked("Authelia: client ID, redirect URI, scopes, secret, authentication, logout")
+	e.checked("Authelia: client ID, redirect URI, scopes, authentication, logout")
 	return true
 }
 
@@ -153,34 +167,6 @@ func (e *examination) metadata(ctx context.Context, s *site, client *http.Client
 		e.add("authelia_pkce", Finding{Site: s.name, Seen: fmt.Sprintf("code_challenge_methods_supported is %q", md.PKCE), Expected: "S256"})
 	}
 	return md, true
-}
-
-// keys examines the provider's keys.
-func (e *examination) keys(ctx context.Context, s *site, client *http.Client, md *metadata) {
-	answer, body, err := get(ctx, client, md.Keys) //nolint:bodyclose // send closed it
-	var set struct {
-		Keys []struct {
-			Type string `json:"kty"`
-			Alg  string `json:"alg"`
-			Use  string `json:"use"`
-		} `json:"keys"`
-	}
-	if err == nil {
-		err = json.Unmarshal(body, &set)
-	}
-	seen := fmt.Sprintf("%s has %d keys, none for RS256, PS256 or ES256", md.Keys, len(set.Keys))
-	switch {
-	case err != nil:
-		seen = err.Error()
-	case answer.StatusCode != http.StatusOK:
-		seen = fmt.Sprintf("%s answered %d", md.Keys, answer.StatusCode)
-	}
-	for _, key := range set.Keys {
-		if key.Use != "enc" && slices.Contains([]string{"", "RS256", "PS256", "ES256"}, key.Alg) && (key.Type == "RSA" || key.Type == "EC") {
-			return
-		}
-	}
-	e.add("authelia_keys", Finding{Site: s.name, Seen: seen, Expected: "a key for RS256, PS256 or ES256"})
 }
 
 // roots returns the certificate authorities of tls_ca, nil for the system's.

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
@@ -52,6 +53,7 @@ type sharing struct {
 	untold  int           // failures that the other nodes may not know
 	written bool          // this node has a document
 	notify  chan struct{} // of a failure; nil: Run was not called
+	busy    atomic.Bool   // a call to the storage is under way
 }
 
 // fits reports whether this node may have one more request under way. Until it
@@ -113,12 +115,37 @@ func (b *TokenBudget) Run(ctx context.Context, share Share) {
 }
 
 // exchange writes the document of this node if it has new failures, removes it
-// if the last failure is an hour ago, and reads those of the others.
+// if the last failure is an hour ago, and reads those of the others. It waits for
+// shareTimeout at most: sign-ins do not wait for a storage that fails or hangs.
 func (b *TokenBudget) exchange(ctx context.Context, share Share, node string) {
 	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
 	defer cancel()
 	b.mu.Lock()
-	told, known, written := b.sharing.untold, b.sharing.nodes, b.sharing.written
+	told := b.sharing.untold
+	b.mu.Unlock()
+	if b.sharing.busy.CompareAndSwap(false, true) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer b.sharing.busy.Store(false)
+			defer func() { _ = recover() }() // a storage module panicked: the next exchange tries again
+			b.visit(ctx, share, node)
+		}()
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sharing.untold -= told
+	b.wake()
+}
+
+// visit is the part of exchange that calls the storage.
+func (b *TokenBudget) visit(ctx context.Context, share Share, node string) {
+	b.mu.Lock()
+	untold, known, written := b.sharing.untold > 0, b.sharing.nodes, b.sharing.written
 	own := nodeFailures{Written: time.Now().UnixMilli()}
 	for _, f := range b.failed {
 		if age := time.Since(f.at); age < time.Hour {
@@ -131,7 +158,7 @@ func (b *TokenBudget) exchange(ctx context.Context, share Share, node string) {
 	var err error
 	switch storage := share.Storage(); {
 	case storage == nil: // no configuration is in force
-	case told > 0:
+	case untold:
 		document, _ := json.Marshal(own) // numbers always encode
 		err = storage.Store(ctx, path.Join(folder, node), document)
 		written = err == nil
@@ -145,9 +172,7 @@ func (b *TokenBudget) exchange(ctx context.Context, share Share, node string) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.sharing.untold -= told // also if it failed: sign-ins do not wait for the storage
 	b.sharing.nodes, b.sharing.written = nodes, written
-	b.wake()
 }
 
 // read returns the documents of the other nodes, and removes those of nodes

@@ -145,3 +145,56 @@ func TestBudgetWithoutStorage(t *testing.T) {
 		}
 	})
 }
+
+// brokenDocuments is a storage that panics, or hangs and ignores its context.
+type brokenDocuments struct {
+	keyring.Storage
+
+	fail func()
+}
+
+func (d brokenDocuments) Store(context.Context, string, []byte) error { d.fail(); return nil }
+
+func (d brokenDocuments) List(context.Context, string, bool) ([]string, error) {
+	d.fail()
+	return nil, nil
+}
+
+// A storage module that panics, or a network file system that hangs, keeps no user
+// from signing in.
+func TestBudgetWithBrokenStorage(t *testing.T) {
+	t.Parallel()
+	for name, hangs := range map[string]bool{"it panics": false, "it hangs": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				released := make(chan struct{})
+				defer close(released)
+				storage := brokenDocuments{fail: func() {
+					if hangs {
+						<-released
+					}
+					panic("the connection is nil")
+				}}
+				var b TokenBudget
+				go b.Run(ctx, Share{Gate: "gate", Storage: func() keyring.Storage { return storage }})
+				synctest.Wait()
+				for range 60 {
+					begin(t, &b, SignIn)(&flow.TokenError{Code: "invalid_grant"})
+					time.Sleep(time.Minute)
+				}
+				for range 2 * shareAhead {
+					waiting, cancel := context.WithTimeout(ctx, 2*shareTimeout)
+					if end, err := b.Begin(waiting, SignIn, netip.Prefix{}); err != nil {
+						t.Errorf("Begin = %v, want no error", err)
+					} else {
+						end(nil)
+					}
+					cancel()
+				}
+			})
+		})
+	}
+}

@@ -136,16 +136,7 @@ func of(err error) *Problem {
 		return problem
 	}
 	if token, ok := errors.AsType[*flow.TokenError](err); ok && !token.Foreign {
-		if demands := token.Demands(); demands != "" {
-			problem := ClientRefused.Because(err)
-			problem.Hint = demands
-			return problem
-		}
-		switch token.Code {
-		case "invalid_client", "unauthorized_client", "invalid_request":
-			return ClientRefused.Because(err)
-		}
-		return TokenRefused.Because(err)
+		return ofRefusal(token, err)
 	}
 	if email, ok := errors.AsType[*flow.EmailError](err); ok {
 		problem := EmailMissing.Because(err)
@@ -193,6 +184,20 @@ func of(err error) *Problem {
 		}
 	}
 	return Internal.Because(err)
+}
+
+// ofRefusal returns a new problem for err, a refusal of the token endpoint.
+func ofRefusal(token *flow.TokenError, err error) *Problem {
+	if demands := token.Demands(); demands != "" {
+		problem := ClientRefused.Because(err)
+		problem.Hint = demands
+		return problem
+	}
+	switch token.Code {
+	case "invalid_client", "unauthorized_client", "invalid_request":
+		return ClientRefused.Because(err)
+	}
+	return TokenRefused.Because(err)
 }
 
 // groupsQuoted is how many groups a line of the log names.

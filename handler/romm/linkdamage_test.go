@@ -38,3 +38,41 @@ func TestDamagedLinkStopsNoOtherUser(t *testing.T) {
 		})
 	}
 }
+
+// A mark that an account is shut counts by its existence, whatever became of its
+// content: the account stays shut, its owner can sign in again, and no other user
+// is hindered.
+func TestDamagedShutMark(t *testing.T) {
+	t.Parallel()
+	for name, document := range map[string]string{"empty": "", "cut off": `{"iss":`, "zeros": "\x00\x00", "something else": `[1]`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			links, storage := linked(t)
+			app := New(Config{Links: links, Release: NewReleaseCache()})
+			ada, err := links.ofAccount(t.Context(), 7)
+			if err != nil || ada == nil {
+				t.Fatal(err)
+			}
+			identity := flow.Identity{Issuer: ada.Issuer, Subject: ada.Subject}
+			if err := app.Shut(t.Context(), identity); err != nil {
+				t.Fatal(err)
+			}
+			storage.values[links.shutPath(ada)] = []byte(document)
+			if shut, err := links.isShut(t.Context(), ada); !shut || err != nil {
+				t.Errorf("the account is shut: %v, %v, want true", shut, err)
+			}
+			if err := app.Shut(t.Context(), identity); err != nil {
+				t.Errorf("Shut again: %v", err)
+			}
+			if all, err := links.List(t.Context()); err != nil || len(all) != 2 {
+				t.Errorf("List = %+v, %v, want both accounts", all, err)
+			}
+			if err := app.Open(t.Context(), identity); err != nil {
+				t.Errorf("Open: %v", err)
+			}
+			if shut, err := links.isShut(t.Context(), ada); shut || err != nil {
+				t.Errorf("after a sign-in the account is shut: %v, %v, want false", shut, err)
+			}
+		})
+	}
+}

@@ -125,8 +125,8 @@ func (l *Links) marked(ctx context.Context, link *Link) (*shutMark, error) {
 		return nil, fmt.Errorf("loading whether an account is shut: %w", err)
 	}
 	var m shutMark
-	if err := json.Unmarshal(document, &m); err != nil {
-		return nil, fmt.Errorf("decoding whether an account is shut: %w", err)
+	if json.Unmarshal(document, &m) != nil { // its existence is what counts
+		return &shutMark{Link: *link}, nil //nolint:nilerr // see above
 	}
 	return &m, nil
 }

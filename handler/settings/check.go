@@ -26,7 +26,7 @@ func (s *Settings) Check() error {
 	if err := s.checkOrigin(); err != nil {
 		return err
 	}
-	return errors.Join(s.checkIssuer(), s.checkFormats(), s.checkLists(), s.checkGroups(), s.checkSpans())
+	return errors.Join(s.checkIssuer(), s.checkClient(), s.checkFormats(), s.checkLists(), s.checkGroups(), s.checkSpans())
 }
 
 // Origin returns the public origin, which redirect_uri names. It needs
@@ -89,6 +89,17 @@ func (s *Settings) checkLists() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkClient refuses a client with a secret and a key.
+func (s *Settings) checkClient() error {
+	switch byKey := s.ClientAuth == ClientAuthKey; {
+	case byKey && s.ClientSecret != "":
+		return wrong("client_secret", "with `client_auth private_key_jwt` the client has a key in place of a secret: remove it. RomM's own secret is romm_client_secret")
+	case !byKey && s.ClientKey != "":
+		return wrong("client_key", "%q is used with `client_auth private_key_jwt` only: write that, and remove client_secret, or remove client_key", s.ClientKey)
+	}
+	return nil
 }
 
 func (s *Settings) checkIssuer() error {

@@ -22,6 +22,8 @@ func (s *Settings) Resolve(replace func(string) (string, error)) (*Settings, err
 			}
 			*setting.Value = value
 		}
+	}
+	for _, setting := range resolved.Texts() { // client_auth has its value now, which the others depend on
 		if *setting.Value == "" && setting.variable != "" {
 			*setting.Value = os.Getenv(setting.variable)
 		}

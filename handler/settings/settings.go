@@ -27,19 +27,28 @@ type Settings struct {
 	ClientID string `json:"client_id,omitempty"`
 
 	// The client secret at the provider; `{file./run/secrets/name}` reads it
-	// from a file. Default: `OIDC_CLIENT_SECRET`.
+	// from a file. Left out with `client_auth private_key_jwt`. Default:
+	// `OIDC_CLIENT_SECRET`.
 	ClientSecret string `json:"client_secret,omitempty"`
 
 	// The secret that RomM authenticates with at this handler: RomM's own
-	// OIDC_CLIENT_SECRET. Letters and digits. Default: client_secret.
+	// OIDC_CLIENT_SECRET. Letters and digits. Default: client_secret, or
+	// `OIDC_CLIENT_SECRET` with `client_auth private_key_jwt`.
 	RommClientSecret string `json:"romm_client_secret,omitempty"`
 
 	// The algorithm of RomM's ID tokens: ES256 or RS256. Default: ES256.
 	RommIDTokenAlg string `json:"romm_id_token_alg,omitempty"`
 
-	// How to authenticate at the provider's token endpoint: `basic` or `post`.
-	// Default: basic.
+	// How to authenticate at the provider: `basic` or `post` with the client
+	// secret, or `private_key_jwt` with a key, of which the provider reads the
+	// public part at redirect_uri followed by /client-jwks. Default: basic.
 	ClientAuth string `json:"client_auth,omitempty"`
+
+	// A PEM file with the private key for `client_auth private_key_jwt`: an RSA
+	// key signs with RS256, an EC key with ES256, ES384 or ES512, an Ed25519 key
+	// with EdDSA. Default: the gate makes keys for RS256, keeps them in Caddy's
+	// storage and replaces them as `rotate` says.
+	ClientKey string `json:"client_key,omitempty"`
 
 	// The algorithm that the provider signs ID tokens and logout tokens with, as
 	// registered for the client: RS256, RS384, RS512, ES256, ES384, ES512, PS256,
@@ -97,8 +106,8 @@ type Settings struct {
 	// How long a session lasts.
 	Session Session `json:"session,omitzero"`
 
-	// The age at which the keys are replaced that seal stored data and sign
-	// RomM's ID tokens; at least 1d. Old keys stay in use beside the new ones
+	// The age at which the keys are replaced that seal stored data, sign RomM's
+	// ID tokens and authenticate the client; at least 1d. Old keys stay in use beside the new ones
 	// for as long as they are needed. Default: 90d.
 	Rotate Duration `json:"rotate,omitempty"`
 
@@ -135,6 +144,10 @@ type Session struct {
 	// page. Default: 24h.
 	Unproven Duration `json:"unproven,omitempty"`
 }
+
+// MakesClientKeys reports whether the client authenticates with keys that the gate
+// makes.
+func (s *Settings) MakesClientKeys() bool { return s.ClientAuth == ClientAuthKey && s.ClientKey == "" }
 
 // RuleGroups returns the groups that allow and roles name.
 func (s *Settings) RuleGroups() []string {

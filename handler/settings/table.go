@@ -32,6 +32,9 @@ const groupsClaim = "groups"
 // none is the algorithm of what is not signed.
 const none = "none"
 
+// ClientAuthKey is the client_auth without a secret.
+const ClientAuthKey = "private_key_jwt"
+
 // Blocks returns the words that begin a block.
 func Blocks() []string { return []string{blockAllow, blockRoles, blockSession} }
 
@@ -61,13 +64,21 @@ type Text struct {
 // Texts returns the settings that are strings. Some defaults are values of
 // other settings, so they are only right once those are set.
 func (s *Settings) Texts() []Text {
+	// RomM's variable for its secret is that of the client, unless the client has a key.
+	secret := Text{Word: "client_secret", Value: &s.ClientSecret, variable: "OIDC_CLIENT_SECRET", example: "client_secret {env.OIDC_CLIENT_SECRET}", secret: true, mistakes: notSecrets}
+	rommSecret := Text{Word: "romm_client_secret", Value: &s.RommClientSecret, fallback: s.ClientSecret, secret: true, mistakes: notSecrets}
+	if s.ClientAuth == ClientAuthKey {
+		secret.variable, secret.example = "", ""
+		rommSecret.variable, rommSecret.example = "OIDC_CLIENT_SECRET", "romm_client_secret {env.OIDC_CLIENT_SECRET}"
+	}
 	return []Text{
 		{Word: "issuer", Value: &s.Issuer, variable: "OIDC_SERVER_APPLICATION_URL", example: "issuer https://auth.example.com", mistakes: []mistake{quoted}},
 		{Word: "issuer_address", Value: &s.IssuerAddress},
 		{Word: "client_id", Value: &s.ClientID, variable: "OIDC_CLIENT_ID", example: "client_id romm", mistakes: []mistake{quoted}, check: noColon},
-		{Word: "client_secret", Value: &s.ClientSecret, variable: "OIDC_CLIENT_SECRET", example: "client_secret {env.OIDC_CLIENT_SECRET}", secret: true, mistakes: notSecrets},
-		{Word: "client_auth", Value: &s.ClientAuth, fallback: "basic", check: either("basic", "post")},
-		{Word: "romm_client_secret", Value: &s.RommClientSecret, fallback: s.ClientSecret, secret: true, mistakes: notSecrets},
+		secret,
+		{Word: "client_auth", Value: &s.ClientAuth, fallback: "basic", check: oneOf("basic", "post", ClientAuthKey)},
+		{Word: "client_key", Value: &s.ClientKey},
+		rommSecret,
 		{Word: "romm_id_token_alg", Value: &s.RommIDTokenAlg, fallback: op.ES256, check: either(op.ES256, op.RS256)},
 		{Word: "id_token_alg", Value: &s.IDTokenAlg, fallback: "RS256", check: oneOf(flow.SignatureAlgorithms()...)},
 		{Word: "userinfo_alg", Value: &s.UserinfoAlg, fallback: none, check: oneOf(append(flow.SignatureAlgorithms(), none)...)},

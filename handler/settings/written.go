@@ -57,7 +57,7 @@ func Each(err error) []error {
 func (s *Settings) CheckWritten() error {
 	presumed := s.clone()
 	for _, setting := range presumed.Texts() {
-		if *setting.Value == "" || hasPlaceholder(*setting.Value) {
+		if *setting.Value == "" && setting.variable != "" || hasPlaceholder(*setting.Value) {
 			*setting.Value = presumptions[setting.Word]
 		}
 	}
@@ -77,16 +77,17 @@ func (s *Settings) CheckWritten() error {
 
 // presumptions are good values that stand for unknown ones.
 var presumptions = map[string]string{
-	"issuer":         "https://provider.invalid",
-	"client_id":      "unknown",
-	"client_secret":  "unknown",
-	"redirect_uri":   "https://site.invalid" + request.Base,
-	"scopes":         "openid groups",
-	"allow: groups":  "unknown",
-	"allow: emails":  "unknown@site.invalid",
-	"allow: domains": "site.invalid",
-	"roles: admin":   "unknown@site.invalid",
-	"roles: user":    "unknown@site.invalid",
+	"issuer":             "https://provider.invalid",
+	"client_id":          "unknown",
+	"client_secret":      "unknown",
+	"romm_client_secret": "unknown",
+	"redirect_uri":       "https://site.invalid" + request.Base,
+	"scopes":             "openid groups",
+	"allow: groups":      "unknown",
+	"allow: emails":      "unknown@site.invalid",
+	"allow: domains":     "site.invalid",
+	"roles: admin":       "unknown@site.invalid",
+	"roles: user":        "unknown@site.invalid",
 }
 
 func hasPlaceholder(text string) bool {

@@ -41,6 +41,9 @@ type Plan struct {
 	// Group is the group whose members may use the site. Default: every user
 	// that Authelia signs in.
 	Group string
+	// PrivateKey is true if the client authenticates with a key, which Authelia
+	// reads from the site. Default: with a secret.
+	PrivateKey bool
 	// Policy is the client's authorization policy at Authelia. Default:
 	// one_factor at a new Authelia, whose users have no second factor yet, else
 	// two_factor.
@@ -151,6 +154,12 @@ func (p *Plan) check() error {
 	s := settings.Settings{
 		Issuer: p.Authelia, IssuerAddress: p.AutheliaAddress, ClientID: clientID, ClientSecret: "checked", RedirectURI: p.redirectURI(),
 		Scopes: strings.Fields(withGroups), Roles: &romm.Roles{Admin: []string{p.Admin}, User: []string{romm.Everyone}},
+	}
+	if p.PrivateKey {
+		if !origin.Secure() {
+			return errors.New("--private-key-jwt: Authelia reads the client's keys over https only: give the site an https address")
+		}
+		s.ClientAuth, s.ClientSecret, s.RommClientSecret = settings.ClientAuthKey, "", "checked"
 	}
 	if p.Group != "" {
 		s.Allow = &handler.Policy{Groups: []string{p.Group}}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
@@ -55,8 +56,10 @@ type values struct {
 	Base, RedirectURI, CookieDomain, ClientID, Scopes string
 	AutheliaUpstream, Data, CaddyHost                 string
 
-	Ports  []string // that the container of Caddy publishes
-	Secure bool     // the site is https
+	ClientKeys string   // the address of the client's public keys
+	SiteHost   string   // the site's name
+	Ports      []string // that the container of Caddy publishes
+	Secure     bool     // the site is https
 }
 
 // Make returns the files of plan, or what is wrong with it.
@@ -74,6 +77,7 @@ func Make(plan Plan) (*Setup, error) {
 		Plan: p, secrets: *made, Base: request.Base, RedirectURI: p.redirectURI(), ClientID: clientID, Scopes: "openid profile email",
 		CookieDomain: cookieDomain(p.Authelia, p.Site), AutheliaUpstream: strings.TrimPrefix(p.AutheliaAddress, "http://"), Data: "/config",
 		CaddyHost: hostname(p.CaddyAddress), Secure: strings.HasPrefix(p.Site, "https://"), Ports: p.ports(),
+		ClientKeys: p.redirectURI() + flow.ClientKeysPath, SiteHost: hostname(p.Site),
 	}
 	if p.Group != "" {
 		v.Scopes = withGroups

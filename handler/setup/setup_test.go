@@ -66,6 +66,33 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// With a key, there is no secret at Authelia, and it finds the key at the site.
+func TestPrivateKey(t *testing.T) {
+	t.Parallel()
+	plan := Plan{Site: "https://romm.example.com:8443", Authelia: "https://auth.example.com", Admin: "you@example.com", PrivateKey: true}
+	files := contents(t, plan)
+	for name, wants := range map[string][]string{
+		"Caddyfile":                  {"\t\tclient_auth private_key_jwt\n", "\t\tromm_client_secret {env.OIDC_CLIENT_SECRET}\n\t\tredirect_uri"},
+		"authelia/configuration.yml": {"jwks_uri: 'https://romm.example.com:8443/api/oauth/openid/client-jwks'", "token_endpoint_auth_method: 'private_key_jwt'", "introspection_endpoint_auth_signing_alg: 'RS256'"},
+		"compose.yml":                {"        aliases:\n          - romm.example.com\n"},
+	} {
+		for _, want := range wants {
+			if !strings.Contains(files[name].Content, want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, files[name].Content)
+			}
+		}
+		for _, not := range []string{"\t\tclient_secret", "        client_secret:", "client_secret_basic"} {
+			if strings.Contains(files[name].Content, not) {
+				t.Errorf("%s has %q:\n%s", name, not, files[name].Content)
+			}
+		}
+	}
+	plan.Site = "http://romm.lan"
+	if _, err := Make(plan); err == nil || !strings.Contains(err.Error(), "--private-key-jwt") {
+		t.Errorf("a site without TLS: %v, want an error", err)
+	}
+}
+
 // The pieces name each other as they have to.
 func TestPiecesFit(t *testing.T) {
 	t.Parallel()

@@ -13,15 +13,16 @@ const (
 	methodBasic = "client_secret_basic"
 	methodPost  = "client_secret_post"
 	methodNone  = "none"
+	methodKey   = "private_key_jwt"
 )
 
 func (c *Client) tokenMethod() string { return c.AuthMethod }
 
 // otherMethod returns the method for introspection and revocation. They have options of their own: a client_secret_post
-// client must use Basic there.
+// client must use Basic there. A private_key_jwt client has no secret, and must set all of them.
 func (c *Client) otherMethod() string {
-	if c.AuthMethod == methodNone {
-		return methodNone
+	if c.AuthMethod == methodNone || c.AuthMethod == methodKey {
+		return c.AuthMethod
 	}
 	return methodBasic
 }
@@ -30,7 +31,12 @@ func (c *Client) otherMethod() string {
 func (s *Server) authenticate(r *http.Request, registered func(*Client) string) (*Client, *oauthError) {
 	method, id, secret := methodPost, r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	encoded, basic := strings.CutPrefix(r.Header.Get("Authorization"), "Basic ")
+	asserted := r.PostForm.Has("client_assertion") || r.PostForm.Has("client_assertion_type")
 	switch {
+	case asserted && (basic || secret != ""):
+		return nil, errInvalidRequest.with("Client Authentication failed with more than one known authentication method included in the request which is not permitted.")
+	case asserted:
+		return s.authenticateByKey(r, registered)
 	case basic && r.PostForm.Has("client_secret"):
 		return nil, errInvalidRequest.with("The request used more than one method of client authentication.")
 	case basic:

@@ -84,6 +84,15 @@ type clientEntry struct {
 	GrantTypes      []string `yaml:"grant_types"`
 	AuthMethod      string   `yaml:"token_endpoint_auth_method"`
 	Lifespan        string   `yaml:"lifespan"`
+
+	AuthAlg             string `yaml:"token_endpoint_auth_signing_alg"`
+	PushMethod          string `yaml:"pushed_authorization_request_endpoint_auth_method"`
+	PushAlg             string `yaml:"pushed_authorization_request_endpoint_auth_signing_alg"`
+	RevocationMethod    string `yaml:"revocation_endpoint_auth_method"`
+	RevocationAlg       string `yaml:"revocation_endpoint_auth_signing_alg"`
+	IntrospectionMethod string `yaml:"introspection_endpoint_auth_method"`
+	IntrospectionAlg    string `yaml:"introspection_endpoint_auth_signing_alg"`
+	JWKSURI             string `yaml:"jwks_uri"`
 }
 
 // policyEntry is a policy for clients that the operator named.
@@ -203,12 +212,12 @@ func (c *configuration) clients() (clients []Client, err error) {
 		case !slices.Contains([]string{"", "auto", "explicit", "implicit", "pre-configured"}, entry.ConsentMode), !slices.Equal(entry.ResponseTypes, []string{"code"}):
 			return nil, fmt.Errorf("authelia: client %s: unknown consent_mode %q or response_types %q", entry.ID, entry.ConsentMode, entry.ResponseTypes)
 		}
-		if _, err := parseDigest(entry.Secret); err != nil {
+		if err := entry.checkKey(); err != nil {
 			return nil, fmt.Errorf("authelia: client %s: %w", entry.ID, err)
 		}
 		clients = append(clients, Client{
 			ID: entry.ID, SecretDigest: entry.Secret, RedirectURIs: entry.RedirectURIs, Scopes: entry.Scopes, GrantTypes: entry.GrantTypes,
-			AuthMethod: entry.AuthMethod, ConsentMode: entry.ConsentMode, RequirePKCE: entry.RequirePKCE,
+			AuthMethod: entry.AuthMethod, AuthAlg: entry.AuthAlg, JWKSURI: entry.JWKSURI, ConsentMode: entry.ConsentMode, RequirePKCE: entry.RequirePKCE,
 			AllowedGroups: groups, TwoFactor: twoFactor,
 		})
 	}

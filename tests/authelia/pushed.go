@@ -49,7 +49,9 @@ func (s *Server) takePushed(r *http.Request) answer {
 		return refusal.json()
 	}
 	query := maps.Clone(r.PostForm)
-	query.Del("client_secret")
+	for _, name := range []string{"client_secret", "client_assertion", "client_assertion_type"} {
+		query.Del(name)
+	}
 	query.Set("client_id", client.ID)
 	if query.Has("request_uri") {
 		return errInvalidRequest.with("The request must not contain 'request_uri'.").json()

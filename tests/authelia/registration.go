@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // Client is a registered OAuth 2.0 client.
@@ -22,9 +24,15 @@ type Client struct {
 	Scopes []string
 	// GrantTypes that the client may use. Default: authorization_code.
 	GrantTypes []string
-	// AuthMethod is the only way to authenticate at the token endpoint: client_secret_basic, client_secret_post or
-	// none. Default: client_secret_basic.
+	// AuthMethod is the only way to authenticate at the token endpoint: client_secret_basic, client_secret_post,
+	// private_key_jwt or none. Default: client_secret_basic.
 	AuthMethod string
+	// AuthAlg is the algorithm of the assertions of a private_key_jwt client. Default: RS256.
+	AuthAlg string
+	// JWKSURI is where that client publishes its keys.
+	JWKSURI string
+	// JWKS are its keys, in place of JWKSURI.
+	JWKS jose.JSONWebKeySet
 	// ConsentMode is auto (asks at every login), implicit (never asks) or pre-configured (asks until the user has the
 	// portal remember the consent, per set of scopes). All of them ask for offline_access and prompt=consent. Default:
 	// auto.
@@ -65,6 +73,9 @@ func (c *Client) clone() *Client {
 	}
 	if d.AuthMethod == "" {
 		d.AuthMethod = methodBasic
+	}
+	if d.AuthAlg == "" {
+		d.AuthAlg = "RS256"
 	}
 	if d.Alg == "" {
 		d.Alg = "RS256"

@@ -28,6 +28,8 @@ type Options struct {
 	// CookieDomain is the Domain of the session cookie and the domain in which /logout?rd= is safe. Default: a cookie
 	// for the issuer's host only.
 	CookieDomain string
+	// Fetch reads the jwks_uri of clients. Default: a client that gives up after 5 s.
+	Fetch *http.Client
 	// NoRateLimit switches off the rate limit of the token endpoint, which is on by default as in the original.
 	NoRateLimit bool
 	// RefreshInterval is how long a portal session relies on what it read of its user. Negative: it reads the user at
@@ -54,6 +56,7 @@ type Server struct {
 	rateLimited  bool
 	interval     time.Duration
 	clock        func() time.Time
+	fetch        *http.Client
 
 	mu           sync.Mutex // guards everything below; never held while writing an answer
 	clients      map[string]*Client
@@ -67,6 +70,8 @@ type Server struct {
 	consents     map[string]bool // remembered, by consentKey
 	codes        map[string]*code
 	pushed       map[string]*pushedRequest
+	assertions   map[string]bool       // the jti of each
+	clientKeys   map[string]clientKeys // by client ID
 	access       map[string]*accessToken
 	refresh      map[string]*refreshToken
 	failures     map[string][]time.Time
@@ -92,6 +97,9 @@ func New(o Options) *Server {
 		rateLimited:  !o.NoRateLimit,
 		interval:     o.RefreshInterval,
 		clock:        o.Now,
+		fetch:        o.Fetch,
+		assertions:   map[string]bool{},
+		clientKeys:   map[string]clientKeys{},
 		clients:      map[string]*Client{},
 		users:        map[string]*User{},
 		failures:     map[string][]time.Time{},
@@ -101,6 +109,9 @@ func New(o Options) *Server {
 	}
 	if s.clock == nil {
 		s.clock = time.Now
+	}
+	if s.fetch == nil {
+		s.fetch = &http.Client{Timeout: 5 * time.Second}
 	}
 	if s.interval == 0 {
 		s.interval = 5 * time.Minute

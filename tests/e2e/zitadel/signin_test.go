@@ -46,7 +46,10 @@ func start(t *testing.T, auth oidc.AuthMethod, ours string) *stack {
 	}})
 	upstream := httptest.NewServer(s.romm)
 	t.Cleanup(upstream.Close)
-	words := map[oidc.AuthMethod]string{oidc.AuthMethodBasic: "basic", oidc.AuthMethodPost: "post"}
+	client := map[oidc.AuthMethod]string{
+		oidc.AuthMethodBasic: "client_secret " + ours + "\n\t\tclient_auth basic", oidc.AuthMethodPost: "client_secret " + ours + "\n\t\tclient_auth post",
+		oidc.AuthMethodPrivateKeyJWT: "romm_client_secret " + ours + "\n\t\tclient_auth private_key_jwt",
+	}
 	caddyprocess.Start(t, fmt.Sprintf(`{
 	admin off
 	persist_config off
@@ -58,8 +61,7 @@ func start(t *testing.T, auth oidc.AuthMethod, ours string) *stack {
 	romm_oidc {
 		issuer %s
 		client_id romm
-		client_secret %s
-		client_auth %s
+		%s
 		redirect_uri %s%s
 		roles {
 			admin %s
@@ -67,7 +69,7 @@ func start(t *testing.T, auth oidc.AuthMethod, ours string) *stack {
 	}
 	reverse_proxy %s
 }
-`, t.TempDir(), s.origin, inside, issuer, ours, words[auth], s.origin, base, email, strings.TrimPrefix(upstream.URL, "http://")))
+`, t.TempDir(), s.origin, inside, issuer, client[auth], s.origin, base, email, strings.TrimPrefix(upstream.URL, "http://")))
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +151,7 @@ func (s *stack) signIn(target, password string) page {
 // A provider that we did not write accepts our requests, and we accept its
 // answers: discovery, the code flow with PKCE, the ID token and userinfo.
 func TestSignIn(t *testing.T) {
-	for _, auth := range []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost} {
+	for _, auth := range []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost, oidc.AuthMethodPrivateKeyJWT} {
 		t.Run(string(auth), func(t *testing.T) {
 			s := start(t, auth, secret)
 			const target = "/rom/7?tab=saves&q=a%20b"
