@@ -94,7 +94,7 @@ func (h *Handler) ensureConfirmed(in *incoming) error {
 // wait for the answer. mine is false if another request asked, maybe before
 // this one came.
 func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
-	ctx, call := in.r.Context(), in.Caller()
+	ctx, call := in.shared(), in.Caller()
 	result, err, _ := h.config.Gate.calls.Do("confirm "+in.session.ID().String(), func() (any, error) {
 		mine = true
 		asked, record := h.nowAsked(), in.session.Record()
@@ -121,7 +121,7 @@ func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
 // former out: it may be alive, and may now be another account's.
 func (h *Handler) rebroker(in *incoming, former string) error {
 	s, v := in.session, in.runtime
-	ctx, call := in.r.Context(), in.Caller()
+	ctx, call := in.shared(), in.Caller()
 	_, err, _ := h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
 		if s.Record().Upstream.ID != former {
 			return nil, nil // another request was faster
@@ -130,6 +130,8 @@ func (h *Handler) rebroker(in *incoming, former string) error {
 		if err, ok := last.holds(h.now()); ok {
 			return nil, err
 		}
+		ctx, cancel := context.WithTimeout(ctx, signInTimeout)
+		defer cancel()
 		identity := s.Record().Identity
 		err := h.signInAgain(ctx, s, resignIn{call: call, identity: &identity})
 		if known := s.Record().Identity; err == nil && !sameIdentity(&known, &identity) {
@@ -160,7 +162,7 @@ func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resign
 	if s.Ended() && as.change == nil { // what changed outlasts the session: a role may be lost
 		return session.ErrEnded
 	}
-	asked, v := h.nowAsked(), runtimeOf(s)
+	asked, v, role := h.nowAsked(), runtimeOf(s), s.Record().Upstream.Role
 	upstream, err := h.config.Application.SignIn(ctx, as.call, *as.identity)
 	if err != nil {
 		h.config.Observe(event.BrokeredSignIns, problem.Of(err).Code)
@@ -183,6 +185,7 @@ func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resign
 		return err
 	}
 	v.signedIn(h, asked)
+	closeSockets(s, role, upstream.Role)
 	if err != nil {
 		h.config.Logger.Warn("application's new session not persisted, memory has it", zap.Error(err))
 	}

@@ -178,7 +178,7 @@ type credentialRequest struct {
 func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 	authorization := in.r.Header.Get("Authorization")
 	credential := credentialRequest{authorization: authorization, key: sha256.Sum256([]byte(authorization))}
-	ctx, known := in.r.Context(), &h.config.Gate.recognized
+	ctx, known := in.shared(), &h.config.Gate.recognized
 	if known.fresh(known.last(credential.key).at, h.now()) {
 		return application.Recognized, nil
 	}
@@ -210,8 +210,8 @@ func (h *Handler) ask(ctx context.Context, credential credentialRequest) (applic
 	defer cancel()
 	recognition, account, err := h.config.Application.Recognize(asked, credential.call, credential.authorization)
 	stands := err != nil && problem.Of(err).Away && h.config.Gate.recognized.stands(last, now)
-	if recognition == application.Undecided && (err == nil || !last.at.IsZero()) {
-		// The owner may be shut out, on any node.
+	if (err != nil || recognition == application.Undecided) && !last.at.IsZero() {
+		// The owner may have been shut out since, on any node.
 		shut, failed := h.isShut(ctx, credential.authorization, last.account)
 		switch {
 		case failed != nil:

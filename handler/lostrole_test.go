@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // The application forgets alice's session just when she loses a group. Her new
@@ -91,4 +93,64 @@ func TestLostRoleOnAnotherNode(t *testing.T) {
 	if !slices.Equal(s.app.as.Groups, demoted) {
 		t.Errorf("the application's last sign-in of alice has the groups %v after %d sign-ins, want %v", s.app.as.Groups, s.app.signIns, demoted)
 	}
+}
+
+// Alice loses the group that makes her an administrator, and has sockets open: RomM looks
+// at the role of a socket when it opens, and sends an administrator's the log. They are
+// closed, and open again in the new role. Her session continues, and a download too.
+func TestLostRoleClosesSockets(t *testing.T) {
+	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
+		s.app.role = func(identity *flow.Identity) (string, error) {
+			if slices.Contains(identity.Groups, "a") {
+				return "admin", nil
+			}
+			return "user", nil
+		}
+		ticket := s.signInAs("alice")
+		socket := s.openSocket(ticket)
+		held := s.session(ticket).Hold(new(stream))
+		s.advance(6 * time.Minute)
+		if !isOpen(socket) {
+			s.Fatal("the socket closed after a check that found nothing new, want it open")
+		}
+		s.op.SetGroups("alice")
+		s.advance(6 * time.Minute)
+		if isOpen(socket) {
+			s.Error("the socket is open after alice lost her role, want it closed")
+		}
+		if found := s.session(ticket); found == nil || found != held || found.Record().Upstream.Role != "user" {
+			s.Errorf("sessions ended with %v, want alice's to go on as a user's", s.endReasons())
+		}
+		again := s.openSocket(ticket)
+		s.advance(6 * time.Minute)
+		if !isOpen(again) {
+			s.Error("the new socket was closed, want it open")
+		}
+	})
+}
+
+// The same where alice signs in again in her browser and gets a new session, which takes
+// over what is open.
+func TestLostRoleClosesSocketsOfTheFormerSession(t *testing.T) {
+	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
+		s.app.role = func(identity *flow.Identity) (string, error) {
+			if slices.Contains(identity.Groups, "a") {
+				return "admin", nil
+			}
+			return "user", nil
+		}
+		ticket := s.signInAs("alice")
+		kept := s.openSocket(ticket)
+		ticket = s.ticketOf(s.through(s.open(request.Base+"/login", ticket), "alice", ticket))
+		s.settle()
+		if !isOpen(kept) {
+			s.Error("the socket closed at a sign-in in the same role, want it open")
+		}
+		s.op.SetGroups("alice")
+		s.ticketOf(s.through(s.open(request.Base+"/login", ticket), "alice", ticket))
+		s.settle()
+		if isOpen(kept) {
+			s.Error("the socket is open after alice signed in without her role, want it closed")
+		}
+	})
 }

@@ -106,7 +106,7 @@ func (h *Handler) passStamped(in *incoming) error {
 	in.stamped = record
 	in.runtime.stampOf(h, record, in.session.ID()).put(h, in.r)
 
-	if request.IsSocket(in.r) {
+	if in.stream.socket = request.IsSocket(in.r); in.stream.socket {
 		h.config.Gate.sockets.Add(1)
 		defer h.config.Gate.sockets.Add(-1)
 	}

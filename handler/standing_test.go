@@ -77,18 +77,3 @@ func TestUnknownOwnerOfGoodStanding(t *testing.T) {
 		})
 	}
 }
-
-// A release that cannot tell for a token gets no answer from the application just now. The
-// token may be that of an account that is shut: it passes only while none is, the
-// first time as well as later.
-func TestUndecidedCredentialOfAShutAccount(t *testing.T) {
-	t.Parallel()
-	s, _ := newSiteWithClock(t)
-	if w := s.do(t, "/token", "Authorization", "?"); w.Code != http.StatusOK {
-		t.Fatalf("while no account is shut: got %d, want 200", w.Code)
-	}
-	s.app.shutErr = &problem.Problem{Code: "owner_unknown", Status: http.StatusServiceUnavailable}
-	if w := s.do(t, "/token", "Authorization", "?"); w.Code != http.StatusServiceUnavailable || len(s.seen) != 1 {
-		t.Errorf("while one is: got %d and %d requests at the application, want 503 and 1", w.Code, len(s.seen))
-	}
-}

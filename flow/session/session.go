@@ -191,6 +191,17 @@ func (s *Session) abortHolders() (inProgress bool) {
 	return len(holders) > 0
 }
 
+// AbortHolders aborts those streams and transfers that match selects. The session
+// continues.
+func (s *Session) AbortHolders(match func(Holder) bool) {
+	s.mu.Lock()
+	selected := slices.DeleteFunc(slices.Clone(s.holders), func(h Holder) bool { return !match(h) })
+	s.mu.Unlock()
+	for _, h := range selected {
+		h.Abort()
+	}
+}
+
 // pinned reports whether the session must stay in memory: because it has a
 // stream that must end with it, or because its record is not in storage yet.
 func (s *Session) pinned() bool { return s.held.Load() > 0 || s.record.Load().unsaved }

@@ -130,8 +130,9 @@ func (a *App) accepts(r *http.Request, known *route) bool {
 // attacker must not be able to guess for free, or to reach with an unknown token
 // what RomM leaves open, while RomM is busy, and a credential of an unknown
 // owner may belong to a user who is shut out. RomM up to 5.1.0 cannot tell
-// for a client token. Later releases do not name the owner of a credential that may
-// not read its account: it passes while no account is shut.
+// for a client token: if it does not answer, one passes while no account is shut. Later
+// releases do not name the owner of a credential that may not read its account: it
+// passes while no account is shut.
 func (a *App) Recognize(ctx context.Context, call application.Caller, authorization string) (application.Recognition, string, error) {
 	c, refusal := credentialIn(authorization), *errBusy
 	if _, token, _ := strings.Cut(authorization, " "); c == rommJWT && readToken(token).outdated(a.now()) {
@@ -155,10 +156,19 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 		err = seen("GET /api/users/me", answer)
 		refusal.Away = answer.Status >= http.StatusInternalServerError || answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusRequestTimeout
 	}
-	if c != basicAuth && a.cannotTell() {
+	if c != basicAuth && a.cannotTell() && a.noneShut(ctx) {
 		return application.Undecided, "", nil
 	}
 	return application.Undecided, "", refusal.Because(err)
+}
+
+// noneShut reports whether no account is shut, as far as storage tells. It takes no part
+// of the time that ctx has left, which RomM has used up.
+func (a *App) noneShut(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
+	defer cancel()
+	some, err := a.config.Links.someShut(ctx)
+	return err == nil && !some
 }
 
 // owner returns whether the account in answer may use its credentials, and its

@@ -106,3 +106,35 @@ func TestShutSparesTheNewOwner(t *testing.T) {
 type fixedCaller application.Caller
 
 func (c fixedCaller) Caller() application.Caller { return application.Caller(c) }
+
+// RomM up to 5.1.0 does not tell an unknown token from one with few permissions, so that
+// a token passes if RomM does not answer. It may be that of a user who is out: while an
+// account is shut, it does not pass.
+func TestTokenOfAShutAccountWhileAnOldRomMIsBusy(t *testing.T) {
+	t.Parallel()
+	for _, release := range []string{"4.8.1", "5.1.0"} {
+		for name, answer := range map[string]*application.Answer{"no response": nil, "crashed": {Status: http.StatusInternalServerError}, "away": {Status: http.StatusBadGateway}} {
+			t.Run(release+", "+name, func(t *testing.T) {
+				t.Parallel()
+				app := appOf(t, release)
+				call := func(context.Context, application.Call) (*application.Answer, error) {
+					if answer == nil {
+						return nil, errors.New("away")
+					}
+					return answer, nil
+				}
+				if got, _, err := app.Recognize(t.Context(), call, someToken); got != application.Undecided || err != nil {
+					t.Errorf("while no account is shut: %v, %v, want Undecided", got, err)
+				}
+				if err := app.config.Links.mark(t.Context(), shutMark{Link: Link{ID: 7}}); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel() // RomM took all the time that there was
+				if got, _, err := app.Recognize(ctx, call, someToken); got != application.Undecided || problem.Of(err).Code != errBusy.Code {
+					t.Errorf("while one is: %v, %v, want %s", got, err, errBusy.Code)
+				}
+			})
+		}
+	}
+}
