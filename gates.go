@@ -205,9 +205,11 @@ func (g *pooledGate) Status(ctx context.Context) admin.Status {
 		Gate: g.id, Issuer: g.issuer, ClientID: g.clientID, Origin: g.origin,
 		SessionsInMemory: g.sessions.Len(), Version: version(), Nodes: g.sessions.Nodes(),
 	}
+	began := time.Now()
 	if err := g.sessions.Probe(ctx); err != nil {
 		status.StorageError = err.Error()
 	}
+	status.StorageTook = time.Since(began).Milliseconds()
 	status.StorageAway = g.sessions.Away()
 	for _, check := range []func(context.Context) error{g.sessions.CheckKeyring, g.signing.Check, g.client.Check} {
 		if damaged, ok := errors.AsType[*keyring.DocumentError](check(ctx)); ok {

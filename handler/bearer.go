@@ -130,7 +130,7 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 	}
 	token.call, token.client = in.Caller(), in.chain.ClientIP()
 	token.address = limit.AddressOf(token.client)
-	ctx := context.WithoutCancel(in.r.Context())
+	ctx := in.shared()
 	for mine, joined := false, false; ; joined = true {
 		result, err, _ := h.config.Gate.calls.Do("bearer "+string(token.key[:])+token.address.String(), func() (any, error) {
 			mine = true

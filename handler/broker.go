@@ -94,7 +94,7 @@ func (h *Handler) ensureConfirmed(in *incoming) error {
 // wait for the answer. mine is false if another request asked, maybe before
 // this one came.
 func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
-	ctx, call := in.r.Context(), in.Caller()
+	ctx, call := in.shared(), in.Caller()
 	result, err, _ := h.config.Gate.calls.Do("confirm "+in.session.ID().String(), func() (any, error) {
 		mine = true
 		asked, record := h.nowAsked(), in.session.Record()
@@ -121,7 +121,7 @@ func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
 // former out: it may be alive, and may now be another account's.
 func (h *Handler) rebroker(in *incoming, former string) error {
 	s, v := in.session, in.runtime
-	ctx, call := in.r.Context(), in.Caller()
+	ctx, call := in.shared(), in.Caller()
 	_, err, _ := h.config.Gate.calls.Do("broker "+s.ID().String(), func() (any, error) {
 		if s.Record().Upstream.ID != former {
 			return nil, nil // another request was faster
@@ -130,6 +130,8 @@ func (h *Handler) rebroker(in *incoming, former string) error {
 		if err, ok := last.holds(h.now()); ok {
 			return nil, err
 		}
+		ctx, cancel := context.WithTimeout(ctx, signInTimeout)
+		defer cancel()
 		identity := s.Record().Identity
 		err := h.signInAgain(ctx, s, resignIn{call: call, identity: &identity})
 		if known := s.Record().Identity; err == nil && !sameIdentity(&known, &identity) {

@@ -178,7 +178,7 @@ type credentialRequest struct {
 func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 	authorization := in.r.Header.Get("Authorization")
 	credential := credentialRequest{authorization: authorization, key: sha256.Sum256([]byte(authorization))}
-	ctx, known := in.r.Context(), &h.config.Gate.recognized
+	ctx, known := in.shared(), &h.config.Gate.recognized
 	if known.fresh(known.last(credential.key).at, h.now()) {
 		return application.Recognized, nil
 	}

@@ -4,7 +4,9 @@ package handler
 
 import (
 	"crypto/rand"
+	"net"
 	"net/url"
+	"strings"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
@@ -26,10 +28,25 @@ func (h *Handler) followLogin(in *incoming, login *flow.Login) {
 	switch {
 	case !own || err != nil:
 	case name == "login":
-		h.config.Gate.Followed.Begin(query.Get(FollowParameter), login.State)
+		h.config.Gate.Followed.Begin(query.Get(FollowParameter), login.State, requestOf(in))
 	case name == "": // the callback, of a login that was lost
 		h.config.Gate.Followed.Restarted(query.Get("state"), login.State)
 	}
+}
+
+// requestOf returns what the request of a browser looks like here.
+func requestOf(in *incoming) watch.Request {
+	var forwarded []string
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Via"} {
+		if in.r.Header.Get(name) != "" {
+			forwarded = append(forwarded, name)
+		}
+	}
+	peer, _, err := net.SplitHostPort(in.r.RemoteAddr)
+	if err != nil {
+		peer = in.r.RemoteAddr
+	}
+	return watch.Request{Client: in.chain.ClientIP(), Peer: peer, Host: in.r.Host, Forwarded: strings.Join(forwarded, ", ")}
 }
 
 // followFailure notes that a login failed before it began.

@@ -3,6 +3,7 @@
 package handler
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -68,6 +69,10 @@ func (in *incoming) access() application.Access {
 func (in *incoming) socket() bool {
 	return request.IsSocket(in.r) || in.handler.config.Application.Socket(in.path)
 }
+
+// shared returns the context for work that other requests wait for, too: it does
+// not end when this client leaves.
+func (in *incoming) shared() context.Context { return context.WithoutCancel(in.r.Context()) }
 
 // Caller returns the way to call the application on behalf of this client.
 func (in *incoming) Caller() application.Caller {

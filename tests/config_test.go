@@ -8,7 +8,6 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -98,44 +97,6 @@ func validate(t *testing.T, input string) error {
 		return err
 	}
 	return caddy.Validate(&config)
-}
-
-// Every Caddyfile of the example and the documentation is formatted, and its
-// configuration is accepted.
-func TestDocumentedCaddyfiles(t *testing.T) {
-	for name, value := range map[string]string{
-		"OIDC_SERVER_APPLICATION_URL": "https://auth.example.com", "OIDC_CLIENT_ID": "romm",
-		"OIDC_CLIENT_SECRET": "secret", "OIDC_REDIRECT_URI": "https://romm.example.com/api/oauth/openid",
-	} {
-		t.Setenv(name, value)
-	}
-	examples := map[string][]string{}
-	example, err := os.ReadFile("../caddy-example/Caddyfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	examples["caddy-example/Caddyfile"] = []string{string(example)}
-	block := regexp.MustCompile("(?s)```caddyfile\n(.*?)```")
-	count := 0
-	for _, file := range append(manualPages(t), "../README.md", "../xcaddy.md", "../SECURITY.md") {
-		for _, match := range block.FindAllStringSubmatch(readFile(t, file), -1) {
-			count++
-			examples[file] = append(examples[file], match[1])
-		}
-	}
-	if count < 8 {
-		t.Errorf("the manual has %d Caddyfiles, want 8 or more", count)
-	}
-	for file, inputs := range examples {
-		for i, input := range inputs {
-			if formatted := string(caddyfile.Format([]byte(input))); formatted != input {
-				t.Errorf("%s, example %d is not formatted, want\n%s", file, i+1, formatted)
-			}
-			if err := validate(t, input); err != nil {
-				t.Errorf("%s, example %d is refused: %v", file, i+1, err)
-			}
-		}
-	}
 }
 
 // A wrong configuration is refused with an error that names the word and the

@@ -116,25 +116,6 @@ func (w *ward) examine(t *testing.T) *doctor.Report {
 	})
 }
 
-// siteAs has h answer at the public name, over http.
-func (w *ward) siteAs(h http.Handler) {
-	w.config = strings.NewReplacer("redirect_uri https://", "redirect_uri http://", "romm.example.com, ", "http://romm.example.com, ")
-	w.change = func(o *authelia.Options) {
-		o.Clients[0].RedirectURIs = []string{"http://romm.example.com" + base}
-	}
-	w.rommTo = func(o *romm.Options) { o.OIDC.RedirectURI = "http://romm.example.com" + base }
-	server := httptest.NewServer(h) // ends with the process
-	w.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if address == "romm.example.com:80" {
-			address = server.Listener.Addr().String()
-		}
-		if strings.HasPrefix(address, "romm.example.com") {
-			return nil, errors.New("connection refused")
-		}
-		return new(net.Dialer).DialContext(ctx, network, address)
-	}
-}
-
 func TestDoctorNamesTheFault(t *testing.T) {
 	refused := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("connection refused") }
 	for name, c := range map[string]struct {
@@ -229,7 +210,16 @@ func TestDoctorNamesTheFault(t *testing.T) {
 		}, "421"},
 		"an old Caddy": {"caddy_version", func(w *ward) { w.version = "v2.10.0" }, "v2.10.0"},
 
-		"the storage is away": {"caddy_storage", state(doctor.State{StorageError: "permission denied"}), "permission denied"},
+		"the storage is away":      {"caddy_storage", state(doctor.State{StorageError: "permission denied"}), "permission denied"},
+		"the storage has no locks": {"caddy_storage_lock", state(doctor.State{StorageError: "locking storage: context deadline exceeded"}), "locking storage"},
+		"the storage is slow":      {"caddy_storage_slow", state(doctor.State{StorageTook: 3 * time.Second}), "3s"},
+		"a proxy that Caddy does not believe": {"site_proxy", func(w *ward) {
+			w.siteAs(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Via", "1.1 proxy")
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = w.Write([]byte(`{"detail":"","code":"not_signed_in","reference":"ABC"}`))
+			}))
+		}, "Via: 1.1 proxy"},
 		"the keys are broken": {"caddy_keys", state(doctor.State{KeysError: "not JSON"}), "not JSON"},
 		"no metadata":         {"caddy_provider", state(doctor.State{ProviderError: "refused"}), "refused"},
 		"re-checks fail":      {"caddy_background", state(doctor.State{Background: "recheck: refused"}), "recheck"},

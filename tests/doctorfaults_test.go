@@ -7,6 +7,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/doctor"
@@ -105,4 +107,23 @@ func noCORS(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// siteAs has h answer at the public name, over http.
+func (w *ward) siteAs(h http.Handler) {
+	w.config = strings.NewReplacer("redirect_uri https://", "redirect_uri http://", "romm.example.com, ", "http://romm.example.com, ")
+	w.change = func(o *authelia.Options) {
+		o.Clients[0].RedirectURIs = []string{"http://romm.example.com" + base}
+	}
+	w.rommTo = func(o *romm.Options) { o.OIDC.RedirectURI = "http://romm.example.com" + base }
+	server := httptest.NewServer(h) // ends with the process
+	w.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address == "romm.example.com:80" {
+			address = server.Listener.Addr().String()
+		}
+		if strings.HasPrefix(address, "romm.example.com") {
+			return nil, errors.New("connection refused")
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
 }

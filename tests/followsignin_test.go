@@ -61,10 +61,20 @@ func (f *followed) end(t *testing.T) (string, int) {
 	return string(rest), f.command.ProcessState.ExitCode()
 }
 
+// unknownProxy is a proxy before Caddy that trusted_proxies does not name.
+type unknownProxy struct{ http.RoundTripper }
+
+func (p unknownProxy) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("X-Forwarded-For", "192.0.2.7")
+	return p.RoundTripper.RoundTrip(r)
+}
+
 func TestFollowedSignIn(t *testing.T) {
 	s := start(t, options{directive: rolesByMail + "\nallow {\n emails alice@example.com\n}"})
 	f := s.follow()
 	b := s.browser()
+	b.client.Transport = unknownProxy{transport}
 	s.as("alice") // another browser's sign-in is not the one to follow
 	callback := b.callback(f.target, "alice")
 	if answer := b.open(callback); answer.StatusCode != http.StatusSeeOther {
@@ -73,7 +83,7 @@ func TestFollowedSignIn(t *testing.T) {
 	output, code := f.end(t)
 	for _, want := range []string{
 		"the browser opened the address", "the browser came back from the provider", "provider token", "provider userinfo", "RomM sign-in", "storage store", "took ",
-		`preferred_username "alice"`, `email "alice@example.com"`, "role       admin", `"alice" with "alice@example.com", admin`, "No problem found",
+		`preferred_username "alice"`, `email "alice@example.com"`, "role       admin", "request    from 127.0.0.1, over a connection from 127.0.0.1, for romm.example.com:9443", "X-Forwarded-For came", "Caddy does not believe that proxy", `"alice" with "alice@example.com", admin`, "No problem found",
 	} {
 		if !strings.Contains(output, want) {
 			t.Errorf("the doctor printed\n%s\nwant %q in it", output, want)

@@ -110,6 +110,7 @@ func (s *stack) settled(ok func(status int) bool) {
 // oneConnectionEach makes browsers keep no connection, so that none outlives the
 // configuration that accepted it.
 func oneConnectionEach(t *testing.T) {
+	t.Helper()
 	before := transport
 	transport = caddytest.CreateTestingTransport()
 	transport.DisableKeepAlives = true
@@ -170,6 +171,7 @@ func (c cookieTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // moveIn goes the way of the page, and back.
 func moveIn(t *testing.T, f former) {
+	t.Helper()
 	s := start(t, options{authelia: func(o *authelia.Options) {
 		o.Clients[0].RequirePKCE = false // RomM's own sign-in has none
 		o.Clients[0].ClaimsPolicy = []string{"email", "email_verified", "preferred_username", "name"}

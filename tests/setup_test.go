@@ -110,7 +110,7 @@ func (s *stack) doctor(folder, admin string) {
 		code      int
 		want      []string
 	}{
-		"the running Caddy": {append([]string{"--address", admin}, env...), 0, []string{"RomM: its variables, its secret, its way to Caddy", "No problem found"}},
+		"the running Caddy": {append([]string{"--address", admin}, env...), 0, []string{"RomM: its variables, its secret, its way to Caddy", "No problem found", "http.handlers.romm_oidc", "uses the cookie romm_oidc_", "the storage was locked, written and deleted in", "without a proxy in between"}},
 		"the file":          {append([]string{"--address", admin, "--config", config}, env...), 0, []string{"No problem found", "config_http_origin"}},
 		"a fault":           {append([]string{"--address", admin, "--config", harmed}, env...), 1, []string{"PROBLEM  authelia_client_id", "seen      Authelia answers invalid_client", "client_id other", "caddy_other_config"}},
 		"a refused file":    {append([]string{"--address", admin, "--config", refused}, env...), 1, []string{"PROBLEM  config_refused", `romm_oidc does not know "client_ids"`, "Did you mean \"client_id\"?"}},

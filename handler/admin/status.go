@@ -24,6 +24,7 @@ type Status struct {
 
 	StorageAway      bool   `json:"storage_away"`            // the last read of the storage failed, or the last write
 	StorageError     string `json:"storage_error,omitempty"` // why the storage is not writable
+	StorageTook      int64  `json:"storage_took_ms"`         // to lock it, to write and to delete, just now
 	KeysError        string `json:"keys_error,omitempty"`    // why the keyring or the signing keys cannot be used
 	SessionsInMemory int    `json:"sessions_in_memory"`
 	Background       []Work `json:"background"` // the work beside the requests

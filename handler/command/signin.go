@@ -85,6 +85,15 @@ func printSignIn(c *cobra.Command, report *watch.Report, asJSON bool) error {
 
 func printOutcome(c *cobra.Command, report *watch.Report) {
 	say(c, "")
+	if r := report.Request; r != nil {
+		say(c, "request    from %s, over a connection from %s, for %s", r.Client, r.Peer, r.Host)
+		if r.Forwarded != "" {
+			say(c, "proxy      one is in between: its %s came", r.Forwarded)
+		}
+		if r.Forwarded != "" && r.Client == r.Peer {
+			say(c, "WARNING    Caddy does not believe that proxy, so that all visitors count as one address: list it in trusted_proxies")
+		}
+	}
 	if claims := report.Claims; claims != nil {
 		say(c, "claims     sub %s, preferred_username %q, email %q, name %q, groups %q", claims.Subject, claims.Username, claims.Email, claims.Name, claims.Groups)
 		if len(claims.Lacking) > 0 {

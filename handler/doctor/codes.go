@@ -90,6 +90,8 @@ var Codes = map[string]Cause{
 	"romm_token":              {Warning, "RomM does not accept the token of --romm-token for its list of users.", "Use a token of an administrator with users.read."},
 	// Caddy.
 	"caddy_storage":      {Problem, "Caddy's storage cannot be read or written.", "Give Caddy's user the right to write there, or start the storage."},
+	"caddy_storage_lock": {Problem, "Caddy's storage cannot be locked, so that no user can sign in.", "Give Caddy's user the right to write in its locks folder. A network file system has to support locks, and their holders' clocks have to agree; a lock of a Caddy that died frees itself within a minute."},
+	"caddy_storage_slow": {Warning, "Caddy's storage is slow, and every sign-in waits for it several times.", "Put the storage on a disk or a server that is nearer, and look for other Caddies that hold its locks."},
 	"caddy_keys":         {Problem, "The keys in the storage cannot be used.", "Do what the error says; see Keys in the documentation."},
 	"caddy_provider":     {Problem, "The running Caddy could not read the provider's metadata.", "See the findings about Authelia."},
 	"caddy_background":   {Warning, "Work beside the requests fails.", "Do what the error says."},
@@ -98,6 +100,7 @@ var Codes = map[string]Cause{
 	"site_unreachable":   {Warning, "The site's public address does not answer from here.", "Point its name to this machine, and publish Caddy's ports. Some routers do not let machines at home reach it by its public name: then test from outside."},
 	"site_certificate":   {Warning, "The site's certificate is not trusted here.", "Look for Caddy's error about it in the log."},
 	"site_not_gate":      {Problem, "The site's public address is answered by something else than romm_oidc.", "Point the name to this Caddy, and put romm_oidc into its site."},
+	"site_proxy":         {Warning, "A proxy is before Caddy, and Caddy is not told to believe it, so that all visitors count as one address.", "List the proxy's own addresses in trusted_proxies, with trusted_proxies_strict."},
 	"site_client_keys":   {Problem, "The address of the client's keys does not answer with them, so that Authelia cannot check what the client sends.", "Let requests to that path pass to romm_oidc without a sign-in, from Authelia too."},
 	"site_host_changed":  {Problem, "A proxy before Caddy changes the host or the scheme, so that the gate answers 421.", "Have the proxy keep the Host header field."},
 }

@@ -127,6 +127,7 @@ func (e *examination) addGate(sites []*site, g gate, dials []string) []*site {
 
 // add adds what g knows of the site.
 func (s *site) add(g gate, dials []string) {
+	s.trusted = s.trusted || g.server.Trusted != nil
 	s.dials = append(s.dials, dials...)
 	slices.Sort(s.dials)
 	s.dials = slices.Compact(s.dials)

@@ -27,6 +27,8 @@ type Input struct {
 	Replace func(string) (string, error)
 	// Version is Caddy's, empty if it is not known.
 	Version string
+	// Modules are the modules in Caddy that are not its own.
+	Modules []string
 	// Running is what the running Caddy says of itself, nil before it runs.
 	Running *Running
 	// RommToken is a RomM token with users.read, to look at the accounts. It may
@@ -50,6 +52,9 @@ type Running struct {
 type State struct {
 	Origin                                             string
 	StorageError, KeysError, ProviderError, Background string
+	StorageTook                                        time.Duration // to lock it, to write and to delete
+	Version                                            string        // of this module
+	Nodes                                              []string      // seen in the storage
 
 	Mismatch string // what did not go together with the provider the last time; empty: it did
 }
@@ -78,7 +83,7 @@ func Run(ctx context.Context, in Input) (*Report, error) {
 		in.Dial = new(net.Dialer).DialContext
 	}
 	e := &examination{
-		Report: &Report{Findings: []Finding{}, Checked: []string{}, Skipped: []string{}}, in: in,
+		Report: &Report{Findings: []Finding{}, Checked: []string{}, Skipped: []string{}, Facts: []string{}}, in: in,
 		plain: &http.Client{
 			Transport:     &http.Transport{DialContext: in.Dial, DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -101,6 +106,7 @@ type site struct {
 	name     string
 	dials    []string // RomM's addresses
 	inside   []string // addresses of the site for RomM
+	trusted  bool     // its server has trusted_proxies
 }
 
 // line returns the line of the Caddyfile that begins with word, or else word

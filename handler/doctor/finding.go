@@ -34,6 +34,7 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 	Checked  []string  `json:"checked"` // what was looked at
 	Skipped  []string  `json:"skipped"` // what was not, and why
+	Facts    []string  `json:"facts"`   // what was seen, in good health too
 }
 
 // Well reports whether there is no problem.
@@ -67,6 +68,10 @@ func (r *Report) add(code string, finding Finding) {
 
 func (r *Report) checked(format string, args ...any) {
 	r.Checked = append(r.Checked, fmt.Sprintf(format, args...))
+}
+
+func (r *Report) fact(format string, args ...any) {
+	r.Facts = append(r.Facts, fmt.Sprintf(format, args...))
 }
 
 func (r *Report) skipped(format string, args ...any) {

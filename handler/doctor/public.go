@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
@@ -41,6 +42,8 @@ func (e *examination) public(ctx context.Context, s *site, provider bool) {
 		e.add("site_unreachable", Finding{Site: s.name, Seen: err.Error(), Expected: "an answer"})
 		return
 	}
+	e.fact("%s uses the cookie %s; without a sign-in, it answers %d", s.origin, request.CookieNamesFor(s.origin).Ticket, answer.StatusCode)
+	e.front(s, answer)
 	ours := strings.Contains(string(body), `"reference"`)
 	switch {
 	case answer.StatusCode == http.StatusMisdirectedRequest && ours:
@@ -55,6 +58,34 @@ func (e *examination) public(ctx context.Context, s *site, provider bool) {
 	}
 }
 
+// front looks for a proxy before Caddy: it leaves header fields that the gate's own
+// answers do not have.
+func (e *examination) front(s *site, answer *http.Response) {
+	var seen []string
+	for _, name := range []string{"Via", "Cf-Ray", "X-Served-By", "X-Cache", "X-Amz-Cf-Id"} {
+		if value := answer.Header.Get(name); value != "" {
+			seen = append(seen, name+": "+value)
+		}
+	}
+	if server := answer.Header.Get("Server"); server != "" && !strings.EqualFold(server, "Caddy") {
+		seen = append(seen, "Server: "+server)
+	}
+	if len(seen) == 0 {
+		e.fact("%s is answered without a proxy in between, as seen from here", s.origin)
+		return
+	}
+	e.fact("a proxy is before %s: %s", s.origin, strings.Join(seen, ", "))
+	if !s.trusted {
+		e.add("site_proxy", Finding{
+			Site: s.name, Seen: "a proxy in front (" + strings.Join(seen, ", ") + "), and no trusted_proxies", Expected: "trusted_proxies with its addresses", Line: "the global options of Caddy",
+			Write: "servers {\n\ttrusted_proxies static private_ranges\n\ttrusted_proxies_strict\n}",
+		})
+	}
+}
+
+// slow is how long the storage may take: every sign-in waits for it several times.
+const slow = time.Second
+
 // tested is the version of Caddy that the module was tested with.
 var tested = []int{2, 11, 9}
 
@@ -63,10 +94,21 @@ func (e *examination) running() {
 	if version, ok := parseVersion(e.in.Version); ok && slices.Compare(version, tested) < 0 {
 		e.add("caddy_version", Finding{Seen: "Caddy " + e.in.Version, Expected: "v2.11.9 or later"})
 	}
+	if e.in.Version != "" {
+		e.fact("Caddy %s, with these modules that are not its own: %s", e.in.Version, strings.Join(e.in.Modules, ", "))
+	}
 	if e.in.Running == nil {
 		return
 	}
 	for _, state := range e.in.Running.Gates {
+		e.fact("%s: romm_oidc %s at %s; the storage was locked, written and deleted in %s", state.Origin, state.Version, strings.Join(state.Nodes, ", "), state.StorageTook.Round(time.Millisecond))
+		switch {
+		case strings.Contains(state.StorageError, "locking storage"):
+			e.add("caddy_storage_lock", Finding{Site: state.Origin, Seen: state.StorageError, Expected: "a lock"})
+			state.StorageError = ""
+		case state.StorageTook > slow:
+			e.add("caddy_storage_slow", Finding{Site: state.Origin, Seen: "the storage took " + state.StorageTook.Round(time.Millisecond).String(), Expected: "less than a second"})
+		}
 		for code, text := range map[string]string{
 			"caddy_storage": state.StorageError, "caddy_keys": state.KeysError, "caddy_provider": state.ProviderError, "caddy_background": state.Background,
 		} {

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	placed   = regexp.MustCompile(`at (\S+):(\d+)`)
+	placed   = regexp.MustCompile(`, at (\S+?):(\d+)`)
 	advised  = regexp.MustCompile(`[Ww]rite "([^"]+)"`)
 	insecure = regexp.MustCompile(`write http:// before it: (\S+?),? `)
 )
@@ -20,7 +20,7 @@ var (
 // Refused returns the report on a configuration file with this text that Caddy
 // refuses. It finds the line in the error, and what the error says to write.
 func Refused(why, file, text string) *Report {
-	r := &Report{Checked: []string{"the configuration file"}, Skipped: []string{"everything else: Caddy does not accept the file"}}
+	r := &Report{Facts: []string{}, Checked: []string{"the configuration file"}, Skipped: []string{"everything else: Caddy does not accept the file"}}
 	finding := Finding{Seen: why, Expected: "a configuration that Caddy accepts"}
 	lines := strings.Split(text, "\n")
 	if match := placed.FindStringSubmatch(why); match != nil {

@@ -126,7 +126,7 @@ func (l *Links) marked(ctx context.Context, link *Link) (*shutMark, error) {
 	}
 	var m shutMark
 	if json.Unmarshal(document, &m) != nil { // its existence is what counts
-		return &shutMark{Link: *link}, nil
+		return &shutMark{Link: *link}, nil //nolint:nilerr // see above
 	}
 	return &m, nil
 }

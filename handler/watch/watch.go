@@ -41,6 +41,14 @@ type Claims struct {
 	Lacking     []string `json:"lacking,omitempty"`       // scopes that were asked for and did not come
 }
 
+// Request is what the browser's request looked like at the gate.
+type Request struct {
+	Client    string `json:"client"`    // the address that limits count
+	Peer      string `json:"peer"`      // where the connection came from
+	Host      string `json:"host"`      // that was asked for
+	Forwarded string `json:"forwarded"` // the header fields of proxies in between, by their names
+}
+
 // Refusal is why a sign-in failed.
 type Refusal struct {
 	Code   string `json:"code"`
@@ -62,6 +70,7 @@ type Account struct {
 type Report struct {
 	Done    bool     `json:"done"`
 	Steps   []Step   `json:"steps"`
+	Request *Request `json:"request,omitempty"`
 	Claims  *Claims  `json:"claims,omitempty"`
 	Role    string   `json:"role,omitempty"` // that the settings give to the user
 	Account *Account `json:"account,omitempty"`
@@ -105,13 +114,13 @@ func (s *SignIn) forget() { s.marker, s.state, s.came, s.report = "", "", false,
 // Begin says that a login with state begins at the address with marker. A link
 // preview may open the address before the user does: until a response arrives, the
 // last login counts.
-func (s *SignIn) Begin(marker, state string) {
+func (s *SignIn) Begin(marker, state string, request Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.marker == "" || subtle.ConstantTimeCompare([]byte(marker), []byte(s.marker)) != 1 || s.came || s.report.Done || time.Now().After(s.until) {
 		return
 	}
-	s.state = state
+	s.state, s.report.Request = state, &request
 	s.step("the browser opened the address", time.Now())
 }
 

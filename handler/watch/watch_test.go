@@ -14,19 +14,19 @@ import (
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s SignIn
-		s.Begin("", "a") // nothing is followed yet
+		s.Begin("", "a", Request{}) // nothing is followed yet
 		if _, ok := s.Report(""); ok {
 			t.Fatal("a gate that follows nothing has a report")
 		}
 		marker := s.Follow(time.Minute)
-		s.Begin("another", "b")
-		s.Begin(marker, "preview")
-		s.Begin(marker, "state")
+		s.Begin("another", "b", Request{})
+		s.Begin(marker, "preview", Request{})
+		s.Begin(marker, "state", Request{})
 		if ctx := s.Came(t.Context(), "preview"); ctx != t.Context() {
 			t.Error("a login is followed that another one replaced")
 		}
 		ctx := s.Came(t.Context(), "state")
-		s.Begin(marker, "later") // the address begins one sign-in
+		s.Begin(marker, "later", Request{}) // the address begins one sign-in
 		_, end := span.Start(ctx, "step")
 		time.Sleep(time.Second)
 		end(errors.New("refused"))
@@ -59,10 +59,10 @@ func TestFollowIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s SignIn
 		marker := s.Follow(time.Minute)
-		s.Begin(marker, "state")
+		s.Begin(marker, "state", Request{})
 		s.Knows("state", &Claims{Username: "alice"}, "admin")
 		time.Sleep(time.Minute + time.Second)
-		s.Begin(marker, "late")
+		s.Begin(marker, "late", Request{})
 		if ctx := s.Came(t.Context(), "late"); ctx != t.Context() {
 			t.Error("a sign-in is followed that began after the wait")
 		}
@@ -83,7 +83,7 @@ func TestFollowIsBounded(t *testing.T) {
 func TestFollowRestarted(t *testing.T) {
 	var s SignIn
 	marker := s.Follow(time.Minute)
-	s.Begin(marker, "state")
+	s.Begin(marker, "state", Request{})
 	s.Restarted("another", "b")
 	s.Restarted("state", "next")
 	s.Came(t.Context(), "next")

@@ -163,13 +163,13 @@ func serve(ctx context.Context, port int, h http.Handler) error {
 const ready = `
 Ready: open %[1]s
 
-  user   password   in RomM
-  alice  alice      an administrator
-  bob    bob        a user
-  carol  carol      has no account yet, and gets one
-  dave   dave       disabled at Authelia: cannot sign in
+  user   in RomM
+  alice  an administrator
+  bob    a user
+  carol  has no account yet, and gets one
+  dave   is disabled at Authelia, and cannot sign in
 
-This terminal says what happens. Caddy's admin API runs, too. In another terminal:
+The passwords are the names. This terminal says what happens. Caddy's admin API runs, too. In another terminal:
 
   export CADDY_ADMIN=%[2]s
   bin/caddy romm-oidc status

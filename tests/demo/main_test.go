@@ -81,24 +81,26 @@ func start(t *testing.T) *demo {
 	return d
 }
 
-// signIn signs user in, and returns the last status and their browser.
-func (d *demo) signIn(user string) (int, *http.Client) {
+// signIn signs user in, and returns the last status.
+func (d *demo) signIn(user string) int {
 	d.t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	client := &http.Client{Jar: jar, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	location := d.get(client, address(d.ports.site)+"/").Header.Get("Location")
+	_, location := d.get(client, address(d.ports.site)+"/")
 	portal := authelia.New(authelia.Options{Issuer: address(d.ports.authelia)})
 	callback, err := portal.SignIn(client, location, user, user)
 	if err != nil {
-		return http.StatusUnauthorized, nil
+		return http.StatusUnauthorized
 	}
-	return d.get(client, callback).StatusCode, client
+	status, _ := d.get(client, callback)
+	return status
 }
 
-func (d *demo) get(client *http.Client, target string) *http.Response {
+// get opens target, and returns the status and where it leads.
+func (d *demo) get(client *http.Client, target string) (status int, location string) {
 	d.t.Helper()
 	r, err := http.NewRequestWithContext(d.t.Context(), http.MethodGet, target, http.NoBody)
 	if err != nil {
@@ -111,7 +113,7 @@ func (d *demo) get(client *http.Client, target string) *http.Response {
 		d.t.Fatal(err)
 	}
 	_ = answer.Body.Close()
-	return answer
+	return answer.StatusCode, answer.Header.Get("Location")
 }
 
 // command runs `caddy romm-oidc` as the demo's own text says.
@@ -135,12 +137,12 @@ type trial struct {
 func TestDemo(t *testing.T) {
 	d := start(t)
 	for _, user := range []string{"bob", "alice", "carol"} {
-		if status, _ := d.signIn(user); status != http.StatusSeeOther {
+		if status := d.signIn(user); status != http.StatusSeeOther {
 			t.Fatalf("signing in as %s answered %d, want 303:\n%s", user, status, d.said())
 		}
 		d.says("signed in · " + user)
 	}
-	if status, _ := d.signIn("dave"); status != http.StatusUnauthorized {
+	if status := d.signIn("dave"); status != http.StatusUnauthorized {
 		t.Errorf("signing in as dave ended with %d, want that Authelia refuses", status)
 	}
 	id := func() string {

@@ -83,7 +83,7 @@ func TestPictures(t *testing.T) {
 		if err := os.WriteFile(config, []byte(wrong), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		command := exec.CommandContext(t.Context(), caddy, "romm-oidc", "doctor", "--config", "Caddyfile", "--address", "localhost:1") //nolint:gosec // Binary built it
+		command := exec.CommandContext(t.Context(), caddy, "romm-oidc", "doctor", "--config", "Caddyfile", "--address", "localhost:1")
 		command.Dir = filepath.Dir(config)
 		output, _ := command.Output() // it finds a problem
 		u, err := url.Parse(s.origin)

@@ -1,14 +1,17 @@
-// The parts of Authelia's configuration in caddy-example and docs, in the stand-in
-// that refuses what the original refuses.
+// The examples of caddy-example and docs: Caddyfiles in Caddy, and parts of Authelia's
+// configuration in the stand-in that refuses what the original refuses.
 
 package tests
 
 import (
 	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
@@ -47,4 +50,42 @@ func TestDocumentedPolicy(t *testing.T) {
 	s := start(t, options{authelia: func(o *authelia.Options) { o.Clients = []authelia.Client{client} }, directive: rolesByMail})
 	s.as("alice").wantUser("alice") // in romm-users
 	s.problem(s.browser().signIn("/", "carol"), http.StatusForbidden, "sign_in_denied")
+}
+
+// Every Caddyfile of the example and the documentation is formatted, and its
+// configuration is accepted.
+func TestDocumentedCaddyfiles(t *testing.T) {
+	for name, value := range map[string]string{
+		"OIDC_SERVER_APPLICATION_URL": "https://auth.example.com", "OIDC_CLIENT_ID": "romm",
+		"OIDC_CLIENT_SECRET": "secret", "OIDC_REDIRECT_URI": "https://romm.example.com/api/oauth/openid",
+	} {
+		t.Setenv(name, value)
+	}
+	examples := map[string][]string{}
+	example, err := os.ReadFile("../caddy-example/Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples["caddy-example/Caddyfile"] = []string{string(example)}
+	block := regexp.MustCompile("(?s)```caddyfile\n(.*?)```")
+	count := 0
+	for _, file := range append(manualPages(t), "../README.md", "../xcaddy.md", "../SECURITY.md") {
+		for _, match := range block.FindAllStringSubmatch(readFile(t, file), -1) {
+			count++
+			examples[file] = append(examples[file], match[1])
+		}
+	}
+	if count < 8 {
+		t.Errorf("the manual has %d Caddyfiles, want 8 or more", count)
+	}
+	for file, inputs := range examples {
+		for i, input := range inputs {
+			if formatted := string(caddyfile.Format([]byte(input))); formatted != input {
+				t.Errorf("%s, example %d is not formatted, want\n%s", file, i+1, formatted)
+			}
+			if err := validate(t, input); err != nil {
+				t.Errorf("%s, example %d is refused: %v", file, i+1, err)
+			}
+		}
+	}
 }
