@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -65,7 +66,10 @@ func TestRefusalPageSignsOutWithAHint(t *testing.T) {
 			s.saysOf(authelia.Set("email_verified", false))
 			v.failed(v.at(v.get("/rom/7"), nil), problem.EmailUnverified.Code)
 			s.saysOf(func(map[string]any) {})
-			v.at(v.get("/rom/7"), nil)
+			s.advance(time.Minute) // the refusal has ended what there was of the user
+			if w := v.at(v.get("/rom/7"), nil); w.Header().Get("Location") != "/rom/7" {
+				s.Fatalf("the next sign-in answered %d %v, want 303 to the page", w.Code, w.Header())
+			}
 			for name := range v.cookies {
 				if strings.HasSuffix(name, "_hint") {
 					s.Errorf("the browser keeps %s after a sign-in", name)
