@@ -13,6 +13,10 @@ const (
 	maxRetryEnds       = 10_000 // ends in the queue
 	maxRetrySelections = 100    // selections in the queue
 	retryBatch         = 100    // ends and records tried per round
+
+	// retryRound is after which time a round leaves the rest to the next one: the ends
+	// of other nodes must not wait for it.
+	retryRound = pollEvery
 )
 
 // retryQueue holds the changes that have happened on this node but are not in
@@ -132,8 +136,22 @@ func (s *Store) retry(ctx context.Context) error {
 	return errors.Join(s.retryEnds(ctx, ends), s.retrySelections(ctx, selections), s.retryRecords(ctx, records))
 }
 
+// retryAll tries the whole queue, until ctx ends.
+func (s *Store) retryAll(ctx context.Context) error {
+	for {
+		before := s.retries.waiting()
+		if err := s.retry(ctx); err != nil || ctx.Err() != nil || s.retries.waiting() >= before {
+			return err
+		}
+	}
+}
+
 func (s *Store) retryEnds(ctx context.Context, ends map[ID]tombstone) error {
+	began := s.now()
 	for id, t := range ends {
+		if s.now().Sub(began) >= retryRound {
+			break
+		}
 		limited, cancel := context.WithTimeout(ctx, endLimit)
 		err := s.persistEnd(limited, id, t)
 		cancel()
@@ -156,7 +174,11 @@ func (s *Store) retrySelections(ctx context.Context, selections []*selection) er
 }
 
 func (s *Store) retryRecords(ctx context.Context, records []*Session) error {
+	began := s.now()
 	for _, session := range records {
+		if s.now().Sub(began) >= retryRound {
+			break
+		}
 		limited, cancel := context.WithTimeout(ctx, storeLimit)
 		err := s.Update(limited, session, func(*Record) {})
 		cancel()

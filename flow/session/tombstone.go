@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
 // tombstoneLife is how long a tombstone stays in storage.
@@ -54,17 +55,24 @@ func (s *Store) followEnds(ctx context.Context) error {
 	ended, err := s.listings.do(ctx, folderTombstones, endLimit, func(ctx context.Context) ([]ID, error) {
 		return v.list(ctx, folderTombstones)
 	})
+	var workers errgroup.Group
+	workers.SetLimit(scanWorkers)
 	for _, id := range ended { // with an error, those that were listed before it
 		if s.memory.get(id) != nil {
-			s.followEnd(ctx, v, id)
+			workers.Go(func() (err error) {
+				defer recovered(&err)
+				s.followEnd(ctx, v, id)
+				return nil
+			})
 		}
 	}
+	panicked := workers.Wait()
 	s.doubts.follow(ended, began, err)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	s.noteRead("List", err) // a listing that hangs has not told its result itself
-	return nil
+	return panicked
 }
 
 // followEnd ends a session on this node that has a tombstone of another one.

@@ -79,7 +79,7 @@ func (s *Store) Run(ctx context.Context) {
 	// The last chance for ends that storage could not take before.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeLimit/2)
 	defer cancel()
-	s.attempt(ctx, task{"retry", s.retry})
+	s.attempt(ctx, task{"retry", s.retryAll})
 	s.attempt(ctx, task{"tell other nodes of changed accounts", s.maintainDoubts})
 }
 

@@ -27,6 +27,8 @@ const (
 	// unsettledFor is for how long RomM may still carry out a change that it has not
 	// answered: its own proxy gives up after that time.
 	unsettledFor = 5 * time.Minute
+	// namesKept is how long the names of a process stay in storage.
+	namesKept = 24 * time.Hour
 	// heldKept and formerKept bound how many names are remembered.
 	heldKept   = 10_000
 	formerKept = 1000
@@ -158,6 +160,9 @@ func (l *Links) formerNames(ctx context.Context) ([]formerName, error) {
 		var others []formerName
 		if json.Unmarshal(document, &others) != nil { // it is of use for minutes only
 			continue
+		}
+		if !slices.ContainsFunc(others, func(f formerName) bool { return time.Since(f.At) < namesKept }) {
+			_ = l.drop(ctx, path) // its process may be gone; best effort
 		}
 		all = append(all, others...)
 	}

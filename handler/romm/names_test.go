@@ -109,3 +109,26 @@ func TestNamesAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// Each process that sees a rename stores a document. Those of processes that are gone
+// do not stay: every sign-in reads all of them.
+func TestNamesOfFormerProcessesAreRemoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		storage := newMemory()
+		node := func() *Links { return NewLinks(testGate, func() keyring.Storage { return storage }) }
+		for range 10 {
+			node().noteNames(t.Context(), &account{ID: 2, Username: "bob", Created: "x"}, &Link{Username: "alice"})
+		}
+		here := node()
+		for _, left := range []int{10, 0} {
+			if free, err := here.awaitName(t.Context(), "carol", ""); !free || err != nil {
+				t.Errorf("a name is free: %v, %v, want true", free, err)
+			}
+			if len(storage.values) != left {
+				t.Errorf("%d documents are stored, want %d", len(storage.values), left)
+			}
+			time.Sleep(namesKept)
+		}
+	})
+}

@@ -33,9 +33,9 @@ func fapi2() Plan {
 	const name, last = "fapi2-security-profile-final-client-test-", authelia.EndpointToken
 	return Plan{
 		ID: "fapi2-security-profile-final-client-test-plan", Title: "FAPI 2, as far as it is about responses",
-		Pushed: true, Client: func(c *authelia.Client) { c.Alg, c.RequirePAR = "PS256", true },
+		Strict: true, Client: func(c *authelia.Client) { c.Alg, c.RequirePAR = "PS256", true },
 		Modules: []Module{
-			{Name: name + "happy-path", Provider: "requires pushed authorization requests, and signs with PS256", Gate: "The browser carries a reference only"},
+			{Name: name + "happy-path", Provider: "requires pushed authorization requests and private_key_jwt, and signs with PS256", Gate: "The browser carries a reference only"},
 			{Name: name + "discovery-issuer-mismatch", Provider: "names another issuer in its metadata", Code: providerUnavailable, Cause: "another issuer", Last: authelia.EndpointDiscovery, Behave: metadata(authelia.Set("issuer", evil))},
 			{Name: name + "invalid-iss", Provider: "names another issuer in the ID token", Code: idTokenInvalid, Cause: "different provider", Last: last, Behave: idToken(authelia.Set("iss", evil))},
 			{Name: name + "invalid-aud", Provider: "issues the ID token to another client", Code: idTokenInvalid, Cause: "expected audience", Last: last, Behave: idToken(authelia.Set("aud", "another"))},

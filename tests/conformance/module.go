@@ -26,7 +26,7 @@ type Plan struct {
 	Title   string
 	Kind    Kind
 	Client  func(*authelia.Client) // how the client is registered; may be nil
-	Pushed  bool                   // the provider requires pushed authorization requests
+	Strict  bool                   // the provider requires pushed authorization requests and private_key_jwt
 	Modules []Module
 }
 
