@@ -45,6 +45,7 @@ func TestSlowRetriesDelayNoEnd(t *testing.T) {
 			t.Errorf("%d ends are not delivered, want none", n)
 		}
 		a.Close()
+		time.Sleep(time.Minute) // for what storage still answers
 	})
 }
 
