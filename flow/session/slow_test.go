@@ -45,7 +45,8 @@ func TestSlowRetriesDelayNoEnd(t *testing.T) {
 			t.Errorf("%d ends are not delivered, want none", n)
 		}
 		a.Close()
-		time.Sleep(time.Minute) // for what storage still answers
+		cancel()
+		time.Sleep(time.Minute) // until the last calls to the slow storage have returned
 	})
 }
 
