@@ -62,3 +62,19 @@ func firstMembers(cut []byte) []byte {
 	}
 	return whole
 }
+
+// firstElements returns the elements of a list that was cut off, as far as they are whole.
+func firstElements[T any](cut []byte) (elements []T) {
+	decoder := json.NewDecoder(bytes.NewReader(cut))
+	if _, err := decoder.Token(); err != nil {
+		return nil
+	}
+	for decoder.More() {
+		var element T
+		if decoder.Decode(&element) != nil {
+			break
+		}
+		elements = append(elements, element)
+	}
+	return elements
+}
