@@ -40,6 +40,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err := checkSites(place, m, h.State); err != nil {
 		return nil, err
 	}
+	lastAdapted.remember(m)
 	return h.NewRoute(nil, m), nil
 }
 

@@ -83,6 +83,14 @@ func (Middleware) CaddyModule() caddy.ModuleInfo {
 // Provision replaces placeholders, fills in defaults and builds the handler. It
 // sends no request to the provider or to RomM: both often start after Caddy.
 func (m *Middleware) Provision(ctx caddy.Context) error {
+	m.places = lastAdapted.placesOf(m)
+	if err := m.provision(ctx); err != nil {
+		return m.locateAtLoad(err)
+	}
+	return nil
+}
+
+func (m *Middleware) provision(ctx caddy.Context) error {
 	m.logger = ctx.Logger()
 	repl := caddy.NewReplacer()
 	resolved, err := m.Resolve(func(text string) (string, error) {

@@ -21,6 +21,7 @@ import (
 // tokenInfo is what is known about a valid access token.
 type tokenInfo struct {
 	subject string
+	scopes  string    // separated by spaces; empty if the provider does not say
 	issued  time.Time // zero if the provider does not say
 	expires time.Time // zero if the provider does not say
 }
@@ -30,13 +31,15 @@ type AccessToken struct {
 	Identity Identity  // the user that it speaks for
 	Issued   time.Time // zero if the provider does not say
 	Expires  time.Time // zero if the provider does not say
+	Narrow   bool      // it lacks a scope that a sign-in asks for: what userinfo leaves out may be for want of that
 }
 
 // Bearer checks an access token that a client brought. Its user is described as
 // userinfo describes them now, by the same rules as Exchange. It refuses a token for another
 // client, even with a valid signature: a token issued to another service would
 // otherwise open this one (GHSA-wcvh-g65p-v576). Errors match ErrBearerInvalid,
-// or are a UserError of those of Recheck.
+// or are those of Recheck, in a UserError unless the token is narrow: then they say
+// nothing about the user.
 func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*AccessToken, error) {
 	md, err := rp.metadata(ctx)
 	if err != nil {
@@ -53,11 +56,15 @@ func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*AccessToken, e
 	if !isSubject(info.subject) {
 		return nil, fmt.Errorf("%w: sub is missing or not an identifier", ErrBearerInvalid)
 	}
+	narrow := rp.LacksScope(Tokens{Scopes: info.scopes})
 	identity, err := rp.Recheck(ctx, Tokens{Access: raw}, Identity{Issuer: rp.config.Issuer, Subject: info.subject})
-	if err != nil {
+	switch {
+	case err != nil && narrow:
+		return nil, err
+	case err != nil:
 		return nil, &UserError{Subject: info.subject, Err: err}
 	}
-	return &AccessToken{Identity: *identity, Issued: info.issued, Expires: info.expires}, nil
+	return &AccessToken{Identity: *identity, Issued: info.issued, Expires: info.expires, Narrow: narrow}, nil
 }
 
 // verifyAccessToken checks an access token that is a JWT
@@ -87,7 +94,7 @@ func (rp *RelyingParty) verifyAccessToken(ctx context.Context, md *metadata, raw
 	case token.IssuedAt.Unix() <= 0 || token.IssuedAt.After(rp.config.Now().Add(idTokenLeeway)): // section 2.2
 		return nil, invalid("iat is missing or in the future")
 	}
-	return &tokenInfo{subject: token.Subject, issued: token.IssuedAt, expires: token.Expiry}, nil
+	return &tokenInfo{subject: token.Subject, scopes: scopesOf(verifiedClaims(raw)), issued: token.IssuedAt, expires: token.Expiry}, nil
 }
 
 // isAccessToken reports whether a JWT says that it is an access token by RFC 9068.
@@ -137,7 +144,7 @@ func (rp *RelyingParty) introspect(ctx context.Context, md *metadata, raw string
 	case response.text("client_id") != rp.config.ClientID && !slices.Contains(response.strings("aud"), rp.config.ClientID):
 		return nil, invalid("it was issued neither to this client nor for it")
 	}
-	info := &tokenInfo{subject: response.text("sub")}
+	info := &tokenInfo{subject: response.text("sub"), scopes: scopesOf(response)}
 	if issued := response.time("iat"); issued > 0 {
 		info.issued = time.Unix(issued, 0)
 	}
@@ -148,6 +155,17 @@ func (rp *RelyingParty) introspect(ctx context.Context, md *metadata, raw string
 		}
 	}
 	return info, nil
+}
+
+// scopesOf returns the scopes of a token, separated by spaces, empty if it does not
+// say. Some providers write a list, or name the claim scp.
+func scopesOf(token claims) string {
+	for _, name := range []string{"scope", "scp"} {
+		if scopes := token.strings(name); len(scopes) > 0 {
+			return strings.Join(scopes, " ")
+		}
+	}
+	return ""
 }
 
 // jwtHeader returns the header of a JWT in JSON, or nil if raw is not a JWT.

@@ -33,6 +33,10 @@ const tokenSkew = 10 * time.Second
 // access tokens were ended.
 var errTokenEnded = errors.New("the access tokens of its user were ended after it was issued")
 
+// errTokenNarrow is the cause of a refusal of an access token that says too little for
+// the operator's rules.
+var errTokenNarrow = errors.New("the rules name groups, and the access token lacks a scope of the `scopes` setting")
+
 // bearer is what the gate knows about an access token of the provider: a
 // session that lives in memory only, and as long as its token. It never
 // changes; a newer one replaces it.
@@ -168,8 +172,11 @@ func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, er
 	if attempt != nil && !errors.Is(err, flow.ErrKeyReads) {
 		h.config.Gate.attempts.GiveBack(attempt)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case said.Narrow && h.config.GroupRules: // no group that it leaves out may take away a role or put the user out
+		return nil, problem.CredentialNotAllowed.Because(errTokenNarrow)
 	}
 	next := &bearer{until: now.Add(recognizedFor), issued: said.Issued, expires: said.Expires}
 	if !said.Expires.IsZero() && said.Expires.Before(next.until) {

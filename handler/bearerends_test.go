@@ -113,3 +113,50 @@ func TestBearerIsConfirmed(t *testing.T) {
 		t.Errorf("not confirmed: got %d and %d requests at the application, want 502 and 3", w.Code, len(s.seen))
 	}
 }
+
+// A client brings an access token of alice's with fewer scopes than a sign-in asks for.
+// What userinfo leaves out for want of a scope neither ends her sessions nor takes a role
+// away. The same answer to a token with all scopes does.
+func TestNarrowAccessTokenSaysNothingAboutItsUser(t *testing.T) {
+	t.Parallel()
+	const groupless = `{"sub":"1","preferred_username":"alice","email":"alice@example.com","email_verified":true}`
+	for name, c := range map[string]struct {
+		scope, userinfo string
+		status          int
+		out             bool
+	}{
+		"no name":              {`"openid email"`, `{"sub":"1","email":"alice@example.com","email_verified":true}`, http.StatusUnauthorized, false},
+		"subject only":         {`"openid"`, `{"sub":"1"}`, http.StatusUnauthorized, false},
+		"no address":           {`"openid profile"`, `{"sub":"1","preferred_username":"alice"}`, http.StatusForbidden, false},
+		"no groups":            {`"openid profile email"`, groupless, http.StatusForbidden, false},
+		"no groups, as a list": {`["openid","profile","email"]`, groupless, http.StatusForbidden, false},
+		"all scopes":           {`"openid profile email groups"`, userinfo, http.StatusOK, false},
+		"more scopes":          {`"openid profile email groups phone"`, userinfo, http.StatusOK, false},
+		"all, and gone":        {`"openid profile email groups"`, `{"sub":"1"}`, http.StatusUnauthorized, true},
+		"all, and in no group": {`"openid profile email groups"`, groupless, http.StatusForbidden, true},
+		"not said, and gone":   {`null`, `{"sub":"1"}`, http.StatusUnauthorized, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, p, _ := newSiteWithBearers(t, Policy{Groups: []string{"a"}})
+			cfg := s.handler.config
+			cfg.GroupRules = true
+			cfg.RelyingParty = flow.New(flow.Config{
+				Issuer: alice.Issuer, ClientID: "romm", ClientSecret: "s", Client: &http.Client{Transport: p}, Now: cfg.Now,
+				UsernameClaim: "preferred_username", GroupsClaim: "groups", Scopes: []string{"openid", "profile", "email", "groups", "offline_access"},
+			})
+			s.handler = New(cfg)
+			s.do(t, "/open") // which lets the gate know the handler
+			p.introspection, p.userinfo = `{"active":true,"client_id":"romm","sub":"1","scope":`+c.scope+`}`, c.userinfo
+			if w := s.do(t, "/bearer", "Authorization", "Bearer x"); w.Code != c.status {
+				t.Errorf("the token: got %d %s, want %d", w.Code, w.Body, c.status)
+			}
+			waits := s.handler.config.Gate.shuts.len()
+			s.app.mu.Lock()
+			defer s.app.mu.Unlock()
+			if out := waits+len(s.app.gone) > 0; out != c.out {
+				t.Errorf("alice was put out: %v, want %v", out, c.out)
+			}
+		})
+	}
+}

@@ -15,6 +15,7 @@ import (
 
 // asker sends requests in the background, each with a chain of its own.
 func asker(t *testing.T, s *site, target, authorization string) func(*sync.WaitGroup) {
+	t.Helper()
 	return func(requests *sync.WaitGroup) {
 		requests.Go(func() {
 			r := httptest.NewRequest(http.MethodGet, "https://romm.example.com"+target, nil)

@@ -35,7 +35,7 @@ func (s *siteWithProvider) aliceOf() *flow.Identity {
 func TestPutOutWhileTheSignInOpensTheAccount(t *testing.T) {
 	app := new(openingApplication)
 	inBubble(t, plainClient, func(c *Config) {
-		app.fakeApplication = c.Application.(*fakeApplication) //nolint:errcheck // the harness has no other
+		app.fakeApplication = c.Application.(*fakeApplication)
 		c.Application = app
 	}, func(s *siteWithProvider) {
 		var shut int

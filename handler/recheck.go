@@ -221,8 +221,9 @@ func (h *Handler) checkIdentity(ctx context.Context, s *session.Session, v *sess
 	}
 	v.proved(record.Tokens)
 	lacks := h.lacksScope(record)
+	out := lacks && h.refusedWhateverGroups(identity) != nil
 	switch {
-	case lacks && h.refusedWhateverGroups(identity) != nil:
+	case out:
 		h.end(ctx, s, problem.NotAllowed.Code)
 		return nil
 	case h.unproven(record):

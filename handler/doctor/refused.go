@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	placed   = regexp.MustCompile(`at (\S+):(\d+)`)
+	placed   = regexp.MustCompile(`, at (\S+?):(\d+)`)
 	advised  = regexp.MustCompile(`[Ww]rite "([^"]+)"`)
 	insecure = regexp.MustCompile(`write http:// before it: (\S+?),? `)
 )
