@@ -93,7 +93,6 @@ func (in *installation) copy(t *testing.T) *installation {
 	t.Helper()
 	other := *in
 	other.t, other.folder = t, t.TempDir()
-	t.Cleanup(in.serve)
 	if err := os.CopyFS(other.folder, os.DirFS(in.folder)); err != nil {
 		t.Fatal(err)
 	}

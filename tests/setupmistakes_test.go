@@ -75,6 +75,8 @@ func TestMistakesAfterSetup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if m.file == caddy || m.file == env {
 				t.Parallel() // the stand-ins stay as they are
+			} else {
+				t.Cleanup(in.serve)
 			}
 			w := in.copy(t)
 			w.edit(m.file, m.old, m.new)

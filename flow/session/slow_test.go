@@ -45,6 +45,8 @@ func TestSlowRetriesDelayNoEnd(t *testing.T) {
 			t.Errorf("%d ends are not delivered, want none", n)
 		}
 		a.Close()
+		cancel()
+		time.Sleep(time.Minute) // until the last calls to the slow storage have returned
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -100,19 +101,20 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 	if err != nil {
 		return false, errUnreachable.Because(err)
 	}
-	if answer.Cut {
+	isOther := func(other optional[account]) bool { // one that cannot be read is no administrator
+		return other.value.valid() && other.value.ID != user.ID && other.value.Role == RoleAdmin && other.value.Enabled
+	}
+	if answer.Cut { // by accounts of other users, who must not keep this one from losing a role
+		if slices.ContainsFunc(firstElements[optional[account]](answer.Body), isOther) {
+			return true, nil
+		}
 		return false, errAccountTooLarge.Because(seen(what, answer))
 	}
-	var users []optional[account] // one that cannot be read is no administrator
+	var users []optional[account]
 	if err := decode(what, answer, &users); err != nil {
 		return false, err
 	}
-	for _, other := range users {
-		if other.value.valid() && other.value.ID != user.ID && other.value.Role == RoleAdmin && other.value.Enabled {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.ContainsFunc(users, isOther), nil
 }
 
 // Confirm asks RomM whether session is alive and still belongs to its account:

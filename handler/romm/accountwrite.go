@@ -33,8 +33,11 @@ func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded
 		return false
 	}
 	ctx = context.WithoutCancel(ctx)
-	var changed account
-	if response.Status/100 != 2 || json.Unmarshal(response.Body, &changed) != nil || !changed.valid() {
+	changed := new(account)
+	if response.Status/100 == 2 {
+		changed = a.changedAccount(ctx, response.Body)
+	}
+	if !changed.valid() {
 		ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 		defer cancel()
 		if me, err := a.whoIs(ctx, forwarded.Client.Caller(), forwarded.Session); err == nil {
@@ -46,21 +49,41 @@ func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded
 		}
 		return true
 	}
-	link := a.noteAnswer(ctx, &changed)
+	link := a.noteAnswer(ctx, changed)
 	if link == nil {
-		_ = a.config.Links.refreshWaiting(ctx, &changed)
+		_ = a.config.Links.refreshWaiting(ctx, changed)
 		return true
 	}
-	if now := linkTo(&changed, link.Issuer, link.Subject); link.Username == now.Username && link.Email == now.Email && link.Role == now.Role {
+	if now := linkTo(changed, link.Issuer, link.Subject); link.Username == now.Username && link.Email == now.Email && link.Role == now.Role {
 		return false
 	}
 	// Of two changes at once, the response that comes last may be the first one's.
-	a.config.Links.latest.do(&changed, func(user *account) {
+	a.config.Links.latest.do(changed, func(user *account) {
 		ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 		defer cancel()
 		_ = a.config.Links.refresh(ctx, a.latest(ctx, forwarded, user))
 	})
 	return true
+}
+
+// changedAccount returns the account in body, the response to a change, and one that is
+// not valid if it names none. Users choose how large their account is, and a change of
+// the own name signs its user out, so that RomM cannot be asked again. Of an account that
+// is cut, the first members say who it is, and its link when RomM made it.
+func (a *App) changedAccount(ctx context.Context, body []byte) *account {
+	whole, first := new(account), new(account)
+	if json.Unmarshal(body, whole) == nil {
+		return whole
+	}
+	if len(body) < application.ResponseLimit || json.Unmarshal(firstMembers(body), first) != nil || first.Role == "" {
+		return new(account)
+	}
+	link, err := a.config.Links.ofAccount(ctx, first.ID)
+	if err != nil || link == nil {
+		return new(account)
+	}
+	first.Created = link.Created
+	return first
 }
 
 // noteAnswer notes the name that RomM answered for user. It returns user's link, nil

@@ -4,6 +4,7 @@
 package romm
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,4 +40,41 @@ func decode(what string, answer *application.Answer, target any) error {
 		came = fmt.Errorf("%s is of the wrong type, %s: %w", wrong.Field, wrong.Value, came)
 	}
 	return unexpected(what, answer).Because(came)
+}
+
+// firstMembers returns the members of an object that was cut off, as far as they are
+// whole.
+func firstMembers(cut []byte) []byte {
+	decoder, members := json.NewDecoder(bytes.NewReader(cut)), map[string]json.RawMessage{}
+	for _, err := decoder.Token(); err == nil; {
+		var name json.Token
+		var member json.RawMessage
+		if name, err = decoder.Token(); err == nil {
+			err = decoder.Decode(&member)
+		}
+		if text, ok := name.(string); ok && err == nil {
+			members[text] = member
+		}
+	}
+	whole, err := json.Marshal(members)
+	if err != nil {
+		return nil
+	}
+	return whole
+}
+
+// firstElements returns the elements of a list that was cut off, as far as they are whole.
+func firstElements[T any](cut []byte) (elements []T) {
+	decoder := json.NewDecoder(bytes.NewReader(cut))
+	if _, err := decoder.Token(); err != nil {
+		return nil
+	}
+	for decoder.More() {
+		var element T
+		if decoder.Decode(&element) != nil {
+			break
+		}
+		elements = append(elements, element)
+	}
+	return elements
 }

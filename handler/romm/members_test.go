@@ -112,3 +112,33 @@ func TestUnreadableAccountInTheList(t *testing.T) {
 		}
 	}
 }
+
+// Another user makes their account so large that the list of all is cut. That keeps no
+// administrator in the role, provided that another one stands before it in the list.
+func TestLargeAccountOfAnotherUserKeepsNoRole(t *testing.T) {
+	t.Parallel()
+	const root, alice = `{"id":1,"username":"root","role":"admin","enabled":true}`, `{"id":3,"username":"alice","role":"admin","enabled":true}`
+	bob := `{"id":2,"username":"bob","role":"user","enabled":true,"ui_settings":{"a":"` + strings.Repeat("a", 1<<10)
+	for name, c := range map[string]struct {
+		body string
+		want bool
+		code string
+	}{
+		"after an administrator": {`[` + root + `,` + alice + `,` + bob, true, ""},
+		"after alice only":       {`[` + alice + `,` + bob, false, errAccountTooLarge.Code},
+		"after a disabled one":   {`[` + strings.Replace(root, "true", "false", 1) + `,` + bob, false, errAccountTooLarge.Code},
+		"first":                  {`[` + bob, false, errAccountTooLarge.Code},
+		"no list":                {`<html>`, false, errAccountTooLarge.Code},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			call := func(context.Context, application.Call) (*application.Answer, error) {
+				return &application.Answer{Status: http.StatusOK, Header: http.Header{}, Body: []byte(c.body), Cut: true}, nil
+			}
+			got, err := appOf(t, "5.2.0").otherAdmins(t.Context(), call, "s", &account{ID: 3, Username: "alice"})
+			if got != c.want || (err == nil) != (c.code == "") || err != nil && problem.Of(err).Code != c.code {
+				t.Errorf("another administrator: %v, %v, want %v, %q", got, err, c.want, c.code)
+			}
+		})
+	}
+}

@@ -4,11 +4,15 @@ package romm
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
 // A name that an account gave up, here or at another node, goes to no other account
@@ -131,4 +135,34 @@ func TestNamesOfFormerProcessesAreRemoved(t *testing.T) {
 			time.Sleep(namesKept)
 		}
 	})
+}
+
+// Bob, who has alice's name for a moment, makes his account larger than the gate reads
+// before he gives the name back, which signs him out. The gate learns all the same that
+// the name is not his any more: by that it refuses his tokens for it, and lets it rest.
+func TestNameOfALargeAccount(t *testing.T) {
+	t.Parallel()
+	app := appOf(t, "5.2.0")
+	link := Link{Issuer: testIssuer, Subject: "bob-1", ID: 2, Username: "alice", Email: "bob@example.com", Created: "2026-01-01T00:00:00", Role: "user"}
+	if err := app.config.Links.pin(t.Context(), link); err != nil {
+		t.Fatal(err)
+	}
+	signedOut := func(context.Context, application.Call) (*application.Answer, error) {
+		return &application.Answer{Status: http.StatusUnauthorized, Header: http.Header{}}, nil
+	}
+	body := []byte(`{"id":2,"username":"bob","email":"bob@example.com","enabled":true,"role":"user","oauth_scopes":["me.read"],"ui_settings":{"a":"` + strings.Repeat("a", application.ResponseLimit))
+	forwarded := application.Forwarded{Request: httptest.NewRequest(http.MethodPut, "/api/users/2", nil), Path: "/api/users/2", Client: fixedCaller(signedOut)}
+	if !app.AfterResponse(t.Context(), forwarded, application.Response{Status: http.StatusOK, Body: body[:application.ResponseLimit]}) {
+		t.Error("the response changed nothing, want a doubt")
+	}
+	now, err := app.config.Links.ofAccount(t.Context(), 2)
+	if err != nil || now == nil || now.Username != "bob" {
+		t.Errorf("the link is %+v, %v, want bob's name", now, err)
+	}
+	if since, _, err := app.config.Links.rests(t.Context(), "alice", "3 2026-01-02T00:00:00"); since.IsZero() || err != nil {
+		t.Errorf("the name alice rests since %v, %v, want since now", since, err)
+	}
+	if shut, err := app.IsShut(t.Context(), "Bearer "+jwtUntil(time.Now().Add(time.Hour)), link.Account()); !shut || err != nil {
+		t.Errorf("bob's token for the name alice is refused: %v, %v, want true", shut, err)
+	}
 }
