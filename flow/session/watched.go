@@ -114,12 +114,18 @@ func until[T any](ctx context.Context, call func() (T, error), undo func()) (T, 
 			}
 		}
 	}()
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
-	select {
-	case r := <-results:
-		return r.value, r.err
-	case <-timer.C:
+	ended, atDeadline := ctx.Done(), (<-chan time.Time)(nil) // one of them, the other is nil
+	for {
+		select {
+		case r := <-results:
+			return r.value, r.err
+		case <-ended:
+			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				ended, atDeadline = nil, time.After(time.Until(deadline))
+				continue
+			}
+		case <-atDeadline:
+		}
 		close(late)
 		var none T
 		return none, fmt.Errorf("waiting for storage: %w", context.DeadlineExceeded)
