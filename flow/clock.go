@@ -71,6 +71,9 @@ func (t clockTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusGone {
+		t.rp.contradicted(r.Context())
+	}
 	date, err := http.ParseTime(answer.Header.Get("Date"))
 	t.compare(date)
 	if err == nil {

@@ -111,6 +111,18 @@ func (rp *RelyingParty) Reachable(ctx context.Context) bool {
 	}
 }
 
+// contradicted reads the metadata again, in the background, because something did
+// not go together with them: an endpoint is gone, or an ID token is signed by a key
+// that is not at jwks_uri. The provider may have moved. What was read in the last
+// 10 s is believed.
+func (rp *RelyingParty) contradicted(ctx context.Context) {
+	rp.mu.Lock()
+	defer rp.mu.Unlock()
+	if now := rp.config.Now(); rp.known != nil && now.Sub(rp.loaded) >= reachableFor && !now.Before(rp.nextTry) {
+		rp.discover(ctx)
+	}
+}
+
 // Loaded returns when the known metadata were read, zero if there are none, and
 // the error of the last attempt to read them, nil if it succeeded.
 func (rp *RelyingParty) Loaded() (time.Time, error) {

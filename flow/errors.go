@@ -87,6 +87,7 @@ func (e *AuthorizationError) Error() string {
 type UserError struct {
 	User    string // may be empty
 	Subject string // as in the verified ID token
+	IDToken string // of a sign-in, for the user's sign-out at the provider
 	Err     error
 }
 

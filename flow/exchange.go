@@ -82,11 +82,11 @@ func (rp *RelyingParty) exchange(ctx context.Context, login *Login, code string)
 	}
 	userinfo, err := rp.userinfo(ctx, md, token.AccessToken, claims.subject)
 	if err != nil {
-		return nil, &UserError{Subject: claims.subject, Err: err}
+		return nil, &UserError{Subject: claims.subject, IDToken: rawIDToken, Err: err}
 	}
 	identity, err := rp.identity(&evidence{token: claims, userinfo: userinfo})
 	if err != nil {
-		return nil, &UserError{User: userinfo.text(rp.config.UsernameClaim), Subject: claims.subject, Err: err}
+		return nil, &UserError{User: userinfo.text(rp.config.UsernameClaim), Subject: claims.subject, IDToken: rawIDToken, Err: err}
 	}
 	return &Result{Identity: *identity, Tokens: Tokens{
 		Access: token.AccessToken, Refresh: token.RefreshToken, ID: rawIDToken, SID: claims.SID,

@@ -53,6 +53,7 @@ func (rp *RelyingParty) verifyIDToken(ctx context.Context, md *metadata, receive
 	case errors.Is(err, ErrProviderUnavailable):
 		return nil, err
 	case err != nil:
+		rp.contradicted(ctx)
 		return nil, rp.idTokenError(received.raw, err)
 	}
 	var c idTokenClaims

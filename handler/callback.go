@@ -59,6 +59,7 @@ func (h *Handler) callback(in *incoming) error {
 		return err // the client has gone; the server's own handling is right
 	}
 	if result.err != nil {
+		h.keepHint(in, result.idToken, problem.Of(result.err))
 		return h.signInFailed(in, begun, result.err)
 	}
 	h.config.Gate.Followed.Ended(state, nil)
@@ -66,6 +67,7 @@ func (h *Handler) callback(in *incoming) error {
 	if request.CookieValue(in.r, h.cookies.Restarts) != "" {
 		http.SetCookie(in.w, h.cookies.Unset(h.cookies.Restarts))
 	}
+	h.takeHint(in) // of an earlier refusal
 	http.SetCookie(in.w, h.cookies.Set(h.cookies.Ticket, result.ticket, h.config.Lifetime))
 	h.dropBrowserCookies(in.w)
 	problem.Redirect(in.w, http.StatusSeeOther, h.localTarget(result.returnTo))

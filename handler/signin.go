@@ -63,6 +63,7 @@ type outcome struct {
 	ticket   string
 	returnTo string
 	err      error
+	idToken  string // that the provider issued, if err is not nil
 }
 
 // signIn turns a code into a session: tokens, claims, policy, the
@@ -76,11 +77,17 @@ func (h *Handler) signIn(in *incoming, login *flow.Login, code string) (result o
 	redeemed, err := h.redeemCode(ctx, login, code, in.chain.ClientIP())
 	old, _ := in.lookup()
 	if user, ok := errors.AsType[*flow.UserError](err); ok {
+		result.idToken = user.IDToken
 		h.shutOut(ctx, old, &flow.Identity{Issuer: h.config.RelyingParty.Issuer(), Subject: user.Subject}, problem.Of(err).Code)
 	}
 	if err != nil {
-		return outcome{err: err}
+		return outcome{err: err, idToken: result.idToken}
 	}
+	defer func() {
+		if result.err != nil {
+			result.idToken = redeemed.Tokens.ID
+		}
+	}()
 	identity := &redeemed.Identity
 	unused := session.Record{Identity: *identity, Tokens: redeemed.Tokens} // what the sign-in obtained and nothing keeps
 	defer func() { h.handBack(in, &unused) }()

@@ -68,7 +68,11 @@ func (h *Handler) signOutByBrowser(in *incoming) error {
 	if err != nil {
 		return h.refuseAs(in, request.Navigation, err)
 	}
-	problem.Redirect(in.w, http.StatusSeeOther, h.leaveURL(in, h.forget(in, s)))
+	hint := h.takeHint(in)
+	if idToken := h.forget(in, s); idToken != "" {
+		hint = idToken
+	}
+	problem.Redirect(in.w, http.StatusSeeOther, h.leaveURL(in, hint))
 	return nil
 }
 

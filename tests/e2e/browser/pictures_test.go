@@ -114,11 +114,14 @@ func TestPictures(t *testing.T) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			_, _ = w.Write(append([]byte("<!doctype html><style>body { margin: 0 } svg { width: 860px }</style>"), drawing...))
 		})))
+		b.await(`document.readyState === "complete" && document.querySelector("svg").getBoundingClientRect().width === 860`)
 		if out := b.script(`[...document.querySelectorAll("text")].filter(t => { const r = t.getBoundingClientRect(); return r.left < 0 || r.right > 860 || r.bottom > 330 }).map(t => t.textContent).join()`); out != "" {
 			t.Errorf("these words are outside of the drawing: %s", out)
 		}
-		b.screenshot("flow")
-		b.scheme("dark")
-		b.screenshot("flow-dark")
+		if *update { // to look at
+			b.screenshot("flow")
+			b.scheme("dark")
+			b.screenshot("flow-dark")
+		}
 	})
 }
