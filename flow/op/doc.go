@@ -7,6 +7,9 @@
 // after 5 s, so a request waits for storage once, for at most 2 s, and never
 // for another provider.
 //
+// Its signing keys are made, shared, rotated and published in a way that serves
+// the gate's client at the other provider too: see NewClientKeys.
+//
 // Specifications:
 // [OpenID Connect Core 1.0](https://openid.net/specs/openid-connect-core-1_0.html),
 // [OpenID Connect Discovery 1.0](https://openid.net/specs/openid-connect-discovery-1_0.html),
