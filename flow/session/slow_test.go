@@ -15,7 +15,7 @@ func TestSlowRetriesDelayNoEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		a, b := newTestStore(storage), newTestStore(storage)
-		var queued []ID
+		queued := make([]ID, 0, 60)
 		for range 60 {
 			_, session := create(t, a, "ada")
 			queued = append(queued, session.ID())
@@ -56,7 +56,7 @@ func TestManyEndsFromASlowStorage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFakeStorage()
 		a, b := newTestStore(storage), newTestStore(storage)
-		var there []*Session
+		there := make([]*Session, 0, 300)
 		for range 300 {
 			ticket, _ := create(t, a, "ada")
 			there = append(there, mustOpen(t, b, ticket))
