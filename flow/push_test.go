@@ -87,6 +87,10 @@ func TestPushRefused(t *testing.T) {
 		h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Fail(authelia.EndpointPAR, authelia.Fault{Status: 503}) })
 		_, _, err := h.rp.Begin(t.Context(), "/", false)
 		failsAs(t, err, ErrProviderUnavailable, "503")
+		h.op.Misbehave(func(m *authelia.Misbehaviour) { m.Faults = nil })
+		if _, _, err := h.rp.Begin(t.Context(), "/", false); err != nil {
+			t.Errorf("Begin at once after a failure: %v, want a pushed request: only refusals are remembered", err)
+		}
 	})
 	t.Run("no endpoint", func(t *testing.T) {
 		t.Parallel()

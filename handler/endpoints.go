@@ -3,6 +3,7 @@
 package handler
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,6 +24,14 @@ var endpointMethods = map[string]string{
 	"backchannel-logout": "POST",
 }
 
+// errPosted refuses a response that the provider sent in a form. The browser sends no
+// login cookie with it: they are not for requests of other sites, except links.
+var errPosted = func() *problem.Problem {
+	p := problem.MethodNotAllowed.Because(errors.New("the provider's response came in a form (response_mode form_post), not in the address"))
+	p.Hint = "Set response_mode to query for this client at the provider: the gate asks for no other, and takes responses in the address only."
+	return p
+}()
+
 // serveOwn answers the gate's own endpoint called name.
 func (h *Handler) serveOwn(in *incoming, name string) error {
 	allow, known := endpointMethods[name]
@@ -31,6 +40,9 @@ func (h *Handler) serveOwn(in *incoming, name string) error {
 		return h.refuse(in, problem.NotFound)
 	case !slices.Contains(strings.Split(allow, ", "), in.r.Method):
 		in.w.Header().Set("Allow", allow) // RFC 9110 section 15.5.6
+		if name == "" && in.r.Method == http.MethodPost {
+			return h.refuseAs(in, request.Navigation, errPosted)
+		}
 		return h.refuse(in, problem.MethodNotAllowed)
 	}
 	// Nothing but a user's own request starts, ends or clears anything.

@@ -82,6 +82,9 @@ func (f *fakeStorage) Lock(ctx context.Context, name string) error {
 }
 
 func (f *fakeStorage) Unlock(_ context.Context, name string) error {
+	if f.before != nil {
+		_ = f.before("unlock", name)
+	}
 	f.mu.Lock()
 	lock := f.locks[name]
 	f.mu.Unlock()

@@ -105,3 +105,45 @@ func TestFullDisk(t *testing.T) {
 		}
 	})
 }
+
+// Other parts of the gate use the storage, too: links, signing keys, the health of
+// the admin API. None of them waits longer than it means to, and a lock that was
+// granted too late is released.
+func TestHungStorageKeepsNoCallerWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFakeStorage()
+		s := newTestStore(fake)
+		storage, release := s.Storage(), hung(fake)
+		for what, call := range map[string]func(context.Context) error{
+			"Lock":   func(ctx context.Context) error { return storage.Lock(ctx, "x") },
+			"Store":  func(ctx context.Context) error { return storage.Store(ctx, "x", nil) },
+			"Load":   func(ctx context.Context) error { _, err := storage.Load(ctx, "x"); return err },
+			"Delete": func(ctx context.Context) error { return storage.Delete(ctx, "x") },
+			"List":   func(ctx context.Context) error { _, err := storage.List(ctx, "x", false); return err },
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			began := time.Now()
+			if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 3*time.Second {
+				t.Errorf("%s: %v after %s, want a deadline error after 3 s", what, err, time.Since(began))
+			}
+			cancel()
+		}
+		time.Sleep(stuckAfter)
+		if !s.Away() {
+			t.Error("Away = false while storage hangs")
+		}
+		release()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := storage.Lock(ctx, "x"); err != nil {
+			t.Errorf("the lock that was granted too late is still held: %v", err)
+		}
+		defer hung(fake)()
+		began := time.Now()
+		_ = storage.Unlock(context.WithoutCancel(ctx), "x")
+		if took := time.Since(began); took > storeLimit {
+			t.Errorf("Unlock took %s, want %s at most", took, storeLimit)
+		}
+	})
+}

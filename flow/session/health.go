@@ -4,15 +4,12 @@ package session
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
-	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 )
 
 const (
@@ -145,62 +142,3 @@ func (s *Store) tryWrites(ctx context.Context) error {
 
 // tryKey is the key of a value that means nothing.
 func (s *Store) tryKey() string { return keyring.StoragePrefix(s.gate) + "/try" }
-
-// watchedStorage passes calls to a storage on, and notes their results.
-type watchedStorage struct {
-	keyring.Storage
-	store *Store
-}
-
-// Lock implements keyring.Storage. Its time limit is no failure: another node
-// may have the lock.
-func (w watchedStorage) Lock(ctx context.Context, name string) error {
-	_, end := span.Start(ctx, SpanLock)
-	err := w.Storage.Lock(ctx, name)
-	end(err)
-	if ctx.Err() == nil {
-		w.store.noteWrite("Lock", err)
-	}
-	return err
-}
-
-// Store implements keyring.Storage.
-func (w watchedStorage) Store(ctx context.Context, key string, value []byte) error {
-	return w.watch(ctx, "Store", w.store.noteWrite, func() error { return w.Storage.Store(ctx, key, value) })
-}
-
-// Delete implements keyring.Storage.
-func (w watchedStorage) Delete(ctx context.Context, key string) error {
-	return w.watch(ctx, "Delete", w.store.noteWrite, func() error { return w.Storage.Delete(ctx, key) })
-}
-
-// Load implements keyring.Storage.
-func (w watchedStorage) Load(ctx context.Context, key string) (value []byte, err error) {
-	err = w.watch(ctx, "Load", w.store.noteRead, func() (err error) { value, err = w.Storage.Load(ctx, key); return err })
-	return value, err
-}
-
-// List implements keyring.Storage.
-func (w watchedStorage) List(ctx context.Context, path string, recursive bool) (keys []string, err error) {
-	err = w.watch(ctx, "List", w.store.noteRead, func() (err error) { keys, err = w.Storage.List(ctx, path, recursive); return err })
-	return keys, err
-}
-
-// watch runs one call. An absent value is an answer, and a caller that gave up
-// is no failure of storage.
-func (w watchedStorage) watch(ctx context.Context, method string, note func(string, error), call func() error) error {
-	stuck := time.AfterFunc(stuckAfter, func() { note(method, errStuck) })
-	defer stuck.Stop()
-	_, end := span.Start(ctx, spans[method])
-	err := call()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		end(nil)
-		note(method, nil)
-		return err
-	case err == nil || !errors.Is(context.Cause(ctx), context.Canceled):
-		note(method, err)
-	}
-	end(err)
-	return err
-}
