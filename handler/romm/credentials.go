@@ -4,6 +4,7 @@ package romm
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -123,8 +124,8 @@ func (a *App) accepts(r *http.Request, known *route) bool {
 // Recognize asks RomM for the owner of a credential. RomM handles an unknown
 // client token as an anonymous request: 401 after 5.1.0, 403 before. It also
 // answers 403 to a token without the permission to read its own account, and 500
-// to a JWT that it did not sign or no longer accepts, and to a password for an
-// account without one.
+// to a JWT that it did not sign or no longer accepts, to a password for an
+// account without one, and to every credential while its database is away.
 //
 // If RomM could tell but fails to do so now, Recognize returns an error. An
 // attacker must not be able to guess for free, or to reach with an unknown token
@@ -150,7 +151,7 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 		case answer.Status == http.StatusUnauthorized,
 			// A password always has the permission to read its own account.
 			answer.Status == http.StatusForbidden,
-			answer.Status == http.StatusInternalServerError && c != clientToken:
+			answer.Status == http.StatusInternalServerError && c != clientToken && a.readsAccounts(ctx, call):
 			return application.Unrecognized, "", nil
 		}
 		err = seen("GET /api/users/me", answer)
@@ -160,6 +161,16 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 		return application.Undecided, "", nil
 	}
 	return application.Undecided, "", refusal.Because(err)
+}
+
+// readsAccounts reports whether RomM can tell a wrong password from a right one: it
+// looks for an account of a made-up name.
+func (a *App) readsAccounts(ctx context.Context, call application.Caller) bool {
+	nobody := "Basic " + base64.StdEncoding.EncodeToString([]byte(rand.Text()+":"))
+	answer, err := call(ctx, application.Call{
+		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {nobody}}, Limit: accountLimit,
+	})
+	return err == nil && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden)
 }
 
 // noneShut reports whether no account is shut, as far as storage tells. It takes no part

@@ -151,6 +151,8 @@ func TestRecognize(t *testing.T) {
 		"password, no response":          {"5.2.0", somePassword, 0, "", application.Undecided, "romm_busy"},
 		"access token":                   {"5.2.0", someJWT, 200, me, application.Recognized, ""},
 		"expired access token":           {"5.2.0", someJWT, 500, "", application.Unrecognized, ""},
+		"access token, no database":      {"5.2.0", someJWT, 500, "no database", application.Undecided, "romm_busy"},
+		"password, no database":          {"5.2.0", somePassword, 500, "no database", application.Undecided, "romm_busy"},
 		"access token that may not read": {"5.2.0", someJWT, 403, "", application.Recognized, ""},
 		"access token, no response":      {"5.2.0", someJWT, 0, "", application.Undecided, "romm_busy"},
 		"access token, RomM 5.1":         {"5.1.0", someJWT, 403, "", application.Undecided, ""},
@@ -161,6 +163,12 @@ func TestRecognize(t *testing.T) {
 			got, _, err := app.Recognize(t.Context(), func(_ context.Context, call application.Call) (*application.Answer, error) {
 				if call.Target == "/api/heartbeat" {
 					return nil, errors.New("away")
+				}
+				if call.Header.Get("Authorization") != c.authorization && c.status == 500 && c.body != "no database" {
+					return &application.Answer{Status: 401, Header: http.Header{}}, nil // a made-up name
+				}
+				if c.body == "no database" {
+					return &application.Answer{Status: 500, Header: http.Header{}}, nil
 				}
 				if call.Method != http.MethodGet || call.Target != "/api/users/me" || call.Cookie != "" || call.Header.Get("Authorization") != c.authorization {
 					t.Errorf("RomM was asked %+v, want GET /api/users/me with the credential only", call)

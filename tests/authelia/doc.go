@@ -7,7 +7,7 @@
 // [Server.ActAs]).
 //
 // It does not implement second factors (a user of a two_factor client stays at the portal), signed
-// authorization requests, the device and client credentials grants, private_key_jwt, JWT access tokens, the claims
+// authorization requests, the device and client credentials grants, JWT access tokens, the claims
 // parameter's effect, base paths.
 //
 // Never put it in front of a real application.
