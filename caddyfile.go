@@ -65,6 +65,7 @@ var errMatcher = errors.New("romm_oidc does not accept a matcher, because unmatc
 //		username_claim     <claim>
 //		groups_claim       <claim>
 //		push_authorization
+//		response_mode      query|form_post
 //		unverified_email   refuse|pin
 //		allow {
 //			groups  <group...>

@@ -154,6 +154,10 @@ func (t assertingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 // acceptsClient returns an error if the metadata say that the provider does not
 // take the client's key. Metadata that say nothing may belong to one that does.
 func (rp *RelyingParty) acceptsClient(md *metadata) error {
+	if modes := md.responseModes; rp.config.FormPost && len(modes) > 0 && !slices.Contains(modes, formPost) {
+		return fmt.Errorf("%w: its response_modes_supported has no %s, only %s: leave out `response_mode`",
+			ErrProviderUnavailable, formPost, printable(strings.Join(modes, ", "), 200))
+	}
 	if rp.config.ClientAuth != ClientAuthKey {
 		return nil
 	}

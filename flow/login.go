@@ -22,6 +22,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 )
 
+// formPost is the response mode of Config.FormPost.
+const formPost = "form_post"
+
 // LoginLifetime is how long a login may take.
 const LoginLifetime = 10 * time.Minute
 
@@ -54,6 +57,7 @@ type Login struct {
 	Nonce    string
 	Verifier string // https://datatracker.ietf.org/doc/html/rfc7636#section-4.1
 	Scopes   string // what the authorization request asks for, separated by spaces
+	Session  string // the caller's; empty: none
 	ReturnTo string // a local path
 	Expires  time.Time
 }
@@ -61,20 +65,22 @@ type Login struct {
 // text returns l as it is sealed, as short as it can be: nothing in it needs an
 // escape, whatever the characters of the path.
 func (l *Login) text() []byte {
-	return []byte(strings.Join([]string{strconv.FormatInt(l.Expires.Unix(), 36), l.State, l.Nonce, l.Verifier, l.Scopes, l.ReturnTo}, "\n"))
+	return []byte(strings.Join([]string{strconv.FormatInt(l.Expires.Unix(), 36), l.State, l.Nonce, l.Verifier, l.Scopes, l.Session, l.ReturnTo}, "\n"))
 }
 
 // parseLogin is the reverse of text.
 func parseLogin(text []byte) (*Login, bool) {
-	parts := strings.SplitN(string(text), "\n", 6)
-	if len(parts) != 6 {
+	parts := strings.SplitN(string(text), "\n", 7)
+	if len(parts) != 7 {
 		return nil, false
 	}
 	expires, err := strconv.ParseInt(parts[0], 36, 64)
 	if err != nil {
 		return nil, false
 	}
-	login := &Login{State: parts[1], Nonce: parts[2], Verifier: parts[3], Scopes: parts[4], ReturnTo: parts[5], Expires: time.Unix(expires, 0).UTC()}
+	login := &Login{
+		State: parts[1], Nonce: parts[2], Verifier: parts[3], Scopes: parts[4], Session: parts[5], ReturnTo: parts[6], Expires: time.Unix(expires, 0).UTC(),
+	}
 	if !LocalPath(login.ReturnTo) {
 		login.ReturnTo = "/"
 	}
@@ -111,6 +117,9 @@ func (rp *RelyingParty) Begin(ctx context.Context, returnTo string, restarted bo
 	options := []oauth2.AuthCodeOption{oidc.Nonce(login.Nonce), oauth2.S256ChallengeOption(login.Verifier)}
 	if slices.Contains(rp.config.Scopes, oidc.ScopeOfflineAccess) { // else it may be dropped (OIDC Core 11)
 		options = append(options, oauth2.SetAuthURLParam("prompt", "consent"))
+	}
+	if rp.config.FormPost {
+		options = append(options, oauth2.SetAuthURLParam("response_mode", formPost))
 	}
 	location := rp.oauth2(md).AuthCodeURL(login.State, options...)
 	if rp.config.Push || md.pushRequired {

@@ -37,6 +37,7 @@ type metadata struct {
 	// sign-ins need.
 	logoutKeys, bearerKeys oidc.KeySet
 
+	responseModes  []string // may be empty
 	tokenAuth      []string // authentication methods of the token endpoint; empty means client_secret_basic
 	tokenAuthAlgs  []string // algorithms of client assertions there; may be empty
 	revocationAuth []string // authentication methods of the revocation endpoint; empty means client_secret_basic
@@ -65,6 +66,7 @@ func (rp *RelyingParty) readMetadata(ctx context.Context) (*metadata, error) {
 		pushEndpoint:          document.text("pushed_authorization_request_endpoint"),
 		pushRequired:          document.flag("require_pushed_authorization_requests"),
 		issParameterSupported: document.flag("authorization_response_iss_parameter_supported"),
+		responseModes:         document.strings("response_modes_supported"),
 		tokenAuth:             document.strings("token_endpoint_auth_methods_supported"),
 		tokenAuthAlgs:         document.strings("token_endpoint_auth_signing_alg_values_supported"),
 		revocationAuth:        document.strings("revocation_endpoint_auth_methods_supported"),

@@ -29,6 +29,7 @@ type Config struct {
 	IDTokenAlg    string   // what the provider signs ID tokens and logout tokens with; default RS256
 	UserinfoAlg   string   // what it signs userinfo with; default: it does not sign it
 	Push          bool     // push authorization requests, even where the provider does not require it
+	FormPost      bool     // ask for the response in a form (https://openid.net/specs/oauth-v2-form-post-response-mode-1_0.html)
 	PinUnverified bool     // an address that is not verified is replaced, instead of refusing its user
 	Scopes        []string // must include openid
 	UsernameClaim string   // name of the claim with the user name

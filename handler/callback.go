@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// responseLimit bounds the query of an authorization response, in bytes.
+	// responseLimit bounds the parameters of an authorization response, in bytes.
 	responseLimit = 8 << 10
 	// redeemedFor is how long a redeemed state is remembered: as long as its cookie lives.
 	redeemedFor = flow.LoginLifetime
@@ -32,8 +32,8 @@ const (
 // users home; other users get one new sign-in, and after that a page.
 func (h *Handler) callback(in *incoming) error {
 	ctx := in.r.Context()
-	query, err := url.ParseQuery(in.r.URL.RawQuery)
-	if err != nil || len(in.r.URL.RawQuery) > responseLimit {
+	query, err := authorizationResponse(in.r)
+	if err != nil {
 		return h.failSignIn(in, problem.ResponseInvalid.Because(err))
 	}
 	state := query.Get("state")
@@ -49,6 +49,7 @@ func (h *Handler) callback(in *incoming) error {
 		return h.refuseAs(in, request.Navigation, problem.StorageUnavailable.Because(err))
 	}
 	begun := startedLogin{login, cookie}
+	in.former = h.config.Gate.Sessions.InMemory(login.Session)
 	in.r = in.r.WithContext(h.config.Gate.Followed.Came(ctx, state))
 	code, err := h.config.RelyingParty.CheckResponse(ctx, login, query)
 	if err != nil {
@@ -73,6 +74,24 @@ func (h *Handler) callback(in *incoming) error {
 	problem.Redirect(in.w, http.StatusSeeOther, h.localTarget(result.returnTo))
 	return nil
 }
+
+// authorizationResponse returns the parameters of the provider's response: those in
+// the form of a POST, else those in the address.
+func authorizationResponse(r *http.Request) (url.Values, error) {
+	if r.Method == http.MethodPost {
+		if r.ContentLength > responseLimit {
+			return nil, errResponseTooLong
+		}
+		err := r.ParseForm()
+		return r.PostForm, err
+	}
+	if len(r.URL.RawQuery) > responseLimit {
+		return nil, errResponseTooLong
+	}
+	return url.ParseQuery(r.URL.RawQuery)
+}
+
+var errResponseTooLong = fmt.Errorf("the provider's response has more than %d bytes", responseLimit)
 
 // startedLogin is a login that the browser brought back, and its cookie's name.
 type startedLogin struct {
@@ -129,7 +148,7 @@ func (h *Handler) strayCallback(in *incoming, state string, cause error) error {
 		refusal = *problem.StateLost.Because(cause)
 		refusal.Hint += " The last response: " + cause.Error() + "."
 	default:
-		http.SetCookie(in.w, h.cookies.Set(h.cookies.Restarts, strconv.Itoa(max(restarts, 0)+1), flow.LoginLifetime))
+		http.SetCookie(in.w, h.loginCookie(h.cookies.Restarts, strconv.Itoa(max(restarts, 0)+1), flow.LoginLifetime))
 		return h.startLogin(in, target, true)
 	}
 	refusal.ReturnTo = target

@@ -61,6 +61,9 @@ func playModule(s *siteWithProvider, plan *conformance.Plan, module *conformance
 	if plan.Strict {
 		s.useKey()
 	}
+	if plan.FormPost {
+		s.useForms()
+	}
 	user := &conformanceUser{visitor: s.visitor(), plan: plan, module: module}
 	s.op.Misbehave(func(m *authelia.Misbehaviour) {
 		if module.Behave != nil && plan.Kind != conformance.Refresh {

@@ -24,17 +24,21 @@ var endpointMethods = map[string]string{
 	"backchannel-logout": "POST",
 }
 
-// errPosted refuses a response that the provider sent in a form. The browser sends no
-// login cookie with it: they are not for requests of other sites, except links.
+// errPosted refuses a response that the provider sent in a form and the gate did not
+// ask for in that way. The browser sends no login cookie with it: they are not for
+// requests of other sites, except links.
 var errPosted = func() *problem.Problem {
 	p := problem.MethodNotAllowed.Because(errors.New("the provider's response came in a form (response_mode form_post), not in the address"))
-	p.Hint = "Set response_mode to query for this client at the provider: the gate asks for no other, and takes responses in the address only."
+	p.Hint = "Set response_mode to query for this client at the provider, or, if it can answer in no other way, write `response_mode form_post` in the Caddyfile."
 	return p
 }()
 
 // serveOwn answers the gate's own endpoint called name.
 func (h *Handler) serveOwn(in *incoming, name string) error {
 	allow, known := endpointMethods[name]
+	if name == "" && h.config.FormPost {
+		allow = "GET, HEAD, POST"
+	}
 	switch {
 	case !known:
 		return h.refuse(in, problem.NotFound)
@@ -54,7 +58,7 @@ func (h *Handler) serveOwn(in *incoming, name string) error {
 		problem.OwnHeader(in.w, "", 0)
 		in.w.WriteHeader(http.StatusOK)
 		return nil
-	case (name == "" || name == "login") && in.r.Header.Get("Sec-Fetch-Mode") != "" && class != request.Navigation:
+	case (name == "" || name == "login") && in.r.Header.Get("Sec-Fetch-Mode") != "" && class != request.Navigation && (name != "" || class != request.Form):
 		return h.refuse(in, problem.NotSignedIn) // an image, a frame or a script starts no sign-in
 	}
 	switch name {
@@ -74,7 +78,7 @@ func (h *Handler) serveOwn(in *incoming, name string) error {
 	case "backchannel-logout":
 		return h.backchannelLogout(in)
 	}
-	if in.r.URL.RawQuery == "" { // bookmarked, or typed
+	if in.r.Method == http.MethodGet && in.r.URL.RawQuery == "" { // bookmarked, or typed
 		return h.strayCallback(in, "", errNoResponse)
 	}
 	return h.callback(in)

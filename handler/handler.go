@@ -33,6 +33,7 @@ type Config struct {
 	Unproven        time.Duration // how long a session continues after its tokens expired
 	IdentityHeaders bool          // stamp Remote-User and its kin too
 	PassErrors      bool          // return problems instead of writing pages
+	FormPost        bool          // the provider's response comes in a form
 	Logger          *zap.Logger
 	Observe         func(counter event.Counter, label string) // counts; the label comes from a fixed list; nil: no counting
 	Report          func(*event.Event)                        // gets every event, which it must not keep waiting; nil: only the log has them

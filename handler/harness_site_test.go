@@ -135,8 +135,11 @@ func newSiteWithCapacity(tb testing.TB, capacity int, change func(*Config)) *sit
 		change(&cfg)
 	}
 	s.handler = New(cfg)
+	var mu sync.Mutex
 	s.chain = &chainFunc{serve: func(w http.ResponseWriter, r *http.Request) error {
+		mu.Lock()
 		s.seen = append(s.seen, r)
+		mu.Unlock()
 		w.Header().Set("X-Private", "secret")
 		_, err := w.Write([]byte("upstream"))
 		return err

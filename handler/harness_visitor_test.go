@@ -4,21 +4,26 @@ package handler
 
 import (
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
 
 // visitor is a browser that keeps the gate's cookies and follows no redirect.
 type visitor struct {
 	*siteWithProvider
-	cookies map[string]string
+	cookies  map[string]string
+	forForms map[string]bool // the cookies that a browser sends with forms of other sites
 }
 
-func (s *siteWithProvider) visitor() *visitor { return &visitor{s, map[string]string{}} }
+func (s *siteWithProvider) visitor() *visitor {
+	return &visitor{s, map[string]string{}, map[string]bool{}}
+}
 
 // get navigates to a path of the site.
 func (v *visitor) get(path string) *httptest.ResponseRecorder {
@@ -27,15 +32,45 @@ func (v *visitor) get(path string) *httptest.ResponseRecorder {
 	for _, name := range slices.Sorted(maps.Keys(v.cookies)) {
 		headers = append(headers, "Cookie", name+"="+v.cookies[name])
 	}
-	w := v.do(v, path, headers...)
+	return v.keep(v.do(v, path, headers...))
+}
+
+// keep keeps the cookies of a response.
+func (v *visitor) keep(w *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 	for _, c := range w.Result().Cookies() {
 		if c.MaxAge < 0 {
 			delete(v.cookies, c.Name)
-		} else {
-			v.cookies[c.Name] = c.Value
+			continue
 		}
+		v.cookies[c.Name] = c.Value
+		v.forForms[c.Name] = c.SameSite == http.SameSiteNoneMode && c.Secure
 	}
 	return w
+}
+
+// post submits a form of the portal's page to the callback.
+func (v *visitor) post(body string) *httptest.ResponseRecorder {
+	v.Helper()
+	r := httptest.NewRequest(http.MethodPost, "https://romm.example.com"+request.Base, strings.NewReader(body))
+	r.RequestURI = request.Base
+	r.TLS.HandshakeComplete = true
+	for name, value := range map[string]string{
+		"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://auth.example.com", "Accept": "text/html",
+		"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document",
+	} {
+		r.Header.Set(name, value)
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.cookies)) {
+		if v.forForms[name] {
+			r.Header.Add("Cookie", name+"="+v.cookies[name])
+		}
+	}
+	v.chain.request(request.Base)
+	w := httptest.NewRecorder()
+	if err := v.handler.ServeHTTP(w, r, v.chain); err != nil {
+		v.Fatal(err)
+	}
+	return v.keep(w)
 }
 
 // at signs alice in at the portal to which w redirects, changes the response, and
@@ -54,6 +89,9 @@ func (v *visitor) at(w *httptest.ResponseRecorder, change func(url.Values)) *htt
 	query := u.Query()
 	if change != nil {
 		change(query)
+	}
+	if v.handler.config.FormPost {
+		return v.post(query.Encode())
 	}
 	u.RawQuery = query.Encode()
 	return v.get(u.RequestURI())

@@ -27,6 +27,7 @@ type incoming struct {
 
 	ticket  string           // the name of the cookie with the ticket; empty: none
 	session *session.Session // nil while no session was found
+	former  *session.Session // in which the browser began the sign-in whose response this is; nil: none or not known
 	runtime *sessionRuntime  // of session
 	user    *flow.Identity   // nil if it is not known
 	unknown bool             // there is a ticket, and storage could not tell whether it is good
@@ -101,11 +102,12 @@ func (in *incoming) own() (name string, ok bool) {
 }
 
 // lookup returns the session that the request's ticket opens, nil if there is
-// none. An error says that storage could not tell.
+// none. A provider's response in a form comes without a ticket: then it is the
+// session that the sign-in began in. An error says that storage could not tell.
 func (in *incoming) lookup() (*session.Session, error) {
 	var ticket string
 	if ticket, in.ticket = in.handler.cookies.TicketOf(in.r); ticket == "" {
-		return nil, nil
+		return in.former, nil
 	}
 	s, err := in.handler.config.Gate.Sessions.LookupAt(in.r.Context(), ticket, in.now())
 	if err != nil {

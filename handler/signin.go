@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -41,6 +42,11 @@ func (h *Handler) startLogin(in *incoming, returnTo string, restarted bool) erro
 	if err != nil {
 		return fail(err)
 	}
+	if h.config.FormPost { // no ticket comes with the response
+		if old, _ := in.lookup(); old != nil {
+			login.Session = old.ID().String()
+		}
+	}
 	name, value, err := h.config.RelyingParty.LoginCookie(ctx, h.cookies.Prefix, login)
 	if err != nil {
 		return fail(problem.StorageUnavailable.Because(err))
@@ -48,14 +54,26 @@ func (h *Handler) startLogin(in *incoming, returnTo string, restarted bool) erro
 	for _, old := range flow.SurplusLogins(h.cookies.Prefix, in.r.Cookies(), len(name)+len(value)) {
 		http.SetCookie(in.w, h.cookies.Unset(old))
 	}
-	http.SetCookie(in.w, h.cookies.Set(name, value, login.Expires.Sub(h.now())))
+	http.SetCookie(in.w, h.loginCookie(name, value, login.Expires.Sub(h.now())))
 	if request.CookieValue(in.r, h.cookies.SignedOut) != "" {
 		http.SetCookie(in.w, h.cookies.Unset(h.cookies.SignedOut))
 	}
 	h.followLogin(in, login)
 	h.config.Logger.Debug("sign-in started", zap.String("client_ip", in.chain.ClientIP()), zap.Bool("restarted", restarted))
-	problem.Redirect(in.w, http.StatusFound, location)
+	status := http.StatusFound
+	if in.r.Method == http.MethodPost { // a response in a form that fits no login
+		status = http.StatusSeeOther
+	}
+	problem.Redirect(in.w, status, location)
 	return nil
+}
+
+// loginCookie returns a cookie that has to come with the provider's response.
+func (h *Handler) loginCookie(name, value string, maxAge time.Duration) *http.Cookie {
+	if h.config.FormPost {
+		return h.cookies.SetForForms(name, value, maxAge)
+	}
+	return h.cookies.Set(name, value, maxAge)
 }
 
 // outcome is what came of a sign-in.

@@ -84,6 +84,8 @@ func brokenCaddyfiles() []broken {
 		{"OIDC_SERVER_APPLICATION_URL is Caddy", issuerLine, "issuer http://caddy:9080/api/oauth/openid", "is this handler's own endpoint. OIDC_SERVER_APPLICATION_URL is the provider", 3},
 		{"client_auth of another kind", secretLine, secretLine + "\n\t\tclient_auth tls_client_auth", `"tls_client_auth" is not known: write one of basic, post, private_key_jwt`, 6},
 		{"key and secret", secretLine, "client_auth private_key_jwt\n\t\t" + secretLine, "client_secret: with `client_auth private_key_jwt` the client has a key in place of a secret: remove it", 6},
+		{"form_post over http", goodCaddyfile, strings.NewReplacer("romm.example.com, http", "http://romm.example.com, http", redirectLine, "redirect_uri http://romm.example.com/api/oauth/openid\n\t\tresponse_mode form_post").Replace(goodCaddyfile), "response_mode: form_post needs a redirect_uri with https", 7},
+		{"response_mode fragment", secretLine, secretLine + "\n\t\tresponse_mode fragment", "response_mode: \"fragment\" is neither query nor form_post", 6},
 		{"key without client_auth", secretLine, secretLine + "\n\t\tclient_key /etc/romm.pem", "client_key: \"/etc/romm.pem\" is used with `client_auth private_key_jwt` only", 6},
 		{"client_key missing file", secretLine, "client_auth private_key_jwt\n\t\tclient_key /etc/ssl/none.pem", "client_key: the file with the private key cannot be read", 6},
 		{"client_key without PEM", secretLine, "client_auth private_key_jwt\n\t\tclient_key /etc/hosts", "client_key: /etc/hosts: it holds nothing in PEM form: it must begin with -----BEGIN PRIVATE KEY-----", 6},

@@ -117,6 +117,7 @@ func TestAnswersThatAreNoFailures(t *testing.T) {
 			t.Errorf("Update without the lock: %v, want the deadline", err)
 		}
 		gone, cancel := context.WithCancel(t.Context())
+		synctest.Wait() // the call for the lock goes on
 		storage.before = func(string, string) error { cancel(); return context.Canceled }
 		_, _ = s.Storage().Load(gone, key)
 		if s.Away() || logs.Len() != 0 {

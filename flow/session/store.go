@@ -151,6 +151,21 @@ func (s *Store) Len() int { return s.memory.size() }
 // Each calls visit for each session in memory.
 func (s *Store) Each(visit func(*Session)) { s.memory.each(visit) }
 
+// InMemory returns the session with an ID, as [ID.String] has it, if this node has it
+// in memory and it has not ended, else nil. It needs no ticket: the caller knows from
+// elsewhere whose session that is.
+func (s *Store) InMemory(text string) *Session {
+	id, err := ParseID(text)
+	if err != nil {
+		return nil
+	}
+	session := s.memory.get(id)
+	if session == nil || session.Ended() {
+		return nil
+	}
+	return session
+}
+
 // Held calls visit for each session with a stream or transfer in progress.
 func (s *Store) Held(visit func(*Session)) {
 	s.memory.each(func(session *Session) {

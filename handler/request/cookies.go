@@ -77,6 +77,14 @@ func (n CookieNames) Set(name, value string, maxAge time.Duration) *http.Cookie 
 	}
 }
 
+// SetForForms is Set for a cookie that the browser also sends with forms of other
+// sites. It needs an https origin.
+func (n CookieNames) SetForForms(name, value string, maxAge time.Duration) *http.Cookie {
+	c := n.Set(name, value, maxAge) //nolint:gosec // Secure as in Set
+	c.SameSite = http.SameSiteNoneMode
+	return c
+}
+
 // Unset returns a cookie that makes the browser delete name.
 func (n CookieNames) Unset(name string) *http.Cookie {
 	c := n.Set(name, "", 0) //nolint:gosec // Secure as in Set

@@ -149,6 +149,9 @@ func (s *Settings) checkOrigin() error {
 	if want := origin.String() + request.Base; s.RedirectURI != want {
 		return wrong("redirect_uri", "write %q: RomM's callback has exactly this path, and the host is in lower case", want)
 	}
+	if s.ResponseMode == FormPost && !origin.Secure() {
+		return wrong("response_mode", "form_post needs a redirect_uri with https: browsers send no cookie with a form of another site over http. Write `response_mode query`, or leave it out")
+	}
 	return nil
 }
 

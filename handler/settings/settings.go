@@ -86,6 +86,13 @@ type Settings struct {
 	// Default: only if the provider requires it.
 	PushAuthorization bool `json:"push_authorization,omitempty"`
 
+	// How the provider is to answer a sign-in: `query`, in the address of the
+	// callback, or `form_post`, in a form, so that the code is in no address (OAuth
+	// 2.0 Form Post Response Mode). That needs https, and a login cookie that
+	// browsers send with forms of other sites. Authelia's page forbids such a form.
+	// Default: query.
+	ResponseMode string `json:"response_mode,omitempty"`
+
 	// What happens to users with an e-mail address that the provider has not
 	// verified: `refuse`, or `pin`: they sign in with an address that is made for
 	// them, so that no rule and no RomM account takes them for its owner.

@@ -142,7 +142,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Settings{
-		Issuer: s.Issuer, ClientSecret: "s", RommClientSecret: "s", ClientAuth: "basic", RommIDTokenAlg: "ES256", IDTokenAlg: "RS256", UserinfoAlg: "none", UnverifiedEmail: "refuse",
+		Issuer: s.Issuer, ClientSecret: "s", RommClientSecret: "s", ClientAuth: "basic", RommIDTokenAlg: "ES256", IDTokenAlg: "RS256", UserinfoAlg: "none", ResponseMode: "query", UnverifiedEmail: "refuse",
 		UsernameClaim: "preferred_username", GroupsClaim: "groups", Provider: "auth.example.com", SiteName: "RomM",
 		Scopes: []string{"openid", "profile", "email"}, Clients: s.Clients, Rotate: Duration(90 * day),
 		Session: Session{Idle: Duration(14 * day), Lifetime: Duration(30 * day), Recheck: Duration(5 * time.Minute), Unproven: Duration(day)},

@@ -35,6 +35,9 @@ const none = "none"
 // ClientAuthKey is the client_auth without a secret.
 const ClientAuthKey = "private_key_jwt"
 
+// FormPost is the response_mode that is not the default.
+const FormPost = "form_post"
+
 // Blocks returns the words that begin a block.
 func Blocks() []string { return []string{blockAllow, blockRoles, blockSession} }
 
@@ -85,6 +88,7 @@ func (s *Settings) Texts() []Text {
 		{Word: "redirect_uri", Value: &s.RedirectURI, variable: "OIDC_REDIRECT_URI", example: "redirect_uri https://romm.example.com" + request.Base, mistakes: []mistake{quoted}},
 		{Word: "username_claim", Value: &s.UsernameClaim, fallback: "preferred_username"},
 		{Word: "groups_claim", Value: &s.GroupsClaim, fallback: groupsClaim},
+		{Word: "response_mode", Value: &s.ResponseMode, fallback: "query", check: either("query", FormPost)},
 		{Word: "unverified_email", Value: &s.UnverifiedEmail, fallback: "refuse", check: either("refuse", "pin")},
 		{Word: "errors", Value: &s.Errors, check: passOrEmpty},
 		{Word: "tls_ca", Value: &s.TLSCA},

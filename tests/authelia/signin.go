@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -22,7 +24,8 @@ var (
 )
 
 // SignIn signs a user in as a browser without JavaScript would: from authorizeURL, or a page that redirects there,
-// through the login form and consent. It returns the URL of the authorization response without requesting it. The client
+// through the login form and consent. It returns the URL of the authorization response without requesting it; the fields
+// of a response in a form are its query. The client
 // must reach the stand-in at its issuer. SignIn ignores the client's redirect policy, and gives a client without a
 // cookie jar one of its own. Where the portal offers to remember the consent, SignIn accepts.
 func (s *Server) SignIn(client *http.Client, authorizeURL, user, password string) (callbackURL string, err error) {
@@ -101,6 +104,9 @@ func (s *Server) step(c *http.Client, at string, form url.Values) (*url.URL, *ne
 		}
 		return r.URL, &next{location, response.StatusCode == http.StatusSeeOther}, nil
 	case http.StatusOK:
+		if action, ok := postedTo(string(text)); ok {
+			return r.URL, &next{action, true}, nil
+		}
 		return r.URL, nil, nil
 	case http.StatusUnauthorized:
 		if strings.Contains(string(text), authenticationFailed) {
@@ -108,4 +114,28 @@ func (s *Server) step(c *http.Client, at string, form url.Values) (*url.URL, *ne
 		}
 	}
 	return nil, nil, fmt.Errorf("walking the portal: %s answered %s", at, response.Status)
+}
+
+// The parts of the page that sends a response in a form.
+var (
+	formAction = regexp.MustCompile(`<form method="post" action="(https?://[^"]*)">`)
+	formField  = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
+)
+
+// postedTo returns where a page sends a response in a form, with the fields as the query.
+func postedTo(page string) (*url.URL, bool) {
+	action := formAction.FindStringSubmatch(page)
+	if action == nil {
+		return nil, false
+	}
+	target, err := url.Parse(html.UnescapeString(action[1]))
+	if err != nil {
+		return nil, false
+	}
+	query := url.Values{}
+	for _, field := range formField.FindAllStringSubmatch(page, -1) {
+		query.Add(html.UnescapeString(field[1]), html.UnescapeString(field[2]))
+	}
+	target.RawQuery = query.Encode()
+	return target, true
 }

@@ -22,12 +22,13 @@ const (
 
 // Plan is a test plan of the suite.
 type Plan struct {
-	ID      string // in the suite; empty for modules outside the plans
-	Title   string
-	Kind    Kind
-	Client  func(*authelia.Client) // how the client is registered; may be nil
-	Strict  bool                   // the provider requires pushed authorization requests and private_key_jwt
-	Modules []Module
+	ID       string // in the suite; empty for modules outside the plans
+	Title    string
+	Kind     Kind
+	Client   func(*authelia.Client) // how the client is registered; may be nil
+	Strict   bool                   // the provider requires pushed authorization requests and private_key_jwt
+	FormPost bool                   // the client asks for responses in a form
+	Modules  []Module
 }
 
 // Module is a test module of the suite.
@@ -79,7 +80,7 @@ func (p *Plan) Table() string {
 
 // Plans returns all plans.
 func Plans() []Plan {
-	return []Plan{basic(), config(), refresh(), rpInitiated(), backChannel(), codeFlow(), fapi2()}
+	return []Plan{basic(), formPost(), config(), refresh(), rpInitiated(), backChannel(), codeFlow(), fapi2()}
 }
 
 // idToken makes a module's behaviour of an edit of the ID token.

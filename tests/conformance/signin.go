@@ -5,6 +5,7 @@ package conformance
 import (
 	"fmt"
 	"maps"
+	"net/url"
 
 	"github.com/romm-oidc/caddy-romm-oidc/tests/authelia"
 )
@@ -41,6 +42,21 @@ func basic() Plan {
 			{Name: "oidcc-client-test-client-secret-basic", Provider: "requires client_secret_basic", Client: func(c *authelia.Client) { c.AuthMethod = "client_secret_basic" }},
 		},
 	}
+}
+
+// formPost is the basic plan with responses in a form, and the module of the
+// comprehensive plan for errors in one.
+func formPost() Plan {
+	p := basic()
+	p.ID, p.Title, p.FormPost = "oidcc-client-formpost-basic-certification-test-plan", "Form Post RP", true
+	p.Modules = append(p.Modules, Module{
+		Name: "oidcc-client-test-form-post-error", Provider: "refuses the sign-in with `login_required`, in a form", Code: "login_required", Cause: "login_required",
+		Last: authelia.EndpointAuthorization, Behave: response(func(params url.Values) {
+			params.Del("code")
+			params.Set("error", "login_required")
+		}),
+	})
+	return p
 }
 
 func config() Plan {

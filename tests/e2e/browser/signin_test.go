@@ -35,6 +35,19 @@ func TestDeepLink(t *testing.T) {
 	}
 }
 
+// With response_mode form_post the portal's page sends the response in a form. The
+// code is in no address, and nothing but the ticket is left.
+func TestFormPost(t *testing.T) {
+	if mode == "http" {
+		t.Log("form_post needs https")
+		return
+	}
+	s := start(t, options{directive: rolesByMail + "\nresponse_mode form_post"})
+	b := s.signedIn("/rom/7/ejs")
+	b.onlyOurs()
+	b.save()
+}
+
 // onlyOurs fails the test unless the ticket is the browser's only credential
 // for the public origin.
 func (b *tab) onlyOurs() {
