@@ -171,6 +171,8 @@ func (s *stack) caddyfile(o options) string {
 # The certificate has both names: a site with an http address takes no tls directive.
 %[6]s {
 	tls %[4]s %[5]s
+	# A log entry has the size of the body, which reverse_proxy may still be reading.
+	log_skip
 	reverse_proxy %[11]s {
 		%[12]s
 	}
