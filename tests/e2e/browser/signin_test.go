@@ -38,8 +38,7 @@ func TestDeepLink(t *testing.T) {
 // With response_mode form_post the portal's page sends the response in a form. The
 // code is in no address, and nothing but the ticket is left.
 func TestFormPost(t *testing.T) {
-	if mode == "http" {
-		t.Log("form_post needs https")
+	if mode == "http" { // form_post needs https
 		return
 	}
 	s := start(t, options{directive: rolesByMail + "\nresponse_mode form_post"})
