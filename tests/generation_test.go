@@ -117,9 +117,7 @@ func TestRefusedReloadChangesNothing(t *testing.T) {
 			if len(after) != 1 || after[0].Provider != status[0].Provider || !after[0].Well() {
 				t.Errorf("the status is %+v, want as before %+v", after, status)
 			}
-			if after := goroutines(t); after > before {
-				t.Errorf("%d goroutines run the module's code, want %d as before", after, before)
-			}
+			eventually(t, func() bool { return goroutines(t) <= before }) // some run for a moment only
 		})
 	}
 }
