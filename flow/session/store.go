@@ -153,7 +153,7 @@ func (s *Store) Each(visit func(*Session)) { s.memory.each(visit) }
 
 // InMemory returns the session with an ID, as [ID.String] has it, if this node has it
 // in memory and it has not ended, else nil. It needs no ticket: the caller knows from
-// elsewhere whose session that is.
+// elsewhere who is signed in.
 func (s *Store) InMemory(text string) *Session {
 	id, err := ParseID(text)
 	if err != nil {

@@ -166,9 +166,9 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 // readsAccounts reports whether RomM can tell a wrong password from a right one: it
 // looks for an account of a made-up name.
 func (a *App) readsAccounts(ctx context.Context, call application.Caller) bool {
-	nobody := "Basic " + base64.StdEncoding.EncodeToString([]byte(rand.Text()+":"))
+	madeUp := "Basic " + base64.StdEncoding.EncodeToString([]byte(rand.Text()+":"))
 	answer, err := call(ctx, application.Call{
-		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {nobody}}, Limit: accountLimit,
+		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {madeUp}}, Limit: accountLimit,
 	})
 	return err == nil && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden)
 }
