@@ -107,9 +107,11 @@ type cookieLine struct {
 	went string
 }
 
-// lineSeed makes the hash one that no client can foresee. A line that had the
-// same by chance would be passed on as another one of the same session.
-var lineSeed = maphash.MakeSeed()
+// hashSeed makes hashOf one that no client can foresee. A line that had the
+// same hash by chance would be passed on as another one of the same session.
+var hashSeed = maphash.MakeSeed()
+
+func hashOf(s string) uint64 { return maphash.String(hashSeed, s) }
 
 // cookieLineLimit bounds a line that is remembered, in bytes.
 const cookieLineLimit = 4 << 10
@@ -122,7 +124,7 @@ func (s *stamp) putCookies(r *http.Request, cookies request.AppCookies) {
 		request.ForwardCookies(r, cookies, s.cookie)
 		return
 	}
-	came := maphash.String(lineSeed, lines[0])
+	came := hashOf(lines[0])
 	if last := s.line.Load(); last != nil && last.came == came {
 		lines[0] = last.went
 		return
