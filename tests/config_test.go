@@ -176,7 +176,7 @@ func TestConfigErrors(t *testing.T) {
 		"equals sign":                  {"client_auth = basic", `client_auth: remove the "="`},
 		"equals sign without spaces":   {"romm_client_secret=hunter2", `does not know "romm_client_secret="`},
 		"colon":                        {"provider: X", `Did you mean "provider"?`},
-		"letters missing":              {"issuer_adress http://authelia:9091", `Did you mean "issuer_address"?`},
+		"letters missing":              {"issuer_addess http://authelia:9091", `Did you mean "issuer_address"?`},
 		"another letter":               {"redirect_url x", `Did you mean "redirect_uri"?`},
 		"letters swapped":              {"romm_client_secrte x", `Did you mean "romm_client_secret"?`},
 		"short word":                   {"roels {\n user *\n}", `Did you mean "roles"?`},
