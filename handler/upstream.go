@@ -41,7 +41,7 @@ type answerWriter struct {
 	mutes   bool            // the gate can answer in place of the application
 	repeats bool            // the request may be repeated
 	nobody  bool            // the response must not change the application's cookies in the browser
-	cut     bool    // the session ended before the whole response was written
+	cut     bool            // the session ended before the whole response was written
 	mute    mute
 	status  int           // 0 until the final header
 	kept    *bytes.Buffer // the body of a request that can change accounts; nil: not kept
