@@ -63,6 +63,7 @@ func TestRepeatedRequestIsAsItCame(t *testing.T) {
 		r.Method, r.RequestURI = http.MethodPost, "/b?y" // as Caddy's rewrite does
 		r.URL.Path, r.URL.RawPath, r.URL.RawQuery = "/b", "", "y"
 		w.Header().Set("X-Session", map[bool]string{true: "forgotten", false: "alive"}[forgotten])
+		w.WriteHeader(http.StatusOK)
 		return nil
 	}
 	if w := s.do(t, "/api/roms/a%5Bb%5D?x", "Cookie", ticket); w.Code != http.StatusOK {
