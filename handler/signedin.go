@@ -99,14 +99,14 @@ func (h *Handler) refuseUnconfirmed(in *incoming, err error) error {
 func (h *Handler) passStamped(in *incoming) error {
 	answer := &in.answer
 	answer.ResponseWriter, answer.in, answer.runtime, answer.stream = in.w, in, in.runtime, &in.stream
-	answer.mutes, answer.repeats = true, mayRepeat(in.r)
+	answer.mutes, answer.repeats = true, in.mayRepeat()
 	h.watch(answer, in.r, in.path)
 	answer.before.remember(in.w, in.r)
 	record := in.session.Record()
 	in.stamped = record
 	in.runtime.stampOf(h, record, in.session.ID()).put(h, in.r)
 
-	if in.stream.socket = request.IsSocket(in.r); in.stream.socket {
+	if in.stream.socket = in.upgrade; in.upgrade {
 		h.config.Gate.sockets.Add(1)
 		defer h.config.Gate.sockets.Add(-1)
 	}
@@ -135,7 +135,7 @@ func (h *Handler) passStamped(in *incoming) error {
 	case answer.mute == away:
 		return h.refuseAway(in, errEmptyAnswer)
 	case answer.repeats:
-		return h.repeat(in, answer.before.request(r))
+		return h.repeat(in, answer.before.request(r.Context(), in.r))
 	}
 	return h.sendAgain(in)
 }
@@ -177,9 +177,10 @@ func (h *Handler) sendAgain(in *incoming) error {
 	return h.refuse(in, problem.SignedInAgain)
 }
 
-// mayRepeat reports whether r can be sent a second time without an effect: a
-// GET or HEAD without body that is no upgrade.
-func mayRepeat(r *http.Request) bool {
+// mayRepeat reports whether the request can be sent a second time without an
+// effect: a GET or HEAD without body that is no upgrade.
+func (in *incoming) mayRepeat() bool {
+	r := in.r
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !request.IsSocket(r)
+		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !in.upgrade
 }

@@ -95,7 +95,7 @@ func (s *Session) Attachment(create func() any) any {
 
 // Hold registers h, a stream or transfer of the session: it is aborted when the
 // session ends, or at once if it already has. Until Release, the session counts
-// as in use and stays in memory. The caller must call Release on the returned
+// as in use, to within memoryEvery, and stays in memory. The caller must call Release on the returned
 // session: memory may have evicted this one and loaded it again.
 func (s *Session) Hold(h Holder) *Session {
 	for session := s; session != nil; session = s.store.memory.insert(s) {
@@ -141,7 +141,6 @@ func (s *Session) release(h Holder) (successor *Session) {
 	s.holders[i], s.holders[last] = s.holders[last], nil
 	s.holders = s.holders[:last] // keeps its capacity: a session has many short requests
 	s.held.Add(-1)
-	s.touch(s.store.tick())
 	return nil
 }
 
