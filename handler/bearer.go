@@ -231,7 +231,7 @@ func (h *Handler) alive(ctx context.Context, token bearerRequest, b *bearer) (*b
 			return b, nil
 		}
 		asked := h.nowAsked()
-		alive, err := h.config.Application.Confirm(ctx, token.call, application.Session(b.record.Upstream))
+		alive, _, err := h.config.Application.Confirm(ctx, token.call, application.Session(b.record.Upstream))
 		switch {
 		case err != nil:
 			return nil, problem.ApplicationAway.Because(err)

@@ -29,6 +29,9 @@ type sessionRuntime struct {
 	renewAt         atomic.Int64 // the earliest time at which a navigation is sent to the provider again
 	brokered        atomic.Pointer[brokering]
 	view            atomic.Pointer[view]
+	role            atomic.Uint64 // the hash of the application's own, as it last confirmed; 0: unknown
+	socketsClosed   atomic.Int64  // when closeSockets was last called; 0: never
+	socketsDoubted  atomic.Int64  // since when the application does not confirm the session of open sockets; 0: it does
 }
 
 // runtimeOf returns the run-time state of s.

@@ -45,6 +45,9 @@ func (h *Handler) serveSession(in *incoming) error {
 	if err := h.ensureConfirmed(in); err != nil {
 		return h.unconfirmed(in, err)
 	}
+	if socket && in.runtime.continuesClosed(in.r, in.now()) {
+		return h.refuse(in, problem.SignedInAgain)
+	}
 	record := in.session.Record()
 	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.Upstream.ID), record.Identity); err != nil {
 		return h.refuse(in, err)
@@ -106,7 +109,8 @@ func (h *Handler) passStamped(in *incoming) error {
 	in.stamped = record
 	in.runtime.viewOf(h, record, in.session.ID()).stamp(in.r)
 
-	if in.stream.socket = in.upgrade; in.upgrade {
+	in.stream.socket = in.socket()
+	if in.upgrade {
 		h.config.Gate.sockets.Add(1)
 		defer h.config.Gate.sockets.Add(-1)
 	}

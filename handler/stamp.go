@@ -112,9 +112,11 @@ type cookieLine struct {
 	went string
 }
 
-// lineSeed makes the hash one that no client can foresee. A line that had the
-// same by chance would be passed on as another one of the same session.
-var lineSeed = maphash.MakeSeed()
+// hashSeed makes hashOf one that no client can foresee. A line that had the
+// same hash by chance would be passed on as another one of the same session.
+var hashSeed = maphash.MakeSeed()
+
+func hashOf(s string) uint64 { return maphash.String(hashSeed, s) }
 
 // cookieLineLimit bounds a line that is remembered, in bytes.
 const cookieLineLimit = 4 << 10
@@ -127,7 +129,7 @@ func (v *view) stampCookies(r *http.Request) {
 	remembered := len(lines) == 1 && len(lines[0]) <= cookieLineLimit
 	var came uint64
 	if remembered {
-		came = maphash.String(lineSeed, lines[0])
+		came = hashOf(lines[0])
 		if last := v.line.Load(); last != nil && last.came == came {
 			lines[0] = last.went
 			return

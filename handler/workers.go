@@ -137,8 +137,8 @@ func (g *Gate) Run(ctx context.Context) {
 		queue.open(ctx)
 		defer queue.wait()
 	}
-	var shutting sync.WaitGroup
-	defer shutting.Wait()
+	var others sync.WaitGroup
+	defer others.Wait()
 	ticker := time.NewTicker(heldEvery)
 	defer ticker.Stop()
 	for {
@@ -147,8 +147,14 @@ func (g *Gate) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 			recovered(g.logger, g.recheckHeld)
+			if g.confirming.CompareAndSwap(false, true) {
+				others.Go(func() {
+					defer g.confirming.Store(false)
+					recovered(g.logger, func() { g.confirmSockets(ctx) })
+				})
+			}
 			if g.shuts.len() > 0 && g.shutting.CompareAndSwap(false, true) {
-				shutting.Go(func() {
+				others.Go(func() {
 					defer g.shutting.Store(false)
 					recovered(g.logger, func() { g.retryShuts(ctx) })
 				})
