@@ -72,7 +72,7 @@ func (b *brokering) next(now time.Time, err error) *brokering {
 // user in again if not.
 func (h *Handler) ensureConfirmed(in *incoming) error {
 	v, record := in.runtime, in.session.Record()
-	if v.verdictOn(h, record).role {
+	if v.viewOf(h, record, in.session.ID()).verdict.role {
 		return h.rebroker(in, record.Upstream.ID)
 	}
 	if h.confirmedAt(v, in.now()) && (v.role.Load() != 0 || !in.socket()) { // a socket keeps the role

@@ -107,7 +107,7 @@ func (h *Handler) passStamped(in *incoming) error {
 	answer.before.remember(in.w, in.r)
 	record := in.session.Record()
 	in.stamped = record
-	in.runtime.stampOf(h, record, in.session.ID()).put(h, in.r)
+	in.runtime.viewOf(h, record, in.session.ID()).stamp(in.r)
 
 	in.stream.socket = in.socket()
 	if in.upgrade {
@@ -155,7 +155,7 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, stream: &in.stream}
 	answer.before.remember(in.w, again)
 	in.stamped = in.session.Record()
-	in.runtime.stampOf(h, in.stamped, in.session.ID()).put(h, again)
+	in.runtime.viewOf(h, in.stamped, in.session.ID()).stamp(again)
 	unreachable, err := h.serve(in.chain, answer, again)
 	switch {
 	case answer.cut || err != nil && in.stream.ended.Load():
