@@ -146,13 +146,25 @@ func (g *Gate) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			recovered(g.logger, g.recheckHeld)
-			if g.shuts.len() > 0 && g.shutting.CompareAndSwap(false, true) {
+		}
+		recovered(g.logger, g.recheckHeld)
+		if g.shuts.len() > 0 {
+			g.Sessions.Use()
+			if g.shutting.CompareAndSwap(false, true) {
 				shutting.Go(func() {
 					defer g.shutting.Store(false)
 					recovered(g.logger, func() { g.retryShuts(ctx) })
 				})
 			}
+		}
+		if over := g.Sessions.Resting(); over != nil {
+			ticker.Stop()
+			select {
+			case <-ctx.Done():
+				return
+			case <-over:
+			}
+			ticker.Reset(heldEvery)
 		}
 	}
 }
