@@ -207,6 +207,9 @@ func parseText(d *caddyfile.Dispenser, to *string) error {
 		*to = args[0]
 		return nil
 	default:
+		if args[0] == "=" || args[0] == ":" {
+			return d.Errf("%s: remove the %q: the value follows its word after a space", word, args[0])
+		}
 		return d.Errf("%s takes exactly one value, and has %d: put quotes around one with spaces in it", word, len(args))
 	}
 }
@@ -216,7 +219,7 @@ func parseList(d *caddyfile.Dispenser, to *[]string) error {
 	word := d.Val()
 	args := d.RemainingArgs()
 	if len(args) == 0 {
-		return d.Errf("%s takes one value or more", word)
+		return d.Errf("%s takes one value or more, on the same line", word)
 	}
 	*to = append(*to, args...)
 	return nil
@@ -225,8 +228,13 @@ func parseList(d *caddyfile.Dispenser, to *[]string) error {
 // parseDuration parses exactly one positive duration.
 func parseDuration(d *caddyfile.Dispenser, to *settings.Duration) error {
 	word, value := d.Val(), ""
-	if err := parseText(d, &value); err != nil {
+	if d.CountRemainingArgs() > 1 {
+		value = strings.Join(d.RemainingArgs(), " ")
+	} else if err := parseText(d, &value); err != nil {
 		return err
+	}
+	if strings.Contains(value, "{") {
+		return d.Errf("%s: a duration takes no placeholder but the Caddyfile's own {$NAME}: %q is not replaced", word, value)
 	}
 	parsed, err := settings.ParseDuration(value)
 	if err == nil && parsed == 0 || slices.Contains([]string{"off", "no", "never", "none"}, value) {

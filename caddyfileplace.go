@@ -37,17 +37,21 @@ var directives = []string{"reverse_proxy", "handle", "handle_errors", "handle_pa
 // take.
 func unknown(where, word string, known []string) error {
 	hint := ""
+	bare := word
+	if sign := strings.IndexAny(word, "=:"); sign >= 0 { // what follows may be a secret
+		bare, word = word[:sign], word[:sign+1]
+	}
+	if best, ok := nearest(bare, known); ok {
+		hint = fmt.Sprintf(". Did you mean %q?", best)
+	}
 	if slices.Contains(directives, word) {
 		hint = fmt.Sprintf(". It is a directive of the site: is the } missing that closes %s?", where)
-	}
-	if best, ok := nearest(word, known); ok {
-		hint = fmt.Sprintf(". Did you mean %q?", best)
 	}
 	return fmt.Errorf("%s does not know %q: it takes %v%s", where, word, known, hint)
 }
 
-// nearest returns the known word that word differs from in little: in the case, in
-// dashes and underscores, or in one or two characters at the end.
+// nearest returns the known word that differs from word in little: in the case, in
+// dashes and underscores, or in up to two characters at one place.
 func nearest(word string, known []string) (best string, ok bool) {
 	plain := func(word string) string {
 		return strings.TrimSuffix(strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(word)), "s")
@@ -55,8 +59,14 @@ func nearest(word string, known []string) (best string, ok bool) {
 	a, least := plain(word), 3
 	for _, candidate := range known {
 		b := plain(candidate)
-		differ := max(len(a), len(b)) - min(len(a), len(b))
-		if (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) && min(len(a), len(b)) > 3 && differ < least {
+		shorter, start, end := min(len(a), len(b)), 0, 0
+		for start < shorter && a[start] == b[start] {
+			start++
+		}
+		for end < shorter-start && a[len(a)-1-end] == b[len(b)-1-end] {
+			end++
+		}
+		if differ := max(len(a), len(b)) - start - end; start > 1 && differ < least {
 			best, least = candidate, differ
 		}
 	}

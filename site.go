@@ -178,7 +178,7 @@ func (s *site) overTLS() (string, bool) {
 			continue
 		}
 		for _, host := range top.hosts() {
-			skipped := top.server.AutoHTTPS != nil && (top.server.AutoHTTPS.Disabled || slices.Contains(top.server.AutoHTTPS.Skip, host))
+			skipped := top.server.AutoHTTPS != nil && slices.Contains(top.server.AutoHTTPS.Skip, host)
 			if !skipped && internal(host) {
 				return host, true
 			}

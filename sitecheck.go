@@ -27,7 +27,7 @@ type block struct {
 // checkSites checks the Caddyfile in which m stands, at the place own. It says
 // nothing about a Caddyfile that is not in a file, or of which the file differs.
 func checkSites(own place, m *Middleware, adaptation map[string]any) error {
-	blocks, around, ok := readSites(own)
+	blocks, ok := readSites(own)
 	if !ok {
 		return nil
 	}
@@ -37,6 +37,9 @@ func checkSites(own place, m *Middleware, adaptation map[string]any) error {
 	}
 	b := blocks[index]
 	if err := b.checkDirectives(); err != nil {
+		return err
+	}
+	if err := b.checkPaths(); err != nil {
 		return err
 	}
 	if err := m.agrees(own, adaptation); err != nil {
@@ -49,42 +52,32 @@ func checkSites(own place, m *Middleware, adaptation map[string]any) error {
 	if err := m.checkAddresses(blocks, origin); err != nil {
 		return err
 	}
-	if !around.switchesHTTPSOff {
-		if err := b.checkInside(origin); err != nil {
-			return err
-		}
+	if err := b.checkInside(origin); err != nil {
+		return err
 	}
 	m.warnOfSites(blocks, origin)
 	return nil
 }
 
-// rest is what a Caddyfile has beside its sites with a gate.
-type rest struct{ switchesHTTPSOff bool }
-
 // readSites returns the site blocks with a gate of the Caddyfile that has own.
-func readSites(own place) (blocks []block, around rest, ok bool) {
+func readSites(own place) (blocks []block, ok bool) {
 	text, err := os.ReadFile(own.at.File())
 	if err != nil {
-		return nil, rest{}, false
+		return nil, false
 	}
 	all, err := caddyfile.Parse(own.at.File(), text)
 	if err != nil {
-		return nil, rest{}, false
+		return nil, false
 	}
 	for _, one := range all {
-		if len(one.Keys) == 0 {
-			for _, segment := range one.Segments {
-				around.switchesHTTPSOff = around.switchesHTTPSOff || segment.Directive() == "auto_https"
-			}
-		}
 		if gates := gatesIn(one); len(gates) > 0 {
 			if one.IsNamedRoute { // its sites are those that invoke it
-				return nil, rest{}, false
+				return nil, false
 			}
 			blocks = append(blocks, block{one, gates[0]})
 		}
 	}
-	return blocks, around, true
+	return blocks, true
 }
 
 // gatesIn returns where the romm_oidc directives of a site block stand.
@@ -244,9 +237,30 @@ func (b *block) checkInside(origin request.Origin) error {
 		if strings.Contains(text, "://") || strings.Contains(text, "{") || strings.HasSuffix(text, ":80") || !internal(host) || answers(text, origin) {
 			continue
 		}
-		d := caddyfile.NewDispenser([]caddyfile.Token{key})
-		d.Next()
-		return d.Errf("the address %s is served over TLS with a certificate that RomM does not trust: write http:// before it: http://%s", text, text)
+		return errAt(key, "the address %s is served over TLS with a certificate that RomM does not trust: write http:// before it: http://%s", text, text)
 	}
 	return nil
+}
+
+// checkPaths refuses a site of which the gate would get a part of the requests
+// only. To Caddy, an address with "/" at its end is for that one path.
+func (b *block) checkPaths() error {
+	for _, key := range b.Keys {
+		text := strings.TrimSuffix(key.Text, ",")
+		scheme, address, ok := strings.Cut(text, "://")
+		if !ok {
+			scheme, address = "", text
+		}
+		if name, path, ok := strings.Cut(address, "/"); ok && path != "*" {
+			return errAt(key, "the address %s is for the path /%s only, and RomM's callback is at %s: write the address without a path: %s", text, path, request.Base, strings.TrimPrefix(scheme+"://"+name, "://"))
+		}
+	}
+	return nil
+}
+
+// errAt returns an error about a token, with its file and line.
+func errAt(token caddyfile.Token, format string, args ...any) error {
+	d := caddyfile.NewDispenser([]caddyfile.Token{token})
+	d.Next()
+	return d.Errf(format, args...)
 }

@@ -62,14 +62,19 @@ func (m *Middleware) warnOfSites(blocks []block, origin request.Origin) {
 		}
 		logger.Warn(message, zap.Stringer("line", at))
 	}
-	reachable := false
+	reachable, named := false, false
 	for _, b := range blocks {
 		for _, key := range b.GetKeysText() {
+			named = named || !strings.HasPrefix(hostOf(key), "*")
 			reachable = reachable || strings.HasPrefix(key, "http://") || !origin.Secure() || strings.Contains(key, "{") || hostOf(key) == ""
 		}
 	}
 	if !reachable {
-		warn("", "the site has no address without TLS at which RomM can reach it inside a container network: add one, such as \", http://caddy:9080\", unless RomM's OIDC_SERVER_APPLICATION_URL is "+origin.String()+request.Base)
+		add := `add one, such as ", http://caddy:9080"`
+		if !named { // beside a wildcard, its "host" matcher would leave out the other address
+			add = `add a block of its own for one, "http://caddy:9080 {", with the same romm_oidc and reverse_proxy`
+		}
+		warn("", "the site has no address without TLS at which RomM can reach it inside a container network: "+add+", unless RomM's OIDC_SERVER_APPLICATION_URL is "+origin.String()+request.Base)
 	}
 	if u, err := url.Parse(m.Issuer); err == nil && u.Path == "/" {
 		warn("issuer", "the issuer ends with a slash, and Authelia's has none: write \"issuer "+strings.TrimSuffix(m.Issuer, "/")+"\" unless your provider's metadata has the slash")

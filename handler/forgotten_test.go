@@ -49,6 +49,32 @@ func TestSaveAfterARestartCanBeSentAgain(t *testing.T) {
 	}
 }
 
+// A request that is repeated begins anew: what directives behind the gate made of
+// it the first time is gone.
+func TestRepeatedRequestIsAsItCame(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	s.do(t, "/api/x", "Cookie", ticket)
+	var came []string
+	s.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+		came = append(came, fmt.Sprint(r.Method, " ", r.RequestURI, " ", r.URL.RequestURI(), " ", r.URL.Path))
+		forgotten := strings.HasSuffix(r.Header.Get("Cookie"), "=app-0")
+		r.Method, r.RequestURI = http.MethodPost, "/b?y" // as Caddy's rewrite does
+		r.URL.Path, r.URL.RawPath, r.URL.RawQuery = "/b", "", "y"
+		w.Header().Set("X-Session", map[bool]string{true: "forgotten", false: "alive"}[forgotten])
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	if w := s.do(t, "/api/roms/a%5Bb%5D?x", "Cookie", ticket); w.Code != http.StatusOK {
+		t.Errorf("got %d %s, want 200", w.Code, w.Body)
+	}
+	const want = "GET /api/roms/a%5Bb%5D?x /api/roms/a%5Bb%5D?x /api/roms/a[b]"
+	if len(came) != 2 || came[0] != want || came[1] != want {
+		t.Errorf("came %q, want %q twice", came, want)
+	}
+}
+
 // The same with an access token of the provider.
 func TestSaveWithATokenAfterARestart(t *testing.T) {
 	t.Parallel()

@@ -40,6 +40,7 @@ type Gate struct {
 	bearers    bearers
 	shuts      shuts
 	shutting   atomic.Bool // some of them are being retried
+	confirming atomic.Bool // sessions with open sockets are being confirmed
 	attempts   limit.Attempts
 
 	configurations atomic.Int64              // how many configurations there were

@@ -92,11 +92,11 @@ func (h *Handler) ServeIn(space *Space, w http.ResponseWriter, r *http.Request, 
 	request.Strip(r)
 	path, plain, ok := request.NormalPath(r)
 	in := &space.in
-	in.handler, in.w, in.r, in.chain, in.path, in.plain = h, w, r, chain, path, plain
+	in.handler, in.w, in.r, in.chain, in.path, in.plain, in.upgrade = h, w, r, chain, path, plain, request.IsSocket(r)
 	switch {
 	case !ok:
 		return h.refuse(in, problem.BadRequest)
-	case !knownMethod(r):
+	case !in.knownMethod():
 		return h.refuse(in, problem.MethodNotAllowed)
 	}
 	name, own := in.own()
@@ -148,12 +148,12 @@ func bodyProblem(err error) error {
 }
 
 // knownMethod refuses methods that no client of the application sends (CVE-2026-71324).
-func knownMethod(r *http.Request) bool {
-	switch r.Method {
+func (in *incoming) knownMethod() bool {
+	switch in.r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 		return true
 	case http.MethodConnect:
-		return request.IsSocket(r)
+		return in.upgrade
 	}
 	return false
 }

@@ -24,13 +24,14 @@ type incoming struct {
 	chain   application.Chain
 	path    string // normal, see request.NormalPath
 	plain   bool   // the client wrote the path in its normal form
+	upgrade bool   // the request opens a WebSocket
+	unknown bool   // there is a ticket, and storage could not tell whether it is good
 
 	ticket  string           // the name of the cookie with the ticket; empty: none
 	session *session.Session // nil while no session was found
 	former  *session.Session // in which the browser began the sign-in whose response this is; nil: none or not known
 	runtime *sessionRuntime  // of session
 	user    *flow.Identity   // nil if it is not known
-	unknown bool             // there is a ticket, and storage could not tell whether it is good
 
 	stamped *session.Record // with which the request was last passed on
 	answer  answerWriter    // to the first request that is passed on for session
@@ -68,7 +69,7 @@ func (in *incoming) access() application.Access {
 // socket reports whether the request belongs to the application's sockets:
 // WebSockets, and the polling that stands in for them.
 func (in *incoming) socket() bool {
-	return request.IsSocket(in.r) || in.handler.config.Application.Socket(in.path)
+	return in.upgrade || in.handler.config.Application.Socket(in.path)
 }
 
 // shared returns the context for work that other requests wait for, too: it does
@@ -132,8 +133,9 @@ func (in *incoming) findSession() error {
 	}
 	in.user = &record.Identity
 	v := runtimeOf(s)
-	in.chain.Identify(v.stampOf(h, record, s.ID()).values)
-	switch verdict := v.verdictOn(h, record); {
+	view := v.viewOf(h, record, s.ID())
+	in.chain.Identify(view.values)
+	switch verdict := &view.verdict; {
 	case verdict.lacksScope:
 		if record.UnprovenSince.IsZero() {
 			_ = h.loseProof(in.r.Context(), s, record.Tokens, h.now()) // if storage is away, the next request tries again

@@ -63,7 +63,7 @@ func (h *Handler) writeRefusal(in *incoming, class request.Class, refusal *probl
 		h.show(in, h.pageOf(in, refusal))
 	case class == request.Script:
 		if refusal.Status == http.StatusUnauthorized {
-			in.w.Header().Set("WWW-Authenticate", "Bearer") // never Basic: browsers would ask for a password
+			in.w.Header().Set("Www-Authenticate", "Bearer") // never Basic: browsers would ask for a password
 		}
 		detail := problem.Named(refusal.Title, h.config.ProviderLabel)
 		if refusal.Code == problem.NotSignedIn.Code {

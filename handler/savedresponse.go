@@ -3,26 +3,26 @@
 package handler
 
 import (
+	"context"
 	"maps"
 	"net/http"
-	"net/url"
 )
 
 // before is the state of a request and of its response's header before the
 // chain ran, so that neither a mute response nor the chain's rewrites leave a
-// trace. Few header fields are set that early, except on hardened sites.
+// trace. Caddy itself sets two header fields that
+// early, hardened sites set more.
 type before struct {
-	names  [4]string
-	values [4][]string
-	n      int
+	names  [2]string
+	values [2][]string
+	n      uint8
 	all    http.Header // in place of names and values if those are too few
 
-	target     url.URL
-	requestURI string
+	path, rawPath, query string // of the request's URL
 }
 
 func (b *before) remember(w http.ResponseWriter, r *http.Request) {
-	b.target, b.requestURI = *r.URL, r.RequestURI
+	b.path, b.rawPath, b.query = r.URL.Path, r.URL.RawPath, r.URL.RawQuery
 	header := w.Header()
 	if len(header) > len(b.names) {
 		b.all = maps.Clone(header)
@@ -43,9 +43,9 @@ func (b *before) restore(header http.Header) {
 	}
 }
 
-// request returns a copy of r with the URL that it had.
-func (b *before) request(r *http.Request) *http.Request {
-	again := r.Clone(r.Context())
-	again.URL, again.RequestURI = &b.target, b.requestURI
+// request returns a copy of r with the URL that it had, and with ctx.
+func (b *before) request(ctx context.Context, r *http.Request) *http.Request {
+	again := r.Clone(ctx)
+	again.URL.Path, again.URL.RawPath, again.URL.RawQuery = b.path, b.rawPath, b.query
 	return again
 }

@@ -45,6 +45,9 @@ func (h *Handler) serveSession(in *incoming) error {
 	if err := h.ensureConfirmed(in); err != nil {
 		return h.unconfirmed(in, err)
 	}
+	if socket && in.runtime.continuesClosed(in.r, in.now()) {
+		return h.refuse(in, problem.SignedInAgain)
+	}
 	record := in.session.Record()
 	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.Upstream.ID), record.Identity); err != nil {
 		return h.refuse(in, err)
@@ -99,14 +102,15 @@ func (h *Handler) refuseUnconfirmed(in *incoming, err error) error {
 func (h *Handler) passStamped(in *incoming) error {
 	answer := &in.answer
 	answer.ResponseWriter, answer.in, answer.runtime, answer.stream = in.w, in, in.runtime, &in.stream
-	answer.mutes, answer.repeats = true, mayRepeat(in.r)
+	answer.mutes, answer.repeats = true, in.mayRepeat()
 	h.watch(answer, in.r, in.path)
 	answer.before.remember(in.w, in.r)
 	record := in.session.Record()
 	in.stamped = record
-	in.runtime.stampOf(h, record, in.session.ID()).put(h, in.r)
+	in.runtime.viewOf(h, record, in.session.ID()).stamp(in.r)
 
-	if in.stream.socket = request.IsSocket(in.r); in.stream.socket {
+	in.stream.socket = in.socket()
+	if in.upgrade {
 		h.config.Gate.sockets.Add(1)
 		defer h.config.Gate.sockets.Add(-1)
 	}
@@ -135,7 +139,7 @@ func (h *Handler) passStamped(in *incoming) error {
 	case answer.mute == away:
 		return h.refuseAway(in, errEmptyAnswer)
 	case answer.repeats:
-		return h.repeat(in, answer.before.request(r))
+		return h.repeat(in, answer.before.request(r.Context(), in.r))
 	}
 	return h.sendAgain(in)
 }
@@ -151,7 +155,7 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, stream: &in.stream}
 	answer.before.remember(in.w, again)
 	in.stamped = in.session.Record()
-	in.runtime.stampOf(h, in.stamped, in.session.ID()).put(h, again)
+	in.runtime.viewOf(h, in.stamped, in.session.ID()).stamp(again)
 	unreachable, err := h.serve(in.chain, answer, again)
 	switch {
 	case answer.cut || err != nil && in.stream.ended.Load():
@@ -177,9 +181,10 @@ func (h *Handler) sendAgain(in *incoming) error {
 	return h.refuse(in, problem.SignedInAgain)
 }
 
-// mayRepeat reports whether r can be sent a second time without an effect: a
-// GET or HEAD without body that is no upgrade.
-func mayRepeat(r *http.Request) bool {
+// mayRepeat reports whether the request can be sent a second time without an
+// effect: a GET or HEAD without body that is no upgrade.
+func (in *incoming) mayRepeat() bool {
+	r := in.r
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !request.IsSocket(r)
+		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) && !in.upgrade
 }

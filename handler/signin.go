@@ -262,7 +262,13 @@ func (h *Handler) handBack(in *incoming, unused *session.Record) {
 // replace ends old in favour of s, of the same user, in the same browser: a
 // sign-in never continues with an old ticket (CVE-2026-34454).
 func (h *Handler) replace(ctx context.Context, old, s *session.Session) {
-	closeSockets(old, old.Record().Upstream.Role, s.Record().Upstream.Role)
+	if old.Record().Upstream.Role != s.Record().Upstream.Role {
+		h.closeSockets(old)
+		h.config.Gate.AccountsChanged(ctx) // other sessions of the user have sockets, too
+	}
+	v, before := runtimeOf(s), runtimeOf(old)
+	v.role.Store(before.role.Load()) // of the sockets
+	v.socketsClosed.Store(before.socketsClosed.Load())
 	underWay := old.HandOver(s)
 	h.end(ctx, old, reasonRenewed)
 	if former := old.Record().Upstream.ID; former != s.Record().Upstream.ID {

@@ -4,6 +4,7 @@ package handler
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,10 @@ func TestTransferOutlivesIdleTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, nil) // idle: an hour
+		ctx, stop := context.WithCancel(t.Context())
+		go s.handler.config.Gate.Sessions.Run(ctx)
+		defer synctest.Wait()
+		defer stop()
 		ticket := s.ticket(t, alice)
 		s.chain.serve = func(w http.ResponseWriter, _ *http.Request) error {
 			for range 5 {

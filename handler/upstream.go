@@ -20,7 +20,7 @@ import (
 )
 
 // mute says why nothing of a response reaches the browser.
-type mute int
+type mute uint8
 
 const (
 	loud      mute = iota // it does
@@ -41,13 +41,12 @@ type answerWriter struct {
 	mutes   bool            // the gate can answer in place of the application
 	repeats bool            // the request may be repeated
 	nobody  bool            // the response must not change the application's cookies in the browser
+	cut     bool            // the session ended before the whole response was written
 	mute    mute
 	status  int           // 0 until the final header
 	kept    *bytes.Buffer // the body of a request that can change accounts; nil: not kept
-
-	stream *stream // of a session; nil: none
-	cut    bool    // the session ended before the whole response was written
-	before before  // set if mutes
+	stream  *stream       // of a session; nil: none
+	before  before        // set if mutes
 	// The values of the fields that the gate adds to the header.
 	policy, caching [1]string
 }

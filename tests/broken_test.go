@@ -65,6 +65,11 @@ func brokenCaddyfiles() []broken {
 		{"reverse_proxy missing", endLine, "", `no reverse_proxy follows romm_oidc, so that every sign-in fails: the gate signs users in to RomM through it. Add "reverse_proxy romm:8080"`, 2},
 		{"http:// left out", "http://caddy:9080", "caddy:9080", "write http:// before it: http://caddy:9080", 1},
 		{"inner address left out", ", http://caddy:9080", "", "the site has no address without TLS at which RomM can reach it inside a container network: add one", 2},
+		{"inner address left out beside a wildcard", goodCaddyfile, "*.example.com {\n\t@romm host romm.example.com\n\thandle @romm {\n" + gateLine + "\n" + between(gateLine+"\n", "}\n") + "\t}\n}\n", `add a block of its own for one, "http://caddy:9080 {"`, 4},
+		{"http:// left out, other auto_https", goodCaddyfile, "{\n\tauto_https disable_redirects\n}\n" + strings.Replace(goodCaddyfile, "http://caddy", "caddy", 1), "write http:// before it: http://caddy:9080", 4},
+		{"address with a slash", "romm.example.com, http", "https://romm.example.com/, http", "is for the path / only, and RomM's callback is at /api/oauth/openid: write the address without a path: https://romm.example.com,", 1},
+		{"address with a path", "romm.example.com, http", "romm.example.com/romm*, http", "is for the path /romm* only, and RomM's callback is at /api/oauth/openid: write the address without a path: romm.example.com,", 1},
+		{"inner address with a path", "http://caddy:9080", "http://caddy:9080/api/oauth/openid", "write the address without a path: http://caddy:9080,", 1},
 		{"twice in one site", endLine, "\tromm_oidc\n" + endLine, "two romm_oidc directives handle the same requests, and the second strips the stamp of the first: remove one", 12},
 		{"session lifetime only", secretLine, secretLine + "\n\t\tsession {\n\t\t\tlifetime 1h\n\t\t}", "session: lifetime (1h) is shorter than idle (14d, the default): set idle too", 6},
 		{"session idle without a unit", secretLine, secretLine + "\n\t\tsession {\n\t\t\tidle 14\n\t\t}", `idle: "14" is not a duration like 90s, 5m, 12h or 14d`, 7},
@@ -122,7 +127,7 @@ func TestBrokenCaddyfiles(t *testing.T) {
 	if output, err := adaptFile(t, goodCaddyfile); err != nil || strings.Contains(output, `"warn"`) {
 		t.Fatalf("the good Caddyfile: error %v: %s", err, output)
 	}
-	warnings := []string{"issuer with slash", "inner address left out", "literal secret"}
+	warnings := []string{"issuer with slash", "inner address left out", "inner address left out beside a wildcard", "literal secret"}
 	for _, c := range brokenCaddyfiles() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

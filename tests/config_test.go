@@ -110,6 +110,10 @@ func TestConfigErrors(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("s\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	marked := secret + "-marked"
+	if err := os.WriteFile(marked, []byte("\uFEFFs\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		lines string // added to the required lines, or replacing one; "-word" removes one
 		want  string
@@ -159,6 +163,27 @@ func TestConfigErrors(t *testing.T) {
 		"issuer is this site":          {"issuer https://romm.example.com/", "is this site itself"},
 		"issuer below this site":       {"issuer https://romm.example.com/authelia", ""},
 		"issuer is the metadata":       {"issuer https://auth.example.com/.well-known/openid-configuration", `write "https://auth.example.com"`},
+		"issuer is other metadata":     {"issuer https://auth.example.com/.well-known/oauth-authorization-server", `write "https://auth.example.com"`},
+		"issuer with a space":          {"issuer \"https://auth.example.com \"", "it begins or ends with a space"},
+		"issuer with a default":        {"issuer {env.ROMM_OIDC_TEST_UNSET:https://auth.example.com}", "a default is written {$NAME:default}"},
+		"zero-width space":             {"client_id romm\u200b", `client_id: "romm\u200b": it has an invisible character`},
+		"line break of Windows":        {"username_claim \"name\r\"", "username_claim: \"name\\r\": it begins or ends with"},
+		"byte order mark":              {"client_secret {file." + marked + "}", "client_secret: it has an invisible character"},
+		"file of a secret":             {"client_secret file:/run/secrets/romm", "this is the name of a secret"},
+		"variable without env":         {"client_secret {OIDC_CLIENT_SECRET}", "unrecognized placeholder {OIDC_CLIENT_SECRET}: write {env.NAME}"},
+		"placeholder of a request":     {"redirect_uri https://{http.request.host}/api/oauth/openid", "such as {host}, are not known"},
+		"group with a space":           {"scopes openid groups\nallow {\n groups \"admins \"\n}", `allow: groups: "admins ": it begins or ends with`},
+		"equals sign":                  {"client_auth = basic", `client_auth: remove the "="`},
+		"equals sign without spaces":   {"romm_client_secret=hunter2", `does not know "romm_client_secret="`},
+		"colon":                        {"provider: X", `Did you mean "provider"?`},
+		"letters missing":              {"issuer_addess http://authelia:9091", `Did you mean "issuer_address"?`},
+		"another letter":               {"redirect_url x", `Did you mean "redirect_uri"?`},
+		"letters swapped":              {"romm_client_secrte x", `Did you mean "romm_client_secret"?`},
+		"short word":                   {"roels {\n user *\n}", `Did you mean "roles"?`},
+		"directive of the site":        {"route {\n}", "is the } missing that closes romm_oidc?"},
+		"duration in words":            {"session {\n idle 14 days\n}", `idle: "14 days" is not a duration like`},
+		"duration in a placeholder":    {"session {\n idle {env.IDLE}\n}", "a duration takes no placeholder"},
+		"clients in a block":           {"clients {\n feeds\n}", "clients takes one value or more, on the same line"},
 		"issuer with a comma":          {"issuer https://auth.example.com,", "is not a URL like"},
 		"issuer with a typing mistake": {"issuer htps://auth.example.com", `"htps://auth.example.com" must begin with https://`},
 		"issuer without a scheme":      {"issuer auth.example.com", "is not a URL like"},

@@ -53,8 +53,8 @@ func costRows(ticket, token string) []costRow {
 		{"signed in, a browser's 14", many, "; " + ticketName + "=" + ticket + csrf, http.StatusOK, 2},
 		{"the same with 30 other cookies", many, others.String() + "; " + ticketName + "=" + ticket + csrf, http.StatusOK, 2},
 		{"a known token of RomM", withToken, "", http.StatusOK, 4},
-		{"anonymous script: 401", few, "", http.StatusUnauthorized, 14},
-		{"forged ticket: 401", few, forged, http.StatusUnauthorized, 21},
+		{"anonymous script: 401", few, "", http.StatusUnauthorized, 13},
+		{"forged ticket: 401", few, forged, http.StatusUnauthorized, 15},
 	}
 }
 

@@ -90,7 +90,7 @@ func TestDoctorConfiguration(t *testing.T) {
 		"config_basic_auth":        {gateLine, "\tbasic_auth {\n\t\talice $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n\t}\n" + gateLine, "Caddyfile:2: basic_auth {"},
 		"config_no_proxy":          {endLine, "\tfile_server\n", "Caddyfile:2: romm_oidc {"},
 		"config_api_not_covered":   {endLine, "\treverse_proxy /assets/* romm:8080\n\tfile_server\n", "Caddyfile:12: reverse_proxy /assets/* romm:8080"},
-		"config_cookie_header":     {endLine, "\treverse_proxy romm:8080 {\n\t\theader_up Cookie x\n\t}\n", "Caddyfile:13: header_up Cookie x"},
+		"config_cookie_header":     {endLine, "\treverse_proxy romm:8080 {\n\t\theader_up X-Site romm\n\t\theader_up Cookie x\n\t}\n", "Caddyfile:14: header_up Cookie x"},
 		"config_handle_response":   {endLine, "\treverse_proxy romm:8080 {\n\t\t@redirect status 3xx\n\t\thandle_response @redirect {\n\t\t\trespond moved\n\t\t}\n\t}\n", "Caddyfile:14: handle_response @redirect {"},
 		"config_stream_timeout":    {endLine, "\treverse_proxy romm:8080 {\n\t\tstream_timeout 1m\n\t}\n", "Caddyfile:13: stream_timeout 1m"},
 		"config_redirect_host":     {redirectLine, "redirect_uri https://roms.example.com/api/oauth/openid", "Caddyfile:6: redirect_uri https://roms.example.com/api/oauth/openid"},
@@ -146,6 +146,9 @@ func TestDoctorAcceptsWhatWorks(t *testing.T) {
 		"Authelia beside it":        goodCaddyfile + "auth.example.com {\n\treverse_proxy authelia:9091\n}\n",
 		"forward_auth elsewhere":    goodCaddyfile + "other.example.com {\n\tforward_auth authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}\n\treverse_proxy other:80\n}\n",
 		"forward_auth for one path": strings.Replace(goodCaddyfile, endLine, "\tforward_auth /admin/* authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}\n"+endLine, 1),
+		"forward_auth for pages":    strings.Replace(goodCaddyfile, endLine, "\t@pages not path /api/* /ws/*\n\tforward_auth @pages authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}\n"+endLine, 1),
+		"all but other paths":       strings.Replace(goodCaddyfile, endLine, "\t@romm not path /other/*\n\treverse_proxy @romm romm:8080\n", 1),
+		"a wildcard certificate":    "(romm) {\n" + between("{\n", "}\n") + "}\n*.example.com {\n\t@romm host romm.example.com\n\thandle @romm {\n\t\timport romm\n\t}\n}\nhttp://caddy:9080 {\n\timport romm\n}\n",
 		"a rewrite of one path":     strings.Replace(goodCaddyfile, gateLine, "\trewrite /old /new\n"+gateLine, 1),
 		"a snippet, two sites":      "(romm) {\n" + between("{\n", "}\n") + "}\nromm.example.com {\n\timport romm\n}\nhttp://127.0.0.1:9080 {\n\tbind 127.0.0.1\n\timport romm\n}\n",
 		"a wildcard site":           strings.Replace(goodCaddyfile, "romm.example.com,", "*.example.com,", 1),
@@ -154,6 +157,60 @@ func TestDoctorAcceptsWhatWorks(t *testing.T) {
 	} {
 		if report := diagnose(t, config, nil); len(codes(report)) > 0 {
 			t.Errorf("%s: got %q, want no findings: %+v\n%s", name, codes(report), report.Findings, config)
+		}
+	}
+}
+
+// Two sites have the same words: the doctor names the line in the right one.
+func TestDoctorNamesTheLineOfTheSite(t *testing.T) {
+	t.Setenv("OIDC_CLIENT_SECRET", "0123456789abcdef")
+	second := strings.NewReplacer("romm.example.com", "roms.example.com", "caddy:9080", "caddy:9081").Replace(goodCaddyfile)
+	for code, c := range map[string]struct{ old, new, line string }{
+		"config_secret_literal": {secretLine, "client_secret 0123456789abcdef", "Caddyfile:18: client_secret …"},
+		"config_secret_unset":   {secretLine, "client_secret {env.ROMM_OIDC_UNSET}", "Caddyfile:18: client_secret {env.ROMM_OIDC_UNSET}"},
+		"config_no_proxy":       {endLine, "", "Caddyfile:15: romm_oidc {"},
+		"config_rewrite":        {gateLine, "\trewrite /romm{uri}\n" + gateLine, "Caddyfile:15: rewrite /romm{uri}"},
+	} {
+		config := goodCaddyfile + strings.Replace(second, c.old, c.new, 1)
+		report := diagnose(t, config, nil)
+		if at := slices.IndexFunc(report.Findings, func(f doctor.Finding) bool { return f.Code == code }); at < 0 || report.Findings[at].Line != c.line {
+			t.Errorf("got the findings %+v, want %s at %q", report.Findings, code, c.line)
+		}
+	}
+}
+
+// Beside a wildcard, the gate's own host matcher decides on its addresses.
+func TestDoctorReadsWildcardSites(t *testing.T) {
+	t.Setenv("OIDC_CLIENT_SECRET", "0123456789abcdef")
+	wildcard := func(addresses, host string) string {
+		return addresses + " {\n\t@romm host " + host + "\n\thandle @romm {\n" + between("{\n", "}\n") + "\t}\n}\n"
+	}
+	for name, c := range map[string]struct {
+		config string
+		want   doctor.Finding
+	}{
+		"no address for RomM": {
+			wildcard("*.example.com", "romm.example.com"),
+			doctor.Finding{Code: "config_inside_missing", Site: "https://romm.example.com", Write: "http://caddy:9080 {\n\t# the same romm_oidc and reverse_proxy\n}"},
+		},
+		"an address that the matcher leaves out": {
+			wildcard("*.example.com, http://caddy:9080", "romm.example.com"),
+			doctor.Finding{Code: "config_inside_missing", Site: "https://romm.example.com", Write: "http://caddy:9080 {\n\t# the same romm_oidc and reverse_proxy\n}"},
+		},
+		"the matcher of another name": {
+			wildcard("*.example.com, http://caddy:9080", "roms.example.com caddy"),
+			doctor.Finding{Code: "config_redirect_host", Site: "https://romm.example.com", Line: "Caddyfile:8: redirect_uri https://romm.example.com/api/oauth/openid"},
+		},
+	} {
+		report := diagnose(t, c.config, nil)
+		if found := codes(report); !slices.Equal(found, []string{c.want.Code}) {
+			t.Errorf("%s: got the findings %q, want %s: %+v", name, found, c.want.Code, report.Findings)
+			continue
+		}
+		for _, got := range report.Findings {
+			if got.Code == c.want.Code && (got.Site != c.want.Site || got.Line != c.want.Line || got.Write != c.want.Write) {
+				t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+			}
 		}
 	}
 }

@@ -130,6 +130,16 @@ func (s *stack) doctor(folder, admin string) {
 			}
 		}
 	}
+	// The file says where the admin API is.
+	named := filepath.Join(s.t.TempDir(), "Caddyfile")
+	if err := os.WriteFile(named, []byte("{\n\tadmin "+admin+"\n}\n"+readFile(s.t, config)), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Setenv("CADDY_ADMIN", "localhost:1")
+	if output, err := runCommand(s.t, append([]string{"doctor", "--config", named}, env...)...); err != nil || !strings.Contains(output, "the storage was locked, written and deleted in") {
+		s.t.Errorf("with `admin` in the file, the doctor printed %s, error %v, want the running Caddy to be found", output, err)
+	}
+	s.t.Setenv("CADDY_ADMIN", admin)
 	// A RomM and an Authelia that have changed since.
 	s.authelia.UpdateClient("romm", func(c *authelia.Client) { c.RedirectURIs = []string{s.origin + base + "/"} })
 	if output, err := runCommand(s.t, append([]string{"doctor", "--address", admin}, env...)...); err == nil || !strings.Contains(output, "authelia_redirect_uri") {

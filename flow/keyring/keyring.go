@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
 	"sync"
 )
@@ -25,7 +26,7 @@ const secretSize = 32
 type Keyring struct {
 	gate    string
 	secrets [][]byte
-	derived sync.Map       // derivedKey -> []byte or cipher.AEAD
+	derived sync.Map       // derivedKey -> *sync.Pool of hashes, or cipher.AEAD
 	stored  *storedKeyring // that it was made from; nil if New made it
 }
 
@@ -104,10 +105,14 @@ func (k *Keyring) CheckMAC(purpose string, data, mac []byte) bool {
 	return found
 }
 
+// mac reuses its hashes: most MACs are those of made-up tickets.
 func (k *Keyring) mac(secret int, purpose string, data []byte) []byte {
-	hash := hmac.New(sha256.New, k.derive(derivedKey{secret, "mac", purpose}))
-	hash.Write(data)
-	return hash.Sum(nil)
+	hashes := k.hashes(derivedKey{secret, "mac", purpose})
+	mac := hashes.Get().(hash.Hash) //nolint:errcheck // what New returns
+	defer hashes.Put(mac)
+	mac.Reset()
+	mac.Write(data)
+	return mac.Sum(nil)
 }
 
 func (k *Keyring) aead(secret int, purpose string) cipher.AEAD {
@@ -120,13 +125,14 @@ func (k *Keyring) aead(secret int, purpose string) cipher.AEAD {
 	return aead
 }
 
-func (k *Keyring) derive(id derivedKey) []byte {
-	if key, ok := k.derived.Load(id); ok {
-		return key.([]byte) //nolint:errcheck // only this function stores under "mac"
+func (k *Keyring) hashes(id derivedKey) *sync.Pool {
+	if hashes, ok := k.derived.Load(id); ok {
+		return hashes.(*sync.Pool) //nolint:errcheck // only this function stores under "mac"
 	}
 	key := k.key(id)
-	k.derived.Store(id, key)
-	return key
+	hashes := &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}
+	k.derived.Store(id, hashes)
+	return hashes
 }
 
 func (k *Keyring) key(id derivedKey) []byte {

@@ -118,7 +118,7 @@ func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 			s.endHere(ctx, id, head, sel.reason)
 		}
 	}
-	s.memory.each(func(session *Session) { endIfSelected(ctx, session.id, session.head.Load()) })
+	s.memory.each(func(session *Session) { endIfSelected(ctx, session.id, session.Head()) })
 	err := s.scan(ctx, func(ctx context.Context, id ID, head *Head) error {
 		endIfSelected(ctx, id, head)
 		return nil
@@ -260,7 +260,7 @@ func (r *revocations) since(began time.Time, head *Head) *selection {
 // sign-in began, at most two minutes ago. Those calls could not find the
 // session yet. An error is that of End.
 func (s *Store) EndIfRevokedSince(ctx context.Context, session *Session, began time.Time) (bool, error) {
-	sel := s.revocations.since(began, session.head.Load())
+	sel := s.revocations.since(began, session.Head())
 	if sel == nil {
 		return false, nil
 	}

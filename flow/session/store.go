@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"go.uber.org/zap"
 
@@ -216,10 +217,10 @@ func (s *Store) newSession(t ticket, head *Head, record *snapshot, used int64) *
 	sum := t.sum()
 	created := s.tickOf(head.Created.Unix())
 	session := &Session{
-		store: s, id: idOf(sum), sum: sum, key: t.key(s.gate),
+		store: s, id: idOf(sum), rest: [16]byte(sum[len(ID{}):]), key: t.key(s.gate),
 		created: created, expires: created + head.Expires.Unix() - head.Created.Unix(),
+		signedIn: head.Created.UnixNano(), node: unique.Make(head.Node),
 	}
-	session.head.Store(head)
 	session.record.Store(record)
 	session.used.Store(s.tickOf(used))
 	session.written.Store(session.used.Load())

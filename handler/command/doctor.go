@@ -100,17 +100,23 @@ func examine(c *cobra.Command, flags *doctorFlags) (*doctor.Report, error) {
 	if in.RommToken, err = in.Replace(flags.token); err != nil && flags.token != "" {
 		return nil, fmt.Errorf("--romm-token: %w", err)
 	}
+	if flags.config != "" {
+		if in.Config, in.Text, err = adaptFile(flags); err != nil {
+			if _, ok := errors.AsType[adaptError](err); ok {
+				return doctor.Refused(err.Error(), flags.config, in.Text), nil
+			}
+			return nil, err
+		}
+		if err := useAdminOf(c, in.Config, flags.config); err != nil {
+			return nil, err
+		}
+	}
 	running, errRunning := runningConfig(c)
 	if flags.config == "" {
 		if errRunning != nil {
 			return nil, fmt.Errorf("%w; or name a file with --config", errRunning)
 		}
 		in.Config = running
-	} else if in.Config, in.Text, err = adaptFile(flags); err != nil {
-		if _, ok := errors.AsType[adaptError](err); ok {
-			return doctor.Refused(err.Error(), flags.config, in.Text), nil
-		}
-		return nil, err
 	}
 	in.File = flags.config
 	if errRunning == nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/admin"
@@ -66,6 +67,20 @@ func adaptFile(flags *doctorFlags) (config []byte, text string, err error) {
 		return nil, string(content), adaptError{err}
 	}
 	return config, string(content), nil
+}
+
+// useAdminOf sets --address, if the operator did not, to that of the admin API in the
+// adapted configuration of a file.
+func useAdminOf(c *cobra.Command, config []byte, file string) error {
+	address := c.Flags().Lookup("address")
+	if address.Changed {
+		return nil
+	}
+	found, err := caddycmd.DetermineAdminAPIAddress("", config, file, "")
+	if err != nil {
+		return fmt.Errorf("finding the admin API: %w", err)
+	}
+	return address.Value.Set(found) //nolint:wrapcheck // a string accepts all
 }
 
 // readEnvironment sets the variables of a file as `caddy run --envfile` does, which

@@ -24,6 +24,15 @@ var errNotCome = errors.New("no sign-in ended in time")
 
 // follow has the running Caddy wait for a sign-in, and prints what happens to it.
 func follow(c *cobra.Command, flags *doctorFlags) (*watch.Report, error) {
+	if flags.config != "" {
+		config, _, err := adaptFile(flags)
+		if err != nil {
+			return nil, err
+		}
+		if err := useAdminOf(c, config, flags.config); err != nil {
+			return nil, err
+		}
+	}
 	var followed admin.Followed
 	if err := send(c, call{http.MethodPost, admin.SignInPath, url.Values{"wait": {flags.wait.String()}}}, &followed); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func (e *examination) chain(g gate) {
 		p := proxyOf(s)
 		switch {
 		case p != nil && p.forwardAuth():
-			if !s.conditional || covers(s.paths) {
+			if covers(s.paths) {
 				e.forwardAuth(g)
 			}
 		case p != nil:

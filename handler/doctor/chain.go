@@ -105,6 +105,9 @@ func (w *walker) walk(routes []route, a around) {
 	}
 	for i, r := range routes {
 		id := fmt.Sprintf("%s/%d", a.id, i)
+		if _, ok := narrow(a.hosts, hostsOf(r)); !ok {
+			continue
+		}
 		inner := a.within(r)
 		shared := around{hosts: inner.hosts} // conditions around the gate are no conditions for what is beside it
 		for j, raw := range r.Handle {
@@ -172,8 +175,11 @@ func (w *walker) flattenAll(handlers []json.RawMessage, id string, first int, a 
 // within returns what applies inside of r.
 func (a around) within(r route) around {
 	inner := a
+	inner.hosts, _ = narrow(a.hosts, hostsOf(r))
 	for _, m := range r.Match {
-		inner.hosts = slices.Concat(inner.hosts, m.Host)
+		if spared := m.spared(); covers(spared) && len(spared) > 0 {
+			inner.paths = append(slices.Clip(inner.paths), "all but "+strings.Join(spared, " "))
+		}
 		beside := len(m.Other)
 		if m.Host != nil {
 			beside--
@@ -187,6 +193,49 @@ func (a around) within(r route) around {
 		}
 	}
 	return inner
+}
+
+// spared returns the paths that a "not" matcher leaves out.
+func (m *matcher) spared() (paths []string) {
+	var sets []matcher
+	_ = json.Unmarshal(m.Other["not"], &sets) // Caddy refuses what is no list
+	for _, set := range sets {
+		if len(set.Other) == 1 {
+			paths = append(paths, set.Path...)
+		}
+	}
+	return paths
+}
+
+// narrow returns the hosts of a route inside of another, none for all. It returns
+// false if no request gets there.
+func narrow(outer, inner []string) (hosts []string, ok bool) {
+	if len(outer) == 0 || len(inner) == 0 {
+		return slices.Concat(outer, inner), true
+	}
+	for _, host := range inner {
+		for _, other := range outer {
+			switch {
+			case matches(other, host) || strings.Contains(other+host, "{"): // a placeholder may be any host
+				hosts = append(hosts, host)
+			case matches(host, other):
+				hosts = append(hosts, other)
+			}
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts), len(hosts) > 0
+}
+
+// hostsOf returns the hosts that a route is for, none for all.
+func hostsOf(r route) (hosts []string) {
+	for _, m := range r.Match {
+		if m.Host == nil {
+			return nil
+		}
+		hosts = append(hosts, m.Host...)
+	}
+	return hosts
 }
 
 func nameOf(raw json.RawMessage) string { return textOf(raw, "handler") }
@@ -212,16 +261,7 @@ func routesOf(raw json.RawMessage) []route {
 // apart reports whether no request matches both routes: they are for different
 // hosts.
 func apart(a, b route) bool {
-	hosts := func(r route) (hosts []string) {
-		for _, m := range r.Match {
-			if m.Host == nil {
-				return nil
-			}
-			hosts = append(hosts, m.Host...)
-		}
-		return hosts
-	}
-	these, those := hosts(a), hosts(b)
+	these, those := hostsOf(a), hostsOf(b)
 	if len(these) == 0 || len(those) == 0 {
 		return false
 	}

@@ -35,6 +35,7 @@ func (e *examination) configuration(c *config) (sites []*site) {
 	behind := map[string]bool{}
 	var ofRomM []string
 	for _, g := range gates {
+		e.turnTo(g.raw)
 		e.chain(g)
 		e.server(g)
 		for _, s := range g.after {
@@ -51,6 +52,7 @@ func (e *examination) configuration(c *config) (sites []*site) {
 		}
 	}
 	for _, s := range sites {
+		e.turnTo(s.raw)
 		e.addresses(s, gates)
 	}
 	return sites
@@ -120,7 +122,7 @@ func (e *examination) addGate(sites []*site, g gate, dials []string) []*site {
 		s.add(g, dials)
 		return sites
 	}
-	s := &site{settings: resolved, origin: resolved.Origin(), name: resolved.Origin().String()}
+	s := &site{settings: resolved, origin: resolved.Origin(), name: resolved.Origin().String(), raw: g.raw}
 	s.add(g, dials)
 	return append(sites, s)
 }
@@ -239,10 +241,12 @@ func (e *examination) addresses(s *site, gates []gate) {
 		})
 	}
 	if len(s.inside) == 0 && s.origin.Secure() {
-		e.add("config_inside_missing", Finding{
-			Site: s.name, Seen: "only addresses with TLS", Expected: "one without, or OIDC_SERVER_APPLICATION_URL=" + s.settings.RedirectURI + " in RomM's environment",
-			Line: e.siteLine(public.Hostname()), Write: strings.TrimSuffix(text(e.siteLine(public.Hostname())), " {") + ", http://caddy:9080 {",
-		})
+		line := e.siteLine(public.Hostname())
+		write := strings.TrimSuffix(text(line), " {") + ", http://caddy:9080 {"
+		if text(line) == line && e.in.Text != "" { // the site is called otherwise: by a wildcard, or a variable
+			line, write = "", "http://caddy:9080 {\n\t# the same romm_oidc and reverse_proxy\n}"
+		}
+		e.add("config_inside_missing", Finding{Site: s.name, Seen: "only addresses with TLS", Expected: "one without, or OIDC_SERVER_APPLICATION_URL=" + s.settings.RedirectURI + " in RomM's environment", Line: line, Write: write})
 	}
 }
 

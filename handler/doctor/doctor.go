@@ -68,6 +68,8 @@ type examination struct {
 
 	in    Input
 	plain *http.Client // follows no redirects and keeps no cookies
+
+	from, to int // the lines of the Caddyfile with the site that is examined
 }
 
 // Run looks at everything that in names.
@@ -91,6 +93,7 @@ func Run(ctx context.Context, in Input) (*Report, error) {
 	}
 	sites := e.configuration(&c)
 	for _, s := range sites {
+		e.turnTo(s.raw)
 		provider := e.provider(ctx, s)
 		e.romm(ctx, s)
 		e.public(ctx, s, provider)
@@ -104,20 +107,58 @@ type site struct {
 	settings *settings.Settings // resolved
 	origin   request.Origin
 	name     string
-	dials    []string // RomM's addresses
-	inside   []string // addresses of the site for RomM
-	trusted  bool     // its server has trusted_proxies
+	raw      json.RawMessage // the handler of its first block
+	dials    []string        // RomM's addresses
+	inside   []string        // addresses of the site for RomM
+	trusted  bool            // its server has trusted_proxies
 }
 
-// line returns the line of the Caddyfile that begins with word, or else word
-// with value.
-func (e *examination) line(word, value string) string {
+// turnTo notes where in the Caddyfile the site with a handler is, by its redirect_uri.
+func (e *examination) turnTo(gate json.RawMessage) {
+	e.from, e.to = 0, 0
+	from, depth, found := 0, 0, false
 	for i, line := range strings.Split(e.in.Text, "\n") {
-		if fields := strings.Fields(line); len(fields) > 0 && fields[0] == word {
-			return fmt.Sprintf("%s:%d: %s", e.in.File, i+1, strings.TrimSpace(line))
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if depth == 0 {
+			from, found = i, false
+		}
+		found = found || fields[0] == "redirect_uri" && slices.Contains(fields, textOf(gate, "redirect_uri"))
+		if fields[len(fields)-1] == "{" {
+			depth++
+		}
+		if fields[0] == "}" {
+			depth--
+		}
+		if depth == 0 && found {
+			e.from, e.to = from, i
+			return
 		}
 	}
-	return strings.TrimSpace(word + " " + value)
+}
+
+// line returns the line of the Caddyfile that begins with word, or else word with
+// value. Of several, it prefers one with value, and one in the site that is examined.
+func (e *examination) line(word, value string) string {
+	best, found := -1, strings.TrimSpace(word+" "+value)
+	for i, line := range strings.Split(e.in.Text, "\n") {
+		fields, fit := strings.Fields(line), 0
+		if len(fields) == 0 || fields[0] != word {
+			continue
+		}
+		if value != "" && strings.Contains(line, value) {
+			fit += 2
+		}
+		if i >= e.from && i <= e.to {
+			fit++
+		}
+		if fit > best {
+			best, found = fit, fmt.Sprintf("%s:%d: %s", e.in.File, i+1, strings.TrimSpace(line))
+		}
+	}
+	return found
 }
 
 // settingLine is line, but empty if the Caddyfile lacks the setting: then it is to

@@ -19,7 +19,7 @@ import (
 // answers: without it, a page of the gate redirects to nowhere.
 func (e *examination) public(ctx context.Context, s *site, provider bool) {
 	if e.in.Running == nil {
-		e.skipped("%s from outside: Caddy does not run yet", s.origin)
+		e.skipped("%s from outside: Caddy does not run yet, or its admin API is off", s.origin)
 		return
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.origin.String()+request.Base+"/session", http.NoBody)
@@ -101,7 +101,10 @@ func (e *examination) running() {
 		return
 	}
 	for _, state := range e.in.Running.Gates {
-		e.fact("%s: romm_oidc %s at %s; the storage was locked, written and deleted in %s", state.Origin, state.Version, strings.Join(state.Nodes, ", "), state.StorageTook.Round(time.Millisecond))
+		e.fact("%s: romm_oidc %s at %s", state.Origin, state.Version, strings.Join(state.Nodes, ", "))
+		if state.StorageError == "" {
+			e.fact("%s: the storage was locked, written and deleted in %s", state.Origin, state.StorageTook.Round(time.Millisecond))
+		}
 		switch {
 		case strings.Contains(state.StorageError, "locking storage"):
 			e.add("caddy_storage_lock", Finding{Site: state.Origin, Seen: state.StorageError, Expected: "a lock"})

@@ -123,7 +123,7 @@ func parseVersion(text string) ([]int, bool) {
 // provider.
 func (e *examination) signIn(ctx context.Context, s *site, dial string) {
 	if e.in.Running == nil {
-		e.skipped("RomM's variables: RomM reads its provider's metadata from a running Caddy. Run the doctor again once Caddy runs")
+		e.skipped("RomM's variables: RomM reads its provider's metadata from a running Caddy. Run the doctor again once Caddy runs, with its admin API on")
 		return
 	}
 	answer, _, err := e.ask(ctx, s, dial+"/api/login/openid") //nolint:bodyclose // ask has closed it

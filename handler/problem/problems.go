@@ -181,7 +181,7 @@ var (
 	ApplicationAway = &Problem{
 		Code: "application_away", Status: http.StatusBadGateway, Away: true, Title: "This site does not answer at the moment",
 		Text: "You are still signed in, and nothing that you saved is lost. This page tries again by itself.", Way: WayReload, Retry: 5 * time.Second,
-		Hint: "What the directives after romm_oidc pass requests to does not answer: it may be starting, or be down. Caddy's log says why.",
+		Hint: "The server behind romm_oidc does not answer: it may be starting, or be down. Caddy's log says why.",
 	}
 	SignedInAgain = &Problem{
 		Code: "signed_in_again", Status: http.StatusServiceUnavailable, Title: "Please send that again",

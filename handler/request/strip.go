@@ -38,25 +38,21 @@ const (
 )
 
 // IsIdentityField reports whether name is an identity field in any spelling.
-func IsIdentityField(name string) bool {
-	if len(name) < shortestIdentityField || len(name) > longestIdentityField {
+func IsIdentityField(name string) bool { return beginsLikeIdentity(name) && isSpelledIdentity(name) }
+
+// beginsLikeIdentity tells most other header fields from identity fields by their
+// first letters: X-, Remote- but not Referer, Auth- but not Accept, User but not
+// User-Agent. Strip asks it about each field of each request; it is inlined there.
+func beginsLikeIdentity(name string) bool {
+	if len(name) < shortestIdentityField {
 		return false
 	}
-	switch name[0] | 0x20 { // most other header fields begin with another letter
-	case 'x':
-	case 'r':
-		if name[2]|0x20 != 'm' { // Remote-, not Referer
-			return false
-		}
-	case 'a':
-		if name[1]|0x20 != 'u' { // Auth-, not Accept
-			return false
-		}
-	case 'u':
-		if len(name) > shortestIdentityField { // User, not User-Agent
-			return false
-		}
-	default:
+	c := name[0] | 0x20
+	return c == 'x' || c == 'r' && name[2]|0x20 == 'm' || c == 'a' && name[1]|0x20 == 'u' || c == 'u' && len(name) == shortestIdentityField
+}
+
+func isSpelledIdentity(name string) bool {
+	if len(name) > longestIdentityField {
 		return false
 	}
 	var spelled [longestIdentityField]byte

@@ -126,7 +126,7 @@ func isDocument(header http.Header) bool {
 	if len(content) == 0 {
 		return false
 	}
-	kind, _, _ := strings.Cut(strings.ToLower(content[0]), ";")
+	kind, _, _ := strings.Cut(content[0], ";")
 	kind = strings.TrimSpace(kind)
-	return kind == "text/html" || kind == "application/xhtml+xml"
+	return strings.EqualFold(kind, "text/html") || strings.EqualFold(kind, "application/xhtml+xml")
 }

@@ -70,8 +70,11 @@ type issued struct {
 // issuedFolder is where issued tokens are, by the day of their expiry and their hash.
 func (l *Links) issuedFolder() string { return l.folder + "/issued" }
 
+// issuedPath names a token by what is signed of it: the signature has several
+// spellings, such as one with padding, and RomM accepts more than one.
 func (l *Links) issuedPath(token string) string {
-	path := l.path("issued", token)
+	end := max(strings.LastIndexByte(token, '.'), 0)
+	path := l.path("issued", token[:end])
 	name := path[strings.LastIndexByte(path, '/'):]
 	return l.issuedFolder() + "/" + strconv.FormatInt(readToken(token).expiryDay(), 10) + name
 }

@@ -92,6 +92,12 @@ func TestIssuedTokensStayWithTheirAccount(t *testing.T) {
 	next := jwtUntil(time.Now().Add(2 * time.Hour))
 	exchange(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}, next, "")
 	wants("what bob got for his refresh token", next, application.Unrecognized)
+	for i, spelled := range []string{refresh + "=", refresh + "==", refresh + " ", refresh[:len(refresh)-1] + "B"} { // RomM accepts the first, or the others
+		next := jwtUntil(time.Now().Add(time.Duration(4+i) * time.Hour))
+		exchange(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {spelled}}, next, "")
+		wants("what bob got for his refresh token, spelled "+spelled, next, application.Unrecognized)
+	}
+	wants("bob's token in another spelling", access[:len(access)-1]+"B", application.Unrecognized)
 	hers := jwtUntil(time.Now().Add(3 * time.Hour))
 	wants("a token that was not issued through the gate", hers, application.Recognized)
 	exchange(url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"y"}}, hers, "")

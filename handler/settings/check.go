@@ -107,7 +107,7 @@ func (s *Settings) checkIssuer() error {
 		return wrong("issuer", "%q is this handler's own endpoint. OIDC_SERVER_APPLICATION_URL is the provider, for instance "+
 			"https://auth.example.com, in Caddy's environment, and Caddy in RomM's: set it for each, not in a file that both read", s.Issuer)
 	}
-	if issuer, ok := strings.CutSuffix(s.Issuer, "/.well-known/openid-configuration"); ok {
+	if issuer, _, ok := strings.Cut(s.Issuer, "/.well-known/"); ok {
 		return wrong("issuer", "write %q: the rest is added automatically", issuer)
 	}
 	if strings.EqualFold(strings.TrimSuffix(s.Issuer, "/"), s.Origin().String()) {

@@ -4,6 +4,7 @@ package settings
 
 import (
 	"regexp"
+	"slices"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/romm"
 )
@@ -19,23 +20,34 @@ var (
 		regexp.MustCompile(`^(".*"|'.*')$`),
 		"it has quotes around it, which an env file makes part of the value: leave them out",
 	}
+	padded = mistake{
+		regexp.MustCompile(`^\s|\s$`),
+		"it begins or ends with a space or a line break: leave that out",
+	}
+	// exact are the mistakes in a value that is compared by each character.
+	exact = []mistake{
+		quoted, padded,
+		{
+			regexp.MustCompile(`[\p{Cc}\p{Cf}\x{a0}]`),
+			"it has an invisible character, as copied text and files from Windows may have: type it anew",
+		},
+	}
 	// notSecrets are the values that are not a secret. Any other value may be one.
-	notSecrets = []mistake{
-		quoted,
+	notSecrets = append(slices.Clip(exact), []mistake{
 		{
 			regexp.MustCompile(`^\$(pbkdf2|argon2|scrypt|bcrypt|plaintext|2[abxy]?\$|[56]\$)`),
 			"this is the digest for Authelia's client; Caddy needs the secret itself",
 		},
 		{
-			regexp.MustCompile(`^(\{|env\.|file\.|/run/|\$[A-Z][A-Z0-9_]*$)`),
+			regexp.MustCompile(`^(\{|(env|file)[.:]|/run/|\$[A-Z][A-Z0-9_]*$)`),
 			"this is the name of a secret, not the secret: write {env.OIDC_CLIENT_SECRET} or {file./path}",
 		},
-	}
+	}...)
 	many = mistake{
 		regexp.MustCompile(`[\s,;]`),
 		"it is more than one: put spaces between them, and neither commas nor quotes",
 	}
-	empty  = mistake{regexp.MustCompile(`^$`), "it is empty, and matches no user"}
+	empty  = mistake{regexp.MustCompile(`^$`), "it is empty: leave it out"}
 	emails = []mistake{
 		many,
 		{
@@ -73,5 +85,5 @@ func roleMistakes(entry string) []mistake {
 	if romm.IsEmail(entry) {
 		return emails
 	}
-	return []mistake{empty}
+	return []mistake{empty, padded}
 }

@@ -75,23 +75,23 @@ func (s *Settings) Texts() []Text {
 		rommSecret.variable, rommSecret.example = "OIDC_CLIENT_SECRET", "romm_client_secret {env.OIDC_CLIENT_SECRET}"
 	}
 	return []Text{
-		{Word: "issuer", Value: &s.Issuer, variable: "OIDC_SERVER_APPLICATION_URL", example: "issuer https://auth.example.com", mistakes: []mistake{quoted}},
-		{Word: "issuer_address", Value: &s.IssuerAddress},
-		{Word: "client_id", Value: &s.ClientID, variable: "OIDC_CLIENT_ID", example: "client_id romm", mistakes: []mistake{quoted}, check: noColon},
+		{Word: "issuer", Value: &s.Issuer, variable: "OIDC_SERVER_APPLICATION_URL", example: "issuer https://auth.example.com", mistakes: exact},
+		{Word: "issuer_address", Value: &s.IssuerAddress, mistakes: exact},
+		{Word: "client_id", Value: &s.ClientID, variable: "OIDC_CLIENT_ID", example: "client_id romm", mistakes: exact, check: noColon},
 		secret,
 		{Word: "client_auth", Value: &s.ClientAuth, fallback: "basic", check: oneOf("basic", "post", ClientAuthKey)},
-		{Word: "client_key", Value: &s.ClientKey},
+		{Word: "client_key", Value: &s.ClientKey, mistakes: exact},
 		rommSecret,
 		{Word: "romm_id_token_alg", Value: &s.RommIDTokenAlg, fallback: op.ES256, check: either(op.ES256, op.RS256)},
 		{Word: "id_token_alg", Value: &s.IDTokenAlg, fallback: "RS256", check: oneOf(flow.SignatureAlgorithms()...)},
 		{Word: "userinfo_alg", Value: &s.UserinfoAlg, fallback: none, check: oneOf(append(flow.SignatureAlgorithms(), none)...)},
-		{Word: "redirect_uri", Value: &s.RedirectURI, variable: "OIDC_REDIRECT_URI", example: "redirect_uri https://romm.example.com" + request.Base, mistakes: []mistake{quoted}},
-		{Word: "username_claim", Value: &s.UsernameClaim, fallback: "preferred_username"},
-		{Word: "groups_claim", Value: &s.GroupsClaim, fallback: groupsClaim},
+		{Word: "redirect_uri", Value: &s.RedirectURI, variable: "OIDC_REDIRECT_URI", example: "redirect_uri https://romm.example.com" + request.Base, mistakes: exact},
+		{Word: "username_claim", Value: &s.UsernameClaim, fallback: "preferred_username", mistakes: exact},
+		{Word: "groups_claim", Value: &s.GroupsClaim, fallback: groupsClaim, mistakes: exact},
 		{Word: "response_mode", Value: &s.ResponseMode, fallback: "query", check: either("query", FormPost)},
 		{Word: "unverified_email", Value: &s.UnverifiedEmail, fallback: "refuse", check: either("refuse", "pin")},
 		{Word: "errors", Value: &s.Errors, check: passOrEmpty},
-		{Word: "tls_ca", Value: &s.TLSCA},
+		{Word: "tls_ca", Value: &s.TLSCA, mistakes: exact},
 		{Word: "provider", Value: &s.Provider, variable: "OIDC_PROVIDER", fallback: hostOf(s.Issuer)},
 		{Word: "site_name", Value: &s.SiteName, fallback: "RomM"},
 	}
@@ -118,7 +118,7 @@ func (s *Settings) Lists() []List {
 	}
 	if s.Allow != nil {
 		lists = append(lists,
-			List{Block: blockAllow, Word: "groups", Value: &s.Allow.Groups, Repeat: true, mistakes: always(everyone, empty)},
+			List{Block: blockAllow, Word: "groups", Value: &s.Allow.Groups, Repeat: true, mistakes: always(everyone, empty, padded)},
 			List{Block: blockAllow, Word: "emails", Value: &s.Allow.Emails, Repeat: true, mistakes: always(emails...)},
 			List{Block: blockAllow, Word: "domains", Value: &s.Allow.Domains, Repeat: true, mistakes: always(domains...)},
 		)

@@ -112,7 +112,9 @@ func Unresolved(text string, err error) error {
 	match := reads.FindStringSubmatch(text)
 	switch {
 	case match == nil:
-		return err
+		return fmt.Errorf("%w: write {env.NAME} for an environment variable, or {file./path} for the content of a file. Those of a request, such as {host}, are not known when Caddy loads a configuration", err)
+	case match[1] == "env" && strings.Contains(match[2], ":"):
+		return fmt.Errorf("{env.%s}: an environment variable with a default is written {$NAME:default}", match[2])
 	case match[1] == "env" && os.Getenv(match[2]) == "":
 		return fmt.Errorf("the environment variable %s is not set, or empty, where Caddy runs: set it there (environment in compose.yml, EnvironmentFile in a systemd unit, or caddy run --envfile .env), or check its name", match[2])
 	case match[1] == "file":

@@ -117,10 +117,10 @@ func (x *exchange) authenticateJWT(raw string) error {
 	return nil
 }
 
-// openToken verifies an access or refresh token's signature and, from 4.8, its
-// expiry.
+// openToken verifies an access or refresh token's signature, which may have padding,
+// and, from 4.8, its expiry.
 func (s *Server) openToken(raw string) (map[string]any, error) {
-	token, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.HS256})
+	token, err := jose.ParseSignedCompact(strings.TrimRight(raw, "="), []jose.SignatureAlgorithm{jose.HS256})
 	if err != nil {
 		return nil, errUnhandled
 	}
