@@ -111,7 +111,7 @@ func TestPollContinuesNoSocketOfAnotherRole(t *testing.T) {
 	})
 }
 
-// Alice is signed in in two browsers. The application takes her role away when one of
+// Alice uses two browsers. The application takes her role away when one of
 // them learns of it: the sockets of the other close, too.
 func TestLostRoleClosesSocketsOfOtherSessions(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
