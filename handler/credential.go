@@ -199,6 +199,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 // ask asks the application about a credential.
 func (h *Handler) ask(ctx context.Context, credential credentialRequest) (application.Recognition, error) {
 	now := h.now()
+	h.config.Gate.Sessions.Use() // other nodes may void the answer
 	last := h.config.Gate.recognized.last(credential.key)
 	attempt, wait := h.config.Gate.attempts.Take(credential.address, credential.authorization, now)
 	if attempt == nil && last.at.IsZero() {
