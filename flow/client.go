@@ -19,6 +19,10 @@ const (
 	clientTimeout = 30 * time.Second
 	// answerLimit bounds the body of a response, in bytes.
 	answerLimit = 1 << 20
+	// pingAfter and pingTimeout bound how long a connection of HTTP/2 is kept on
+	// which nothing arrives. All requests share it: if it died without a word, they
+	// would fail until the kernel gives up on it, after a quarter of an hour.
+	pingAfter, pingTimeout = 10 * time.Second, 5 * time.Second
 )
 
 // ClientConfig says how to reach a provider.
@@ -59,6 +63,7 @@ func newTransport(roots *x509.CertPool) *http.Transport {
 		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: clientTimeout,
 		IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10,
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
 }
 

@@ -17,6 +17,13 @@ import (
 // refused requests with those of the token endpoint.
 const pushPause = 10 * time.Second
 
+// Pushes reports whether Begin sends a request to the provider. It is false while the
+// provider's metadata are not known.
+func (rp *RelyingParty) Pushes(ctx context.Context) bool {
+	md, err := rp.metadata(ctx)
+	return err == nil && (rp.config.Push || md.pushRequired)
+}
+
 // errNoPushEndpoint says that the provider has no endpoint for pushed requests.
 var errNoPushEndpoint = errors.New("the provider has no pushed_authorization_request_endpoint: remove `push_authorization`")
 

@@ -66,8 +66,8 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 		return h.refuseBearer(in, err)
 	}
 	identity, upstream := &b.record.Identity, b.record.Upstream.ID
-	stamp := b.runtime.stampOf(h, b.record, session.ID{})
-	in.chain.Identify(stamp.values)
+	view := b.runtime.viewOf(h, b.record, session.ID{})
+	in.chain.Identify(view.values)
 	in.user = identity
 	if access == application.BearerClosed {
 		return h.refuseAs(in, request.Script, problem.CredentialNotAllowed)
@@ -79,7 +79,7 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	}
 	authorization := in.r.Header["Authorization"]
 	delete(in.r.Header, "Cookie")
-	stamp.put(h, in.r)
+	view.stamp(in.r)
 	h.config.Application.Unforgeable(in.r)
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: b.runtime, mutes: true}
 	answer.before.remember(in.w, in.r)
@@ -121,7 +121,7 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 	token := bearerRequest{raw: raw, key: sha256.Sum256([]byte(raw))}
 	known := h.config.Gate.bearers.find(token.key)
 	if known != nil && h.now().Before(known.until) && h.confirmed(known.runtime) {
-		if verdict := known.runtime.verdictOn(h, known.record); verdict.refused != nil {
+		if verdict := known.runtime.viewOf(h, known.record, session.ID{}).verdict; verdict.refused != nil {
 			h.config.Gate.putOut(&known.record.Identity, problem.Of(verdict.refused).Code)
 			return nil, verdict.refused
 		} else if !verdict.role {
@@ -154,6 +154,7 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 // vouched asks the provider about an access token, unless it answered a moment
 // ago. A token that the provider rejects is signed out of the application.
 func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, error) {
+	h.config.Gate.Sessions.Use() // other nodes may void the answer
 	now, known := h.now(), h.config.Gate.bearers.find(token.key)
 	if known != nil && now.Before(known.until) {
 		return known, h.goesOn(ctx, token, known)
@@ -226,12 +227,12 @@ func (h *Handler) unknownBearer(ctx context.Context, token bearerRequest, cause 
 // alive returns b with a session of the application that is alive, belongs to
 // the user's account and has the user's role.
 func (h *Handler) alive(ctx context.Context, token bearerRequest, b *bearer) (*bearer, error) {
-	if !b.runtime.verdictOn(h, b.record).role {
+	if !b.runtime.viewOf(h, b.record, session.ID{}).verdict.role {
 		if h.confirmed(b.runtime) {
 			return b, nil
 		}
 		asked := h.nowAsked()
-		alive, err := h.config.Application.Confirm(ctx, token.call, application.Session(b.record.Upstream))
+		alive, _, err := h.config.Application.Confirm(ctx, token.call, application.Session(b.record.Upstream))
 		switch {
 		case err != nil:
 			return nil, problem.ApplicationAway.Because(err)

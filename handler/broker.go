@@ -72,10 +72,10 @@ func (b *brokering) next(now time.Time, err error) *brokering {
 // user in again if not.
 func (h *Handler) ensureConfirmed(in *incoming) error {
 	v, record := in.runtime, in.session.Record()
-	if v.verdictOn(h, record).role {
+	if v.viewOf(h, record, in.session.ID()).verdict.role {
 		return h.rebroker(in, record.Upstream.ID)
 	}
-	if h.confirmedAt(v, in.now()) {
+	if h.confirmedAt(v, in.now()) && (v.role.Load() != 0 || !in.socket()) { // a socket keeps the role
 		return nil
 	}
 	mine, alive, err := h.confirm(in)
@@ -94,17 +94,7 @@ func (h *Handler) ensureConfirmed(in *incoming) error {
 // wait for the answer. mine is false if another request asked, maybe before
 // this one came.
 func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
-	ctx, call := in.shared(), in.Caller()
-	result, err, _ := h.config.Gate.calls.Do("confirm "+in.session.ID().String(), func() (any, error) {
-		mine = true
-		asked, record := h.nowAsked(), in.session.Record()
-		alive, err := h.config.Application.Confirm(ctx, call, application.Session(record.Upstream))
-		if err == nil && alive {
-			h.config.Gate.accounts.know(record)
-			in.runtime.confirmation.Store(asked)
-		}
-		return alive, err
-	})
+	mine, alive, err = h.confirmSession(in.shared(), in.Caller(), in.session)
 	if err != nil {
 		if mine {
 			h.applicationFailed() // no other session may rely on an older confirmation
@@ -112,8 +102,27 @@ func (h *Handler) confirm(in *incoming) (mine, alive bool, err error) {
 		h.config.Logger.Debug("application's session could not be confirmed", zap.Error(err))
 		return mine, false, problem.ApplicationAway.Because(err)
 	}
-	alive, _ = result.(bool)
 	return mine, alive, nil
+}
+
+// confirmSession is confirm without a request.
+func (h *Handler) confirmSession(ctx context.Context, call application.Caller, s *session.Session) (mine, alive bool, err error) {
+	result, err, _ := h.config.Gate.calls.Do("confirm "+s.ID().String(), func() (any, error) {
+		mine = true
+		asked, record, v := h.nowAsked(), s.Record(), runtimeOf(s)
+		alive, role, err := h.config.Application.Confirm(ctx, call, application.Session(record.Upstream))
+		if err == nil && alive {
+			h.config.Gate.accounts.know(record)
+			v.confirmation.Store(asked)
+			hash := hashOf(role) | 1
+			if last := v.role.Swap(hash); last != 0 && last != hash {
+				h.closeSockets(s)
+			}
+		}
+		return alive, err
+	})
+	alive, _ = result.(bool)
+	return mine, alive, err
 }
 
 // rebroker signs the session in to the application again, in place of former,
@@ -185,7 +194,10 @@ func (h *Handler) signInAgain(ctx context.Context, s *session.Session, as resign
 		return err
 	}
 	v.signedIn(h, asked)
-	closeSockets(s, role, upstream.Role)
+	if upstream.Role != role {
+		h.closeSockets(s)
+		h.config.Gate.AccountsChanged(ctx) // other sessions of the user have sockets, too
+	}
 	if err != nil {
 		h.config.Logger.Warn("application's new session not persisted, memory has it", zap.Error(err))
 	}

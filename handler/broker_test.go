@@ -170,8 +170,8 @@ func (a perUser) SignIn(_ context.Context, _ application.Caller, identity flow.I
 	return application.Session{ID: identity.Username}, nil
 }
 
-func (a perUser) Confirm(context.Context, application.Caller, application.Session) (bool, error) {
-	return false, nil
+func (a perUser) Confirm(context.Context, application.Caller, application.Session) (bool, string, error) {
+	return false, "", nil
 }
 
 // CVE-2026-71326: two users share the key of a single-flight, and one gets the

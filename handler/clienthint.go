@@ -5,6 +5,7 @@ package handler
 import (
 	"crypto/tls"
 	"net/http"
+	"slices"
 	"unique"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
@@ -28,7 +29,7 @@ func (v *sessionRuntime) rememberClient(r *http.Request) {
 	}
 	hint := &clientHint{address: r.RemoteAddr, agent: unique.Make(application.BoundedAgent(r.UserAgent()))}
 	if forwarded := r.Header["X-Forwarded-For"]; application.FieldSize(forwarded) <= application.FieldLimit {
-		hint.forwarded = forwarded
+		hint.forwarded = slices.Clone(forwarded) // the slice itself is part of one with all fields of the request
 	}
 	v.client.Store(hint)
 }

@@ -177,10 +177,10 @@ type credentialRequest struct {
 // and once for all requests from one address that bring the same credential at
 // the same time, unless an account changed after it was asked.
 func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
-	authorization := in.r.Header.Get("Authorization")
+	authorization := in.r.Header["Authorization"][0] // Access says that there is one
 	credential := credentialRequest{authorization: authorization, key: sha256.Sum256([]byte(authorization))}
 	ctx, known := in.shared(), &h.config.Gate.recognized
-	if known.fresh(known.last(credential.key).at, h.now()) {
+	if known.fresh(known.last(credential.key).at, in.now()) {
 		return application.Recognized, nil
 	}
 	credential.call, credential.address = in.Caller(), limit.AddressOf(in.chain.ClientIP())
@@ -200,6 +200,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 // ask asks the application about a credential.
 func (h *Handler) ask(ctx context.Context, credential credentialRequest) (application.Recognition, error) {
 	now := h.now()
+	h.config.Gate.Sessions.Use() // other nodes may void the answer
 	last := h.config.Gate.recognized.last(credential.key)
 	attempt, wait := h.config.Gate.attempts.Take(credential.address, credential.authorization, now)
 	if attempt == nil && last.at.IsZero() {

@@ -4,6 +4,8 @@ package handler
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"sync"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
@@ -43,21 +45,19 @@ const accountsKept = 10_000
 // sessions of another account were made under. The zero value is ready.
 type accounts struct {
 	mu    sync.Mutex
-	known map[accountOf]struct{}
+	known map[[sha256.Size]byte]struct{} // by hash: strings of a record would keep all of it, tokens included
 }
-
-type accountOf struct{ issuer, subject, account string }
 
 // add returns false if the account was known.
 func (a *accounts) add(identity *flow.Identity, account string) bool {
-	key := accountOf{identity.Issuer, identity.Subject, account}
+	key := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", identity.Issuer, identity.Subject, account))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if _, known := a.known[key]; known {
 		return false
 	}
 	if a.known == nil || len(a.known) >= accountsKept { // a forgotten account costs one doubt
-		a.known = make(map[accountOf]struct{})
+		a.known = make(map[[sha256.Size]byte]struct{})
 	}
 	a.known[key] = struct{}{}
 	return true

@@ -30,6 +30,7 @@ type Gate struct {
 	logoutAttempts limit.Attempts // logout requests that did not succeed, or not yet
 	logoutTokens   limit.UsedIDs  // the jti of those that did
 
+	pushes      limit.Attempts    // sign-ins that began with a request to the provider
 	tokenBudget limit.TokenBudget // of code redemptions and refreshes
 	refusals    sync.Map          // causes for which refreshes were refused, since the last success
 	lacking     sync.Map          // scopes that did not come, and were reported
@@ -40,6 +41,7 @@ type Gate struct {
 	bearers    bearers
 	shuts      shuts
 	shutting   atomic.Bool    // some of them are being retried
+	confirming atomic.Bool    // sessions with open sockets are being confirmed
 	attempts   limit.Attempts // with credentials, access tokens and passwords
 
 	configurations atomic.Int64              // how many configurations there were
@@ -59,6 +61,7 @@ func NewGate(store *session.Store) *Gate {
 		Sessions:     store,
 		redeemed:     limit.Once[outcome]{Aborted: outcome{err: errSignInAborted}, Age: redeemedFor},
 		logoutTokens: limit.UsedIDs{Age: 2 * flow.LogoutTokenAge},
+		pushes:       limit.Attempts{Most: pushesMost},
 	}
 	g.checks.logger, g.ends.logger = g.logger, g.logger
 	g.tokenBudget.Report = g.reportHeldBack

@@ -43,6 +43,7 @@ type fakeApplication struct {
 	confirms    int               // calls of Confirm
 	away        error             // returned by Confirm
 	asking      func()            // called by Confirm; may be nil
+	own         string            // the role that Confirm returns
 	shutErr     error             // returned by Shut
 	hold        chan struct{}     // Recognize waits until it is closed; may be nil
 }
@@ -157,15 +158,15 @@ func (a *fakeApplication) SignIn(_ context.Context, _ application.Caller, identi
 	return application.Session{ID: name, Account: identity.Subject, Role: role}, nil
 }
 
-func (a *fakeApplication) Confirm(_ context.Context, _ application.Caller, session application.Session) (bool, error) {
+func (a *fakeApplication) Confirm(_ context.Context, _ application.Caller, session application.Session) (bool, string, error) {
 	a.mu.Lock()
 	a.confirms++
-	err, asking := a.away, a.asking
+	err, asking, own := a.away, a.asking, a.own
 	a.mu.Unlock()
 	if asking != nil {
 		asking()
 	}
-	return a.lives(session.ID), err
+	return a.lives(session.ID), own, err
 }
 
 func (a *fakeApplication) SignOut(_ context.Context, _ application.Caller, session string) error {

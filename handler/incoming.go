@@ -133,8 +133,9 @@ func (in *incoming) findSession() error {
 	}
 	in.user = &record.Identity
 	v := runtimeOf(s)
-	in.chain.Identify(v.stampOf(h, record, s.ID()).values)
-	switch verdict := v.verdictOn(h, record); {
+	view := v.viewOf(h, record, s.ID())
+	in.chain.Identify(view.values)
+	switch verdict := &view.verdict; {
 	case verdict.lacksScope:
 		if record.UnprovenSince.IsZero() {
 			_ = h.loseProof(in.r.Context(), s, record.Tokens, h.now()) // if storage is away, the next request tries again

@@ -42,9 +42,9 @@ func (a attentive) SignIn(ctx context.Context, call application.Caller, identity
 	return a.fakeApplication.SignIn(ctx, call, identity)
 }
 
-func (a attentive) Confirm(ctx context.Context, call application.Caller, session application.Session) (bool, error) {
+func (a attentive) Confirm(ctx context.Context, call application.Caller, session application.Session) (bool, string, error) {
 	if err := a.wait(ctx); err != nil {
-		return false, err
+		return false, "", err
 	}
 	return a.fakeApplication.Confirm(ctx, call, session)
 }

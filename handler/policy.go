@@ -31,8 +31,7 @@ type Policy struct {
 func (p *Policy) Empty() bool { return len(p.Groups)+len(p.Emails)+len(p.Domains) == 0 }
 
 // judge returns what the policy and the application's rules say about record.
-func (h *Handler) judge(record *session.Record) *verdict {
-	v := &verdict{record: record, handler: h}
+func (h *Handler) judge(record *session.Record) (v verdict) {
 	if h.lacksScope(record) {
 		v.refused = h.refusedWhateverGroups(&record.Identity)
 		v.lacksScope = v.refused == nil

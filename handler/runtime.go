@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow/monotonic"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
@@ -27,8 +28,10 @@ type sessionRuntime struct {
 	refusedSince    atomic.Int64 // when the application first refused a change of claims; 0: it accepted the last one
 	renewAt         atomic.Int64 // the earliest time at which a navigation is sent to the provider again
 	brokered        atomic.Pointer[brokering]
-	stamp           atomic.Pointer[stamp]
-	verdict         atomic.Pointer[verdict]
+	view            atomic.Pointer[view]
+	role            atomic.Uint64 // the hash of the application's own, as it last confirmed; 0: unknown
+	socketsClosed   atomic.Int64  // when closeSockets was last called; 0: never
+	socketsDoubted  atomic.Int64  // since when the application does not confirm the session of open sockets; 0: it does
 }
 
 // runtimeOf returns the run-time state of s.
@@ -45,12 +48,12 @@ const confirmedFor = time.Minute
 // confirmation is the application's word about its session.
 type confirmation struct {
 	doubts uint64 // of the gate when the application was asked
-	at     time.Time
+	at     int64  // when that was, by the monotonic clock
 }
 
 // nowAsked returns the confirmation that an answer to a question asked now gives.
 func (h *Handler) nowAsked() *confirmation {
-	return &confirmation{doubts: h.config.Gate.doubts.Load(), at: h.now()}
+	return &confirmation{doubts: h.config.Gate.doubts.Load(), at: monotonic.Nanoseconds(h.now())}
 }
 
 // confirmed reports whether the application's word about its session still
@@ -61,7 +64,7 @@ func (h *Handler) confirmed(v *sessionRuntime) bool { return h.confirmedAt(v, h.
 
 func (h *Handler) confirmedAt(v *sessionRuntime, now time.Time) bool {
 	last := v.confirmation.Load()
-	return last != nil && last.doubts == h.config.Gate.doubts.Load() && now.Sub(last.at) < confirmedFor
+	return last != nil && last.doubts == h.config.Gate.doubts.Load() && monotonic.Nanoseconds(now)-last.at < int64(confirmedFor)
 }
 
 // signedIn notes that h has just signed the session in to the application, of
@@ -74,29 +77,7 @@ func (v *sessionRuntime) signedIn(h *Handler, asked *confirmation) {
 // verdict is what the rules of a handler say about a record. It holds until
 // either changes.
 type verdict struct {
-	record     *session.Record
-	handler    *Handler
 	refused    error // a Problem; nil: the user may use the site
 	lacksScope bool  // the rules cannot be applied before the user passed through the provider
 	role       bool  // the user is to have another role in the application than they signed in with
-}
-
-// verdictOn returns what the rules of h say about record.
-func (v *sessionRuntime) verdictOn(h *Handler, record *session.Record) *verdict {
-	known := v.verdict.Load()
-	if known == nil || known.record != record || known.handler != h {
-		known = h.judge(record)
-		v.verdict.Store(known)
-	}
-	return known
-}
-
-// stampOf returns the stamp of record. The ID is zero for an access token.
-func (v *sessionRuntime) stampOf(h *Handler, record *session.Record, id session.ID) *stamp {
-	known := v.stamp.Load()
-	if known == nil || known.record != record {
-		known = newStamp(record, h.appCookies.Session, id)
-		v.stamp.Store(known)
-	}
-	return known
 }

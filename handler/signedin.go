@@ -45,6 +45,9 @@ func (h *Handler) serveSession(in *incoming) error {
 	if err := h.ensureConfirmed(in); err != nil {
 		return h.unconfirmed(in, err)
 	}
+	if socket && in.runtime.continuesClosed(in.r, in.now()) {
+		return h.refuse(in, problem.SignedInAgain)
+	}
 	record := in.session.Record()
 	if err := h.config.Application.Guard(in.r.Context(), in.forwarded(record.Upstream.ID), record.Identity); err != nil {
 		return h.refuse(in, err)
@@ -104,9 +107,10 @@ func (h *Handler) passStamped(in *incoming) error {
 	answer.before.remember(in.w, in.r)
 	record := in.session.Record()
 	in.stamped = record
-	in.runtime.stampOf(h, record, in.session.ID()).put(h, in.r)
+	in.runtime.viewOf(h, record, in.session.ID()).stamp(in.r)
 
-	if in.stream.socket = in.upgrade; in.upgrade {
+	in.stream.socket = in.socket()
+	if in.upgrade {
 		h.config.Gate.sockets.Add(1)
 		defer h.config.Gate.sockets.Add(-1)
 	}
@@ -151,7 +155,7 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, stream: &in.stream}
 	answer.before.remember(in.w, again)
 	in.stamped = in.session.Record()
-	in.runtime.stampOf(h, in.stamped, in.session.ID()).put(h, again)
+	in.runtime.viewOf(h, in.stamped, in.session.ID()).stamp(again)
 	unreachable, err := h.serve(in.chain, answer, again)
 	switch {
 	case answer.cut || err != nil && in.stream.ended.Load():

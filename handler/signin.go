@@ -4,6 +4,7 @@ package handler
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"strings"
@@ -21,6 +22,11 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
+// pushesMost is how many sign-ins a client may begin per minute if each costs the
+// provider a request, at Authelia with the derivation of a key: no client needs a
+// session to begin one.
+const pushesMost = 60
+
 // startLogin sends the browser to the provider, to come back to returnTo.
 func (h *Handler) startLogin(in *incoming, returnTo string, restarted bool) error {
 	returnTo = h.localTarget(returnTo)
@@ -37,6 +43,11 @@ func (h *Handler) startLogin(in *incoming, returnTo string, restarted bool) erro
 	if !h.config.RelyingParty.Reachable(ctx) { // the browser would show an error of its own
 		_, err := h.config.RelyingParty.Loaded()
 		return fail(problem.ProviderUnavailable.Because(err))
+	}
+	if h.config.RelyingParty.Pushes(ctx) {
+		if attempt, wait := h.config.Gate.pushes.Take(limit.AddressOf(in.chain.ClientIP()), rand.Text(), h.now()); attempt == nil {
+			return fail(problem.TooManySignIns.After(wait))
+		}
 	}
 	login, location, err := h.config.RelyingParty.Begin(ctx, returnTo, restarted)
 	if err != nil {
@@ -262,7 +273,13 @@ func (h *Handler) handBack(in *incoming, unused *session.Record) {
 // replace ends old in favour of s, of the same user, in the same browser: a
 // sign-in never continues with an old ticket (CVE-2026-34454).
 func (h *Handler) replace(ctx context.Context, old, s *session.Session) {
-	closeSockets(old, old.Record().Upstream.Role, s.Record().Upstream.Role)
+	if old.Record().Upstream.Role != s.Record().Upstream.Role {
+		h.closeSockets(old)
+		h.config.Gate.AccountsChanged(ctx) // other sessions of the user have sockets, too
+	}
+	v, before := runtimeOf(s), runtimeOf(old)
+	v.role.Store(before.role.Load()) // of the sockets
+	v.socketsClosed.Store(before.socketsClosed.Load())
 	underWay := old.HandOver(s)
 	h.end(ctx, old, reasonRenewed)
 	if former := old.Record().Upstream.ID; former != s.Record().Upstream.ID {

@@ -13,20 +13,25 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
-// stamp is a record's identity in the forms in which it goes upstream and to the
-// server, made once a record.
-type stamp struct {
-	record *session.Record
-	values func(placeholder string) (any, bool)
-	cookie string                         // of the application's session
-	line   atomic.Pointer[cookieLine]     // the last one; nil: none
-	fields atomic.Pointer[identityFields] // nil while none were needed
+// view is what a handler makes of a record, once: the identity in the forms in
+// which it goes upstream and to the server, and what the rules say about it.
+type view struct {
+	record  *session.Record
+	handler *Handler
+	values  func(placeholder string) (any, bool)
+	line    atomic.Pointer[cookieLine]     // the last one; nil: none
+	fields  atomic.Pointer[identityFields] // nil while none were needed
+	verdict verdict
 }
 
-// newStamp returns the stamp of a record for an application whose session
-// cookie has this name.
-func newStamp(record *session.Record, cookieName string, id session.ID) *stamp {
-	return &stamp{record: record, values: placeholders(&record.Identity, id), cookie: cookieName + "=" + record.Upstream.ID}
+// viewOf returns the view of record. The ID is zero for an access token.
+func (v *sessionRuntime) viewOf(h *Handler, record *session.Record, id session.ID) *view {
+	known := v.view.Load()
+	if known == nil || known.record != record || known.handler != h {
+		known = &view{record: record, handler: h, values: placeholders(&record.Identity, id), verdict: h.judge(record)}
+		v.view.Store(known)
+	}
+	return known
 }
 
 // placeholders returns the values of the placeholders about a user and their
@@ -77,19 +82,19 @@ func fieldValue(s string) []string {
 	return []string{s}
 }
 
-// put writes the identity onto r. It runs last, right before the request is
+// stamp writes the identity onto r. It runs last, right before the request is
 // passed on, after request.Strip removed whatever the client sent in its place.
-func (s *stamp) put(h *Handler, r *http.Request) {
+func (v *view) stamp(r *http.Request) {
 	delete(r.Header, "Authorization") // next to a session it would switch off the application's CSRF check
 	delete(r.Header, "Proxy-Authorization")
-	s.putCookies(r, h.appCookies)
-	if !h.config.IdentityHeaders {
+	v.stampCookies(r)
+	if !v.handler.config.IdentityHeaders {
 		return
 	}
-	fields := s.fields.Load()
+	fields := v.fields.Load()
 	if fields == nil {
-		fields = newIdentityFields(&s.record.Identity)
-		s.fields.Store(fields)
+		fields = newIdentityFields(&v.record.Identity)
+		v.fields.Store(fields)
 	}
 	for name, values := range map[string][]string{
 		"Remote-User": fields.user, "Remote-Email": fields.email, "Remote-Name": fields.name, "Remote-Groups": fields.groups,
@@ -107,30 +112,31 @@ type cookieLine struct {
 	went string
 }
 
-// lineSeed makes the hash one that no client can foresee. A line that had the
-// same by chance would be passed on as another one of the same session.
-var lineSeed = maphash.MakeSeed()
+// hashSeed makes hashOf one that no client can foresee. A line that had the
+// same hash by chance would be passed on as another one of the same session.
+var hashSeed = maphash.MakeSeed()
+
+func hashOf(s string) uint64 { return maphash.String(hashSeed, s) }
 
 // cookieLineLimit bounds a line that is remembered, in bytes.
 const cookieLineLimit = 4 << 10
 
-// putCookies rewrites the Cookie header field. A browser sends the same line with
+// stampCookies rewrites the Cookie header field. A browser sends the same line with
 // nearly every request, so what became of the last one is remembered.
-func (s *stamp) putCookies(r *http.Request, cookies request.AppCookies) {
+func (v *view) stampCookies(r *http.Request) {
+	cookies := v.handler.appCookies
 	lines := r.Header["Cookie"]
-	if len(lines) != 1 || len(lines[0]) > cookieLineLimit {
-		request.ForwardCookies(r, cookies, s.cookie)
-		return
+	remembered := len(lines) == 1 && len(lines[0]) <= cookieLineLimit
+	var came uint64
+	if remembered {
+		came = hashOf(lines[0])
+		if last := v.line.Load(); last != nil && last.came == came {
+			lines[0] = last.went
+			return
+		}
 	}
-	came := maphash.String(lineSeed, lines[0])
-	if last := s.line.Load(); last != nil && last.came == came {
-		lines[0] = last.went
-		return
+	request.ForwardCookies(r, cookies, cookies.Session+"="+v.record.Upstream.ID)
+	if remembered {
+		v.line.Store(&cookieLine{came, strings.Clone(lines[0])}) // which may have room for all that came
 	}
-	request.ForwardCookies(r, cookies, s.cookie)
-	went := s.cookie
-	if line := r.Header["Cookie"][0]; line != went {
-		went = strings.Clone(line) // it may have room for all that came
-	}
-	s.line.Store(&cookieLine{came, went})
 }

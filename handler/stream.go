@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
-
-	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 )
 
 // stream is the context of a request of a session. It ends with the session, and
@@ -16,7 +14,7 @@ import (
 // stops reading at both of its sides. It costs nothing until the chain waits.
 type stream struct {
 	context.Context      //nolint:containedctx // it is a context: the one of the request, as the server made it
-	socket          bool // the request opened a socket
+	socket          bool // the request opened a socket, or polls in place of one
 	ended           atomic.Bool
 	inner           atomic.Pointer[innerContext] // made when the chain first waits
 }
@@ -83,16 +81,4 @@ func (in *incoming) endStream() {
 	if in.stream.ended.Load() {
 		_ = http.NewResponseController(in.w).SetReadDeadline(time.Unix(1, 0)) // a writer without deadlines has no connection
 	}
-}
-
-// closeSockets closes the sockets of s if its user got another role: the application
-// looks at the role of a socket when it opens. The application's page opens them again.
-func closeSockets(s *session.Session, former, role string) {
-	if former == role {
-		return
-	}
-	s.AbortHolders(func(holder session.Holder) bool {
-		held, ok := holder.(*stream)
-		return ok && held.socket
-	})
 }

@@ -33,8 +33,11 @@ func (s *Store) End(ctx context.Context, id ID, reason string) error {
 	s.endOne(ctx, id, reason)
 	t := tombstone{Reason: reason, Ended: s.now().UTC()}
 	err := s.persistEnd(ctx, id, t)
-	if err != nil && !s.retries.addEnd(id, t) {
-		s.logger.Error("cannot persist session end: the session stays valid on other nodes, retry queue full", zap.Stringer("session_id", id), zap.Error(err))
+	if err != nil {
+		if !s.retries.addEnd(id, t) {
+			s.logger.Error("cannot persist session end: the session stays valid on other nodes, retry queue full", zap.Stringer("session_id", id), zap.Error(err))
+		}
+		s.Use() // so that it is tried again
 	}
 	return err
 }
@@ -115,7 +118,7 @@ func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 			s.endHere(ctx, id, head, sel.reason)
 		}
 	}
-	s.memory.each(func(session *Session) { endIfSelected(ctx, session.id, session.head.Load()) })
+	s.memory.each(func(session *Session) { endIfSelected(ctx, session.id, session.Head()) })
 	err := s.scan(ctx, func(ctx context.Context, id ID, head *Head) error {
 		endIfSelected(ctx, id, head)
 		return nil
@@ -130,6 +133,7 @@ func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 		if !s.retries.addSelection(sel) {
 			s.logger.Error("cannot persist the end of many sessions: they stay valid on other nodes, retry queue full", zap.Error(err))
 		}
+		s.Use() // so that it is tried again
 	}
 	return len(selected), err
 }
@@ -256,7 +260,7 @@ func (r *revocations) since(began time.Time, head *Head) *selection {
 // sign-in began, at most two minutes ago. Those calls could not find the
 // session yet. An error is that of End.
 func (s *Store) EndIfRevokedSince(ctx context.Context, session *Session, began time.Time) (bool, error) {
-	sel := s.revocations.since(began, session.head.Load())
+	sel := s.revocations.since(began, session.Head())
 	if sel == nil {
 		return false, nil
 	}

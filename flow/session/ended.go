@@ -55,7 +55,7 @@ func (s *Store) report(ctx context.Context, end End) {
 		return
 	}
 	if end.Session != nil {
-		end.Head = end.Session.head.Load()
+		end.Head = end.Session.Head()
 	}
 	s.onOwnEnd(ctx, end)
 }

@@ -63,7 +63,7 @@ func keyOf(parts ...string) string {
 
 // newHead returns the head for a record.
 func newHead(r *Record, expires time.Time, node string) Head {
-	h := Head{
+	return Head{
 		User:    r.Identity.Username,
 		UserKey: UserKey(r.Identity.Issuer, r.Identity.Subject),
 		SID:     SIDKey(r.Identity.Issuer, r.Tokens.SID),
@@ -72,13 +72,6 @@ func newHead(r *Record, expires time.Time, node string) Head {
 		Node:    node,
 		Client:  r.Client,
 	}
-	h.joinMemory()
-	return h
-}
-
-// joinMemory is joinMemory for the strings of a head.
-func (h *Head) joinMemory() {
-	joinMemory([]*string{&h.User, &h.UserKey, &h.SID, &h.Node, &h.Client.Browser, &h.Client.System, &h.Client.Address})
 }
 
 // sameOwner reports whether two heads name the same user and provider session.
@@ -119,7 +112,6 @@ func openHead(keys *keyring.Keyring, id ID, value []byte) (*Head, error) {
 	if err := json.Unmarshal(plain, &h); err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	h.joinMemory()
 	return &h, nil
 }
 

@@ -46,7 +46,7 @@ func (s *Store) ListUser(ctx context.Context, userKey string) ([]Entry, error) {
 // session with this ID or it has ended. It does not count as a use.
 func (s *Store) Find(ctx context.Context, id ID) (*Head, error) {
 	if session := s.memory.get(id); session != nil {
-		return session.head.Load(), nil
+		return session.Head(), nil
 	}
 	v, err := s.openVault(ctx)
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *Store) scan(ctx context.Context, visit func(context.Context, ID, *Head)
 		workers.Go(func() (err error) {
 			defer recovered(&err)
 			if session := s.memory.get(id); session != nil {
-				return visit(ctx, id, session.head.Load())
+				return visit(ctx, id, session.Head())
 			}
 			head, found, err := v.readHead(ctx, id)
 			if err != nil || !found {

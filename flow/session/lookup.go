@@ -89,7 +89,9 @@ func (s *Store) read(ctx context.Context, v openVault, t ticket, id ID) (*Sessio
 	if err != nil {
 		return nil, err
 	}
-	// The tombstone is read last, to notice an end during the reads above.
+	// The tombstone is read last, to notice an end during the reads above. An end
+	// leaves the queue once its tombstone is stored.
+	queued := s.retries.hasEnded(id, head)
 	reason, err := v.readEndReason(ctx, id)
 	if err != nil {
 		return nil, err
@@ -97,7 +99,7 @@ func (s *Store) read(ctx context.Context, v openVault, t ticket, id ID) (*Sessio
 	record.anchor(s.now())
 	session := s.newSession(t, head, record, max(used, head.Created.Unix()))
 	switch {
-	case reason != "" || s.retries.hasEnded(id, head):
+	case reason != "" || queued:
 		s.memory.absent.add(id, forGood)
 		return nil, nil
 	case session.expired(now, v.limits), session.idle(now, v.limits): // the sweep ends it

@@ -97,7 +97,7 @@ func (s *Store) storeAgain(ctx context.Context, v *vault, session *Session) erro
 		return err
 	}
 	opened := openVault{v, keys}
-	if err := opened.storeHead(ctx, session.id, session.head.Load()); err != nil {
+	if err := opened.storeHead(ctx, session.id, session.Head()); err != nil {
 		return err
 	}
 	if err := opened.storeLastUse(ctx, session.id, s.unixOf(session.used.Load())); err != nil {

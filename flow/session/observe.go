@@ -51,7 +51,7 @@ func (s *Store) noteKeyring(err error) {
 // in, and of this one.
 func (s *Store) Nodes() []string {
 	names := map[string]struct{}{s.node: {}}
-	s.memory.each(func(session *Session) { names[session.head.Load().Node] = struct{}{} })
+	s.memory.each(func(session *Session) { names[session.node.Value()] = struct{}{} })
 	delete(names, "") // it has none
 	return slices.Sorted(maps.Keys(names))
 }

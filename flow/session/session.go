@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 )
 
 // Session is one signed-in browser. Memory holds one value per session, which
@@ -16,7 +17,7 @@ type Session struct {
 	// The fields that a lookup reads come first, close together.
 	id      ID
 	next    atomic.Pointer[Session] // in its chain of memory's table
-	sum     [32]byte                // SHA-256 of the whole ticket
+	rest    [16]byte                // of the SHA-256 of the whole ticket, which begins with id
 	created int64                   // Head.Created as a tick, which never changes
 	expires int64                   // Head.Expires as a tick, which never changes
 	used    atomic.Int64            // the tick of the last use
@@ -26,10 +27,11 @@ type Session struct {
 	held    atomic.Int32 // len(holders), readable without mu
 	slot    int32        // index in memory.sessions; guarded by memory.mu
 
-	store  *Store
-	key    [32]byte // seals the record; derived from the ticket
-	head   atomic.Pointer[Head]
-	record atomic.Pointer[snapshot]
+	store    *Store
+	key      [32]byte // seals the record; derived from the ticket
+	record   atomic.Pointer[snapshot]
+	signedIn int64                 // Head.Created in Unix nanoseconds
+	node     unique.Handle[string] // Head.Node
 
 	attachment atomic.Value
 
@@ -38,7 +40,8 @@ type Session struct {
 	mu        sync.Mutex // guards the fields below, and writes of evicted, ended and held
 	reason    string
 	holders   []Holder
-	successor *Session // the session that HandOver moved the holders to, or nil
+	first     [1]Holder // room for holders: most sessions never have two
+	successor *Session  // the session that HandOver moved the holders to, or nil
 }
 
 // Holder is a stream or transfer in progress. Its type must be a pointer:
@@ -54,6 +57,19 @@ func (s *Session) ID() ID { return s.id }
 // Record returns the session's current content. The snapshot is shared with
 // other requests: callers must not modify it, and use Store.Update instead.
 func (s *Session) Record() *Record { return &s.record.Load().Record }
+
+// Head returns the head of the session. It is made from the record, which has most
+// of it: many sessions are in memory, and few are asked for their head.
+func (s *Session) Head() *Head { return s.headOf(s.record.Load()) }
+
+// headOf returns the head of the session with another record.
+func (s *Session) headOf(record *snapshot) *Head {
+	created := time.Unix(0, s.signedIn).UTC()
+	lifetime := time.Duration(s.expires-s.created) * time.Second
+	head := newHead(&record.Record, created.Add(lifetime), s.node.Value())
+	head.Created = created
+	return &head
+}
 
 // Ended reports whether the session has ended, as far as this node knows.
 func (s *Session) Ended() bool {
@@ -116,6 +132,9 @@ func (s *Session) hold(h Holder) bool {
 	defer s.mu.Unlock()
 	if s.ended.Load() || s.evicted.Load() || s.store.released.Load() {
 		return false
+	}
+	if s.holders == nil {
+		s.holders = s.first[:0]
 	}
 	s.holders = append(s.holders, h)
 	s.held.Add(1)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"go.uber.org/zap"
 
@@ -71,6 +72,8 @@ type Store struct {
 	probes         flight[struct{}]
 	updates        keyLock       // one Update of a session at a time
 	lastUses       chan *Session // sessions with a last use to be written
+	rest           rest
+	jobs           []*job // see Every
 	doubts         doubts
 	retries        retryQueue  // ends and records that storage could not take
 	revocations    revocations // recent calls of EndUser, EndSID, EndNamed and EndAll
@@ -118,6 +121,7 @@ func (s *Store) Configure(storage keyring.Storage, limits Limits) {
 		gate: s.gate, storage: storage, limits: limits, logger: s.logger,
 		lastUseEvery: max(1, int64(limits.Idle/20/time.Second)),
 	})
+	s.Use() // what is in memory is from another storage, maybe
 }
 
 // configured returns the current vault, or errNotConfigured.
@@ -213,10 +217,10 @@ func (s *Store) newSession(t ticket, head *Head, record *snapshot, used int64) *
 	sum := t.sum()
 	created := s.tickOf(head.Created.Unix())
 	session := &Session{
-		store: s, id: idOf(sum), sum: sum, key: t.key(s.gate),
+		store: s, id: idOf(sum), rest: [16]byte(sum[len(ID{}):]), key: t.key(s.gate),
 		created: created, expires: created + head.Expires.Unix() - head.Created.Unix(),
+		signedIn: head.Created.UnixNano(), node: unique.Make(head.Node),
 	}
-	session.head.Store(head)
 	session.record.Store(record)
 	session.used.Store(s.tickOf(used))
 	session.written.Store(session.used.Load())

@@ -49,6 +49,7 @@ func (s *Store) update(ctx context.Context, session *Session,
 	}
 	defer unlock()
 	current := s.memory.insert(session)
+	s.Use()
 	if current == nil || current.Ended() {
 		session.end("")
 		return ErrEnded
@@ -152,16 +153,18 @@ func (s *Store) keepUnsaved(session *Session, next *snapshot, cause error) error
 
 // save writes a record, and before it the head if the record changes that.
 func (s *Store) save(ctx context.Context, v *vault, session *Session, next *snapshot) error {
-	head := session.head.Load()
-	if newer := newHead(&next.Record, head.Expires, head.Node); !newer.sameOwner(head) {
+	stored := session.record.Load()
+	if stored.unsaved {
+		stored = stored.base
+	}
+	if newer := session.headOf(next); !newer.sameOwner(session.headOf(stored)) {
 		keys, err := s.Keyring(ctx)
 		if err != nil {
 			return err
 		}
-		if err := (openVault{v, keys}).storeHead(ctx, session.id, &newer); err != nil {
+		if err := (openVault{v, keys}).storeHead(ctx, session.id, newer); err != nil {
 			return err
 		}
-		session.head.Store(&newer)
 	}
 	return v.storeRecord(ctx, session, next)
 }

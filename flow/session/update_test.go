@@ -41,18 +41,26 @@ func TestUpdateIsASnapshotAndDurable(t *testing.T) {
 }
 
 func TestUpdateRewritesTheHead(t *testing.T) {
-	storage := newFakeStorage()
-	s := newTestStore(storage)
-	_, session := create(t, s, "ada")
-	if err := s.Update(t.Context(), session, func(r *Record) { r.Tokens.SID, r.Identity.Username = "sid-2", "ada2" }); err != nil {
-		t.Fatal(err)
-	}
-	other := newTestStore(storage)
-	if entries, err := other.List(t.Context()); err != nil || entries[0].User != "ada2" {
-		t.Errorf("List = %+v, %v, want ada2", entries, err)
-	}
-	if n, _ := other.EndSID(t.Context(), SIDKey("https://auth.example.com", "sid-2"), "x"); n != 1 {
-		t.Errorf("EndSID ended %d sessions, want 1", n)
+	for _, away := range []bool{false, true} {
+		storage := newFakeStorage()
+		s := newTestStore(storage)
+		_, session := create(t, s, "ada")
+		storage.away.Store(away)
+		err := s.Update(t.Context(), session, func(r *Record) { r.Tokens.SID, r.Identity.Username = "sid-2", "ada2" })
+		if away {
+			storage.away.Store(false)
+			err = s.retry(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := newTestStore(storage)
+		if entries, err := other.List(t.Context()); err != nil || entries[0].User != "ada2" {
+			t.Errorf("storage away at first: %v: List = %+v, %v, want ada2", away, entries, err)
+		}
+		if n, _ := other.EndSID(t.Context(), SIDKey("https://auth.example.com", "sid-2"), "x"); n != 1 {
+			t.Errorf("storage away at first: %v: EndSID ended %d sessions, want 1", away, n)
+		}
 	}
 }
 

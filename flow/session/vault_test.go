@@ -73,7 +73,7 @@ func TestStolenStorageOpensNothing(t *testing.T) {
 	// Renaming the stored values to that ticket's ID does not help either.
 	id := idOf(forged.sum())
 	storage.put(storageKey(folderRecords, id), storage.get(storageKey(folderRecords, session.ID())))
-	head, _ := sealHead(keys, id, session.head.Load())
+	head, _ := sealHead(keys, id, session.Head())
 	storage.put(storageKey(folderHeads, id), head)
 	mustNot(t, newTestStore(storage), forged.String())
 }

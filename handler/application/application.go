@@ -152,8 +152,9 @@ type Application interface {
 	// session. Its error is a Problem if the user or the operator can act on it.
 	SignIn(ctx context.Context, call Caller, identity flow.Identity) (Session, error)
 	// Confirm asks the application whether session is still alive and still
-	// belongs to its account. An error says that the application did not tell.
-	Confirm(ctx context.Context, call Caller, session Session) (alive bool, err error)
+	// belongs to its account, and in which role the application has that now, by the
+	// application's own word for it. An error says that the application did not tell.
+	Confirm(ctx context.Context, call Caller, session Session) (alive bool, role string, err error)
 	// Role returns the role that identity has by the operator's rules, empty if
 	// the application's own roles are left alone, and a Problem if identity may
 	// not sign in.

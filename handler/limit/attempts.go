@@ -3,6 +3,7 @@
 package limit
 
 import (
+	"cmp"
 	"hash/maphash"
 	"net/netip"
 	"sync"
@@ -16,9 +17,9 @@ const (
 	attemptLimit  = 20
 	attemptWindow = time.Minute
 
-	// networkLimit is attemptLimit for the /48 of an IPv6 address: it has 65,536
-	// addresses that count as clients.
-	networkLimit = 3 * attemptLimit
+	// addressesOfNetwork times the limit of a client is that of the /48 of an IPv6
+	// address: it has 65,536 addresses that count as clients.
+	addressesOfNetwork = 3
 
 	// addressesKept bounds how many addresses are counted at once.
 	addressesKept = 10_000
@@ -33,6 +34,8 @@ const (
 // thousand guesses sent at once are not all checked before the first one turns
 // out to be wrong. The zero value is ready.
 type Attempts struct {
+	Most int // different attempts of a client per minute; 0: 20
+
 	mu        sync.Mutex
 	byAddress bounded[netip.Prefix, *guesses]
 }
@@ -60,9 +63,10 @@ func (a *Attempts) Take(address netip.Prefix, credential string, now time.Time) 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.byAddress.expire(now, attemptWindow)
-	units, limits := []netip.Prefix{address}, []int{attemptLimit}
+	most := cmp.Or(a.Most, attemptLimit)
+	units, limits := []netip.Prefix{address}, []int{most}
 	if network := networkOf(address); network != address {
-		units, limits = append(units, network), append(limits, networkLimit)
+		units, limits = append(units, network), append(limits, addressesOfNetwork*most)
 	}
 	for i, unit := range units { // nothing is added for a refused one, or the network would be forgotten
 		count, ok := a.byAddress.get(unit)

@@ -85,15 +85,15 @@ func TestGuessesOfANetwork(t *testing.T) {
 			admitted++
 		}
 	}
-	if admitted != networkLimit {
-		t.Errorf("%d guesses of a /48 were admitted, want %d", admitted, networkLimit)
+	if admitted != addressesOfNetwork*attemptLimit {
+		t.Errorf("%d guesses of a /48 were admitted, want %d", admitted, addressesOfNetwork*attemptLimit)
 	}
 	if attempt, _ := a.Take(AddressOf("2001:db8:8:1::1"), "x", now); attempt == nil {
 		t.Error("a client of another /48 was refused")
 	}
 	attempt, _ := a.Take(AddressOf("2001:db8:9:1::1"), "x", now)
 	a.GiveBack(attempt)
-	for i := range networkLimit {
+	for i := range addressesOfNetwork * attemptLimit {
 		if attempt, _ := a.Take(AddressOf(fmt.Sprintf("2001:db8:9:%x::1", i)), fmt.Sprint(i), now); attempt == nil {
 			t.Fatalf("guess %d was refused although the one before was given back", i)
 		}

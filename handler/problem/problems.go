@@ -58,9 +58,9 @@ var (
 		Text: "Too many wrong tokens or passwords came from your address. Wait a minute, then try again.",
 	}
 	TooManySignIns = &Problem{
-		Code: "too_many_sign_ins", Status: http.StatusTooManyRequests, Title: "Too many sign-ins failed",
-		Text: "Too many sign-ins from your network, or from other networks, were refused by {provider}. Wait a minute, then try again.", Way: WayRetry,
-		Hint: "A client keeps sending made-up codes. {provider} would soon refuse every request of this site, so further codes are not sent to it for now. If a proxy is in front of Caddy, list it in trusted_proxies: without that, all visitors count as one address.",
+		Code: "too_many_sign_ins", Status: http.StatusTooManyRequests, Title: "Too many sign-ins",
+		Text: "Too many sign-ins began in your network, or {provider} refused too many, yours or those of other networks. Wait a minute, then try again.", Way: WayRetry,
+		Hint: "A client keeps starting sign-ins or sending made-up codes. {provider} would soon be busy with them, or refuse every request of this site, so further ones are not sent to it for now. If a proxy is in front of Caddy, list it in trusted_proxies: without that, all visitors count as one address.",
 	}
 	BodyRefused = &Problem{
 		Code: "body_refused", Status: http.StatusRequestEntityTooLarge, Title: "This request is too large",

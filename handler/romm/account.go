@@ -121,36 +121,37 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 // RomM's session holds a user name, and that name may be another account's by
 // now. The status does not tell: in kiosk mode RomM answers 200 to a dead
 // session, too.
-func (a *App) Confirm(ctx context.Context, call application.Caller, session application.Session) (bool, error) {
+func (a *App) Confirm(ctx context.Context, call application.Caller, session application.Session) (alive bool, role string, err error) {
 	ctx, end := span.Start(ctx, SpanConfirm)
 	answer, err := call(ctx, application.Call{
 		Method: http.MethodGet, Target: "/api/users/me", Cookie: sessionCookie + "=" + session.ID, Limit: accountLimit,
 	})
 	end(err)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	switch a.Filter(answer.Header, true, new([1]string)) {
 	case application.Alive:
 		var user struct {
-			ID      int    `json:"id"`
-			Created string `json:"created_at"`
+			ID      int              `json:"id"`
+			Created string           `json:"created_at"`
+			Role    optional[string] `json:"role"`
 		}
 		if answer.Cut {
-			return false, unexpected("GET /api/users/me", answer)
+			return false, "", unexpected("GET /api/users/me", answer)
 		}
 		if err := decode("GET /api/users/me", answer, &user); err != nil {
-			return false, err
+			return false, "", err
 		}
-		return (&account{ID: user.ID, Created: user.Created}).key() == session.Account, nil
+		return (&account{ID: user.ID, Created: user.Created}).key() == session.Account, user.Role.value, nil
 	case application.Forgotten:
-		return false, nil
+		return false, "", nil
 	case application.Unknown:
 		if denies(answer) {
-			return false, nil
+			return false, "", nil
 		}
 	}
-	return false, unexpected("GET /api/users/me", answer)
+	return false, "", unexpected("GET /api/users/me", answer)
 }
 
 // denies reports whether RomM itself refused. RomM before 4.5 sends no cookie for

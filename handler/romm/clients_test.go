@@ -30,6 +30,7 @@ func appOf(tb testing.TB, release string, presets ...string) *App {
 	if release != "" {
 		beat := &heartbeat{at: time.Now()}
 		beat.System.Version = release
+		beat.release, _ = parseVersion(release)
 		app.config.Release.heartbeat.Store(beat)
 	}
 	return app

@@ -246,17 +246,13 @@ var errNoRelease = errors.New("GET /api/users/me answered 403, and RomM's releas
 // like one with few permissions.
 func (a *App) cannotTell() bool {
 	beat := a.config.Release.heartbeat.Load()
-	if beat == nil {
-		return false
-	}
-	release, ok := parseVersion(beat.System.Version)
-	return ok && !release.answers401()
+	return beat != nil && beat.release.known() && !beat.release.answers401()
 }
 
 // refusesWith401 reports whether this RomM answers anonymous requests with 401, so
 // that 403 proves that it knows the credential. A release without a number is
 // taken for the newest.
 func (a *App) refusesWith401(ctx context.Context, call application.Caller) bool {
-	release, ok := a.release(ctx, call)
-	return ok && release.answers401() || !ok && a.config.Release.heartbeat.Load() != nil
+	release := a.release(ctx, call)
+	return release.answers401() || !release.known() && a.config.Release.heartbeat.Load() != nil
 }

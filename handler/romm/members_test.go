@@ -89,7 +89,7 @@ func TestConfirmationNeedsTwoMembers(t *testing.T) {
 		answer.Header.Set("Set-Cookie", sessionCookie+"=s; Path=/")
 		return answer, err
 	}
-	confirmed, err := app.Confirm(t.Context(), alive, application.Session{ID: "s", Account: "1 2026-01-01T00:00:00"})
+	confirmed, _, err := app.Confirm(t.Context(), alive, application.Session{ID: "s", Account: "1 2026-01-01T00:00:00"})
 	if err != nil || !confirmed {
 		t.Errorf("Confirm = %t, %v, want true", confirmed, err)
 	}

@@ -155,7 +155,7 @@ func (a *App) keepsRoles(start url.Values) error {
 	if beat == nil || len(strings.Fields(start.Get("scope"))) <= len(strings.Fields(rommScope)) {
 		return nil
 	}
-	if v, ok := parseVersion(beat.System.Version); ok && v.before(v48) && !v.before(v431) {
+	if v := beat.release; v.known() && v.before(v48) && !v.before(v431) {
 		return errRolesVersion.Because(errors.New("RomM reports version " + beat.System.Version + " and asks for the scopes " + start.Get("scope")))
 	}
 	return nil

@@ -57,11 +57,14 @@ type heartbeat struct {
 		Enabled bool `json:"ENABLED"`
 	} `json:"OIDC"`
 
-	at time.Time
+	at      time.Time
+	release version // from System.Version
 }
 
 // version is the number of a RomM release. The zero value is unknown.
 type version [3]int
+
+func (v version) known() bool { return v != version{} }
 
 // parseVersion reads a version such as "5.2.0" or "5.1.1-beta.1". It returns
 // false for "development" and everything else that is not a number.
@@ -117,6 +120,7 @@ func (a *App) readHeartbeat(ctx context.Context, call application.Caller, questi
 		return nil, unexpected("GET /api/heartbeat", answer)
 	}
 	beat.at = a.now()
+	beat.release, _ = parseVersion(beat.System.Version)
 	a.config.Release.heartbeat.Store(&beat)
 	return &beat, nil
 }
@@ -129,15 +133,15 @@ func (v version) answers401() bool { return v510.before(v) }
 // DeniedStatus returns 403 for RomM up to 5.1.0, because its page understands
 // only that, and 401 for later releases and if the release is unknown.
 func (a *App) DeniedStatus(ctx context.Context, call application.Caller) int {
-	if release, ok := a.release(ctx, call); ok && !release.answers401() {
+	if release := a.release(ctx, call); release.known() && !release.answers401() {
 		return http.StatusForbidden
 	}
 	return http.StatusUnauthorized
 }
 
 // release returns RomM's release. It asks RomM if the last heartbeat is old or
-// RomM was unreachable since, and returns false if the release is unknown.
-func (a *App) release(ctx context.Context, call application.Caller) (version, bool) {
+// RomM was unreachable since.
+func (a *App) release(ctx context.Context, call application.Caller) version {
 	known := a.config.Release.heartbeat.Load()
 	if !a.certain(known) {
 		ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
@@ -148,9 +152,9 @@ func (a *App) release(ctx context.Context, call application.Caller) (version, bo
 		}
 	}
 	if known == nil {
-		return version{}, false
+		return version{}
 	}
-	return parseVersion(known.System.Version)
+	return known.release
 }
 
 // certain reports whether RomM must still be of the release in beat.

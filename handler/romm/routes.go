@@ -30,6 +30,25 @@ type route struct {
 	fixed string // what every path of the pattern begins with; set by routesOf
 }
 
+// spelledOut returns the route without alternatives: one for each of them.
+func (r route) spelledOut() []route {
+	end := strings.IndexByte(r.pattern, '|')
+	if end < 0 {
+		return []route{r}
+	}
+	begin := strings.LastIndexByte(r.pattern[:end], '/') + 1
+	alternatives, rest, more := strings.Cut(r.pattern[begin:], "/")
+	if more {
+		rest = "/" + rest
+	}
+	var all []route
+	for one := range strings.SplitSeq(alternatives, "|") {
+		r.pattern = r.pattern[:begin] + one + rest
+		all = append(all, r.spelledOut()...)
+	}
+	return all
+}
+
 var (
 	get     = []string{http.MethodGet}
 	getHead = []string{http.MethodGet, http.MethodHead}
@@ -73,11 +92,16 @@ const resources = "/assets/romm/resources/"
 
 // routesOf returns the routes that all clients need, and those for clients.
 func routesOf(clients Clients) []route {
-	open := slices.DeleteFunc(slices.Clone(routes), func(r route) bool { return r.clients != "" && !clients[r.clients] })
+	var open []route
+	for _, r := range routes {
+		if r.clients == "" || clients[r.clients] {
+			open = append(open, r.spelledOut()...)
+		}
+	}
 	for i := range open {
 		open[i].fixed = open[i].pattern
-		if end := strings.IndexAny(open[i].pattern, "*#|"); end >= 0 {
-			open[i].fixed = open[i].pattern[:strings.LastIndexByte(open[i].pattern[:end], '/')+1]
+		if end := strings.IndexAny(open[i].pattern, "*#"); end >= 0 {
+			open[i].fixed = open[i].pattern[:end]
 		}
 	}
 	return open
@@ -107,8 +131,8 @@ func (a *App) isWithin(from, until version) bool {
 	if !a.certain(beat) {
 		return true
 	}
-	release, ok := parseVersion(beat.System.Version)
-	return !ok || !release.before(from) && (until == version{} || release.before(until))
+	release := beat.release
+	return !release.known() || !release.before(from) && (until == version{} || release.before(until))
 }
 
 // matches reports whether path matches pattern, segment by segment.
@@ -133,12 +157,7 @@ func matchesSegment(want, got string) bool {
 	case "#":
 		return got != "" && strings.Trim(got, "0123456789") == ""
 	}
-	for either := range strings.SplitSeq(want, "|") {
-		if either == got {
-			return true
-		}
-	}
-	return false
+	return got == want
 }
 
 // isAsWritten reports whether path, the normal path of u, has the segments that

@@ -57,7 +57,7 @@ func (a *App) Role(identity *flow.Identity) (string, error) {
 // roleFor returns the role that identity must have in RomM, empty if RomM's
 // roles are left alone.
 func (a *App) roleFor(beat *heartbeat, identity *flow.Identity) (string, error) {
-	if v, ok := parseVersion(beat.System.Version); a.config.Roles != nil && ok && v.before(v48) {
+	if v := beat.release; a.config.Roles != nil && v.known() && v.before(v48) {
 		return "", errRolesVersion.Because(errors.New("RomM reports version " + beat.System.Version))
 	}
 	role, err := a.Role(identity)
