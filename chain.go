@@ -19,6 +19,8 @@ type chain struct {
 	next caddyhttp.Handler
 	r    *http.Request // the client's request; Fresh falls back to its context
 	ip   string        // of the client; found at first need
+
+	outlived bool // the configuration that it is of
 }
 
 // Serve implements application.Chain.
@@ -76,6 +78,9 @@ func (c *chain) Fresh(w http.ResponseWriter, r, client *http.Request) *http.Requ
 // the variables and placeholders that earlier handlers set: the request
 // continues and adds others, such as the name of its user.
 func (c *chain) Keep() application.Chain {
+	if c.outlived {
+		return nil
+	}
 	ctx := c.r.Context()
 	known, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
 	kept := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, maps.Clone(known))

@@ -3,7 +3,9 @@
 package rommoidc
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,6 +17,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
 
@@ -89,6 +92,25 @@ func (g *pooledGate) leave(m *Middleware) {
 		return len(gen.blocks) == 0
 	})
 	g.apply()
+}
+
+// errOutlived refuses a request on a connection that outlived all of the gate's configurations.
+var errOutlived = errors.New("the connection is older than the configuration: the client has to open another one")
+
+// takesOver returns the handler of the configuration in force for a request that came to
+// a former one, nil if there is none: Caddy serves a connection that was new at a reload
+// for as long as the client likes, and it would keep the former rules. The response
+// asks the client to open another connection.
+func (g *generations) takesOver(w http.ResponseWriter, r *http.Request) *handler.Handler {
+	if r.ProtoMajor < 3 && !request.IsSocket(r) { // HTTP/3 has no such field
+		w.Header().Set("Connection", "close")
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.all) == 0 {
+		return nil
+	}
+	return g.all[0].handler
 }
 
 // apply puts the oldest generation in force. Called under the lock.

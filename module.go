@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -65,7 +66,8 @@ type Middleware struct {
 
 	resolved *settings.Settings // holds the secrets; nil until Provision
 	handler  *handler.Handler
-	gate     *pooledGate // nil if none is held
+	gate     *pooledGate                 // nil if none is held
+	former   *atomic.Pointer[pooledGate] // that was held until Cleanup
 	client   *http.Client
 
 	clientKeys *op.Keys // nil if the client has a secret
@@ -124,6 +126,7 @@ func (m *Middleware) provision(ctx caddy.Context) error {
 	if m.events, err = newEmitter(ctx); err != nil {
 		return fmt.Errorf("loading the events app: %w", err)
 	}
+	m.former = new(atomic.Pointer[pooledGate])
 	if m.gate, err = loadGate(resolved.Issuer, resolved.ClientID, resolved.Origin()); err != nil {
 		return err
 	}
@@ -162,6 +165,7 @@ func (m *Middleware) Cleanup() error {
 	}
 	gate := m.gate
 	m.gate = nil
+	m.former.Store(gate)
 	gate.leave(m)
 	return releaseGate(gate.id)
 }
@@ -214,7 +218,14 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		space handler.Space
 	}{chain: chain{next: next, r: r}}
 	forwardClientIP(r, &passing.chain)
-	err := m.handler.ServeIn(&passing.space, w, r, &passing.chain) //nolint:contextcheck // the request carries it
+	current := m.handler
+	if former := m.former.Load(); former != nil {
+		if current = former.takesOver(w, r); current == nil {
+			return caddyhttp.Error(http.StatusMisdirectedRequest, errOutlived)
+		}
+		passing.chain.outlived = true
+	}
+	err := current.ServeIn(&passing.space, w, r, &passing.chain) //nolint:contextcheck // the request carries it
 	problem, ok := errors.AsType[*problem.Problem](err)
 	if !ok {
 		return err

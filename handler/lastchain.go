@@ -13,13 +13,16 @@ import (
 type lastChain struct {
 	handler *Handler
 	chain   application.Chain
+	former  bool // the chain is of a former configuration, and may lead elsewhere
 }
 
 // keep keeps chain for background calls, unless h has done so since it is in force.
 func (h *Handler) keep(chain application.Chain) {
 	last := h.config.Gate.last.Load()
-	if (last == nil || last.handler != h) && h.config.InForce() {
-		h.config.Gate.last.Store(&lastChain{h, chain.Keep()})
+	if (last == nil || last.handler != h || last.former) && h.config.InForce() {
+		if kept := chain.Keep(); kept != nil {
+			h.config.Gate.last.Store(&lastChain{handler: h, chain: kept})
+		}
 	}
 }
 
@@ -29,7 +32,7 @@ func (h *Handler) keep(chain application.Chain) {
 func (g *Gate) SetHandler(h *Handler) {
 	g.configured.Store(h)
 	if last := g.last.Load(); last != nil {
-		g.last.Store(&lastChain{h, last.chain})
+		g.last.Store(&lastChain{h, last.chain, true})
 	}
 }
 

@@ -210,7 +210,8 @@ type Chain interface {
 	// Fresh prepares r, which the gate made on behalf of visitor, to be served
 	// as a request of its own.
 	Fresh(w http.ResponseWriter, r, visitor *http.Request) *http.Request
-	// Keep returns a chain that outlives the request, for background calls.
+	// Keep returns a chain that outlives the request, for background calls, and nil if
+	// the chain is not to be used for long.
 	Keep() Chain
 	// Identify tells the server the user, their session and a refusal, for
 	// placeholders and the access log. values returns the value of a placeholder,

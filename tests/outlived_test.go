@@ -1,0 +1,49 @@
+// Connections that are older than the configuration.
+
+package tests
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+// Alice, who is to lose her access, has connections to Caddy that are as new as the
+// reload that takes it away: Caddy serves these by the former configuration for as long
+// as she likes. Its rules are no longer used.
+func TestConnectionOutlivesItsConfiguration(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	alice := s.as("alice")
+	var older []net.Conn
+	for range 4 {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", "127.0.0.1:9443")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		older = append(older, conn)
+	}
+	alice.wantUser("alice") // so that Caddy has accepted those
+	s.load(options{directive: rolesByMail + "allow {\n emails bob@example.com\n}\n"})
+	for _, conn := range older {
+		secured := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: "romm.example.com", NextProtos: []string{"h2"}})
+		if err := secured.HandshakeContext(t.Context()); err != nil {
+			continue // closed, which is as good
+		}
+		client, err := new(http2.Transport).NewClientConn(secured)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.RoundTrip(alice.request("/api/users/me", nil, "Cookie", ticketName+"="+alice.ticket()))
+		if err != nil {
+			continue
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusForbidden && answer.StatusCode != http.StatusUnauthorized {
+			t.Errorf("on an older connection, a user who is no longer allowed got %d, want 403 or 401", answer.StatusCode)
+		}
+	}
+}
