@@ -4,6 +4,7 @@
 package tests
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -176,6 +177,32 @@ func TestDoctorNamesTheLineOfTheSite(t *testing.T) {
 		if at := slices.IndexFunc(report.Findings, func(f doctor.Finding) bool { return f.Code == code }); at < 0 || report.Findings[at].Line != c.line {
 			t.Errorf("got the findings %+v, want %s at %q", report.Findings, code, c.line)
 		}
+	}
+}
+
+// Two sites have a RomM each: the doctor asks each RomM about its own site.
+func TestDoctorTellsRomMsApart(t *testing.T) {
+	t.Setenv("OIDC_CLIENT_SECRET", "0123456789abcdef")
+	second := strings.NewReplacer("romm.example.com", "roms.example.com", "caddy:9080", "caddy:9081", "romm:8080", "roms:8080").Replace(goodCaddyfile)
+	var got []string
+	for _, finding := range diagnose(t, goodCaddyfile+second, nil).Findings {
+		if finding.Code == "romm_unreachable" {
+			got = append(got, finding.Site+" "+finding.Expected)
+		}
+	}
+	if want := []string{"https://romm.example.com RomM at romm:8080", "https://roms.example.com RomM at roms:8080"}; !slices.Equal(got, want) {
+		t.Errorf("the RomMs that do not answer are %q, want %q", got, want)
+	}
+}
+
+// A word that Caddy would refuse in JSON is a finding.
+func TestDoctorRefusesUnknownWordsInJSON(t *testing.T) {
+	t.Setenv("OIDC_CLIENT_SECRET", "0123456789abcdef")
+	report := diagnose(t, goodCaddyfile, func(in *doctor.Input) {
+		in.Config, in.Text = bytes.Replace(in.Config, []byte(`"handler":"romm_oidc"`), []byte(`"handler":"romm_oidc","scope":["openid"]`), 1), ""
+	})
+	if found := codes(report); !slices.Contains(found, "config_setting") || !strings.Contains(report.Findings[0].Seen, `unknown field "scope"`) {
+		t.Errorf("got %+v, want config_setting with the unknown field", report.Findings)
 	}
 }
 

@@ -14,8 +14,7 @@ type config struct {
 	Admin *struct {
 		Disabled bool `json:"disabled"`
 	} `json:"admin"`
-	Storage json.RawMessage `json:"storage"`
-	Apps    struct {
+	Apps struct {
 		HTTP struct {
 			Servers map[string]*server `json:"servers"`
 		} `json:"http"`

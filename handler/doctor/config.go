@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -38,13 +39,15 @@ func (e *examination) configuration(c *config) (sites []*site) {
 		e.turnTo(g.raw)
 		e.chain(g)
 		e.server(g)
+		var dials []string
 		for _, s := range g.after {
 			behind[s.id] = true
 			if p := proxyOf(s); p != nil && !p.forwardAuth() {
-				ofRomM = append(ofRomM, p.dials()...)
+				dials = append(dials, p.dials()...)
 			}
 		}
-		sites = e.addGate(sites, g, ofRomM)
+		ofRomM = append(ofRomM, dials...)
+		sites = e.addGate(sites, g, dials)
 	}
 	for _, s := range proxies {
 		if p := proxyOf(s); p != nil && !behind[s.id] {
@@ -173,8 +176,11 @@ func listensAt(s *server, port string) bool {
 
 // values returns the gate's settings, resolved and checked, or nil.
 func (e *examination) values(g gate) *settings.Settings {
-	var s settings.Settings
-	if err := json.Unmarshal(g.raw, &s); err != nil {
+	var s struct {
+		Handler string `json:"handler"`
+		settings.Settings
+	}
+	if err := strictly(g.raw, &s); err != nil {
 		e.add("config_setting", Finding{Site: g.place(), Seen: err.Error(), Expected: "settings that can be read"})
 		return nil
 	}
@@ -203,6 +209,13 @@ func (e *examination) values(g gate) *settings.Settings {
 	}
 	e.advice(g, resolved)
 	return resolved
+}
+
+// strictly decodes JSON as Caddy does.
+func strictly(raw json.RawMessage, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(into) //nolint:wrapcheck // it becomes a finding as it is
 }
 
 // withoutValue is line without the secret.
