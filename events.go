@@ -4,8 +4,6 @@
 package rommoidc
 
 import (
-	"context"
-
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
@@ -49,19 +47,30 @@ func (g *pooledGate) report(e *event.Event, to *emitter) {
 	}
 	select {
 	case g.emissions <- emission{to, e}:
+		g.startEmitting()
 	default:
 		to.logger.Warn("event lost: its subscribers are too slow", zap.String("event", string(e.Name)))
 	}
 }
 
-// emit calls the subscribers, one event after the other, until ctx ends.
-func (g *pooledGate) emit(ctx context.Context) {
-	for {
+// startEmitting starts a goroutine that emits until no event waits, unless one runs.
+func (g *pooledGate) startEmitting() {
+	if len(g.emissions) > 0 && g.running.Err() == nil && g.emitting.CompareAndSwap(false, true) {
+		go g.emit()
+	}
+}
+
+// emit calls the subscribers, one event after the other, while events wait and the
+// gate runs.
+func (g *pooledGate) emit() {
+	defer g.startEmitting() // for an event that came after the last look
+	defer g.emitting.Store(false)
+	for g.running.Err() == nil {
 		select {
-		case <-ctx.Done():
-			return
 		case e := <-g.emissions:
 			e.to.emit(e.event)
+		default:
+			return
 		}
 	}
 }

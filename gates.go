@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -49,9 +50,11 @@ type pooledGate struct {
 	signing  *op.Keys // of ID tokens for RomM
 	client   *op.Keys // of the client at the provider, used with private_key_jwt
 	codes    *op.Codes
-	stop     context.CancelFunc // stops the background work
+	running  context.Context //nolint:containedctx // of the background work, which outlives configurations
+	stop     context.CancelFunc
 
 	emissions chan emission // events that wait for their subscribers
+	emitting  atomic.Bool   // a goroutine calls them
 }
 
 // gateID derives the ID of a gate. It names the gate's folder in the storage,
@@ -96,25 +99,19 @@ func (g *pooledGate) start() {
 	g.gate = handler.NewGate(g.sessions)
 	g.gate.Background.Count = countWork
 	// RomM checks what is signed for it by the clock of its machine, which may be this one.
-	g.signing = op.NewKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
-	g.client = op.NewClientKeys(g.id, g.sessions.Keyring, g.currentStorage, time.Now)
-	for _, keys := range []*op.Keys{g.signing, g.client} {
+	g.signing = op.NewKeys(g.id, g.sessions.BackgroundKeyring, g.currentStorage, time.Now)
+	g.client = op.NewClientKeys(g.id, g.sessions.BackgroundKeyring, g.currentStorage, time.Now)
+	for what, keys := range map[string]*op.Keys{"signing": g.signing, "client's": g.client} {
 		keys.AwaitRepair = g.sessions.AwaitRepair
 		g.sessions.OnDoubt(keys.Doubt)
+		g.sessions.Every(op.MaintainEvery, "maintain the "+what+" keys", keys.Maintain)
 	}
 	g.codes = op.NewCodes(time.Now)
-	var ctx context.Context
-	ctx, g.stop = context.WithCancel(context.Background())
-	go g.sessions.Run(context.Background()) // until Close
 	g.emissions = make(chan emission, eventsQueued)
-	go g.emit(ctx)
-	go g.gate.Run(ctx)
-	go g.gate.ShareFailures(ctx, limit.Share{Gate: g.id, Storage: g.currentStorage})
-	for what, keys := range map[string]*op.Keys{"signing": g.signing, "client's": g.client} {
-		go keys.Run(ctx, func(event op.Event) {
-			logger.Warn("maintaining the "+what+" keys failed, will retry", zap.String("event", event.Name), zap.Error(event.Err))
-		})
-	}
+	g.running, g.stop = context.WithCancel(context.Background())
+	go g.sessions.Run(context.Background()) // until Close
+	go g.gate.Run(g.running)
+	g.gate.ShareFailures(g.running, limit.Share{Gate: g.id, Storage: g.currentStorage})
 }
 
 // noticeStep logs a step of the wall clock.

@@ -68,7 +68,7 @@ func (g *pooledGate) join(m *Middleware, gen *generation) (first bool, err error
 		known := g.all[i]
 		if d, differ := settings.Differ(known.settings, gen.settings); differ {
 			return false, fmt.Errorf("two romm_oidc blocks with the redirect_uri %s belong to one gate and must agree: %s is %s in the block %s, but %s in the block %s",
-				gen.settings.RedirectURI, d.Setting, d.First, known.blocks[0].place, d.Second, m.place)
+				gen.settings.RedirectURI, d.Setting, d.First, known.blocks[0].where, d.Second, m.where)
 		}
 		known.blocks = append(known.blocks, m)
 		return false, nil

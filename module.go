@@ -70,7 +70,7 @@ type Middleware struct {
 
 	clientKeys *op.Keys // nil if the client has a secret
 	events     *emitter
-	place      string           // the block's site, for errors
+	where      string           // the addresses of the block's site, for errors
 	places     map[string]place // of the settings in the Caddyfile; nil if they come from elsewhere
 	logger     *zap.Logger
 }
@@ -108,9 +108,9 @@ func (m *Middleware) provision(ctx caddy.Context) error {
 		return err
 	}
 	around := siteOf(ctx)
-	m.place = around.place()
+	m.where = around.where()
 	if err := around.check(); err != nil {
-		return fmt.Errorf("the site %s: %w", m.place, err)
+		return fmt.Errorf("the site %s: %w", m.where, err)
 	}
 	if m.client, err = newClient(resolved); err != nil {
 		return err
@@ -168,24 +168,28 @@ func (m *Middleware) Cleanup() error {
 
 // warn logs a warning for each setting that is allowed but dangerous.
 func (m *Middleware) warn(around *site) {
+	logger := m.logger
+	if block, known := m.places[""]; known {
+		logger = logger.With(zap.Stringer("line", block))
+	}
 	if !m.resolved.Origin().Secure() {
-		m.logger.Warn("insecure `redirect_uri`: over http, attackers on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
+		logger.Warn("insecure `redirect_uri`: over http, attackers on the network can take over sessions, and sites on sibling subdomains can set this site's cookies")
 	}
 	for _, origin := range m.resolved.AlsoOrigins() {
 		if !origin.Secure() {
-			m.logger.Warn("insecure origin in the `also` setting: any device on that network can read the tokens and passwords that clients send there", zap.Stringer("origin", origin))
+			logger.Warn("insecure origin in the `also` setting: any device on that network can read the tokens and passwords that clients send there", zap.Stringer("origin", origin))
 		}
 	}
 	if slices.Contains(m.resolved.Clients, romm.ClientsPassword) {
-		m.logger.Warn("`clients password` is set: RomM user names and passwords bypass the provider and its second factor")
+		logger.Warn("`clients password` is set: RomM user names and passwords bypass the provider and its second factor")
 	}
 	if !around.proxied() {
-		m.logger.Warn("no reverse_proxy follows romm_oidc: sign-ins will fail, since the gate signs users in to RomM through it. Add \"reverse_proxy romm:8080\" after romm_oidc",
-			zap.String("site", m.place))
+		logger.Warn("no reverse_proxy follows romm_oidc: sign-ins will fail, since the gate signs users in to RomM through it. Add \"reverse_proxy romm:8080\" after romm_oidc",
+			zap.String("site", m.where))
 	}
 	if host, ok := around.overTLS(); ok {
-		m.logger.Warn("the address is served over TLS with a certificate that RomM does not trust, so that RomM cannot reach its provider there: write http:// before it",
-			zap.String("address", host), zap.String("site", m.place))
+		logger.Warn("the address is served over TLS with a certificate that RomM does not trust, so that RomM cannot reach its provider there: write http:// before it",
+			zap.String("address", host), zap.String("site", m.where))
 	}
 }
 

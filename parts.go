@@ -30,7 +30,7 @@ func (m *Middleware) relyingParty() *flow.RelyingParty {
 		ClientKeys:    m.clientKeys,
 		RedirectURI:   s.RedirectURI,
 		IDTokenAlg:    s.IDTokenAlg,
-		UserinfoAlg:   strings.TrimPrefix(s.UserinfoAlg, "none"),
+		UserinfoAlg:   strings.TrimPrefix(s.UserinfoAlg, "none"), // empty: it is not signed
 		Push:          s.PushAuthorization,
 		FormPost:      s.ResponseMode == settings.FormPost,
 		PinUnverified: s.UnverifiedEmail == "pin",

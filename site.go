@@ -68,8 +68,8 @@ func listOf(routes caddyhttp.RouteList) (routeList, bool) {
 	return routeList{routes, at}, at >= 0 && slices.ContainsFunc(routes[at].HandlersRaw, hasGate)
 }
 
-// place returns the addresses of the site, as far as they are known.
-func (s *site) place() string {
+// where returns the addresses of the site, as far as they are known.
+func (s *site) where() string {
 	places := make([]string, 0, len(s.tops))
 	for _, top := range s.tops {
 		place := strings.Join(top.hosts(), ", ")

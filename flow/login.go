@@ -30,13 +30,16 @@ const LoginLifetime = 10 * time.Minute
 
 // What one browser may have in progress, in several tabs: as many logins as fit
 // into loginsBytes, and minLogins in any case, unless the pages that they return
-// to have such long addresses that they exceed loginsLimit. Servers accept
-// header lines of 8 KiB.
+// to have such long addresses that they, and the caller's other cookies, exceed
+// CookiesLimit.
 const (
 	minLogins   = 20
 	loginsBytes = 4 << 10
-	loginsLimit = 7 << 10
 )
+
+// CookiesLimit is how many bytes all of the caller's cookies may have together:
+// servers accept header lines of 8 KiB.
+const CookiesLimit = 7 << 10
 
 // restartPrefix begins the state of a login that replaces one without a cookie.
 const restartPrefix = "r."
@@ -199,20 +202,32 @@ func (rp *RelyingParty) LatestReturnTo(ctx context.Context, prefix string, cooki
 }
 
 // SurplusLogins returns the names of the login cookies, oldest first, that the
-// browser has to drop for another one of that many bytes.
+// browser has to drop for another cookie of that many bytes. prefix is that of all of
+// the caller's cookies: together they must not outgrow what servers accept, or a link
+// of another site could lock the user out.
 func SurplusLogins(prefix string, cookies []*http.Cookie, bytes int) []string {
-	logins := loginCookies(prefix, cookies)
+	logins, others := loginCookies(prefix, cookies), OtherCookies(prefix, cookies)
 	for _, cookie := range logins {
 		bytes += len(cookie.Name) + len(cookie.Value)
 	}
 	var names []string
-	for len(logins) > 0 && (bytes > loginsLimit || bytes > loginsBytes && len(logins) >= minLogins) {
+	for len(logins) > 0 && (bytes+others > CookiesLimit || bytes > loginsBytes && len(logins) >= minLogins) {
 		oldest := logins[0]
 		logins = logins[1:]
 		bytes -= len(oldest.Name) + len(oldest.Value)
 		names = append(names, oldest.Name)
 	}
 	return names
+}
+
+// OtherCookies returns how many bytes the caller's cookies have that hold no login.
+func OtherCookies(prefix string, cookies []*http.Cookie) (bytes int) {
+	for _, cookie := range cookies {
+		if strings.HasPrefix(cookie.Name, prefix) && !strings.HasPrefix(cookie.Name, prefix+loginName) {
+			bytes += len(cookie.Name) + len(cookie.Value)
+		}
+	}
+	return bytes
 }
 
 // loginCookies returns the login cookies among cookies, oldest first.

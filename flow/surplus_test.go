@@ -18,9 +18,9 @@ func TestLoginsAreBoundedByBytes(t *testing.T) {
 		least, most int // logins kept of 60
 		bytes       int
 	}{
-		"the home page":       {"/", 20, 30, loginsLimit},
-		"a page with a query": {"/rom/1234?tab=saves", 20, 30, loginsLimit},
-		"a long search":       {"/search?q=" + strings.Repeat("a", 1000), 3, 19, loginsLimit},
+		"the home page":       {"/", 20, 30, CookiesLimit},
+		"a page with a query": {"/rom/1234?tab=saves", 20, 30, CookiesLimit},
+		"a long search":       {"/search?q=" + strings.Repeat("a", 1000), 3, 19, CookiesLimit},
 		"the longest page":    {"/?" + strings.Repeat("a", returnToLimit-2), 1, 2, 8 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {

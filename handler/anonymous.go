@@ -81,7 +81,7 @@ func (h *Handler) passUnstamped(in *incoming, r *http.Request) error {
 	request.ForwardCookies(r, h.appCookies, "")
 	// If the ticket may be valid, the client is a signed-in user's browser, and the
 	// application's cookies for an anonymous client must not reach it.
-	nobody := in.unknown || in.session != nil
-	_, err := h.serve(in.chain, &answerWriter{ResponseWriter: in.w, in: in, nobody: nobody}, r)
+	signedIn := in.unknown || in.session != nil
+	_, err := h.serve(in.chain, &answerWriter{ResponseWriter: in.w, in: in, leavesCookies: signedIn}, r)
 	return err
 }

@@ -156,6 +156,7 @@ func (h *Handler) bearerOf(in *incoming) (*bearer, error) {
 // vouched asks the provider about an access token, unless it answered a moment
 // ago. A token that the provider rejects is signed out of the application.
 func (h *Handler) vouched(ctx context.Context, token bearerRequest) (*bearer, error) {
+	h.config.Gate.Sessions.Use() // other nodes may void the answer
 	now, known := h.now(), h.config.Gate.bearers.find(token.key)
 	if known != nil && now.Before(known.until) {
 		return known, h.goesOn(ctx, token, known)

@@ -114,10 +114,7 @@ func (h *Handler) confirmSession(ctx context.Context, call application.Caller, s
 		if err == nil && alive {
 			h.config.Gate.accounts.know(record)
 			v.confirmation.Store(asked)
-			hash := hashOf(role) | 1
-			if last := v.role.Swap(hash); last != 0 && last != hash {
-				h.closeSockets(s)
-			}
+			h.noteRole(s, role)
 		}
 		return alive, err
 	})

@@ -18,8 +18,9 @@ import (
 )
 
 // forgetSessions makes the application answer 401 to all sessions except those it
-// signed in last. hits counts its requests.
-func (s *site) forgetSessions(hits *atomic.Int64) {
+// signed in last. It returns the number of requests so far.
+func (s *site) forgetSessions() *atomic.Int64 {
+	hits := new(atomic.Int64)
 	s.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
 		hits.Add(1)
 		session := request.CookieValue(r, "app_session")
@@ -36,6 +37,7 @@ func (s *site) forgetSessions(hits *atomic.Int64) {
 		_, err := w.Write([]byte("who are you"))
 		return err
 	}
+	return hits
 }
 
 // The application restarts and loses its sessions. The gate signs the user in
@@ -44,8 +46,7 @@ func TestForgottenSessionIsBrokeredAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	ticket := s.ticket(t, alice)
-	var hits atomic.Int64
-	s.forgetSessions(&hits)
+	hits := s.forgetSessions()
 	s.do(t, "/api/x", "Cookie", ticket) // confirms the session
 	delete(s.app.alive, "app-0")
 	hits.Store(0)
@@ -67,8 +68,7 @@ func TestWriteMeetsALiveSession(t *testing.T) {
 	s := newSite(t, nil)
 	ticket := s.ticket(t, alice)
 	delete(s.app.alive, "app-0")
-	var hits atomic.Int64
-	s.forgetSessions(&hits)
+	hits := s.forgetSessions()
 	w := s.do(t, "POST /api/saves", "Cookie", ticket)
 	if w.Code != http.StatusOK || w.Body.String() != "for app-i" || hits.Load() != 1 {
 		t.Errorf("got %d %q after %d requests, want the response for app-i after 1", w.Code, w.Body, hits.Load())
@@ -81,8 +81,7 @@ func TestBrokeringIsSingleFlight(t *testing.T) {
 	s := newSite(t, nil)
 	ticket := s.ticket(t, alice)
 	delete(s.app.alive, "app-0")
-	var hits atomic.Int64
-	s.forgetSessions(&hits)
+	s.forgetSessions()
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
@@ -110,8 +109,7 @@ func TestRefusedBrokeringEndsOnAPage(t *testing.T) {
 	ticket := s.ticket(t, alice)
 	delete(s.app.alive, "app-0")
 	s.app.err = problem.NotAllowed
-	var hits atomic.Int64
-	s.forgetSessions(&hits)
+	s.forgetSessions()
 	for range 3 {
 		w := s.do(t, "/library", append(fields(navigation), "Cookie", ticket)...)
 		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "not_allowed") || strings.Contains(w.Body.String(), "who are you") {
@@ -132,8 +130,7 @@ func TestRefusedBrokeringLeavesOpenPathsOpen(t *testing.T) {
 	ticket := s.ticket(t, alice)
 	delete(s.app.alive, "app-0")
 	s.app.err = problem.NotAllowed
-	var hits atomic.Int64
-	s.forgetSessions(&hits)
+	s.forgetSessions()
 	var last http.Header
 	application := s.chain.serve
 	s.chain.serve = func(w http.ResponseWriter, r *http.Request) error {

@@ -36,8 +36,8 @@ const recognizedKept = 10_000
 // its hash. Credentials that the application did not recognize are left out, so
 // that attackers cannot fill it. The zero value is ready.
 type recognized struct {
-	mu sync.Mutex
-	at map[[sha256.Size]byte]standing
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]standing
 
 	doubted time.Time // when this node last shut an account: nothing from before stands
 	changed time.Time // when an account last changed: what was recognized before is asked about again
@@ -49,7 +49,8 @@ type standing struct {
 	account string    // the owner's; empty: unknown
 }
 
-// doubt makes the next request with any credential ask the application again.
+// doubt makes the next request with any credential ask the application again. If it
+// does not answer, no credential stands.
 func (m *recognized) doubt(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,22 +91,22 @@ func (m *recognized) stands(last standing, now time.Time) bool {
 func (m *recognized) last(key [sha256.Size]byte) standing {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.at[key]
+	return m.known[key]
 }
 
 func (m *recognized) remember(key [sha256.Size]byte, now standing) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.at == nil || len(m.at) >= recognizedKept { // a forgotten credential costs one question
-		m.at = make(map[[sha256.Size]byte]standing)
+	if m.known == nil || len(m.known) >= recognizedKept { // a forgotten credential costs one question
+		m.known = make(map[[sha256.Size]byte]standing)
 	}
-	m.at[key] = now
+	m.known[key] = now
 }
 
 func (m *recognized) forget(key [sha256.Size]byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.at, key)
+	delete(m.known, key)
 }
 
 // serveCredential passes the request on with its credential, if the application
@@ -199,6 +200,7 @@ func (h *Handler) recognize(in *incoming) (application.Recognition, error) {
 // ask asks the application about a credential.
 func (h *Handler) ask(ctx context.Context, credential credentialRequest) (application.Recognition, error) {
 	now := h.now()
+	h.config.Gate.Sessions.Use() // other nodes may void the answer
 	last := h.config.Gate.recognized.last(credential.key)
 	attempt, wait := h.config.Gate.attempts.Take(credential.address, credential.authorization, now)
 	if attempt == nil && last.at.IsZero() {

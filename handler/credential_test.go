@@ -181,8 +181,8 @@ func TestRecognizedIsBounded(t *testing.T) {
 		binary.BigEndian.PutUint64(key[:], i)
 		m.remember(key, standing{at: time.Now()})
 	}
-	if len(m.at) > recognizedKept {
-		t.Errorf("%d credentials remembered, want %d at most", len(m.at), recognizedKept)
+	if len(m.known) > recognizedKept {
+		t.Errorf("%d credentials remembered, want %d at most", len(m.known), recognizedKept)
 	}
 }
 

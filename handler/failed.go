@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
@@ -73,7 +74,9 @@ func (h *Handler) failSignIn(in *incoming, err error) error {
 		http.SetCookie(in.w, h.cookies.Unset(kept[0]))
 	}
 	name := h.failedName(refusal.Reference)
-	http.SetCookie(in.w, h.cookies.Set(name, ring.SealText(sealFailed, content, name), failedFor))
+	sealed := ring.SealText(sealFailed, content, name)
+	in.makeRoom(len(name) + len(sealed))
+	http.SetCookie(in.w, h.cookies.Set(name, sealed, failedFor))
 	problem.Redirect(in.w, http.StatusSeeOther, location)
 	return nil
 }
@@ -118,5 +121,25 @@ func (h *Handler) failureOf(in *incoming, reference string, unknown *problem.Pro
 	}
 	return &problem.Problem{
 		Code: f.Code, Status: f.Status, Title: f.Title, Text: f.Text, Hint: f.Hint, Way: f.Way, Retry: f.Retry, User: f.User, Doctor: f.Doctor, Reference: reference,
+	}
+}
+
+// makeRoom drops the oldest logins of the browser, and then the pages of failures, if
+// with another cookie of that many bytes all cookies of the gate would outgrow a header line.
+func (in *incoming) makeRoom(bytes int) {
+	in.added += bytes
+	h, kept := in.handler, in.r.Cookies()
+	for _, old := range flow.SurplusLogins(h.cookies.Prefix, kept, in.added) {
+		http.SetCookie(in.w, h.cookies.Unset(old))
+	}
+	others := flow.OtherCookies(h.cookies.Prefix, kept)
+	for _, c := range kept {
+		if in.added+others <= flow.CookiesLimit {
+			break
+		}
+		if strings.HasPrefix(c.Name, h.failedName("")) || c.Name == h.hintName() {
+			http.SetCookie(in.w, h.cookies.Unset(c.Name))
+			others -= len(c.Name) + len(c.Value)
+		}
 	}
 }

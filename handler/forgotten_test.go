@@ -105,8 +105,7 @@ func TestHardenedSiteRepeats(t *testing.T) {
 		ticket := s.ticket(t, alice)
 		s.do(t, "/api/x", "Cookie", ticket)
 		delete(s.app.alive, "app-0")
-		var hits atomic.Int64
-		s.forgetSessions(&hits)
+		s.forgetSessions()
 		r := httptest.NewRequest(http.MethodGet, "https://romm.example.com/api/x", nil)
 		r.TLS.HandshakeComplete = true
 		r.Header.Set("Cookie", ticket)
@@ -130,8 +129,7 @@ func TestForgottenTwice(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	ticket := s.ticket(t, alice)
-	var hits atomic.Int64
-	s.forgetSessions(&hits)
+	s.forgetSessions()
 	s.do(t, "/api/x", "Cookie", ticket)
 	for _, want := range []string{"app-i", "app-ii", "app-iii"} {
 		clear(s.app.alive)

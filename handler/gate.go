@@ -21,7 +21,7 @@ import (
 type Gate struct {
 	Sessions *session.Store
 
-	calls    singleflight.Group  // confirmations and brokered sign-ins, by session
+	calls    singleflight.Group  // questions and sign-ins that several requests wait for
 	doubts   atomic.Uint64       // how often all confirmations were voided
 	accounts accounts            // that users were seen with
 	redeemed limit.Once[outcome] // sign-ins, by state
@@ -40,9 +40,9 @@ type Gate struct {
 	recognized recognized // credentials of clients without a session
 	bearers    bearers
 	shuts      shuts
-	shutting   atomic.Bool // some of them are being retried
-	confirming atomic.Bool // sessions with open sockets are being confirmed
-	attempts   limit.Attempts
+	shutting   atomic.Bool    // some of them are being retried
+	confirming atomic.Bool    // sessions with open sockets are being confirmed
+	attempts   limit.Attempts // with credentials, access tokens and passwords
 
 	configurations atomic.Int64              // how many configurations there were
 	last           atomic.Pointer[lastChain] // for background calls

@@ -34,7 +34,9 @@ func (h *Handler) keepHint(in *incoming, idToken string, refusal *problem.Proble
 	if err != nil {
 		return // the user is asked
 	}
-	http.SetCookie(in.w, h.cookies.Set(h.hintName(), ring.SealText(sealHint, []byte(idToken), h.hintName()), failedFor))
+	sealed := ring.SealText(sealHint, []byte(idToken), h.hintName())
+	in.makeRoom(len(h.hintName()) + len(sealed))
+	http.SetCookie(in.w, h.cookies.Set(h.hintName(), sealed, failedFor))
 }
 
 // takeHint returns the ID token that keepHint kept, "" if there is none, and drops it.

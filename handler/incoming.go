@@ -40,6 +40,7 @@ type incoming struct {
 	credential []string           // the Authorization header field with which the application is called; nil: none
 	call       application.Caller // made at first need
 	at         time.Time          // see now
+	added      int                // bytes of cookies; see makeRoom
 }
 
 // now returns the time of the request: the clock is read once for all questions

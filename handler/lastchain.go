@@ -15,6 +15,7 @@ type lastChain struct {
 	chain   application.Chain
 }
 
+// keep keeps chain for background calls, unless h has done so since it is in force.
 func (h *Handler) keep(chain application.Chain) {
 	last := h.config.Gate.last.Load()
 	if (last == nil || last.handler != h) && h.config.InForce() {

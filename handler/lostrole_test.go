@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,8 +21,7 @@ func TestLostRoleIsNotBroughtBack(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
 		ticket := s.signInAs("alice")
 		delete(s.app.alive, "app-i")
-		var hits atomic.Int64
-		s.forgetSessions(&hits)
+		s.forgetSessions()
 		s.app.during = func(n int) {
 			if n == 2 { // the sign-in that starts before the re-check
 				time.Sleep(5 * time.Second)
@@ -85,8 +83,7 @@ func TestLostRoleOnAnotherNode(t *testing.T) {
 	}
 
 	delete(s.app.alive, "app-0")
-	var hits atomic.Int64
-	s.forgetSessions(&hits)
+	s.forgetSessions()
 	if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK {
 		t.Fatalf("got %d, want 200", w.Code)
 	}
@@ -95,17 +92,20 @@ func TestLostRoleOnAnotherNode(t *testing.T) {
 	}
 }
 
+// adminsInGroupA is the role of a site where the group a makes administrators.
+func adminsInGroupA(identity *flow.Identity) (string, error) {
+	if slices.Contains(identity.Groups, "a") {
+		return "admin", nil
+	}
+	return "user", nil
+}
+
 // Alice loses the group that makes her an administrator, and has sockets open: RomM looks
 // at the role of a socket when it opens, and sends an administrator's the log. They are
 // closed, and open again in the new role. Her session continues, and a download too.
 func TestLostRoleClosesSockets(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
-		s.app.role = func(identity *flow.Identity) (string, error) {
-			if slices.Contains(identity.Groups, "a") {
-				return "admin", nil
-			}
-			return "user", nil
-		}
+		s.app.role = adminsInGroupA
 		ticket := s.signInAs("alice")
 		socket := s.openSocket(ticket)
 		held := s.session(ticket).Hold(new(stream))
@@ -133,12 +133,7 @@ func TestLostRoleClosesSockets(t *testing.T) {
 // over what is open.
 func TestLostRoleClosesSocketsOfTheFormerSession(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
-		s.app.role = func(identity *flow.Identity) (string, error) {
-			if slices.Contains(identity.Groups, "a") {
-				return "admin", nil
-			}
-			return "user", nil
-		}
+		s.app.role = adminsInGroupA
 		ticket := s.signInAs("alice")
 		kept := s.openSocket(ticket)
 		ticket = s.ticketOf(s.through(s.open(request.Base+"/login", ticket), "alice", ticket))

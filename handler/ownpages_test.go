@@ -5,6 +5,7 @@ package handler
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -127,6 +128,34 @@ func TestNextHasOneNormalForm(t *testing.T) {
 	w := s.do(t, request.Base+"/login?next="+url.QueryEscape("/api//oauth/openid/logout"), append(fields(navigation), "Cookie", ticket, "Sec-Fetch-Site", "cross-site")...)
 	if w.Header().Get("Location") != "/" {
 		t.Errorf("got %d with Location %q, want /", w.Code, w.Header().Get("Location"))
+	}
+}
+
+// The attacker's links begin sign-ins that lead to pages with long addresses, and end
+// others on the page of a failure. Together, the cookies must not outgrow the 8 KiB that
+// servers accept in a line: one in front of Caddy would then refuse every request.
+func TestLinksDoNotFillTheCookieLine(t *testing.T) {
+	for _, length := range []int{1, 300, 900, 1500, 2350, 2680} {
+		t.Run(strconv.Itoa(length), func(t *testing.T) {
+			inBubble(t, plainClient, nil, func(s *siteWithProvider) {
+				v, most := s.visitor(), 0
+				v.cookies["__Host-romm_oidc_hint"] = strings.Repeat("h", 2700) // the largest; see hintLimit
+				for i := range 60 {
+					v.get(request.Base + "/login?next=/" + strings.Repeat("a", length))
+					if i%3 == 0 {
+						v.get(request.Base + "?code=x&state=unknown" + strconv.Itoa(i))
+					}
+					line := len("__Host-romm_oidc=") + 100
+					for name, value := range v.cookies {
+						line += len(name) + len(value) + 3
+					}
+					most = max(most, line)
+				}
+				if most > 8<<10 {
+					s.Errorf("the cookies have %d bytes, want at most 8 KiB", most)
+				}
+			})
+		})
 	}
 }
 

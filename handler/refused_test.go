@@ -159,16 +159,22 @@ func TestRefreshedIDTokenWithoutGroups(t *testing.T) {
 	})
 }
 
+// beforeGroupScope signs alice and bob in without the scope for groups. It returns the
+// configuration with it, and their tickets.
+func (s *siteWithProvider) beforeGroupScope() (withGroups Config, alices, bobs string) {
+	withGroups = s.handler.config
+	s.party.Scopes = []string{"openid", "profile", "email"}
+	s.handler.config.RelyingParty = flow.New(s.party)
+	alices = s.signInAs("alice")
+	s.newPortal()
+	return withGroups, alices, s.signInAs("bob")
+}
+
 // A session reads a rule that needs groups for which its sign-in did not ask. It is
 // not refused: its next page view asks for them. Scripts continue until then.
 func TestGroupsWereAddedToTheScopes(t *testing.T) {
 	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
-		withGroups := s.handler.config
-		s.party.Scopes = []string{"openid", "profile", "email"}
-		s.handler.config.RelyingParty = flow.New(s.party)
-		ticket := s.signInAs("alice")
-		s.newPortal()
-		other := s.signInAs("bob")
+		withGroups, ticket, other := s.beforeGroupScope()
 
 		withGroups.Policy, withGroups.GroupRules = Policy{Groups: []string{"romm"}}, true
 		s.op.SetGroups("alice", "romm")
@@ -200,12 +206,7 @@ func TestGroupsWereAddedToTheScopes(t *testing.T) {
 // once. So is bob when his address changes.
 func TestScopeForGroupsSparesNoOtherRule(t *testing.T) {
 	inBubble(t, plainClient, longLife, func(s *siteWithProvider) {
-		withGroups := s.handler.config
-		s.party.Scopes = []string{"openid", "profile", "email"}
-		s.handler.config.RelyingParty = flow.New(s.party)
-		ticket := s.signInAs("alice")
-		s.newPortal()
-		other := s.signInAs("bob")
+		withGroups, ticket, other := s.beforeGroupScope()
 		withGroups.Policy, withGroups.GroupRules = Policy{Emails: []string{"bob@example.com"}}, true
 		s.handler = New(withGroups) // as a reload does
 		if w := s.do(s, "POST /api/saves", "Cookie", ticket); w.Code != http.StatusForbidden {

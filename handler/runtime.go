@@ -20,7 +20,7 @@ type sessionRuntime struct {
 	checkAt         atomic.Int64 // when the provider is to be asked again, as all moments here by the monotonic clock
 	checkedAt       atomic.Int64 // when it last answered; 0: never
 	check           atomic.Pointer[check]
-	failed          atomic.Int32 // checks since checkedAt
+	failed          atomic.Int32 // how many checks failed since checkedAt
 	usedAt          atomic.Int64 // when the last request came; 0: never
 	pausing         sync.Mutex   // held while a request ends a pause
 	provenUntil     atomic.Int64 // until when the provider's last answer about the user counts; 0: unknown

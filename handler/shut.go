@@ -155,6 +155,7 @@ func (g *Gate) shutSoon(identity *flow.Identity, reason string) {
 	if !news {
 		return
 	}
+	g.Sessions.Use() // Run tries it again
 	known := *identity
 	g.ends.add(func(ctx context.Context) { // if it is full, retryShuts does it
 		if kept {

@@ -62,9 +62,7 @@ func (h *Handler) startLogin(in *incoming, returnTo string, restarted bool) erro
 	if err != nil {
 		return fail(problem.StorageUnavailable.Because(err))
 	}
-	for _, old := range flow.SurplusLogins(h.cookies.Prefix, in.r.Cookies(), len(name)+len(value)) {
-		http.SetCookie(in.w, h.cookies.Unset(old))
-	}
+	in.makeRoom(len(name) + len(value))
 	http.SetCookie(in.w, h.loginCookie(name, value, login.Expires.Sub(h.now())))
 	if request.CookieValue(in.r, h.cookies.SignedOut) != "" {
 		http.SetCookie(in.w, h.cookies.Unset(h.cookies.SignedOut))

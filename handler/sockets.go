@@ -29,6 +29,16 @@ func (h *Handler) closeSockets(s *session.Session) {
 	s.AbortHolders(isSocket)
 }
 
+// noteRole notes the application's own role of the user of s, and closes the sockets of
+// another one. A session that this node did not sign in may have been polled before, on
+// another node or before a restart, in a role that this node does not know.
+func (h *Handler) noteRole(s *session.Session, role string) {
+	v, hash := runtimeOf(s), hashOf(role)|1
+	if last := v.role.Swap(hash); last != hash && (last != 0 || v.configuration.Load() == 0) {
+		h.closeSockets(s)
+	}
+}
+
 func isSocket(holder session.Holder) bool {
 	held, ok := holder.(*stream)
 	return ok && held.socket

@@ -111,6 +111,29 @@ func TestPollContinuesNoSocketOfAnotherRole(t *testing.T) {
 	})
 }
 
+// The same where the poll comes to another node than before, which does not know in
+// which role the socket was opened.
+func TestPollOnAnotherNode(t *testing.T) {
+	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		poll := func(handler *Handler) int {
+			s.handler = handler
+			return s.do(s, "/ws/socket.io/?EIO=4&transport=polling&sid=x", "Cookie", ticket).Code
+		}
+		here, other := s.handler, s.otherNode()
+		if got := poll(here); got != http.StatusOK {
+			s.Errorf("a poll on the node of the sign-in answered %d, want 200", got)
+		}
+		if got := poll(other); got != http.StatusServiceUnavailable {
+			s.Errorf("a poll on another node answered %d, want 503", got)
+		}
+		s.advance(2 * time.Minute)
+		if got := poll(other); got != http.StatusOK {
+			s.Errorf("two minutes later, a poll there answered %d, want 200", got)
+		}
+	})
+}
+
 // Alice uses two browsers. The application takes her role away when one of
 // them learns of it: the sockets of the other close, too.
 func TestLostRoleClosesSocketsOfOtherSessions(t *testing.T) {

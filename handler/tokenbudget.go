@@ -12,12 +12,10 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/limit"
 )
 
-// ShareFailures tells the other nodes of the gate how many token requests of
+// ShareFailures makes the gate tell its other nodes how many token requests of
 // this one failed, since the provider may count all of them together, until ctx
-// ends. It is called once.
-func (g *Gate) ShareFailures(ctx context.Context, share limit.Share) {
-	recovered(g.logger, func() { g.tokenBudget.Run(ctx, share) })
-}
+// ends. It is called once, before use.
+func (g *Gate) ShareFailures(ctx context.Context, share limit.Share) { g.tokenBudget.Join(ctx, share) }
 
 // reportHeldBack logs that the gate stops token requests of a kind, and
 // that it makes them again.

@@ -40,13 +40,15 @@ type answerWriter struct {
 	runtime *sessionRuntime // nil for an unstamped request
 	mutes   bool            // the gate can answer in place of the application
 	repeats bool            // the request may be repeated
-	nobody  bool            // the response must not change the application's cookies in the browser
 	cut     bool            // the session ended before the whole response was written
 	mute    mute
 	status  int           // 0 until the final header
 	kept    *bytes.Buffer // the body of a request that can change accounts; nil: not kept
 	stream  *stream       // of a session; nil: none
 	before  before        // set if mutes
+
+	leavesCookies bool // the response must not change the application's cookies in the browser
+
 	// The values of the fields that the gate adds to the header.
 	policy, caching [1]string
 }
@@ -66,7 +68,7 @@ func (w *answerWriter) WriteHeader(status int) {
 	}
 	if w.runtime != nil {
 		if liveness == application.Forgotten {
-			w.nobody = true
+			w.leavesCookies = true
 			if h.confirmed(w.runtime) {
 				// It lived a moment ago: the application may have lost all
 				// its sessions.
@@ -82,7 +84,7 @@ func (w *answerWriter) WriteHeader(status int) {
 		w.before.restore(w.Header())
 		return
 	}
-	if w.nobody {
+	if w.leavesCookies {
 		dropCookies(w.Header(), h.config.Application.BrowserCookies())
 	}
 	if w.kept != nil && status/100 == 2 {

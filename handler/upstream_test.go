@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"sync/atomic"
 	"testing"
 )
 
@@ -70,8 +69,7 @@ func TestWriteAfterAnotherUserLostTheirSession(t *testing.T) {
 	bob := alice
 	bob.Subject, bob.Username = "2", "bob"
 	tickets := []string{s.ticket(t, alice), s.ticket(t, bob)}
-	var hits atomic.Int64
-	s.forgetSessions(&hits)
+	s.forgetSessions()
 	for i, ticket := range tickets {
 		if w := s.do(t, "/api/x", "Cookie", ticket); w.Code != http.StatusOK || s.app.signIns != 0 {
 			t.Fatalf("user %d before the loss: status %d after %d sign-ins, want 200 after none", i, w.Code, s.app.signIns)

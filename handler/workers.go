@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -147,19 +148,31 @@ func (g *Gate) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 			recovered(g.logger, g.recheckHeld)
-			if g.confirming.CompareAndSwap(false, true) {
-				others.Go(func() {
-					defer g.confirming.Store(false)
-					recovered(g.logger, func() { g.confirmSockets(ctx) })
-				})
-			}
-			if g.shuts.len() > 0 && g.shutting.CompareAndSwap(false, true) {
-				others.Go(func() {
-					defer g.shutting.Store(false)
-					recovered(g.logger, func() { g.retryShuts(ctx) })
-				})
+			g.alone(&others, &g.confirming, func() { g.confirmSockets(ctx) })
+			if g.shuts.len() > 0 {
+				g.Sessions.Use()
+				g.alone(&others, &g.shutting, func() { g.retryShuts(ctx) })
 			}
 		}
+		if over := g.Sessions.Resting(); over != nil {
+			ticker.Stop()
+			select {
+			case <-ctx.Done():
+				return
+			case <-over:
+			}
+			ticker.Reset(heldEvery)
+		}
+	}
+}
+
+// alone does something in a goroutine of all, unless it is being done.
+func (g *Gate) alone(all *sync.WaitGroup, running *atomic.Bool, do func()) {
+	if running.CompareAndSwap(false, true) {
+		all.Go(func() {
+			defer running.Store(false)
+			recovered(g.logger, do)
+		})
 	}
 }
 

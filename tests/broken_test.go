@@ -63,6 +63,7 @@ func brokenCaddyfiles() []broken {
 		{"matcher", gateLine, "\tromm_oidc /api/* {", "romm_oidc does not accept a matcher, because unmatched requests would bypass it", 2},
 		{"brace missing", "\t}\n\treverse_proxy romm:8080\n}", "\treverse_proxy romm:8080\n}\n}", "is the } missing that closes romm_oidc?", 11},
 		{"reverse_proxy missing", endLine, "", `no reverse_proxy follows romm_oidc, so that every sign-in fails: the gate signs users in to RomM through it. Add "reverse_proxy romm:8080"`, 2},
+		{"reverse_proxy first in a route", goodCaddyfile, "romm.example.com, http://caddy:9080 {\n\troute {\n" + endLine + gateLine + "\n" + between(gateLine+"\n", endLine) + "\t}\n}\n", "no reverse_proxy follows romm_oidc: sign-ins will fail", 4},
 		{"http:// left out", "http://caddy:9080", "caddy:9080", "write http:// before it: http://caddy:9080", 1},
 		{"inner address left out", ", http://caddy:9080", "", "the site has no address without TLS at which RomM can reach it inside a container network: add one", 2},
 		{"inner address left out beside a wildcard", goodCaddyfile, "*.example.com {\n\t@romm host romm.example.com\n\thandle @romm {\n" + gateLine + "\n" + between(gateLine+"\n", "}\n") + "\t}\n}\n", `add a block of its own for one, "http://caddy:9080 {"`, 4},
@@ -127,7 +128,7 @@ func TestBrokenCaddyfiles(t *testing.T) {
 	if output, err := adaptFile(t, goodCaddyfile); err != nil || strings.Contains(output, `"warn"`) {
 		t.Fatalf("the good Caddyfile: error %v: %s", err, output)
 	}
-	warnings := []string{"issuer with slash", "inner address left out", "inner address left out beside a wildcard", "literal secret"}
+	warnings := []string{"issuer with slash", "inner address left out", "inner address left out beside a wildcard", "reverse_proxy first in a route", "literal secret"}
 	for _, c := range brokenCaddyfiles() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

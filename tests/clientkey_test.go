@@ -3,14 +3,8 @@
 package tests
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -109,18 +103,7 @@ func TestSignInWithAKey(t *testing.T) {
 // A key in a file decides on the algorithm. A key that is not the registered one is
 // no wrong secret: the page names what to change, and so does the status.
 func TestSignInWithAKeyFile(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "client.pem")
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file, _ := keyFile(t)
 	s := start(t, options{authelia: keyed("ES256"), secret: byKey + "\n\t\tclient_key " + file, directive: rolesByMail})
 	s.as("alice")
 	s.authelia.UpdateClient("romm", func(c *authelia.Client) { c.AuthAlg = "RS256" })

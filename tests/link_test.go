@@ -257,8 +257,8 @@ func TestSquattedEmail(t *testing.T) {
 	s.as("bob").wantUser("bob")
 }
 
-// The attacker swaps two accounts between RomM's two sign-ins, of which the
-// second sets the role.
+// The attacker swaps the addresses of two accounts between RomM's two sign-ins, of
+// which the second sets the role: neither account becomes an administrator's.
 func TestAccountSwappedDuringSignIn(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	s.romm.AddUser(romm.User{Username: "root", Email: "root@example.com", Role: "admin"})
@@ -272,6 +272,11 @@ func TestAccountSwappedDuringSignIn(t *testing.T) {
 	s.problem(alice.signIn("/", "alice"), http.StatusForbidden, "link_taken")
 	if me := alice.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
 		t.Errorf("the refused sign-in made a session: RomM takes alice for %s", me.body)
+	}
+	for _, user := range s.romm.Users() {
+		if user.Username != "root" && user.Role == "admin" {
+			t.Errorf("%s is an administrator after the refused sign-in", user.Username)
+		}
 	}
 }
 

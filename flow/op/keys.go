@@ -15,8 +15,9 @@ import (
 
 const (
 	keysFresh   = time.Minute      // age at which the keys in memory are read again
+	keysStale   = 2 * keysFresh    // age that they reach only if Maintain was not called: other nodes may have other ones
 	loadTimeout = 30 * time.Second // of one load, which may generate an RSA key under the lock
-	loadWait    = 2 * time.Second  // how long RomM may wait for a first load; it gives up after 5 s
+	loadWait    = 2 * time.Second  // how long RomM may wait for a first load, or for one of stale keys; it gives up after 5 s
 	loadPause   = time.Second      // after a failed load, so that anonymous requests cannot flood storage
 )
 
@@ -30,8 +31,10 @@ type Keys struct {
 	keyring func(context.Context) (*keyring.Keyring, error)
 	storage func() keyring.Storage
 	now     func() time.Time
-	rotate  atomic.Int64  // keyring.Rotation.Every, in nanoseconds
-	doubted chan struct{} // has room for one: Doubt was called
+	rotate  atomic.Int64 // keyring.Rotation.Every, in nanoseconds
+	doubted atomic.Bool  // Doubt was called
+
+	maintained time.Time // when Maintain last read the keys
 
 	// AwaitRepair, if not nil, asks the other nodes to write the damaged document
 	// again from memory, and calls read until they may have. It is set before use.
@@ -64,7 +67,7 @@ type load struct {
 func NewKeys(gate string, ring func(context.Context) (*keyring.Keyring, error), storage func() keyring.Storage,
 	now func() time.Time,
 ) *Keys {
-	return &Keys{gate: gate, kind: ofTokens, keyring: ring, storage: storage, now: now, doubted: make(chan struct{}, 1)}
+	return &Keys{gate: gate, kind: ofTokens, keyring: ring, storage: storage, now: now}
 }
 
 // current returns the keys in memory, or nil, without waiting. If they are
@@ -77,10 +80,20 @@ func (k *Keys) current(ctx context.Context, report func(Event)) (*keySet, *load)
 	return keys, k.load(ctx, report)
 }
 
-// await is like current, but waits for the first load until ctx ends.
+// await is like current, but waits for the first load until ctx ends, and for
+// loadWait if the keys in memory are stale.
 func (k *Keys) await(ctx context.Context, report func(Event)) (*keySet, error) {
 	keys, load := k.current(ctx, report)
 	if keys != nil {
+		if load != nil && k.now().Sub(keys.read) >= keysStale {
+			wait, cancel := context.WithTimeout(ctx, loadWait)
+			defer cancel()
+			select {
+			case <-load.done:
+			case <-wait.Done(): // memory is trusted
+			}
+			keys = k.loaded.Load()
+		}
 		return keys, nil
 	}
 	select {

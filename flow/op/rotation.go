@@ -20,36 +20,24 @@ const keysKept = 24 * time.Hour
 // keys are made only where they are missing.
 func (k *Keys) Configure(rotate time.Duration) { k.rotate.Store(int64(rotate)) }
 
-// Doubt makes Run read the keys at once: the document may be damaged, and this
-// node may have the keys in memory. It does not block.
-func (k *Keys) Doubt() {
-	select {
-	case k.doubted <- struct{}{}:
-	default:
-	}
-}
+// Doubt makes Maintain read the keys: the document may be damaged, and this node
+// may have the keys in memory.
+func (k *Keys) Doubt() { k.doubted.Store(true) }
 
-// Run reads the keys every minute until ctx ends, and makes and drops keys
-// when due. This way a node without sign-ins learns of keys that other nodes
-// made. It does nothing until a request has needed the keys. report receives
-// an Event for each failure.
-func (k *Keys) Run(ctx context.Context, report func(Event)) {
-	ticker := time.NewTicker(keysFresh)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		case <-k.doubted:
-		}
-		if k.loaded.Load() == nil {
-			continue
-		}
-		if err := k.refresh(ctx, false); err != nil && ctx.Err() == nil {
-			report(Event{eventKeys, err})
-		}
+// MaintainEvery is how often to call Maintain.
+const MaintainEvery = 2 * time.Second
+
+// Maintain reads the keys once a minute, or if Doubt was called, and makes and
+// drops keys when due. This way a node without sign-ins learns of keys that other
+// nodes made. It does nothing until a request has needed the keys. One goroutine at
+// a time calls it.
+func (k *Keys) Maintain(ctx context.Context) error {
+	doubted := k.doubted.Swap(false)
+	if k.loaded.Load() == nil || !doubted && k.now().Sub(k.maintained) < keysFresh {
+		return nil
 	}
+	k.maintained = k.now()
+	return k.refresh(ctx, false)
 }
 
 // Rotate makes a new signing key for each algorithm. It is published at once

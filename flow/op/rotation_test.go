@@ -52,7 +52,7 @@ func TestNewNodeWaitsForTheSigningKeysOfAnother(t *testing.T) {
 		storage, clock := keyringtest.New(), newClock()
 		serving := started(t, storage, clock.Now)
 		known := published(t, serving)
-		go serving.keys.Run(t.Context(), func(Event) {})
+		maintain(t, serving, nil)
 		for _, other := range []bool{true, false} {
 			storage.Put(keysPath, nil)
 			node := newProvider(testGate, storage, clock.Now, testConfig)
@@ -210,9 +210,7 @@ func TestIdleNodeLearnsOfNewKeys(t *testing.T) {
 		storage, heard := keyringtest.New(), &events{}
 		a, b := started(t, storage, time.Now), started(t, storage, time.Now)
 		a.keys.Configure(rotateEvery)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); b.keys.Run(ctx, heard.report) }()
+		maintain(t, b, heard.report)
 		if err := a.keys.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +225,51 @@ func TestIdleNodeLearnsOfNewKeys(t *testing.T) {
 		if len(heard.all()) != 1 {
 			t.Errorf("reported events %q, want one failure", heard.all())
 		}
-		cancel()
-		<-done
 	})
+}
+
+// A gate rested for months, and another node made new keys. What RomM asks it first
+// has them: the former ones are not known to RomM any more. If the storage is away,
+// RomM does not wait for it long.
+func TestRestedGateReadsTheSigningKeysFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, away := range []bool{false, true} {
+			storage := keyringtest.New()
+			a, b := started(t, storage, time.Now), started(t, storage, time.Now)
+			old := signingKID(t, a)
+			if err := b.keys.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(keyring.Lead)
+			if away {
+				storage.Delay(loadTimeout)
+			}
+			began := time.Now()
+			_ = published(t, a)
+			if waited := time.Since(began); waited > loadWait {
+				t.Errorf("storage away %t: RomM waited %s, want at most %s", away, waited, loadWait)
+			}
+			if got := signingKID(t, a); (got == old) != away {
+				t.Errorf("storage away %t: key %s signs, the former is %s", away, got, old)
+			}
+			time.Sleep(2 * loadTimeout)
+		}
+	})
+}
+
+// maintain maintains provider's keys until the test ends. report may be nil.
+func maintain(t *testing.T, provider *Provider, report func(Event)) {
+	t.Helper()
+	ctx := t.Context()
+	go func() {
+		for ctx.Err() == nil {
+			if err := provider.keys.Maintain(ctx); err != nil && report != nil {
+				report(Event{eventKeys, err})
+			}
+			select {
+			case <-time.After(MaintainEvery):
+			case <-ctx.Done():
+			}
+		}
+	}()
 }

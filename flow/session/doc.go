@@ -27,6 +27,7 @@
 //	retryEnds          call persistEnd again after storage was unreachable
 //	followEnds         call endLocal for the tombstones of other nodes
 //	catchUp            call endLocal for what storage lost during an outage
+//	Use, lieDown       begin and end the time in which this node looks for all that
 //	Sweep              delete expired sessions and old tombstones from storage
 //
 //	insert, unlink     put into or take out of memory's table

@@ -67,6 +67,7 @@ func (s *Store) Doubt(ctx context.Context) {
 	s.doubts.wanted++
 	wanted := s.doubts.wanted
 	s.doubts.mu.Unlock()
+	s.Use() // the marker is to be removed later
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), doubtLimit)
 	defer cancel()
 	if err := s.storeDoubt(ctx, wanted); err != nil {
@@ -77,6 +78,13 @@ func (s *Store) Doubt(ctx context.Context) {
 // OnDoubt adds a callback for the doubts of other nodes. It also runs if this
 // node may have missed one. It must not block. Call OnDoubt before the store is used.
 func (s *Store) OnDoubt(doubted func()) { s.doubts.onDoubt = append(s.doubts.onDoubt, doubted) }
+
+// waiting reports whether a doubt has to be stored, or a marker of this node removed.
+func (d *doubts) waiting() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.wanted > d.stored || len(d.own) > 0
+}
 
 // follow runs the callbacks if the listing that began at that tick shows a new
 // doubt, or may be too late to show one.

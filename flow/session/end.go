@@ -33,8 +33,11 @@ func (s *Store) End(ctx context.Context, id ID, reason string) error {
 	s.endOne(ctx, id, reason)
 	t := tombstone{Reason: reason, Ended: s.now().UTC()}
 	err := s.persistEnd(ctx, id, t)
-	if err != nil && !s.retries.addEnd(id, t) {
-		s.logger.Error("cannot persist session end: the session stays valid on other nodes, retry queue full", zap.Stringer("session_id", id), zap.Error(err))
+	if err != nil {
+		if !s.retries.addEnd(id, t) {
+			s.logger.Error("cannot persist session end: the session stays valid on other nodes, retry queue full", zap.Stringer("session_id", id), zap.Error(err))
+		}
+		s.Use() // so that it is tried again
 	}
 	return err
 }
@@ -130,6 +133,7 @@ func (s *Store) endSelected(ctx context.Context, sel *selection) (int, error) {
 		if !s.retries.addSelection(sel) {
 			s.logger.Error("cannot persist the end of many sessions: they stay valid on other nodes, retry queue full", zap.Error(err))
 		}
+		s.Use() // so that it is tried again
 	}
 	return len(selected), err
 }

@@ -29,6 +29,7 @@ var errAway = errors.New("storage is away")
 type fakeStorage struct {
 	latency time.Duration
 	away    atomic.Bool
+	full    atomic.Bool  // no value can be stored
 	vanish  atomic.Int32 // the next n Lists fail as if a file were deleted during them
 	strict  bool         // List of an absent path fails, as on a file system
 	calls   atomic.Int64
@@ -54,7 +55,7 @@ func (f *fakeStorage) enter(operation, key string) error {
 	if f.latency > 0 {
 		time.Sleep(f.latency)
 	}
-	if f.away.Load() {
+	if f.away.Load() || operation == "store" && f.full.Load() {
 		return errAway
 	}
 	if f.before != nil {
@@ -185,6 +186,15 @@ func (f *fakeStorage) count(operation string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.counts[operation]
+}
+
+// takeCounts returns how often each method was called since the last call of it.
+func (f *fakeStorage) takeCounts() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	counts := f.counts
+	f.counts = map[string]int{}
+	return counts
 }
 
 const testGate = "0123456789abcdef"

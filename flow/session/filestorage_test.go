@@ -31,7 +31,7 @@ func TestFileStorage(t *testing.T) {
 	}
 	session.written.Store(0)
 	mustOpen(t, a, ada)
-	if err := a.writeLastUse(t.Context()); err != nil {
+	if err := a.writeLastUses(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 

@@ -96,6 +96,7 @@ func (s *Store) noteRead(method string, err error) {
 	switch {
 	case !s.health.reads.note(s.now(), method, err):
 	case err != nil:
+		s.Use() // until it is over
 		s.logger.Warn("session storage unreachable, sessions in memory continue, will retry", zap.String("call", method), zap.Error(err))
 	default:
 		s.logger.Info("session storage reachable again")
@@ -107,6 +108,7 @@ func (s *Store) noteWrite(method string, err error) {
 	switch {
 	case !s.health.writes.note(s.now(), method, err):
 	case err != nil:
+		s.Use()
 		s.logger.Warn("session storage is read-only: new sign-ins fail, tokens are not refreshed, sessions in memory continue, will retry",
 			zap.String("call", method), zap.Error(err))
 	default:

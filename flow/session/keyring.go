@@ -29,13 +29,24 @@ type loadedKeyring struct {
 	read time.Time // when
 }
 
-// Keyring returns the gate's keyring and reads it from storage on first use. A
-// failure is not cached. No caller waits longer than its ctx.
+// Keyring returns the gate's keyring and reads it from storage on first use, and on
+// the first use after a rest. A failure is not cached. No caller waits longer than
+// its ctx.
 func (s *Store) Keyring(ctx context.Context) (*keyring.Keyring, error) {
-	if loaded := s.keyring.Load(); loaded != nil {
-		return loaded.Keyring, nil
+	s.Use()
+	return s.BackgroundKeyring(ctx)
+}
+
+// BackgroundKeyring is Keyring for background work, which is no use of the gate.
+func (s *Store) BackgroundKeyring(ctx context.Context) (*keyring.Keyring, error) {
+	rests, loaded := s.rest.begun.Load(), s.keyring.Load()
+	switch {
+	case loaded == nil:
+		return s.loadKeyring(ctx)
+	case rests != s.rest.read.Load():
+		return s.keyringAfterRest(ctx, loaded, rests), nil
 	}
-	return s.loadKeyring(ctx)
+	return loaded.Keyring, nil
 }
 
 func (s *Store) loadKeyring(ctx context.Context) (*keyring.Keyring, error) {

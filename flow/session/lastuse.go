@@ -30,17 +30,18 @@ func (s *Store) markUsed(session *Session, now int64, v *vault) {
 	}
 }
 
-// writeLastUse waits for the next queued last use and writes it.
-func (s *Store) writeLastUse(ctx context.Context) error {
-	var session *Session
-	select {
-	case <-ctx.Done():
-		return nil
-	case session = <-s.lastUses:
-	}
-	if err := s.storeLastUse(ctx, session); err != nil {
-		session.written.Store(0) // the next use queues it again
-		s.logger.Debug("last use not persisted, will retry at next use", zap.Stringer("session_id", session.id), zap.Error(err))
+// writeLastUses writes the queued last uses.
+func (s *Store) writeLastUses(ctx context.Context) error {
+	for ctx.Err() == nil {
+		select {
+		case session := <-s.lastUses:
+			if err := s.storeLastUse(ctx, session); err != nil {
+				session.written.Store(0) // the next use queues it again
+				s.logger.Debug("last use not persisted, will retry at next use", zap.Stringer("session_id", session.id), zap.Error(err))
+			}
+		default:
+			return nil
+		}
 	}
 	return nil
 }

@@ -151,7 +151,7 @@ func TestLastUseQueueIsBounded(t *testing.T) {
 		t.Error("the next use was not queued after room was made")
 	}
 	storage.away.Store(true)
-	if err := s.writeLastUse(t.Context()); err != nil || session.written.Load() != 0 {
+	if err := s.writeLastUses(t.Context()); err != nil || session.written.Load() != 0 {
 		t.Error("storage failed, but the last use counts as written")
 	}
 }

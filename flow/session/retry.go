@@ -102,6 +102,13 @@ func (q *retryQueue) waiting() int {
 	return len(q.ends) + len(q.selections)
 }
 
+// any reports whether anything is in the queue.
+func (q *retryQueue) any() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ends)+len(q.selections)+len(q.records) > 0
+}
+
 // end returns the end of id that is not in storage yet.
 func (q *retryQueue) end(id ID) (tombstone, bool) {
 	q.mu.Lock()

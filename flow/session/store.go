@@ -72,6 +72,8 @@ type Store struct {
 	probes         flight[struct{}]
 	updates        keyLock       // one Update of a session at a time
 	lastUses       chan *Session // sessions with a last use to be written
+	rest           rest
+	jobs           []*job // see Every
 	doubts         doubts
 	retries        retryQueue  // ends and records that storage could not take
 	revocations    revocations // recent calls of EndUser, EndSID, EndNamed and EndAll
@@ -119,6 +121,7 @@ func (s *Store) Configure(storage keyring.Storage, limits Limits) {
 		gate: s.gate, storage: storage, limits: limits, logger: s.logger,
 		lastUseEvery: max(1, int64(limits.Idle/20/time.Second)),
 	})
+	s.Use() // what is in memory is from another storage, maybe
 }
 
 // configured returns the current vault, or errNotConfigured.

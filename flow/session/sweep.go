@@ -62,10 +62,11 @@ func (s *Store) Sweep(ctx context.Context) error {
 	if s.clockSet() { // what it says now must still hold at the next round: the sweep ends sessions for good
 		return nil
 	}
-	v, err := s.openVault(ctx)
+	keys, err := s.BackgroundKeyring(ctx)
 	if err != nil {
 		return err
 	}
+	v := openVault{s.vault.Load(), keys}
 	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
 	defer cancel()
 	key := sessionsPath(s.gate) + "/sweep.json"

@@ -21,7 +21,7 @@ func TestSweepRemovesExpiredSessions(t *testing.T) {
 			for range hours {
 				time.Sleep(time.Hour)
 				for len(s.lastUses) > 0 {
-					_ = s.writeLastUse(t.Context())
+					_ = s.writeLastUses(t.Context())
 				}
 				if err := s.Sweep(t.Context()); err != nil {
 					t.Fatal(err)

@@ -49,6 +49,7 @@ func (s *Store) update(ctx context.Context, session *Session,
 	}
 	defer unlock()
 	current := s.memory.insert(session)
+	s.Use()
 	if current == nil || current.Ended() {
 		session.end("")
 		return ErrEnded

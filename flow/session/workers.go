@@ -63,17 +63,13 @@ func (s *Store) Run(ctx context.Context) {
 	defer close(s.done)
 
 	var workers sync.WaitGroup
-	workers.Go(func() {
-		for ctx.Err() == nil {
-			s.attempt(ctx, task{"write last use", s.writeLastUse}) // waits for one
-		}
-	})
-	s.schedule(ctx, &workers, []*job{
+	s.schedule(ctx, &workers, append([]*job{
 		{every: pollEvery, tasks: s.pollTasks()},
+		{every: pollEvery, tasks: []task{{"write last uses", s.writeLastUses}}},
 		{every: memoryEvery, tasks: []task{{"maintain memory", s.maintainMemory}}},
 		{every: keyringEvery, tasks: []task{{"maintain keyring", s.maintainKeyring}}},
-		{every: sweepEvery, tasks: []task{{WorkSweep, s.Sweep}}},
-	})
+		{every: sweepEvery, tasks: []task{{WorkSweep, s.Sweep}}, atRest: true},
+	}, s.jobs...))
 	workers.Wait()
 
 	// The last chance for ends that storage could not take before.
@@ -100,37 +96,98 @@ func (s *Store) Close() {
 	select {
 	case <-done:
 	case <-time.After(closeLimit):
-		s.logger.Warn("session background tasks did not stop: storage does not answer")
+		s.logger.Warn("background tasks did not stop: storage does not answer")
 	}
 }
 
 // job is tasks that run in order at each interval, a multiple of pollEvery.
 type job struct {
-	every time.Duration
-	tasks []task
-	busy  atomic.Bool // they run
+	every  time.Duration
+	tasks  []task
+	atRest bool // it runs while the gate rests, too
+	due    time.Time
+	busy   atomic.Bool // they run
+}
+
+// start reports whether the job is due, and notes that it runs now.
+func (j *job) start(now time.Time) bool {
+	if now.Before(j.due) || !j.busy.CompareAndSwap(false, true) {
+		return false
+	}
+	j.due = now.Add(j.every)
+	return true
+}
+
+// Every adds work of the gate that is not the store's own. It runs at each interval,
+// a multiple of 2 seconds, while the gate does not rest, and at once after a rest.
+// Call Every before Run.
+func (s *Store) Every(interval time.Duration, name string, run func(context.Context) error) {
+	s.jobs = append(s.jobs, &job{every: interval, tasks: []task{{name, run}}})
 }
 
 // schedule starts the jobs that are due, each in a goroutine of workers and one
 // run of it at a time, until ctx ends: a storage that hangs delays no other job.
 func (s *Store) schedule(ctx context.Context, workers *sync.WaitGroup, jobs []*job) {
-	ticker := time.NewTicker(pollEvery)
-	defer ticker.Stop()
-	for since := pollEvery; ; since += pollEvery {
+	used := time.Now()
+	delay(jobs, used)
+	next := time.NewTimer(pollEvery)
+	defer next.Stop()
+	for over := (<-chan struct{})(nil); ; next.Reset(untilDue(jobs, over != nil)) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-next.C:
+		case <-over: // what happened meanwhile is to be known at once
+			over, used = nil, time.Now()
+			hurry(jobs, used)
 		}
+		now := time.Now()
 		for _, j := range jobs {
-			if since%j.every == 0 && j.busy.CompareAndSwap(false, true) {
+			if (j.atRest || over == nil) && j.start(now) {
 				workers.Go(func() {
 					defer j.busy.Store(false)
 					s.runJob(ctx, j)
 				})
 			}
 		}
+		switch {
+		case over != nil:
+		case s.rest.used.Swap(false) || s.busy():
+			used = now
+		case now.Sub(used) >= restAfter:
+			over = s.lieDown()
+		}
 	}
+}
+
+// delay makes each job due after its interval.
+func delay(jobs []*job, now time.Time) {
+	for _, j := range jobs {
+		j.due = now.Add(j.every)
+	}
+}
+
+// hurry makes the jobs due that did not run during a rest.
+func hurry(jobs []*job, now time.Time) {
+	for _, j := range jobs {
+		if !j.atRest {
+			j.due = now
+		}
+	}
+}
+
+// untilDue returns when to look for jobs again.
+func untilDue(jobs []*job, resting bool) time.Duration {
+	if !resting {
+		return pollEvery
+	}
+	wait := sweepEvery
+	for _, j := range jobs {
+		if j.atRest {
+			wait = min(wait, max(pollEvery, time.Until(j.due)))
+		}
+	}
+	return wait
 }
 
 func (s *Store) runJob(ctx context.Context, j *job) {
@@ -158,6 +215,6 @@ func (s *Store) attempt(ctx context.Context, t task) {
 		if s.Away() { // which has been said
 			level = zap.DebugLevel
 		}
-		s.logger.Log(level, "session background task failed, will retry", zap.String("task", t.name), zap.Error(err))
+		s.logger.Log(level, "background task failed, will retry", zap.String("task", t.name), zap.Error(err))
 	}
 }

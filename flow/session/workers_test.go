@@ -80,3 +80,24 @@ func TestCloseIsBounded(t *testing.T) {
 		time.Sleep(10 * time.Hour)
 	})
 }
+
+// Work of the gate that is not the store's runs at its interval, not while the gate
+// rests, and at once after that.
+func TestWorkOfTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ran atomic.Int32
+		s := newTestStore(newFakeStorage())
+		s.Every(time.Minute, "test", func(context.Context) error { ran.Add(1); return nil })
+		start(t, s)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := ran.Load(); n != int32(restAfter/time.Minute) {
+			t.Errorf("it ran %d times until the rest, want %d", n, restAfter/time.Minute)
+		}
+		s.Use()
+		synctest.Wait()
+		if n := ran.Load(); n != int32(restAfter/time.Minute)+1 {
+			t.Errorf("it ran %d times, want once more at the end of the rest", n)
+		}
+	})
+}

@@ -101,13 +101,10 @@ func examine(c *cobra.Command, flags *doctorFlags) (*doctor.Report, error) {
 		return nil, fmt.Errorf("--romm-token: %w", err)
 	}
 	if flags.config != "" {
-		if in.Config, in.Text, err = adaptFile(flags); err != nil {
+		if in.Config, in.Text, err = readConfig(c, flags); err != nil {
 			if _, ok := errors.AsType[adaptError](err); ok {
 				return doctor.Refused(err.Error(), flags.config, in.Text), nil
 			}
-			return nil, err
-		}
-		if err := useAdminOf(c, in.Config, flags.config); err != nil {
 			return nil, err
 		}
 	}

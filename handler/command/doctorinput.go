@@ -69,18 +69,19 @@ func adaptFile(flags *doctorFlags) (config []byte, text string, err error) {
 	return config, string(content), nil
 }
 
-// useAdminOf sets --address, if the operator did not, to that of the admin API in the
-// adapted configuration of a file.
-func useAdminOf(c *cobra.Command, config []byte, file string) error {
+// readConfig is adaptFile. It also sets --address, if the operator did not, to that of
+// the admin API in the file.
+func readConfig(c *cobra.Command, flags *doctorFlags) (config []byte, text string, err error) {
+	config, text, err = adaptFile(flags)
 	address := c.Flags().Lookup("address")
-	if address.Changed {
-		return nil
+	if err != nil || address.Changed {
+		return config, text, err
 	}
-	found, err := caddycmd.DetermineAdminAPIAddress("", config, file, "")
+	found, err := caddycmd.DetermineAdminAPIAddress("", config, flags.config, "")
 	if err != nil {
-		return fmt.Errorf("finding the admin API: %w", err)
+		return nil, text, fmt.Errorf("finding the admin API: %w", err)
 	}
-	return address.Value.Set(found) //nolint:wrapcheck // a string accepts all
+	return config, text, address.Value.Set(found) //nolint:wrapcheck // a string accepts all
 }
 
 // readEnvironment sets the variables of a file as `caddy run --envfile` does, which

@@ -25,11 +25,7 @@ var errNotCome = errors.New("no sign-in ended in time")
 // follow has the running Caddy wait for a sign-in, and prints what happens to it.
 func follow(c *cobra.Command, flags *doctorFlags) (*watch.Report, error) {
 	if flags.config != "" {
-		config, _, err := adaptFile(flags)
-		if err != nil {
-			return nil, err
-		}
-		if err := useAdminOf(c, config, flags.config); err != nil {
+		if _, _, err := readConfig(c, flags); err != nil {
 			return nil, err
 		}
 	}

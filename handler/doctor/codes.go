@@ -35,6 +35,7 @@ var Codes = map[string]Cause{
 	"config_handle_response":   {Problem, "reverse_proxy answers RomM's redirects itself, and the sign-in needs to see them.", "Limit handle_response to other statuses."},
 	"config_stream_timeout":    {Warning, "A timeout of the server or of reverse_proxy cuts sockets and long downloads.", "Remove stream_timeout, read_timeout and write_timeout."},
 	"config_redirect_host":     {Problem, "No site with romm_oidc answers the host of redirect_uri, so that the callback never arrives.", "Make redirect_uri and the site's address the same."},
+	"config_callback_path":     {Problem, "romm_oidc does not get the path of redirect_uri, so that the callback never arrives.", "Put romm_oidc before handle and route blocks that have a path, or into all of them."},
 	"config_inside_tls":        {Problem, "The address of the container network is served over TLS, with a certificate that RomM does not trust.", "Write http:// before it."},
 	"config_inside_missing":    {Warning, "No address of the site is without TLS, so that RomM reaches its provider only at the public address.", "Add http://caddy:9080 to the site's addresses, or point RomM to the public address."},
 	"config_blocks_differ":     {Problem, "Two blocks of one site differ in a setting that they share.", "Write the same in both, or import one snippet in both."},

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
 
@@ -38,13 +40,15 @@ func (e *examination) configuration(c *config) (sites []*site) {
 		e.turnTo(g.raw)
 		e.chain(g)
 		e.server(g)
+		var dials []string
 		for _, s := range g.after {
 			behind[s.id] = true
 			if p := proxyOf(s); p != nil && !p.forwardAuth() {
-				ofRomM = append(ofRomM, p.dials()...)
+				dials = append(dials, p.dials()...)
 			}
 		}
-		sites = e.addGate(sites, g, ofRomM)
+		ofRomM = append(ofRomM, dials...)
+		sites = e.addGate(sites, g, dials)
 	}
 	for _, s := range proxies {
 		if p := proxyOf(s); p != nil && !behind[s.id] {
@@ -173,8 +177,11 @@ func listensAt(s *server, port string) bool {
 
 // values returns the gate's settings, resolved and checked, or nil.
 func (e *examination) values(g gate) *settings.Settings {
-	var s settings.Settings
-	if err := json.Unmarshal(g.raw, &s); err != nil {
+	var s struct {
+		Handler string `json:"handler"`
+		settings.Settings
+	}
+	if err := strictly(g.raw, &s); err != nil {
 		e.add("config_setting", Finding{Site: g.place(), Seen: err.Error(), Expected: "settings that can be read"})
 		return nil
 	}
@@ -205,6 +212,13 @@ func (e *examination) values(g gate) *settings.Settings {
 	return resolved
 }
 
+// strictly decodes JSON as Caddy does.
+func strictly(raw json.RawMessage, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(into) //nolint:wrapcheck // it becomes a finding as it is
+}
+
 // withoutValue is line without the secret.
 func (e *examination) withoutValue(word string) string {
 	line := e.line(word, "")
@@ -227,13 +241,18 @@ func (g gate) place() string {
 func (e *examination) addresses(s *site, gates []gate) {
 	public := url.URL{Host: s.origin.Host}
 	var hosts []string
-	reached := false
+	reached, callback := false, false
 	for _, g := range gates {
-		reached = reached || len(g.hosts) == 0 || slices.ContainsFunc(g.hosts, func(host string) bool { return matches(host, public.Hostname()) })
+		if len(g.hosts) == 0 || slices.ContainsFunc(g.hosts, func(host string) bool { return matches(host, public.Hostname()) }) {
+			reached, callback = true, callback || covers(g.paths, request.Base)
+		}
 		hosts = append(hosts, g.hosts...)
 		e.inside(g, public.Hostname())
 	}
-	if !reached {
+	switch {
+	case reached && !callback:
+		e.add("config_callback_path", Finding{Site: s.name, Seen: "romm_oidc for other paths than " + request.Base, Expected: "romm_oidc for all paths", Line: e.line("romm_oidc", "{")})
+	case !reached:
 		slices.Sort(hosts)
 		e.add("config_redirect_host", Finding{
 			Site: s.name, Seen: "redirect_uri at " + public.Hostname() + ", and romm_oidc at " + strings.Join(slices.Compact(hosts), ", "), Expected: "the same host",

@@ -128,6 +128,7 @@ func (b *TokenBudget) admit(kind TokenRequest, network netip.Prefix, waits bool)
 		b.underWay[kind]++
 	}
 	report := b.reportOf(kind, err, now)
+	b.shareSoon()
 	b.mu.Unlock()
 	if report != nil {
 		report()
@@ -263,6 +264,7 @@ func (b *TokenBudget) end(result failedRequest) {
 		}
 		b.failed = append(b.failed, result)
 		b.sharing.note()
+		b.shareSoon()
 	}
 	b.wake()
 }

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// shareEvery is how often a node reads what other nodes wrote. It writes
-	// its own failures at once.
+	// shareEvery is how often a node that makes token requests reads what other
+	// nodes wrote. It writes its own failures at once.
 	shareEvery   = 10 * time.Second
 	shareTimeout = 5 * time.Second
 	// shareAhead is how many requests a node may have under way or failed
@@ -51,28 +51,29 @@ type knownNode struct {
 // sharing is what a budget knows of the other nodes. The budget's lock guards it.
 type sharing struct {
 	nodes   map[string]knownNode
-	untold  int           // failures that the other nodes may not know
-	written bool          // this node has a document
-	notify  chan struct{} // of a failure; nil: Run was not called
-	busy    atomic.Bool   // a call to the storage is under way
+	untold  int         // failures that the other nodes may not know
+	written bool        // this node has a document
+	busy    atomic.Bool // a call to the storage is under way
+
+	ctx        context.Context //nolint:containedctx // from Join; nil: it was not called
+	share      Share
+	node       string    // the name of this node's document
+	exchanging bool      // in a goroutine
+	exchanged  time.Time // the last time
+	forget     *time.Timer
 }
 
 // fits reports whether this node may have one more request under way. Until it
 // has told its failures, it takes no more than its share of the room: the other
 // nodes may use theirs at the same time.
 func (s *sharing) fits(underWay, room int) bool {
-	return s.notify == nil || underWay+s.untold < min(shareAhead, max(1, room/(1+len(s.nodes))))
+	return s.ctx == nil || underWay+s.untold < min(shareAhead, max(1, room/(1+len(s.nodes))))
 }
 
 // note notes a failure of this node.
 func (s *sharing) note() {
-	if s.notify == nil {
-		return
-	}
-	s.untold++
-	select {
-	case s.notify <- struct{}{}:
-	default:
+	if s.ctx != nil {
+		s.untold++
 	}
 }
 
@@ -94,25 +95,54 @@ func (s *sharing) with(own []time.Time, now time.Time) []time.Time {
 	return own
 }
 
-// Run tells the other nodes the failures of this one, and reads theirs, until
-// ctx ends. While the storage is away, each node counts alone.
-func (b *TokenBudget) Run(ctx context.Context, share Share) {
-	notify := make(chan struct{}, 1)
+// Join makes the budget tell the other nodes the failures of this one, and read
+// theirs, until ctx ends. While the storage is away, each node counts alone. It
+// takes no goroutine and no call to the storage while no token request is made.
+func (b *TokenBudget) Join(ctx context.Context, share Share) {
 	b.mu.Lock()
-	b.sharing.notify = notify
-	b.mu.Unlock()
-	node := rand.Text()
-	ticker := time.NewTicker(shareEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-notify:
-		case <-ticker.C:
-		}
-		b.exchange(ctx, share, node)
+	defer b.mu.Unlock()
+	b.sharing.ctx, b.sharing.share, b.sharing.node = ctx, share, rand.Text() //nolint:fatcontext // it is not nested: Join is called once
+}
+
+// shareSoon begins an exchange if one is due. No token request waits for it: before
+// it, a node takes as little as one that has just started. It needs b.mu.
+func (b *TokenBudget) shareSoon() {
+	s := &b.sharing
+	if s.ctx == nil || s.ctx.Err() != nil || s.exchanging || s.untold == 0 && time.Since(s.exchanged) < shareEvery {
+		return
 	}
+	s.exchanging = true
+	go func() {
+		for more := true; more; {
+			b.exchange(s.ctx, s.share, s.node)
+			b.mu.Lock()
+			more = s.untold > 0 && s.ctx.Err() == nil
+			s.exchanging, s.exchanged = more, time.Now()
+			b.forgetLater()
+			b.mu.Unlock()
+		}
+	}()
+}
+
+// forgetLater exchanges once more when the document of this node says nothing any
+// more. It needs b.mu.
+func (b *TokenBudget) forgetLater() {
+	s, n := &b.sharing, len(b.failed)
+	switch {
+	case !s.written || n == 0:
+		return
+	case s.forget == nil:
+		s.forget = time.AfterFunc(time.Hour, b.shareAgain)
+	}
+	s.forget.Reset(time.Hour - time.Since(b.failed[n-1].at))
+}
+
+// shareAgain exchanges although no token request was made.
+func (b *TokenBudget) shareAgain() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sharing.exchanged = time.Time{}
+	b.shareSoon()
 }
 
 // exchange writes the document of this node if it has new failures, removes it

@@ -23,6 +23,7 @@ type documents struct {
 
 	mu     sync.Mutex
 	values map[string][]byte
+	calls  int
 	away   bool
 }
 
@@ -31,6 +32,7 @@ var errAway = errors.New("storage away")
 func (d *documents) Store(_ context.Context, key string, value []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.calls++
 	if d.away {
 		return errAway
 	}
@@ -41,6 +43,7 @@ func (d *documents) Store(_ context.Context, key string, value []byte) error {
 func (d *documents) Load(_ context.Context, key string) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.calls++
 	if value, ok := d.values[key]; ok && !d.away {
 		return value, nil
 	}
@@ -50,6 +53,7 @@ func (d *documents) Load(_ context.Context, key string) ([]byte, error) {
 func (d *documents) Delete(_ context.Context, key string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.calls++
 	delete(d.values, key)
 	return nil
 }
@@ -57,6 +61,7 @@ func (d *documents) Delete(_ context.Context, key string) error {
 func (d *documents) List(_ context.Context, path string, _ bool) (keys []string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.calls++
 	if d.away {
 		return nil, errAway
 	}
@@ -83,9 +88,8 @@ func TestNodesShareTheBudget(t *testing.T) {
 		nodes := make([]*TokenBudget, 3)
 		for i := range nodes {
 			nodes[i] = new(TokenBudget)
-			go nodes[i].Run(ctx, share)
+			nodes[i].Join(ctx, share)
 		}
-		synctest.Wait()
 		var mu sync.Mutex
 		var failed []time.Time
 		for range 70 {
@@ -127,6 +131,38 @@ func TestNodesShareTheBudget(t *testing.T) {
 	})
 }
 
+// A gate makes no token request for an hour, and calls no storage. Its next one makes
+// it read at once what the other nodes used up meanwhile.
+func TestIdleBudgetCallsNoStorage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		storage := &documents{values: map[string][]byte{}}
+		share := Share{Gate: "gate", Storage: func() keyring.Storage { return storage }}
+		var idle, other TokenBudget
+		idle.Join(ctx, share)
+		other.Join(ctx, share)
+		begin(t, &idle, SignIn)(nil)
+		synctest.Wait()
+		calls := storage.calls
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if storage.calls != calls {
+			t.Errorf("%d storage calls in an idle hour, want none", storage.calls-calls)
+		}
+		for range tokenLimits[0].all {
+			begin(t, &other, SignIn)(&flow.TokenError{Code: "invalid_grant"})
+			synctest.Wait()
+		}
+		begin(t, &idle, SignIn)(nil)
+		synctest.Wait()
+		if _, err := idle.Begin(ctx, SignIn, netip.Prefix{}); !errors.Is(err, ErrHeldBack) {
+			t.Errorf("Begin = %v, want ErrHeldBack: another node has used up the budget", err)
+		}
+	})
+}
+
 // Each node counts alone while the storage is away, and no sign-in waits for it.
 func TestBudgetWithoutStorage(t *testing.T) {
 	t.Parallel()
@@ -135,7 +171,7 @@ func TestBudgetWithoutStorage(t *testing.T) {
 		defer cancel()
 		var b TokenBudget
 		storage := &documents{away: true}
-		go b.Run(ctx, Share{Gate: "gate", Storage: func() keyring.Storage { return storage }})
+		b.Join(ctx, Share{Gate: "gate", Storage: func() keyring.Storage { return storage }})
 		synctest.Wait()
 		for range tokenLimits[0].all {
 			begin(t, &b, SignIn)(&flow.TokenError{Code: "invalid_grant"})
@@ -179,7 +215,7 @@ func TestBudgetWithBrokenStorage(t *testing.T) {
 					panic("the connection is nil")
 				}}
 				var b TokenBudget
-				go b.Run(ctx, Share{Gate: "gate", Storage: func() keyring.Storage { return storage }})
+				b.Join(ctx, Share{Gate: "gate", Storage: func() keyring.Storage { return storage }})
 				synctest.Wait()
 				for range 60 {
 					begin(t, &b, SignIn)(&flow.TokenError{Code: "invalid_grant"})

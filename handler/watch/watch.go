@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// Longest bounds how long a gate waits for the sign-in.
-	Longest = time.Hour
+	// longest bounds how long a gate waits for the sign-in.
+	longest = time.Hour
 	// kept is how long the report can be read after that.
 	kept = time.Minute
 	// stepLimit bounds the steps of a report.
@@ -92,7 +92,7 @@ type SignIn struct {
 // Follow begins to wait for the sign-in that begins with the marker it returns.
 // What was followed before is forgotten.
 func (s *SignIn) Follow(wait time.Duration) (marker string) {
-	wait = min(max(wait, 0), Longest)
+	wait = min(max(wait, 0), longest)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	marker = rand.Text()

@@ -72,10 +72,10 @@ func TestFollowIsBounded(t *testing.T) {
 			t.Errorf("the report is kept: %+v", report)
 		}
 		s.Follow(1000 * time.Hour)
-		if time.Until(s.until) > Longest {
+		if time.Until(s.until) > longest {
 			t.Error("a gate waits for longer than an hour")
 		}
-		time.Sleep(2 * Longest)
+		time.Sleep(2 * longest)
 	})
 }
 

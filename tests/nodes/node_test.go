@@ -47,9 +47,10 @@ func newNode(c *cluster, i int) *node {
 	n.clock = monotonic.NewClock(n.now)
 	n.store = session.New(session.Options{Gate: gateID, Node: string(rune('a' + i)), Capacity: 64, Now: n.clock.Now, Logger: c.logger})
 	n.gate = handler.NewGate(n.store)
-	n.keys = op.NewKeys(gateID, n.store.Keyring, n.store.Storage, n.now)
+	n.keys = op.NewKeys(gateID, n.store.BackgroundKeyring, n.store.Storage, n.now)
 	n.keys.AwaitRepair = n.store.AwaitRepair
 	n.store.OnDoubt(n.keys.Doubt)
+	n.store.Every(op.MaintainEvery, "maintain the signing keys", n.keys.Maintain)
 	n.codes = op.NewCodes(n.now)
 	n.links = romm.NewLinks(gateID, n.store.Storage)
 	n.configure()
@@ -57,8 +58,7 @@ func newNode(c *cluster, i int) *node {
 	ctx, n.stop = context.WithCancel(context.Background())
 	go n.store.Run(ctx)
 	go n.gate.Run(ctx)
-	go n.gate.ShareFailures(ctx, limit.Share{Gate: gateID, Storage: n.store.Storage})
-	go n.keys.Run(ctx, func(op.Event) {})
+	n.gate.ShareFailures(ctx, limit.Share{Gate: gateID, Storage: n.store.Storage})
 	return n
 }
 

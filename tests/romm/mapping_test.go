@@ -63,7 +63,7 @@ func TestClaimsBecomeAccountAndRole(t *testing.T) {
 		"username taken by another account": {users: []User{{Username: "kim", Email: "other@example.com"}}, crash: true},
 		"username taken after 5.2": {
 			version: "5.3.0", users: []User{{Username: "kim", Email: "other@example.com"}}, status: 409,
-			detail: "Username 'kim' is already taken. Please contact an administrator.",
+			detail: "Username 'Kim' is already taken. Please contact an administrator.",
 		},
 		"account disabled": {
 			users: []User{{Username: "kim", Email: "kim@example.com", Disabled: true}}, status: 401, detail: "Disabled user",

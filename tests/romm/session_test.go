@@ -138,6 +138,16 @@ func TestLateResponseRevivesTheSession(t *testing.T) {
 	}
 }
 
+// changeOwn changes the account of ada, who is signed in, and ends her session.
+func (b *browser) changeOwn(form string) {
+	b.t.Helper()
+	answer := b.do(http.MethodPut, "/api/users/1", form, header{
+		"X-Csrftoken": b.cookies[csrfCookie], "Content-Type": "application/x-www-form-urlencoded",
+	})
+	wantStatus(b.t, answer, http.StatusOK)
+	wantNull(b.t, answer)
+}
+
 // A session stores the user's name. After a rename an unused session stays in
 // Redis and belongs to the next user with that name.
 func TestRenameLeavesOtherSessionsToTheNextUserOfTheName(t *testing.T) {
@@ -145,11 +155,7 @@ func TestRenameLeavesOtherSessionsToTheNextUserOfTheName(t *testing.T) {
 	s, b := signedIn(t, Options{})
 	other := newBrowser(t, s)
 	other.post("/api/login", "", basic("ada", "secret"))
-	answer := b.do(http.MethodPut, "/api/users/1", "username=eva", header{
-		"X-Csrftoken": b.cookies[csrfCookie], "Content-Type": "application/x-www-form-urlencoded",
-	})
-	wantStatus(t, answer, http.StatusOK)
-	wantNull(t, answer)
+	b.changeOwn("username=eva")
 	next := s.AddUser(User{Username: "ada", Password: "other"})
 	if me := other.me(); me["id"] != float64(next.ID) {
 		t.Errorf("the other session's user is %v, want the new ada (%d)", me, next.ID)
@@ -163,11 +169,7 @@ func TestUserWhoChangesTheirPasswordEndsOnlyThisSession(t *testing.T) {
 		s, b := signedIn(t, Options{Version: version})
 		other := newBrowser(t, s)
 		other.post("/api/login", "", basic("ada", "secret"))
-		answer := b.do(http.MethodPut, "/api/users/1", "password=better", header{
-			"X-Csrftoken": b.cookies[csrfCookie], "Content-Type": "application/x-www-form-urlencoded",
-		})
-		wantStatus(t, answer, http.StatusOK)
-		wantNull(t, answer)
+		b.changeOwn("password=better")
 		wantStatus(t, other.get("/api/users/me"), others)
 	}
 }

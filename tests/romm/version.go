@@ -57,6 +57,9 @@ func (v version) webDevices() bool { return v.atLeast(4, 9, 0) }
 // csrfBound: the CSRF token contains the user's ID.
 func (v version) csrfBound() bool { return v.atLeast(4, 4, 1) }
 
+// corsConfigurable: RomM has ROMM_CORS_ALLOWED_ORIGINS. Earlier releases allow any origin.
+func (v version) corsConfigurable() bool { return v.atLeast(5, 1, 0) }
+
 // csrfRefreshed: RomM issues the CSRF cookie again when the user changes. Earlier
 // releases issue it only when it is missing.
 func (v version) csrfRefreshed() bool { return v.atLeast(4, 9, 0) }
