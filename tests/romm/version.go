@@ -71,6 +71,18 @@ func (v version) csrfAnonymousRelaxed() bool { return v.atLeast(5, 2, 0) }
 // their Authorization header says.
 func (v version) csrfBesideSession() bool { return v.atLeast(5, 3, 0) }
 
+// placeholdersRefused: a password for an account that OpenID Connect created is
+// wrong. In earlier releases it is an exception.
+func (v version) placeholdersRefused() bool { return v.atLeast(5, 3, 0) }
+
+// takenNamesRefused: a sign-in that would create an account with a name that is
+// taken is answered with 409. In earlier releases it is an exception of the database.
+func (v version) takenNamesRefused() bool { return v.atLeast(5, 3, 0) }
+
+// sessionsOfAUser: another password or name ends all sessions of its user, and not
+// only the calling one.
+func (v version) sessionsOfAUser() bool { return v.atLeast(5, 3, 0) }
+
 // claimRoles: OIDC_CLAIM_ROLES exists.
 func (v version) claimRoles() bool { return v.atLeast(4, 3, 1) }
 
