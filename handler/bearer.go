@@ -80,7 +80,9 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	authorization := in.r.Header["Authorization"]
 	delete(in.r.Header, "Cookie")
 	view.stamp(in.r)
-	h.config.Application.Unforgeable(in.r)
+	if err := h.config.Application.Unforgeable(in.r.Context(), in.Caller(), in.r); err != nil {
+		return h.refuseBearer(in, err)
+	}
 	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: b.runtime, mutes: true}
 	answer.before.remember(in.w, in.r)
 	h.watch(answer, in.r, in.path)

@@ -114,7 +114,10 @@ func (a *fakeApplication) IsShut(_ context.Context, _, account string) (bool, er
 	return a.shut[account], a.shutErr
 }
 
-func (a *fakeApplication) Unforgeable(r *http.Request) { r.Header.Set("X-Unforgeable", "yes") }
+func (a *fakeApplication) Unforgeable(_ context.Context, _ application.Caller, r *http.Request) error {
+	r.Header.Set("X-Unforgeable", "yes")
+	return nil
+}
 
 func (a *fakeApplication) SessionCookie() string { return "app_session" }
 

@@ -191,6 +191,29 @@ func TestDeletedAccountReturns(t *testing.T) {
 	}
 }
 
+// The attacker swaps the addresses of two accounts between RomM's two sign-ins, of
+// which the second sets the role: neither account becomes an administrator's.
+func TestAccountSwappedDuringSignIn(t *testing.T) {
+	s := start(t, options{directive: rolesByMail})
+	s.romm.AddUser(root)
+	s.as("bob")
+	s.romm.Fault("/api/logout", func(w http.ResponseWriter, _ *http.Request) {
+		s.romm.SetEmail("alice", "")
+		s.romm.SetEmail("bob", "alice@example.com")
+		w.WriteHeader(http.StatusOK)
+	})
+	alice := s.browser()
+	s.problem(alice.signIn("/", "alice"), http.StatusForbidden, "link_taken")
+	if me := alice.fetch("/api/users/me"); me.StatusCode == http.StatusOK {
+		t.Errorf("the refused sign-in made a session: RomM takes alice for %s", me.body)
+	}
+	for _, user := range s.romm.Users() {
+		if user.Username != "root" && user.Role == "admin" {
+			t.Errorf("%s is an administrator after the refused sign-in", user.Username)
+		}
+	}
+}
+
 // An administrator empties the e-mail address of their account, so that RomM can
 // no longer be told to take their role away. Without the role they are out, with
 // their tokens.

@@ -45,7 +45,7 @@ func (w *ward) examine(t *testing.T) *doctor.Report {
 	ao := authelia.Options{Issuer: "https://auth.example.com", CookieDomain: "example.com", Clients: []authelia.Client{{
 		ID: "romm", Secret: "insecuresecret", RedirectURIs: []string{"https://romm.example.com" + base}, Scopes: []string{"openid", "profile", "email"}, RequirePKCE: true,
 	}}}
-	ro := romm.Options{SecureCookies: true, OIDC: romm.OIDC{
+	ro := romm.Options{SecureCookies: true, CORSAllowedOrigins: []string{"https://romm.example.com"}, OIDC: romm.OIDC{
 		Enabled: true, ClientID: "romm", ClientSecret: "insecuresecret", RedirectURI: "https://romm.example.com" + base,
 		ClaimRoles: "romm_roles", RoleAdmin: "admin", RoleViewer: "user",
 	}}
@@ -80,7 +80,7 @@ func (w *ward) examine(t *testing.T) *doctor.Report {
 		w.romm = romm.New(ro)
 		w.romm.AddUser(root)
 	}
-	var portal, site http.Handler = w.authelia, noCORS(w.romm)
+	var portal, site http.Handler = w.authelia, w.romm
 	if w.front != nil {
 		portal = w.front(portal)
 	}
@@ -180,7 +180,8 @@ func TestDoctorNamesTheFault(t *testing.T) {
 		}, "no token request"},
 		"RomM's clock":           {"romm_clock", func(w *ward) { w.behind = dated(5 * time.Minute) }, "fast"},
 		"cookies without TLS":    {"romm_cookie_secure", rommWith(func(o *romm.Options) { o.SecureCookies = false }), "ROMM_SESSION_SECURE_COOKIE=true"},
-		"open to all sites":      {"romm_cors", func(w *ward) { w.behind = allowingAll }, "ROMM_CORS_ALLOWED_ORIGINS=https://romm.example.com"},
+		"no such variables yet":  {"", rommWith(func(o *romm.Options) { o.Version = "5.0.0" }), ""},
+		"open to all sites":      {"romm_cors", rommWith(func(o *romm.Options) { o.CORSAllowedOrigins = nil }), "ROMM_CORS_ALLOWED_ORIGINS=https://romm.example.com"},
 		"RomM's port is public":  {"romm_open_port", func(w *ward) { w.dial = thisMachine }, "RomM at http://romm.example.com:"},
 		"no administrator":       {"romm_no_administrator", func(w *ward) { w.behind = withoutAdmin }, "setup page"},
 		"a token without rights": {"romm_token", func(w *ward) { w.token = "rmm_none" }, "GET /api/users answered"},

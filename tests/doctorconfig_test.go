@@ -95,6 +95,7 @@ func TestDoctorConfiguration(t *testing.T) {
 		"config_handle_response":   {endLine, "\treverse_proxy romm:8080 {\n\t\t@redirect status 3xx\n\t\thandle_response @redirect {\n\t\t\trespond moved\n\t\t}\n\t}\n", "Caddyfile:14: handle_response @redirect {"},
 		"config_stream_timeout":    {endLine, "\treverse_proxy romm:8080 {\n\t\tstream_timeout 1m\n\t}\n", "Caddyfile:13: stream_timeout 1m"},
 		"config_redirect_host":     {redirectLine, "redirect_uri https://roms.example.com/api/oauth/openid", "Caddyfile:6: redirect_uri https://roms.example.com/api/oauth/openid"},
+		"config_callback_path":     {goodCaddyfile, strings.NewReplacer(gateLine, "\thandle /library/* {\n"+gateLine, endLine, endLine+"\t}\n").Replace(goodCaddyfile), "Caddyfile:3: romm_oidc {"},
 		"config_inside_tls":        {"http://caddy:9080", "caddy:9080", "Caddyfile:1: romm.example.com, caddy:9080 {"},
 		"config_inside_missing":    {", http://caddy:9080", "", "Caddyfile:1: romm.example.com {"},
 		"config_blocks_differ":     {goodCaddyfile, goodCaddyfile + strings.NewReplacer("romm.example.com, http://caddy:9080", "http://caddy:9081", secretLine, secretLine+"\n\t\tsession {\n\t\t\tidle 2d\n\t\t}").Replace(goodCaddyfile), ""},
@@ -113,7 +114,7 @@ func TestDoctorConfiguration(t *testing.T) {
 			report := diagnose(t, config, nil)
 			found := codes(report)
 			beside := map[string][]string{ // what follows from the mistake
-				"config_no_proxy": nil, "config_inside_tls": {"config_inside_missing"}, "config_http_origin": nil,
+				"config_no_proxy": nil, "config_inside_tls": {"config_inside_missing"}, "config_path_stripped": {"config_callback_path"}, "config_http_origin": nil,
 			}[code]
 			want := slices.DeleteFunc(append([]string{code}, beside...), func(code string) bool { return code == "" })
 			slices.Sort(want)
@@ -147,6 +148,7 @@ func TestDoctorAcceptsWhatWorks(t *testing.T) {
 		"Authelia beside it":        goodCaddyfile + "auth.example.com {\n\treverse_proxy authelia:9091\n}\n",
 		"forward_auth elsewhere":    goodCaddyfile + "other.example.com {\n\tforward_auth authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}\n\treverse_proxy other:80\n}\n",
 		"forward_auth for one path": strings.Replace(goodCaddyfile, endLine, "\tforward_auth /admin/* authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}\n"+endLine, 1),
+		"a gate in each handle":     strings.NewReplacer(gateLine, "\thandle /a/* {\n"+gateLine, endLine, endLine+"\t}\n\thandle {\n"+gateLine+between(gateLine, endLine)+endLine+"\t}\n").Replace(goodCaddyfile),
 		"forward_auth for pages":    strings.Replace(goodCaddyfile, endLine, "\t@pages not path /api/* /ws/*\n\tforward_auth @pages authelia:9091 {\n\t\turi /api/authz/forward-auth\n\t}\n"+endLine, 1),
 		"all but other paths":       strings.Replace(goodCaddyfile, endLine, "\t@romm not path /other/*\n\treverse_proxy @romm romm:8080\n", 1),
 		"a wildcard certificate":    "(romm) {\n" + between("{\n", "}\n") + "}\n*.example.com {\n\t@romm host romm.example.com\n\thandle @romm {\n\t\timport romm\n\t}\n}\nhttp://caddy:9080 {\n\timport romm\n}\n",

@@ -82,13 +82,6 @@ func withoutAdmin(h http.Handler) http.Handler {
 	})(h)
 }
 
-func allowingAll(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-		h.ServeHTTP(w, r)
-	})
-}
-
 // thisMachine is where every name leads to.
 func thisMachine(ctx context.Context, network, address string) (net.Conn, error) {
 	_, port, err := net.SplitHostPort(address)
@@ -96,17 +89,6 @@ func thisMachine(ctx context.Context, network, address string) (net.Conn, error)
 		return nil, err
 	}
 	return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
-}
-
-// noCORS is a RomM with ROMM_CORS_ALLOWED_ORIGINS.
-func noCORS(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Origin") != "" {
-			r = r.Clone(r.Context())
-			r.Header.Del("Origin")
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // siteAs has h answer at the public name, over http.

@@ -118,7 +118,9 @@ func TestTokenWithoutItsOwner(t *testing.T) {
 		t.Errorf("another user's token answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}
 	s.authelia.EnableUser("bob")
-	s.as("bob")
+	eventually(t, func() bool { // until the end of all that he had is over
+		return s.browser().signIn("/", "bob").StatusCode == http.StatusSeeOther
+	})
 	if answer := get(unnamed); answer.StatusCode != http.StatusOK {
 		t.Errorf("after bob signed in again, the token answered %d, want 200: %s", answer.StatusCode, answer.body)
 	}

@@ -30,6 +30,7 @@ var releases = []release{
 	{name: "5.0", version: "5.0.0", denied: 403, roles: true, owned: true, formAPI: true},
 	{name: "5.1", version: "5.1.0", denied: 403, roles: true, owned: true, formAPI: true},
 	{name: "5.2", version: "5.2.0", denied: 401, roles: true, owned: true, formAPI: true},
+	{name: "5.3", version: "5.3.0", denied: 401, roles: true, owned: true, formAPI: true},
 }
 
 // atLeast reports whether v is the release called name, or a later one.

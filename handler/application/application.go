@@ -162,8 +162,8 @@ type Application interface {
 	// SignOut ends the session with this ID in the application.
 	SignOut(ctx context.Context, call Caller, session string) error
 	// Unforgeable marks r, which is stamped, as a request that no other site can
-	// have caused, so that the application requires no CSRF token.
-	Unforgeable(r *http.Request)
+	// have caused, so that the application's CSRF check passes.
+	Unforgeable(ctx context.Context, call Caller, r *http.Request) error
 	// Shut revokes what else opens the account of identity, such as tokens and
 	// passwords, until Open. The gate calls it when the provider or
 	// the policy no longer lets identity in.

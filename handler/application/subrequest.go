@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
@@ -29,7 +30,8 @@ type Call struct {
 	Target string // path and query
 	Cookie string // the whole Cookie header field
 	Header http.Header
-	Limit  int // of the response body, in bytes; 0: 64 KiB
+	Form   url.Values // the body; nil: none
+	Limit  int        // of the response body, in bytes; 0: 64 KiB
 	// Bare leaves out the visitor's header. It is set if several visitors share
 	// the response, which one visitor's header must not be able to spoil.
 	Bare bool
@@ -92,6 +94,11 @@ func newRequest(ctx context.Context, visitor *http.Request, origin request.Origi
 	maps.Copy(r.Header, call.Header)
 	if call.Cookie != "" {
 		r.Header.Set("Cookie", call.Cookie)
+	}
+	if call.Form != nil {
+		body := call.Form.Encode()
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	return r, nil
 }

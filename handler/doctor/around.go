@@ -12,6 +12,9 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
 
+// belowAPI begins the paths that the gate's own requests to RomM have.
+const belowAPI = "/api/"
+
 // chain examines the handlers around a gate.
 func (e *examination) chain(g gate) {
 	for _, s := range g.before {
@@ -24,11 +27,11 @@ func (e *examination) chain(g gate) {
 		p := proxyOf(s)
 		switch {
 		case p != nil && p.forwardAuth():
-			if covers(s.paths) {
+			if covers(s.paths, belowAPI) {
 				e.forwardAuth(g)
 			}
 		case p != nil:
-			proxied, api = true, api || covers(s.paths)
+			proxied, api = true, api || covers(s.paths, belowAPI)
 			e.proxied(g, p)
 		case strings.Contains(s.name, "proxy") || s.name == "invoke":
 			proxied, api = true, true // another module's

@@ -176,7 +176,7 @@ func (a around) within(r route) around {
 	inner := a
 	inner.hosts, _ = narrow(a.hosts, hostsOf(r))
 	for _, m := range r.Match {
-		if spared := m.spared(); covers(spared) && len(spared) > 0 {
+		if spared := m.spared(); covers(spared, belowAPI) && len(spared) > 0 {
 			inner.paths = append(slices.Clip(inner.paths), "all but "+strings.Join(spared, " "))
 		}
 		beside := len(m.Other)
@@ -269,10 +269,10 @@ func apart(a, b route) bool {
 	})
 }
 
-// covers reports whether a path matcher of Caddy covers everything below /api.
-func covers(paths []string) bool {
+// covers reports whether a path matcher of Caddy covers everything that begins with start.
+func covers(paths []string, start string) bool {
 	return len(paths) == 0 || slices.ContainsFunc(paths, func(path string) bool {
 		prefix, ok := strings.CutSuffix(path, "*")
-		return ok && strings.HasPrefix("/api/", prefix)
+		return ok && strings.HasPrefix(start, prefix)
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/settings"
 )
 
@@ -240,13 +241,18 @@ func (g gate) place() string {
 func (e *examination) addresses(s *site, gates []gate) {
 	public := url.URL{Host: s.origin.Host}
 	var hosts []string
-	reached := false
+	reached, callback := false, false
 	for _, g := range gates {
-		reached = reached || len(g.hosts) == 0 || slices.ContainsFunc(g.hosts, func(host string) bool { return matches(host, public.Hostname()) })
+		if len(g.hosts) == 0 || slices.ContainsFunc(g.hosts, func(host string) bool { return matches(host, public.Hostname()) }) {
+			reached, callback = true, callback || covers(g.paths, request.Base)
+		}
 		hosts = append(hosts, g.hosts...)
 		e.inside(g, public.Hostname())
 	}
-	if !reached {
+	switch {
+	case reached && !callback:
+		e.add("config_callback_path", Finding{Site: s.name, Seen: "romm_oidc for other paths than " + request.Base, Expected: "romm_oidc for all paths", Line: e.line("romm_oidc", "{")})
+	case !reached:
 		slices.Sort(hosts)
 		e.add("config_redirect_host", Finding{
 			Site: s.name, Seen: "redirect_uri at " + public.Hostname() + ", and romm_oidc at " + strings.Join(slices.Compact(hosts), ", "), Expected: "the same host",

@@ -82,7 +82,8 @@ func (e *examination) heartbeat(ctx context.Context, s *site, dial string) *hear
 	if difference, ok := clockDifference(answer); ok && difference.Abs() > skew {
 		e.add("romm_clock", Finding{Site: s.name, Seen: "RomM's clock is " + offset(difference), Expected: "the same time"})
 	}
-	switch v, ok := parseVersion(beat.System.Version); {
+	v, ok := parseVersion(beat.System.Version)
+	switch {
 	case ok && slices.Compare(v, []int{3, 10, 0}) < 0:
 		e.add("romm_version", Finding{Site: s.name, Seen: "RomM " + beat.System.Version, Expected: "3.10 or later"})
 	case ok && s.settings.Roles != nil && slices.Compare(v, []int{4, 8, 0}) < 0:
@@ -91,6 +92,17 @@ func (e *examination) heartbeat(ctx context.Context, s *site, dial string) *hear
 	if beat.System.Wizard {
 		e.add("romm_no_administrator", Finding{Site: s.name, Seen: "RomM shows its setup page", Expected: "an administrator"})
 	}
+	if !ok || slices.Compare(v, []int{5, 1, 0}) >= 0 { // earlier releases have no variables for it
+		e.browserRules(s, answer)
+	}
+	if beat.OIDC != nil && !beat.OIDC.Enabled {
+		e.add("romm_oidc_off", Finding{Site: s.name, Seen: "RomM says that OpenID Connect is off", Expected: "on", Line: "RomM's environment", Write: "OIDC_ENABLED=true"})
+	}
+	return &beat
+}
+
+// browserRules examines what RomM's answer tells browsers about other sites and cookies.
+func (e *examination) browserRules(s *site, answer *http.Response) {
 	if allowed := answer.Header.Get("Access-Control-Allow-Origin"); allowed == "https://another-site.invalid" || allowed == "*" {
 		e.add("romm_cors", Finding{Site: s.name, Seen: "Access-Control-Allow-Origin: " + allowed, Expected: "none for other sites", Line: "RomM's environment", Write: "ROMM_CORS_ALLOWED_ORIGINS=" + s.origin.String()})
 	}
@@ -99,10 +111,6 @@ func (e *examination) heartbeat(ctx context.Context, s *site, dial string) *hear
 			e.add("romm_cookie_secure", Finding{Site: s.name, Seen: fmt.Sprintf("RomM's cookie with Secure: %v", cookie.Secure), Expected: strconv.FormatBool(s.origin.Secure()), Line: "RomM's environment", Write: "ROMM_SESSION_SECURE_COOKIE=" + strconv.FormatBool(s.origin.Secure())})
 		}
 	}
-	if beat.OIDC != nil && !beat.OIDC.Enabled {
-		e.add("romm_oidc_off", Finding{Site: s.name, Seen: "RomM says that OpenID Connect is off", Expected: "on", Line: "RomM's environment", Write: "OIDC_ENABLED=true"})
-	}
-	return &beat
 }
 
 // parseVersion reads a version such as 5.2.0 or 5.1.1-beta.1.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/span"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
+	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
 
 // account is the part of a RomM user that the gate reads.
@@ -168,32 +169,57 @@ func denies(answer *application.Answer) bool {
 // answers 500 to one that it cannot read.
 const noCredentials = "Basic Og==" //nolint:gosec // not a credential
 
-// Unforgeable makes RomM skip its CSRF check for r.
-func (a *App) Unforgeable(r *http.Request) { r.Header["Authorization"] = []string{noCredentials} }
+// Unforgeable makes RomM skip its CSRF check for r, which has a session. Releases
+// after 5.2 do that for no request with a session, so a change gets a CSRF token.
+func (a *App) Unforgeable(ctx context.Context, call application.Caller, r *http.Request) error {
+	if request.IsSafe(r.Method) || !a.isWithin(v530, version{}) {
+		r.Header["Authorization"] = []string{noCredentials}
+		return nil
+	}
+	session := r.Header.Get("Cookie")
+	token, err := csrfToken(ctx, call, session)
+	if err != nil {
+		return errUnreachable.Because(err)
+	}
+	r.Header["Cookie"] = []string{session + "; " + csrfCookie + "=" + token}
+	r.Header["X-Csrftoken"] = []string{token}
+	return nil
+}
+
+// csrfToken returns a CSRF token for a session, which cookie is. It is empty if RomM
+// is configured to require none.
+func csrfToken(ctx context.Context, call application.Caller, cookie string) (string, error) {
+	answer, err := call(ctx, application.Call{Method: http.MethodGet, Target: "/api/heartbeat", Cookie: cookie})
+	if err != nil {
+		return "", err
+	}
+	return cookieOf(answer, csrfCookie), nil
+}
 
 // SignOut ends session in RomM.
 func (a *App) SignOut(ctx context.Context, call application.Caller, session string) error {
 	if session == "" {
 		return nil
 	}
-	signOut := application.Call{
-		Method: http.MethodPost, Target: "/api/logout", Cookie: sessionCookie + "=" + session,
-		Header: http.Header{"Authorization": {noCredentials}},
-	}
-	answer, err := call(ctx, signOut)
+	_, err := a.write(ctx, call, application.Call{Method: http.MethodPost, Target: "/api/logout", Cookie: sessionCookie + "=" + session})
+	return err
+}
+
+// write sends change, which has a session, past RomM's CSRF check.
+func (a *App) write(ctx context.Context, call application.Caller, change application.Call) (*application.Answer, error) {
+	change.Header = http.Header{"Authorization": {noCredentials}}
+	answer, err := call(ctx, change)
 	if err != nil || answer.Status != http.StatusForbidden {
-		return err
+		return answer, err
 	}
 	// RomM after 5.2 checks the CSRF token even so if there is a session.
-	answer, err = call(ctx, application.Call{Method: http.MethodGet, Target: "/api/heartbeat", Cookie: signOut.Cookie})
+	token, err := csrfToken(ctx, call, change.Cookie)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	token := cookieOf(answer, csrfCookie)
-	signOut.Cookie += "; " + csrfCookie + "=" + token
-	signOut.Header = http.Header{"X-Csrftoken": {token}}
-	_, err = call(ctx, signOut)
-	return err
+	change.Cookie += "; " + csrfCookie + "=" + token
+	change.Header = http.Header{"X-Csrftoken": {token}}
+	return call(ctx, change)
 }
 
 // sessionOf returns the last session that answer sets, empty if it sets none that

@@ -25,8 +25,9 @@ type entry struct {
 	role     string // empty: RomM's own roles are left alone
 	link     *Link  // of identity; nil: a new user
 
-	claimed string    // the user name that a new account gets
-	began   time.Time // the sign-in, before RomM could create an account
+	claims op.Claims // of the last walk
+	began  time.Time // the sign-in, before RomM could create an account
+	sealed bool      // no other person knows the password of the account
 }
 
 // enter signs identity in and returns RomM's session. Users choose their e-mail
@@ -44,6 +45,9 @@ func (e *entry) enter(ctx context.Context) (application.Session, error) {
 	byRules := e.role
 	at, err := e.walk(ctx)
 	if err != nil {
+		return none, err
+	}
+	if at, err = e.seal(ctx, at); err != nil {
 		return none, err
 	}
 	if err := e.settle(ctx, at); err != nil {
@@ -136,7 +140,7 @@ func (e *entry) walkSuffixed(ctx context.Context, claims op.Claims) (signedIn, e
 // walkAs signs in as claims say. The account may have got a name that another one gave
 // up during the sign-in: then other nodes may not know of that yet.
 func (e *entry) walkAs(ctx context.Context, claims op.Claims) (signedIn, error) {
-	e.claimed, e.began = claims.Username, e.now()
+	e.claims, e.began = claims, e.now()
 	at, err := e.signIn(ctx, claims)
 	if err != nil || e.link != nil && e.link.ID == at.user.ID {
 		return at, err
@@ -196,10 +200,12 @@ func (e *entry) settle(ctx context.Context, at signedIn) error {
 		if found.Made, err = e.replaces(ctx, at, &found); err != nil {
 			return err
 		}
+		found.Trusted = e.sealed && found.Made
 	case holder != nil: // an earlier first sign-in was interrupted
 		found.Trusted, found.Made, found.Claimed = holder.Trusted, holder.Made, holder.Claimed
 	default:
 		found.Made = e.made(at)
+		found.Trusted = e.sealed && found.Made && !e.hasTokens(ctx, at, true)
 	}
 	if found.Claimed = found.Claimed.by(e.identity, e.role); e.role != "" {
 		e.role = found.Claimed.Role

@@ -15,6 +15,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,6 +107,22 @@ func (l *Links) issuedTo(ctx context.Context, token string) (account string, err
 		return "", fmt.Errorf("decoding the account of a token: %w", err)
 	}
 	return known.Account, nil
+}
+
+// anyIssuedTo reports whether a token was issued for account, or that cannot be told.
+func (l *Links) anyIssuedTo(ctx context.Context, account string) bool {
+	keys, err := l.storage().List(ctx, l.issuedFolder(), true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	return err != nil || slices.ContainsFunc(keys, func(key string) bool {
+		if !strings.Contains(strings.TrimPrefix(key, l.issuedFolder()+"/"), "/") {
+			return false // the folder of a day
+		}
+		document, err := l.storage().Load(ctx, key)
+		var known issued
+		return !errors.Is(err, fs.ErrNotExist) && (err != nil || json.Unmarshal(document, &known) == nil && known.Account == account)
+	})
 }
 
 // sweepIssued removes what is known of tokens that are outdated, once a day.

@@ -100,7 +100,11 @@ func (l *Links) Move(ctx context.Context, account, subject string) (moved Link, 
 		}
 		moved.Subject, moved.Trusted, moved.Made, moved.Claimed = subject, false, false, claimed{}
 	}
-	if err := l.store(ctx, &moved); err != nil {
+	holder, err := l.ofAccount(ctx, moved.ID)
+	if err != nil {
+		return Link{}, nil, err
+	}
+	if err := l.store(ctx, &moved, holder); err != nil {
 		return Link{}, nil, err
 	}
 	for i := range former {

@@ -162,6 +162,10 @@ func (l *Links) put(ctx context.Context, path string, link *Link) error {
 	if known, err := l.load(ctx, path); err == nil && known != nil && *known == *link {
 		return nil
 	}
+	return l.write(ctx, path, link)
+}
+
+func (l *Links) write(ctx context.Context, path string, link *Link) error {
 	document, err := json.Marshal(link)
 	if err != nil {
 		return fmt.Errorf("encoding a link: %w", err)
@@ -173,14 +177,19 @@ func (l *Links) put(ctx context.Context, path string, link *Link) error {
 }
 
 // store writes link by account, then by subject: until then the subject has no
-// link. The caller holds the lock of the account.
-func (l *Links) store(ctx context.Context, link *Link) error {
-	if err := l.keepShut(ctx, link.ID); err != nil {
-		return err
+// link. The caller holds the lock of the account, and has read under it the link
+// that leads there, nil if none does.
+func (l *Links) store(ctx context.Context, link, holder *Link) error {
+	if holder != nil && holder.Shut { // of a former release, which has no mark for that
+		if err := l.mark(ctx, shutMark{Link: *holder}); err != nil {
+			return err
+		}
 	}
 	link.Shut = false
-	if err := l.put(ctx, l.accountPath(link.ID), link); err != nil {
-		return err
+	if holder == nil || *holder != *link {
+		if err := l.write(ctx, l.accountPath(link.ID), link); err != nil {
+			return err
+		}
 	}
 	return l.put(ctx, l.subjectPath(link), link)
 }
@@ -225,7 +234,7 @@ func (l *Links) claim(ctx context.Context, link *Link) error {
 	default: // another sign-in of the user may have stored newer claims meanwhile
 		link.Claimed = holder.Claimed.then(link.Claimed)
 	}
-	return l.store(ctx, link)
+	return l.store(ctx, link, holder)
 }
 
 // refresh stores what RomM says about user now in the link to it, if there is one.
@@ -239,8 +248,9 @@ func (l *Links) refresh(ctx context.Context, user *account) error {
 	if err != nil || link == nil {
 		return err
 	}
+	holder := *link
 	link.Username, link.Email, link.Role = user.Username, user.Email, user.Role
-	return l.store(ctx, link)
+	return l.store(ctx, link, &holder)
 }
 
 // release removes the account's part of link, unless the account now has

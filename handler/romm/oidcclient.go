@@ -243,6 +243,8 @@ func (a *App) refusal(what string, answer *application.Answer, code string) erro
 		case strings.Contains(body, "role"):
 			return errRolesIgnored.Because(cause)
 		}
+	case http.StatusConflict: // after 5.2: another account has the user name
+		return errRefused.Because(cause)
 	case http.StatusBadRequest:
 		return a.orClock(answer, errRefused.Because(cause))
 	case http.StatusInternalServerError:

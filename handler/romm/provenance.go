@@ -6,8 +6,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +25,7 @@ const madeSlack = 5 * time.Second
 // made reports whether this sign-in created the account of at, as far as its name
 // and its age tell.
 func (e *entry) made(at signedIn) bool {
-	if at.user.Username != e.claimed {
+	if at.user.Username != e.claims.Username {
 		return false
 	}
 	created, err := parseTime(at.user.Created)
@@ -48,15 +51,52 @@ func parseTime(s string) (time.Time, error) {
 // be one from before the sign-in.
 const earlyTokens = time.Minute
 
-// hasPassword reports whether user can sign in with a password. RomM answers 500
-// to every password for an account without one, and has no way to create such an
-// account but a sign-in through OpenID Connect. A RomM that fails answers 500, too.
-// So it must refuse a password for a name without an account in between.
+// hasPassword reports whether user can sign in with a password that another person
+// may know. RomM up to 5.2 answers 500 to every password for an account without one,
+// and has no way to create such an account but a sign-in through OpenID Connect. A
+// RomM that fails answers 500, too. So it must refuse a password for a name without
+// an account in between. Later releases refuse all of them.
 func (e *entry) hasPassword(ctx context.Context, user *account) bool {
+	if e.sealed {
+		return false
+	}
 	unknown := "gate-" + strings.ToLower(rand.Text())
 	return e.statusOfPassword(ctx, user.Username) != http.StatusInternalServerError ||
 		!isRefusal(e.statusOfPassword(ctx, unknown)) ||
 		e.statusOfPassword(ctx, user.Username) != http.StatusInternalServerError
+}
+
+// seal gives the account of at, if this sign-in created it, a random password, and
+// forgets it: RomM after 5.2 does not tell whether it has one. That ends the
+// account's sessions, so seal returns a new one. An account that RomM does not let it
+// seal counts as one with a password, and so does one that RomM's tokens for the
+// former password were issued for.
+func (e *entry) seal(ctx context.Context, at signedIn) (signedIn, error) {
+	found := linkTo(at.user, e.identity.Issuer, e.identity.Subject)
+	isNew := e.link == nil && e.role != "" || e.link != nil && !e.link.sameAccount(&found)
+	if !isNew || !e.made(at) || !e.isWithin(v530, version{}) || !e.hasPassword(ctx, at.user) {
+		return at, nil
+	}
+	answer, err := e.write(ctx, e.call, application.Call{
+		Method: http.MethodPut, Target: "/api/users/" + strconv.Itoa(at.user.ID), Cookie: sessionCookie + "=" + at.session,
+		Form: url.Values{"password": {rand.Text()}}, Limit: accountLimit,
+	})
+	if err != nil {
+		return signedIn{}, errUnreachable.Because(err) // the password may be another one by now
+	}
+	if answer.Status/100 != 2 {
+		return at, nil
+	}
+	again, err := e.signIn(ctx, e.claims)
+	if err != nil {
+		return signedIn{}, err
+	}
+	if again.user.key() != at.user.key() {
+		_ = e.SignOut(ctx, e.call, again.session)
+		return signedIn{}, errNameRests.Because(fmt.Errorf("RomM signed in to account %s, and then to %s", at.user.key(), again.user.key()))
+	}
+	e.sealed = !e.config.Links.anyIssuedTo(ctx, at.user.key())
+	return again, nil
 }
 
 // statusOfPassword returns RomM's answer to a wrong password for username, 0 if

@@ -9,7 +9,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
@@ -63,6 +66,67 @@ func TestFailingRomMProvesNoProvenance(t *testing.T) {
 			}
 			if got := e.hasTokens(t.Context(), signedIn{user: user}, false); got != c.foreign {
 				t.Errorf("tokens: %v, want %v", got, c.foreign)
+			}
+		})
+	}
+}
+
+// A new account that RomM does not let the gate seal counts as one with a password,
+// and no account is sealed that this sign-in did not create.
+func TestSeal(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+	ada := func() *account {
+		user := &account{ID: 7, Username: "ada", Created: "2026-01-02T15:04:05Z"}
+		user.LastLogin.value = "2026-01-02T15:04:05Z"
+		return user
+	}
+	for name, c := range map[string]struct {
+		release  string
+		change   func(e *entry, user *account)
+		password int // RomM's answer to a password for Ada; 0: 401
+		sealing  int // and to another password
+		asked    bool
+	}{
+		"RomM forbids it":         {release: "5.3.0", sealing: 403, asked: true},
+		"RomM fails":              {release: "5.3.0", sealing: 500, asked: true},
+		"a release that tells":    {release: "5.2.0"},
+		"a release that answers":  {release: "5.3.0", password: 500},
+		"an old account":          {release: "5.3.0", change: func(_ *entry, user *account) { user.Created = "2026-01-02T14:04:05Z" }},
+		"another name":            {release: "5.3.0", change: func(_ *entry, user *account) { user.Username = "ada2" }},
+		"RomM's own roles":        {release: "5.3.0", change: func(e *entry, _ *account) { e.role = "" }},
+		"the account of the link": {release: "5.3.0", change: func(e *entry, user *account) { link := linkTo(user, "i", "s"); e.link = &link }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := false
+			e := &entry{identity: &flow.Identity{Issuer: "i", Subject: "s"}, role: RoleUser, claims: op.Claims{Username: "ada"}, began: now}
+			e.oidcClient = oidcClient{App: appOf(t, c.release), call: func(_ context.Context, call application.Call) (*application.Answer, error) {
+				status := http.StatusUnauthorized
+				encoded, _ := strings.CutPrefix(call.Header.Get("Authorization"), "Basic ")
+				pair, _ := base64.StdEncoding.DecodeString(encoded)
+				switch {
+				case call.Method == http.MethodPut:
+					asked = true
+					status = c.sealing
+					if call.Target != "/api/users/7" || len(call.Form.Get("password")) < 20 {
+						t.Errorf("RomM was asked for %s with %v, want another password for Ada", call.Target, call.Form)
+					}
+				case call.Target == "/api/heartbeat":
+					status = http.StatusOK
+				case strings.HasPrefix(string(pair), "ada:") && c.password != 0:
+					status = c.password
+				}
+				return &application.Answer{Status: status, Header: http.Header{}}, nil
+			}}
+			e.config.Now = func() time.Time { return now }
+			user := ada()
+			if c.change != nil {
+				c.change(e, user)
+			}
+			at, err := e.seal(t.Context(), signedIn{"session", user})
+			if err != nil || at.session != "session" || asked != c.asked || e.sealed {
+				t.Errorf("got session %q, sealed %v, error %v; RomM was asked for another password: %v, want the first session, not sealed, and %v", at.session, e.sealed, err, asked, c.asked)
 			}
 		})
 	}

@@ -24,6 +24,7 @@ var (
 	v48  = version{4, 8, 0}
 	v50  = version{5, 0, 0}
 	v510 = version{5, 1, 0}
+	v530 = version{5, 3, 0}
 )
 
 // heartbeatAge is how long a heartbeat is trusted.

@@ -163,13 +163,3 @@ func (l *Links) someShut(ctx context.Context) (bool, error) {
 	links, err := l.list(ctx, "account") // of former releases
 	return slices.ContainsFunc(links, func(link Link) bool { return link.Shut }), err
 }
-
-// keepShut turns what a link of a former release says into a mark, before the
-// link is written anew.
-func (l *Links) keepShut(ctx context.Context, id int) error {
-	holder, err := l.ofAccount(ctx, id)
-	if err != nil || holder == nil || !holder.Shut {
-		return err
-	}
-	return l.mark(ctx, shutMark{Link: *holder})
-}

@@ -205,8 +205,13 @@ func (x *exchange) updateUser() error {
 	if err != nil {
 		return detail{status: http.StatusBadRequest, text: fmt.Sprintf("Username %s already exists", changed.Username)}
 	}
-	if own && (updated.Username != u.Username || updated.Password != u.Password) {
-		x.session.data = sessionData{}
+	if updated.Username != u.Username || updated.Password != u.Password {
+		if own {
+			x.session.data = sessionData{}
+		}
+		if x.version.sessionsOfAUser() {
+			x.dropSessionsOf(u.Username)
+		}
 	}
 	if updated.Role != u.Role {
 		x.sockets.broadcast(mainSockets, "permissions:changed", map[string]any{})

@@ -210,6 +210,20 @@ func TestCORSReflectsAnyOrigin(t *testing.T) {
 	}
 }
 
+// Before 5.1 the setting does not exist.
+func TestCORSAllowsTheConfiguredOriginOnly(t *testing.T) {
+	t.Parallel()
+	for version, status := range map[string]int{"5.0.0": http.StatusOK, "5.1.0": http.StatusBadRequest} {
+		b := newBrowser(t, New(Options{Version: version, CORSAllowedOrigins: []string{"https://romm.example"}}))
+		for origin, want := range map[string]int{"https://romm.example": http.StatusOK, "https://evil.example": status} {
+			answer := b.do(http.MethodOptions, "/api/roms", "", header{"Origin": origin, "Access-Control-Request-Method": "GET"})
+			if allowed := answer.Header.Get("Access-Control-Allow-Origin") == origin; answer.StatusCode != want || allowed != (want == http.StatusOK) {
+				t.Errorf("RomM %s, preflight of %s: %d, allowed: %v, want %d", version, origin, answer.StatusCode, allowed, want)
+			}
+		}
+	}
+}
+
 func TestTokenEndpointGrants(t *testing.T) {
 	t.Parallel()
 	s, _ := signedIn(t, Options{DisableUserpassLogin: true})

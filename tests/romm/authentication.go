@@ -63,12 +63,14 @@ func (x *exchange) authenticateBasic(credentials string) error {
 	return err
 }
 
-// checkPassword crashes on an account that OpenID Connect created, because its
-// stored password is not a hash.
+// checkPassword crashes up to 5.2 on an account that OpenID Connect created, because
+// its stored password is not a hash.
 func (s *Server) checkPassword(name, password string) (u User, ok bool, err error) {
 	u, found := s.accounts.byName(name)
 	switch {
 	case !found:
+		return u, false, nil
+	case u.Password == "" && s.version.placeholdersRefused():
 		return u, false, nil
 	case u.Password == "":
 		return u, false, errUnhandled

@@ -17,10 +17,14 @@ func Read(files ...[]byte) Options {
 			}
 		}
 	}
+	var origins []string
+	if list := values["ROMM_CORS_ALLOWED_ORIGINS"]; list != "" && list != "*" {
+		origins = strings.Split(list, ",")
+	}
 	isTrue := func(name string) bool { return values[name] == "true" }
 	return Options{
 		SecretKey: values["ROMM_AUTH_SECRET_KEY"], SecureCookies: isTrue("ROMM_SESSION_SECURE_COOKIE"),
-		DisableUserpassLogin: isTrue("DISABLE_USERPASS_LOGIN"),
+		DisableUserpassLogin: isTrue("DISABLE_USERPASS_LOGIN"), CORSAllowedOrigins: origins,
 		OIDC: OIDC{
 			Enabled: isTrue("OIDC_ENABLED"), Autologin: isTrue("OIDC_AUTOLOGIN"), Provider: values["OIDC_PROVIDER"],
 			ClientID: values["OIDC_CLIENT_ID"], ClientSecret: values["OIDC_CLIENT_SECRET"], RedirectURI: values["OIDC_REDIRECT_URI"],

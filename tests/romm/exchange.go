@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -147,17 +148,24 @@ func (x *exchange) scheme() string {
 	return "http"
 }
 
-// cors allows any Origin, with credentials, and responds to preflights.
+// cors allows the origins of the options, with credentials, and responds to preflights.
 func (x *exchange) cors() (answered bool) {
 	origin := x.r.Header.Get("Origin")
 	if origin == "" {
 		return false
 	}
 	header := x.reply.Header()
-	header.Set("Access-Control-Allow-Origin", origin)
 	header.Set("Access-Control-Allow-Credentials", "true")
 	header.Add("Vary", "Origin")
-	if x.r.Method != http.MethodOptions || x.r.Header.Get("Access-Control-Request-Method") == "" {
+	preflight := x.r.Method == http.MethodOptions && x.r.Header.Get("Access-Control-Request-Method") != ""
+	if x.version.corsConfigurable() && x.options.CORSAllowedOrigins != nil && !slices.Contains(x.options.CORSAllowedOrigins, origin) {
+		if preflight {
+			x.text(http.StatusBadRequest, "Disallowed CORS origin")
+		}
+		return preflight
+	}
+	header.Set("Access-Control-Allow-Origin", origin)
+	if !preflight {
 		return false
 	}
 	header.Set("Access-Control-Allow-Methods", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")

@@ -4,6 +4,7 @@ package romm
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -113,8 +114,11 @@ func (x *exchange) accountFor(meta *providerMetadata, c claims) (User, error) {
 			"User registration is disabled. Please contact an administrator to create an account.")
 	case !found && name == "":
 		return User{}, errUnhandled
-	case !found: // a taken name is an exception of the database
+	case !found: // up to 5.2, a taken name is an exception of the database
 		u, err = x.accounts.add(User{Username: name, Email: strings.ToLower(email), Role: role, Created: x.options.Now()})
+		if errors.Is(err, errUserExists) && x.version.takenNamesRefused() {
+			return refuse(http.StatusConflict, fmt.Sprintf("Username '%s' is already taken. Please contact an administrator.", name))
+		}
 	case claimed && u.Role != role:
 		u, err = x.accounts.update(u.ID, func(u *User) { u.Role = role })
 	}

@@ -61,6 +61,10 @@ func TestClaimsBecomeAccountAndRole(t *testing.T) {
 			version: "4.8.0", change: func(o *Options) { o.OIDC.AllowRegistration = new(bool) }, status: 307, role: "viewer",
 		},
 		"username taken by another account": {users: []User{{Username: "kim", Email: "other@example.com"}}, crash: true},
+		"username taken after 5.2": {
+			version: "5.3.0", users: []User{{Username: "kim", Email: "other@example.com"}}, status: 409,
+			detail: "Username 'Kim' is already taken. Please contact an administrator.",
+		},
 		"account disabled": {
 			users: []User{{Username: "kim", Email: "kim@example.com", Disabled: true}}, status: 401, detail: "Disabled user",
 		},

@@ -32,6 +32,8 @@ type Options struct {
 	DisableCSRFProtection bool
 	// SecureCookies is ROMM_SESSION_SECURE_COOKIE (RomM 5.1 and later).
 	SecureCookies bool
+	// CORSAllowedOrigins is ROMM_CORS_ALLOWED_ORIGINS (RomM 5.1 and later). Default: any.
+	CORSAllowedOrigins []string
 	// SecretKey is ROMM_AUTH_SECRET_KEY. Default: a random key, new at each
 	// restart.
 	SecretKey string

@@ -162,13 +162,26 @@ func TestRenameLeavesOtherSessionsToTheNextUserOfTheName(t *testing.T) {
 	}
 }
 
+// Up to 5.2; later releases end all sessions of the user.
 func TestUserWhoChangesTheirPasswordEndsOnlyThisSession(t *testing.T) {
 	t.Parallel()
-	s, b := signedIn(t, Options{})
-	other := newBrowser(t, s)
-	other.post("/api/login", "", basic("ada", "secret"))
-	b.changeOwn("password=better")
-	wantStatus(t, other.get("/api/users/me"), http.StatusOK)
+	for version, others := range map[string]int{"5.2.0": http.StatusOK, "5.3.0": http.StatusUnauthorized} {
+		s, b := signedIn(t, Options{Version: version})
+		other := newBrowser(t, s)
+		other.post("/api/login", "", basic("ada", "secret"))
+		b.changeOwn("password=better")
+		wantStatus(t, other.get("/api/users/me"), others)
+	}
+}
+
+// After 5.2, an account that OpenID Connect created has no password, and no crash.
+func TestPasswordOfAnOIDCUser(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]int{"5.2.0": http.StatusInternalServerError, "5.3.0": http.StatusUnauthorized} {
+		s := New(Options{Version: version})
+		s.AddUser(User{Username: "oidc"})
+		wantStatus(t, newBrowser(t, s).get("/api/users/me", basic("oidc", "x")), want)
+	}
 }
 
 func TestSessionBefore45IsASignedCookie(t *testing.T) {

@@ -57,6 +57,9 @@ func (v version) webDevices() bool { return v.atLeast(4, 9, 0) }
 // csrfBound: the CSRF token contains the user's ID.
 func (v version) csrfBound() bool { return v.atLeast(4, 4, 1) }
 
+// corsConfigurable: RomM has ROMM_CORS_ALLOWED_ORIGINS. Earlier releases allow any origin.
+func (v version) corsConfigurable() bool { return v.atLeast(5, 1, 0) }
+
 // csrfRefreshed: RomM issues the CSRF cookie again when the user changes. Earlier
 // releases issue it only when it is missing.
 func (v version) csrfRefreshed() bool { return v.atLeast(4, 9, 0) }
@@ -67,6 +70,18 @@ func (v version) csrfAnonymousRelaxed() bool { return v.atLeast(5, 2, 0) }
 // csrfBesideSession: the release after 5.2 checks requests with a session whatever
 // their Authorization header says.
 func (v version) csrfBesideSession() bool { return v.atLeast(5, 3, 0) }
+
+// placeholdersRefused: a password for an account that OpenID Connect created is
+// wrong. In earlier releases it is an exception.
+func (v version) placeholdersRefused() bool { return v.atLeast(5, 3, 0) }
+
+// takenNamesRefused: a sign-in that would create an account with a name that is
+// taken is answered with 409. In earlier releases it is an exception of the database.
+func (v version) takenNamesRefused() bool { return v.atLeast(5, 3, 0) }
+
+// sessionsOfAUser: another password or name ends all sessions of its user, and not
+// only the calling one.
+func (v version) sessionsOfAUser() bool { return v.atLeast(5, 3, 0) }
 
 // claimRoles: OIDC_CLAIM_ROLES exists.
 func (v version) claimRoles() bool { return v.atLeast(4, 3, 1) }
