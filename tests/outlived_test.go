@@ -3,12 +3,11 @@
 package tests
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
 	"testing"
-
-	"golang.org/x/net/http2"
 )
 
 // Alice, who is to lose her access, has connections to Caddy that are as new as the
@@ -17,14 +16,14 @@ import (
 func TestConnectionOutlivesItsConfiguration(t *testing.T) {
 	s := start(t, options{directive: rolesByMail})
 	alice := s.as("alice")
-	var older []net.Conn
-	for range 4 {
+	older := make([]net.Conn, 4)
+	for i := range older {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", "127.0.0.1:9443")
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		older = append(older, conn)
+		older[i] = conn
 	}
 	alice.wantUser("alice") // so that Caddy has accepted those
 	s.load(options{directive: rolesByMail + "allow {\n emails bob@example.com\n}\n"})
@@ -33,13 +32,13 @@ func TestConnectionOutlivesItsConfiguration(t *testing.T) {
 		if err := secured.HandshakeContext(t.Context()); err != nil {
 			continue // closed, which is as good
 		}
-		client, err := new(http2.Transport).NewClientConn(secured)
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return secured, nil }}
 		answer, err := client.RoundTrip(alice.request("/api/users/me", nil, "Cookie", ticketName+"="+alice.ticket()))
 		if err != nil {
 			continue
+		}
+		if answer.ProtoMajor != 2 {
+			t.Errorf("the connection speaks %s, want HTTP/2, which has no end of its own", answer.Proto)
 		}
 		_ = answer.Body.Close()
 		if answer.StatusCode != http.StatusForbidden && answer.StatusCode != http.StatusUnauthorized {
