@@ -37,7 +37,7 @@ type call struct {
 // send sends r to the admin API at --address, for the gate of --gate, and
 // decodes the response into v. An error of the admin API is returned as it is.
 //
-// It does the work of caddycmd.AdminAPIRequest, which returns an error response
+// With exchange, it does the work of caddycmd.AdminAPIRequest, which returns an error response
 // only as part of an error's text.
 func send(c *cobra.Command, r call, v any) error {
 	address, gate, err := flags(c)
@@ -49,11 +49,26 @@ func send(c *cobra.Command, r call, v any) error {
 	if gate != "" {
 		query.Set("gate", gate)
 	}
-	uri := r.path
-	if len(query) > 0 {
-		uri += "?" + query.Encode()
+	r.query = query
+	return exchange(c.Context(), address, r, v)
+}
+
+// sendPlain is send for a path that is Caddy's own and knows no gate.
+func sendPlain(c *cobra.Command, path string, v any) error {
+	address, _, err := flags(c)
+	if err != nil {
+		return err
 	}
-	response, err := do(c.Context(), address, r.method, uri)
+	return exchange(c.Context(), address, call{method: http.MethodGet, path: path}, v)
+}
+
+// exchange sends r to the admin API at address, and decodes the response into v.
+func exchange(ctx context.Context, address string, r call, v any) error {
+	uri := r.path
+	if len(r.query) > 0 {
+		uri += "?" + r.query.Encode()
+	}
+	response, err := do(ctx, address, r.method, uri)
 	if err != nil {
 		return fmt.Errorf("asking the admin API of Caddy at %s: %w. Is Caddy running here, with its admin API on? See --address", address, err)
 	}
@@ -69,26 +84,6 @@ func send(c *cobra.Command, r call, v any) error {
 		return fmt.Errorf("asking the admin API of Caddy at %s: it answered %s", address, response.Status)
 	}
 	if err := body.Decode(v); err != nil {
-		return fmt.Errorf("reading the admin API's response: %w", err)
-	}
-	return nil
-}
-
-// sendPlain is send for a path that is Caddy's own and knows no gate.
-func sendPlain(c *cobra.Command, path string, v any) error {
-	address, _, err := flags(c)
-	if err != nil {
-		return err
-	}
-	response, err := do(c.Context(), address, http.MethodGet, path)
-	if err != nil {
-		return fmt.Errorf("asking the admin API of Caddy at %s: %w. Is Caddy running here, with its admin API on? See --address", address, err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("asking the admin API of Caddy at %s: it answered %s", address, response.Status)
-	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, responseLimit)).Decode(v); err != nil {
 		return fmt.Errorf("reading the admin API's response: %w", err)
 	}
 	return nil
