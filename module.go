@@ -187,6 +187,9 @@ func (m *Middleware) warn(around *site) {
 	if slices.Contains(m.resolved.Clients, romm.ClientsPassword) {
 		logger.Warn("`clients password` is set: RomM user names and passwords bypass the provider and its second factor")
 	}
+	if roles := m.resolved.Roles; roles != nil && slices.Contains(roles.Admin, romm.Everyone) {
+		logger.Warn("`roles` has `admin *`: every user whom the provider lets in is an administrator of RomM. Name a group or e-mail addresses, and write `user *` for the others")
+	}
 	if !around.proxied() {
 		logger.Warn("no reverse_proxy follows romm_oidc: sign-ins will fail, since the gate signs users in to RomM through it. Add \"reverse_proxy romm:8080\" after romm_oidc",
 			zap.String("site", m.where))

@@ -83,7 +83,8 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 	if err := h.config.Application.Unforgeable(in.r.Context(), in.Caller(), in.r); err != nil {
 		return h.refuseBearer(in, err)
 	}
-	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: b.runtime, mutes: true}
+	answer := &in.answer
+	answer.ResponseWriter, answer.in, answer.runtime, answer.mutes = in.w, in, b.runtime, true
 	answer.before.remember(in.w, in.r)
 	h.watch(answer, in.r, in.path)
 	defer func() {
@@ -91,11 +92,8 @@ func (h *Handler) serveBearer(in *incoming, access application.Access) error {
 			h.answered(in.r.Context(), forwarded, answer)
 		}
 	}()
-	unreachable, err := h.serve(in.chain, answer, in.r)
-	switch {
-	case unreachable && answer.status == 0:
-		return h.refuseAway(in, err)
-	case err != nil || answer.mute == loud:
+	switch done, err := h.serveAnswered(in, answer, in.r); {
+	case done:
 		return err
 	case answer.mute == away:
 		return h.refuseAway(in, errEmptyAnswer)

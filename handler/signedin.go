@@ -123,16 +123,8 @@ func (h *Handler) passStamped(in *incoming) error {
 			h.answered(r.Context(), in.forwarded(record.Upstream.ID), answer)
 		}
 	}()
-	unreachable, err := h.serve(in.chain, answer, r)
-	switch {
-	case answer.cut || err != nil && in.stream.ended.Load():
-		panic(http.ErrAbortHandler) // a response would look like one to the whole request
-	case unreachable && answer.status == 0:
-		return h.refuseAway(in, err)
-	case err != nil:
+	if done, err := h.serveAnswered(in, answer, r); done {
 		return err
-	case answer.mute == loud:
-		return nil
 	}
 	answer.before.restore(in.w.Header()) // without the trailers of the mute response
 	switch {
@@ -156,18 +148,23 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 	answer.before.remember(in.w, again)
 	in.stamped = in.session.Record()
 	in.runtime.viewOf(h, in.stamped, in.session.ID()).stamp(again)
-	unreachable, err := h.serve(in.chain, answer, again)
-	switch {
-	case answer.cut || err != nil && in.stream.ended.Load():
-		panic(http.ErrAbortHandler) // as above
-	case unreachable && answer.status == 0:
-		return h.refuseAway(in, err)
-	case err != nil:
+	if done, err := h.serveAnswered(in, answer, again); done {
 		return err
-	case answer.mute == loud:
-		return nil
 	}
 	return h.sendAgain(in)
+}
+
+// serveAnswered passes r to the chain. done says that the client got its response,
+// or an error; otherwise the response was mute.
+func (h *Handler) serveAnswered(in *incoming, answer *answerWriter, r *http.Request) (done bool, err error) {
+	unreachable, err := h.serve(in.chain, answer, r)
+	switch {
+	case answer.cut || err != nil && in.stream.ended.Load():
+		panic(http.ErrAbortHandler) // a response would look like one to the whole request
+	case unreachable && answer.status == 0:
+		return true, h.refuseAway(in, err)
+	}
+	return err != nil || answer.mute == loud, err
 }
 
 // sendAgain answers a request that the application refused because it had

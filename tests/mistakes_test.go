@@ -110,8 +110,11 @@ func TestWarningsOncePerLoad(t *testing.T) {
 	if n := strings.Count(log(), "\"msg\":\"`clients password` is set"); n != 1 {
 		t.Errorf("the log has %d warnings after one load, want 1", n)
 	}
-	o.directive += "\nidentity_headers"
+	o.directive += "\nroles {\nadmin *\n}"
 	s.load(o)
+	if n := strings.Count(log(), "\"msg\":\"`roles` has `admin *`"); n != 1 {
+		t.Errorf("the log has %d warnings that all users are administrators, want 1", n)
+	}
 	if n := strings.Count(log(), "\"msg\":\"`clients password` is set"); n != 2 {
 		t.Errorf("the log has %d warnings after two loads, want 2", n)
 	}
