@@ -80,6 +80,8 @@ func TestOtherProviders(t *testing.T) {
 					s.Errorf("in no group: got %q, want none", groups)
 				}
 
+				s.do(s, "/api/x", "Cookie", ticket) // makes a check that is due, which the sign-out would race with
+				s.settle()
 				idToken := s.session(ticket).Record().Tokens.ID
 				w := s.do(s, "POST /signout", "Cookie", ticket)
 				switch away := strings.Contains(w.Body.String(), s.op.Issuer()+"/end?"); {
