@@ -75,6 +75,26 @@ func TestRepeatedRequestIsAsItCame(t *testing.T) {
 	}
 }
 
+// The session ends while the application forgets it. What is open without a session
+// is then answered without one, whole.
+func TestOpenResponseAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	ticket := s.ticket(t, alice)
+	s.do(t, "/api/x", "Cookie", ticket)
+	s.chain.serve = func(w http.ResponseWriter, r *http.Request) error {
+		if strings.HasSuffix(r.Header.Get("Cookie"), "=app-0") {
+			_, _ = s.handler.config.Gate.Sessions.EndAll(t.Context(), "x")
+			w.Header().Set("X-Session", "forgotten")
+		}
+		_, err := w.Write([]byte("open"))
+		return err
+	}
+	if w := s.do(t, "/open", "Cookie", ticket); w.Code != http.StatusOK || w.Body.String() != "open" {
+		t.Errorf("got %d %q, want the whole response", w.Code, w.Body)
+	}
+}
+
 // The same with an access token of the provider.
 func TestSaveWithATokenAfterARestart(t *testing.T) {
 	t.Parallel()

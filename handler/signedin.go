@@ -102,7 +102,7 @@ func (h *Handler) refuseUnconfirmed(in *incoming, err error) error {
 func (h *Handler) passStamped(in *incoming) error {
 	answer := &in.answer
 	answer.ResponseWriter, answer.in, answer.runtime = in.w, in, in.runtime
-	answer.mutes, answer.repeats = true, in.mayRepeat()
+	answer.mutes, answer.repeats, answer.held = true, in.mayRepeat(), true
 	h.watch(answer, in.r, in.path)
 	answer.before.remember(in.w, in.r)
 	record := in.session.Record()
@@ -144,7 +144,7 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 		return h.unconfirmed(in, err)
 	}
 	again = in.chain.Fresh(in.w, again, in.r)
-	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true}
+	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, held: true}
 	answer.before.remember(in.w, again)
 	in.stamped = in.session.Record()
 	in.runtime.viewOf(h, in.stamped, in.session.ID()).stamp(again)

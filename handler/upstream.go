@@ -40,14 +40,16 @@ type answerWriter struct {
 	runtime *sessionRuntime // nil for an unstamped request
 	mutes   bool            // the gate can answer in place of the application
 	repeats bool            // the request may be repeated
+	held    bool            // the session holds the request, and the response ends with it
 	cut     bool            // the session ended before the whole response was written
 	mute    mute
-	status  int           // 0 until the final header
-	kept    *bytes.Buffer // the body of a request that can change accounts; nil: not kept
-	before  before        // set if mutes
+	// leavesCookies says that the response must not change the application's
+	// cookies in the browser.
+	leavesCookies bool
 
-	leavesCookies bool // the response must not change the application's cookies in the browser
-
+	status int           // 0 until the final header
+	kept   *bytes.Buffer // the body of a request that can change accounts; nil: not kept
+	before before        // set if mutes
 	// The values of the fields that the gate adds to the header.
 	policy, caching [1]string
 }
@@ -143,7 +145,7 @@ var errCut = fmt.Errorf("the session ended: %w", context.Canceled)
 
 // ended reports whether the session of the response ended. It then counts as cut.
 func (w *answerWriter) ended() bool {
-	if !w.in.stream.ended.Load() { // which never ends without a session
+	if !w.held || !w.in.stream.ended.Load() {
 		return false
 	}
 	w.cut = true
