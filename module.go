@@ -205,6 +205,12 @@ const seenVar = "romm_oidc"
 
 var errTwice = errors.New("two romm_oidc directives handle this request: remove one. One before the site's other directives is enough, inside handle or outside")
 
+// passage is what a request allocates. Beyond 512 bytes that takes longer.
+type passage struct {
+	chain chain
+	space handler.Space
+}
+
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	// A second gate would strip the stamp of the first. The gate's sub-requests
@@ -216,10 +222,7 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 	if vars != nil {
 		vars[seenVar] = true
 	}
-	passing := &struct {
-		chain chain
-		space handler.Space
-	}{chain: chain{next: next, r: r}}
+	passing := &passage{chain: chain{next: next, r: r}}
 	forwardClientIP(r, &passing.chain)
 	current := m.handler
 	if former := m.former.Load(); former != nil {

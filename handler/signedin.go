@@ -101,7 +101,7 @@ func (h *Handler) refuseUnconfirmed(in *incoming, err error) error {
 // repeated once.
 func (h *Handler) passStamped(in *incoming) error {
 	answer := &in.answer
-	answer.ResponseWriter, answer.in, answer.runtime, answer.stream = in.w, in, in.runtime, &in.stream
+	answer.ResponseWriter, answer.in, answer.runtime = in.w, in, in.runtime
 	answer.mutes, answer.repeats = true, in.mayRepeat()
 	h.watch(answer, in.r, in.path)
 	answer.before.remember(in.w, in.r)
@@ -144,7 +144,7 @@ func (h *Handler) repeat(in *incoming, again *http.Request) error {
 		return h.unconfirmed(in, err)
 	}
 	again = in.chain.Fresh(in.w, again, in.r)
-	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true, stream: &in.stream}
+	answer := &answerWriter{ResponseWriter: in.w, in: in, runtime: in.runtime, mutes: true}
 	answer.before.remember(in.w, again)
 	in.stamped = in.session.Record()
 	in.runtime.viewOf(h, in.stamped, in.session.ID()).stamp(again)

@@ -44,7 +44,6 @@ type answerWriter struct {
 	mute    mute
 	status  int           // 0 until the final header
 	kept    *bytes.Buffer // the body of a request that can change accounts; nil: not kept
-	stream  *stream       // of a session; nil: none
 	before  before        // set if mutes
 
 	leavesCookies bool // the response must not change the application's cookies in the browser
@@ -144,7 +143,7 @@ var errCut = fmt.Errorf("the session ended: %w", context.Canceled)
 
 // ended reports whether the session of the response ended. It then counts as cut.
 func (w *answerWriter) ended() bool {
-	if w.stream == nil || !w.stream.ended.Load() {
+	if !w.in.stream.ended.Load() { // which never ends without a session
 		return false
 	}
 	w.cut = true
