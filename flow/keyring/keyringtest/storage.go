@@ -20,8 +20,8 @@ var ErrUnavailable = errors.New("storage is unavailable")
 // Storage keeps values in memory. Its locks exclude each other across all
 // callers. Like a file system, it answers fs.ErrNotExist for a List of an
 // absent folder. Like a network client, it does nothing on an Unlock with a
-// context that has ended. All methods may be called concurrently, also while others are blocked
-// in a hook or a delay.
+// context that has ended. All methods may be called concurrently, also while
+// others are blocked in a hook or a delay.
 //
 // Methods are named as in the interface: "Lock", "Unlock", "Store", "Load",
 // "Delete", "List".
