@@ -125,7 +125,7 @@ func (b *TokenBudget) shareSoon() {
 }
 
 // forgetLater exchanges once more when the document of this node says nothing any
-// more. It needs b.mu.
+// more, and again until the storage has removed it. It needs b.mu.
 func (b *TokenBudget) forgetLater() {
 	s, n := &b.sharing, len(b.failed)
 	switch {
@@ -134,7 +134,7 @@ func (b *TokenBudget) forgetLater() {
 	case s.forget == nil:
 		s.forget = time.AfterFunc(time.Hour, b.shareAgain)
 	}
-	s.forget.Reset(time.Hour - time.Since(b.failed[n-1].at))
+	s.forget.Reset(max(shareEvery, time.Hour-time.Since(b.failed[n-1].at)))
 }
 
 // shareAgain exchanges although no token request was made.
