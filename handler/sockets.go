@@ -66,7 +66,10 @@ func (g *Gate) confirmSockets(ctx context.Context) {
 	var doubted []*session.Session
 	g.Sessions.Held(func(s *session.Session) {
 		v := runtimeOf(s)
-		if known := v.confirmation.Load(); (known == nil || known.doubts != g.doubts.Load() || v.role.Load() == 0) && s.HasHolder(isSocket) {
+		switch known := v.confirmation.Load(); {
+		case known != nil && known.doubts == g.doubts.Load() && v.role.Load() != 0:
+			v.socketsDoubted.Store(0)
+		case s.HasHolder(isSocket):
 			doubted = append(doubted, s)
 		}
 	})
@@ -90,12 +93,11 @@ func (h *Handler) confirmSocketsOf(ctx context.Context, s *session.Session) {
 	_, alive, err := h.confirmSession(ctx, call, s)
 	now := monotonic.Nanoseconds(h.now())
 	switch {
+	case err == nil && alive:
 	case err != nil && v.socketsDoubted.CompareAndSwap(0, now):
 	case err != nil && now-v.socketsDoubted.Load() < int64(socketsDoubtedFor):
-	case err != nil || !alive:
-		h.closeSockets(s)
-		fallthrough
 	default:
+		h.closeSockets(s)
 		v.socketsDoubted.Store(0)
 	}
 }
