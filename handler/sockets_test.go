@@ -127,6 +127,9 @@ func TestPollContinuesNoSocketOfAnotherRole(t *testing.T) {
 				s.Errorf("after the loss of the role, a poll with %q answered %d, want %d", query, got, want)
 			}
 		}
+		if got := s.do(s, "/ws/play/socket.io/?EIO=4&transport=polling&sid=x", "Cookie", ticket).Code; got != http.StatusOK {
+			s.Errorf("a poll of a socket without roles answered %d, want 200", got)
+		}
 		s.advance(2 * time.Minute)
 		if got := poll("&sid=x"); got != http.StatusOK {
 			s.Errorf("two minutes later, a poll answered %d, want 200", got)
