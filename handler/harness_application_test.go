@@ -80,7 +80,9 @@ func (a *fakeApplication) Access(r *http.Request, path string, plain bool) appli
 	return application.Protected
 }
 func (a *fakeApplication) Socket(path string) bool { return request.Under(path, "/ws") }
-func (a *fakeApplication) Page(path string) bool   { return !request.Under(path, "/api") }
+
+func (a *fakeApplication) KeepsRole(path string) bool { return !request.Under(path, "/ws/play") }
+func (a *fakeApplication) Page(path string) bool      { return !request.Under(path, "/api") }
 func (a *fakeApplication) SignInTarget(r *http.Request, _ string, _ request.Origin) string {
 	return r.URL.Query().Get("next")
 }

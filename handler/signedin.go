@@ -45,7 +45,7 @@ func (h *Handler) serveSession(in *incoming) error {
 	if err := h.ensureConfirmed(in); err != nil {
 		return h.unconfirmed(in, err)
 	}
-	if socket && in.runtime.continuesClosed(in.r, in.now()) {
+	if socket && h.config.Application.KeepsRole(in.path) && in.runtime.continuesClosed(in.r, in.now()) {
 		return h.refuse(in, problem.SignedInAgain)
 	}
 	record := in.session.Record()

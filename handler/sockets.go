@@ -44,15 +44,6 @@ func isSocket(holder session.Holder) bool {
 	return ok && held.socket
 }
 
-// hasSockets reports whether s holds a socket.
-func hasSockets(s *session.Session) (found bool) {
-	s.AbortHolders(func(holder session.Holder) bool {
-		found = found || isSocket(holder)
-		return false
-	})
-	return found
-}
-
 // continuesClosed reports whether r continues a socket that closeSockets may have
 // closed: polls and the upgrade of a polled socket name it.
 func (v *sessionRuntime) continuesClosed(r *http.Request, now time.Time) bool {
@@ -75,7 +66,10 @@ func (g *Gate) confirmSockets(ctx context.Context) {
 	var doubted []*session.Session
 	g.Sessions.Held(func(s *session.Session) {
 		v := runtimeOf(s)
-		if known := v.confirmation.Load(); (known == nil || known.doubts != g.doubts.Load() || v.role.Load() == 0) && hasSockets(s) {
+		switch known := v.confirmation.Load(); {
+		case known != nil && known.doubts == g.doubts.Load() && v.role.Load() != 0:
+			v.socketsDoubted.Store(0)
+		case s.HasHolder(isSocket):
 			doubted = append(doubted, s)
 		}
 	})
@@ -99,12 +93,11 @@ func (h *Handler) confirmSocketsOf(ctx context.Context, s *session.Session) {
 	_, alive, err := h.confirmSession(ctx, call, s)
 	now := monotonic.Nanoseconds(h.now())
 	switch {
+	case err == nil && alive:
 	case err != nil && v.socketsDoubted.CompareAndSwap(0, now):
 	case err != nil && now-v.socketsDoubted.Load() < int64(socketsDoubtedFor):
-	case err != nil || !alive:
-		h.closeSockets(s)
-		fallthrough
 	default:
+		h.closeSockets(s)
 		v.socketsDoubted.Store(0)
 	}
 }

@@ -79,6 +79,29 @@ func TestUnconfirmedSocketsClose(t *testing.T) {
 	}
 }
 
+// The application is away for a moment when accounts change, and again minutes later. In
+// between, it confirmed the session to a request. Its socket stays open.
+func TestTwoShortOutagesCloseNoSocket(t *testing.T) {
+	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
+		ticket := s.signInAs("alice")
+		socket := s.openSocket(ticket)
+		s.advance(5 * time.Second)
+		for range 2 {
+			s.app.away = errors.New("restarting")
+			s.handler.config.Gate.doubtAccounts()
+			s.advance(5 * time.Second)
+			s.app.away = nil
+			if w := s.do(s, "POST /api/x", "Cookie", ticket, "Sec-Fetch-Site", "same-origin"); w.Code != http.StatusOK {
+				s.Fatalf("a request after the outage answered %d, want 200", w.Code)
+			}
+			s.advance(2 * time.Minute)
+		}
+		if !isOpen(socket) {
+			s.Error("the socket is closed, want it open: the application was away for a few seconds each time")
+		}
+	})
+}
+
 // Alice loses her role. A poll that continues a socket from before is refused, until the
 // application has forgotten it. She can open a new one.
 func TestPollContinuesNoSocketOfAnotherRole(t *testing.T) {
@@ -103,6 +126,9 @@ func TestPollContinuesNoSocketOfAnotherRole(t *testing.T) {
 			if got := poll(query); got != want {
 				s.Errorf("after the loss of the role, a poll with %q answered %d, want %d", query, got, want)
 			}
+		}
+		if got := s.do(s, "/ws/play/socket.io/?EIO=4&transport=polling&sid=x", "Cookie", ticket).Code; got != http.StatusOK {
+			s.Errorf("a poll of a socket without roles answered %d, want 200", got)
 		}
 		s.advance(2 * time.Minute)
 		if got := poll("&sid=x"); got != http.StatusOK {

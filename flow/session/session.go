@@ -220,6 +220,13 @@ func (s *Session) AbortHolders(match func(Holder) bool) {
 	}
 }
 
+// HasHolder reports whether the session has a stream or transfer that match selects.
+func (s *Session) HasHolder(match func(Holder) bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.holders, match)
+}
+
 // pinned reports whether the session must stay in memory: because it has a
 // stream that must end with it, or because its record is not in storage yet.
 func (s *Session) pinned() bool { return s.held.Load() > 0 || s.record.Load().unsaved }

@@ -112,6 +112,9 @@ type Application interface {
 	Access(r *http.Request, path string, plain bool) Access
 	// Socket reports whether path belongs to the application's WebSockets.
 	Socket(path string) bool
+	// KeepsRole reports whether a socket at path keeps the role that its user had
+	// when it opened.
+	KeepsRole(path string) bool
 	// Page reports whether path belongs to the application's pages, and not to its
 	// API or its files.
 	Page(path string) bool

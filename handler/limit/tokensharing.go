@@ -126,8 +126,8 @@ func (b *TokenBudget) shareSoon() {
 	}()
 }
 
-// forgetLater exchanges once more an hour after the last failure, which removes the
-// document of this node. The caller holds b.mu.
+// forgetLater exchanges once more an hour after the last failure, and again until the
+// storage has removed the document of this node. The caller holds b.mu.
 func (b *TokenBudget) forgetLater() {
 	s, n := &b.sharing, len(b.failed)
 	switch {
@@ -136,7 +136,7 @@ func (b *TokenBudget) forgetLater() {
 	case s.forget == nil:
 		s.forget = time.AfterFunc(time.Hour, b.shareAgain)
 	}
-	s.forget.Reset(time.Hour - time.Since(b.failed[n-1].at))
+	s.forget.Reset(max(shareEvery, time.Hour-time.Since(b.failed[n-1].at)))
 }
 
 // shareAgain exchanges although no token request was made.

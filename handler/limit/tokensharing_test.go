@@ -27,6 +27,18 @@ type documents struct {
 	away   bool
 }
 
+func (d *documents) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.calls
+}
+
+func (d *documents) set(away bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.away = away
+}
+
 var errAway = errors.New("storage away")
 
 func (d *documents) Store(_ context.Context, key string, value []byte) error {
@@ -54,6 +66,9 @@ func (d *documents) Delete(_ context.Context, key string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.calls++
+	if d.away {
+		return errAway
+	}
 	delete(d.values, key)
 	return nil
 }
@@ -178,6 +193,34 @@ func TestBudgetWithoutStorage(t *testing.T) {
 		}
 		if _, err := b.Begin(ctx, SignIn, netip.Prefix{}); !errors.Is(err, ErrHeldBack) {
 			t.Errorf("Begin = %v, want ErrHeldBack", err)
+		}
+	})
+}
+
+// The storage is away when the failures of a node are too old to tell of. The node
+// removes its document later, and does not try all the time until then.
+func TestDocumentIsRemovedAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		storage := &documents{values: map[string][]byte{}}
+		var b TokenBudget
+		b.Join(ctx, Share{Gate: "gate", Storage: func() keyring.Storage {
+			if storage.count() > 2000 {
+				cancel()
+			}
+			return storage
+		}})
+		begin(t, &b, SignIn)(&flow.TokenError{Code: "invalid_grant"})
+		time.Sleep(time.Minute)
+		storage.set(true)
+		time.Sleep(2 * time.Hour)
+		storage.set(false)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if calls := storage.count(); len(storage.values) != 0 || calls > 2000 {
+			t.Errorf("%d documents are left after %d calls, want none after at most 2000", len(storage.values), calls)
 		}
 	})
 }

@@ -112,6 +112,10 @@ func isUnchecked(path string) bool {
 // prefixes as the proxy inside RomM's image.
 func (a *App) Socket(path string) bool { return isSocket(path) }
 
+// KeepsRole is false for RomM's netplay server, which knows no users: a poll of it
+// is never refused because of a role.
+func (a *App) KeepsRole(path string) bool { return strings.HasPrefix(path, "/ws") }
+
 func isSocket(path string) bool {
 	return strings.HasPrefix(path, "/ws") || strings.HasPrefix(path, "/netplay")
 }

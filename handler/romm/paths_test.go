@@ -158,3 +158,15 @@ func TestSignInTarget(t *testing.T) {
 		})
 	}
 }
+
+func TestSocketsThatKeepARole(t *testing.T) {
+	t.Parallel()
+	app := appOf(t, "")
+	for path, want := range map[string]struct{ socket, role bool }{
+		"/ws/socket.io": {true, true}, "/netplay/socket.io": {true, false}, "/api/roms": {false, false},
+	} {
+		if socket, role := app.Socket(path), app.KeepsRole(path); socket != want.socket || role != want.role {
+			t.Errorf("%s: socket %v, keeps a role %v, want %v, %v", path, socket, role, want.socket, want.role)
+		}
+	}
+}
