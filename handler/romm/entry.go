@@ -153,12 +153,8 @@ func (e *entry) walkAs(ctx context.Context, claims op.Claims) (signedIn, error) 
 		if err == nil {
 			err = sleep(ctx, min(nameRest-time.Since(since), nameRest)+time.Millisecond)
 		}
-		var now *account
 		if err == nil {
-			now, err = e.whoIs(ctx, e.call, at.session)
-		}
-		if err == nil && now.key() != at.user.key() {
-			err = errNameRests.Because(fmt.Errorf("the session of RomM account %s is %s's", at.user.key(), now.key()))
+			_, err = e.reread(ctx, at)
 		}
 		if err != nil {
 			_ = e.SignOut(ctx, e.call, at.session)
@@ -166,6 +162,16 @@ func (e *entry) walkAs(ctx context.Context, claims op.Claims) (signedIn, error) 
 		}
 	}
 	return at, nil
+}
+
+// reread returns what RomM says now about the account of at. It returns errNameRests
+// if the session has become another account's, which got the name.
+func (e *entry) reread(ctx context.Context, at signedIn) (*account, error) {
+	now, err := e.whoIs(ctx, e.call, at.session)
+	if err == nil && now.key() != at.user.key() {
+		err = errNameRests.Because(fmt.Errorf("the session of RomM account %s is %s's", at.user.key(), now.key()))
+	}
+	return now, err
 }
 
 // awaitName waits until no other account gave name up a moment ago.

@@ -117,10 +117,7 @@ func (e *entry) inNewestRole(ctx context.Context, at signedIn) (session string, 
 	newest, err := e.config.Links.ofUser(ctx, at.user)
 	var now *account
 	if err == nil { // the other sign-in may have set the role
-		now, err = e.whoIs(ctx, e.call, at.session)
-	}
-	if err == nil && now.key() != at.user.key() {
-		err = errNameRests.Because(fmt.Errorf("the session of RomM account %s is %s's", at.user.key(), now.key()))
+		now, err = e.reread(ctx, at)
 	}
 	if err != nil {
 		_ = e.SignOut(ctx, e.call, at.session)
