@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// PutUser adds an account, or replaces the one of that name. Its sub stays.
+// PutUser adds an account, or replaces the one of that name. Its sub stays. To rename an account, use
+// [Server.DeleteUser] and PutUser; the new name has another sub.
 func (s *Server) PutUser(u User) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users[u.Name] = u.clone()
 }
 
-// UpdateUser changes an account in place: groups, address, display name. To rename one, use [Server.DeleteUser] and
-// [Server.PutUser]; the new name has another sub. It panics if there is no such user.
-func (s *Server) UpdateUser(name string, change func(*User)) {
+// updateUser changes an account in place, but not its name. It panics if there is no such user.
+func (s *Server) updateUser(name string, change func(*User)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.users[name]
@@ -31,22 +31,22 @@ func (s *Server) UpdateUser(name string, change func(*User)) {
 }
 
 // DisableUser disables an account: it cannot sign in and its userinfo is empty, but its tokens live on.
-func (s *Server) DisableUser(name string) { s.UpdateUser(name, func(u *User) { u.Disabled = true }) }
+func (s *Server) DisableUser(name string) { s.updateUser(name, func(u *User) { u.Disabled = true }) }
 
 // EnableUser undoes [Server.DisableUser].
-func (s *Server) EnableUser(name string) { s.UpdateUser(name, func(u *User) { u.Disabled = false }) }
+func (s *Server) EnableUser(name string) { s.updateUser(name, func(u *User) { u.Disabled = false }) }
 
 // SetGroups replaces an account's groups.
 func (s *Server) SetGroups(name string, groups ...string) {
-	s.UpdateUser(name, func(u *User) { u.Groups = groups })
+	s.updateUser(name, func(u *User) { u.Groups = groups })
 }
 
 // SetEmail replaces an account's address.
-func (s *Server) SetEmail(name, email string) { s.UpdateUser(name, func(u *User) { u.Email = email }) }
+func (s *Server) SetEmail(name, email string) { s.updateUser(name, func(u *User) { u.Email = email }) }
 
 // SetDisplayName replaces an account's display name.
 func (s *Server) SetDisplayName(name, displayName string) {
-	s.UpdateUser(name, func(u *User) { u.DisplayName = displayName })
+	s.updateUser(name, func(u *User) { u.DisplayName = displayName })
 }
 
 // DeleteUser removes an account. Its tokens live on, as those of a disabled account do.

@@ -5,8 +5,7 @@ package authelia
 import "time"
 
 // LogoutToken returns a logout token for a client (OpenID Connect Back-Channel Logout 1.0 section 2.4), issued now and
-// signed with the stand-in's keys. edit, which may be nil, changes its claims before it is signed. Authelia itself sends
-// no logout tokens; other providers do.
+// signed with the stand-in's keys. edit, which may be nil, changes its claims before it is signed.
 func (s *Server) LogoutToken(clientID string, signature Signature, edit Edit) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

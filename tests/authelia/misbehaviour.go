@@ -66,7 +66,7 @@ type Misbehaviour struct {
 	Withdraw *Withdrawal
 	// AlwaysRefresh issues refresh tokens to sign-ins without the scope offline_access, too.
 	AlwaysRefresh bool
-	// StrictOffline drops the scope offline_access, without a word, from requests without prompt=consent (OIDC Core 11).
+	// StrictOffline drops the scope offline_access from requests without prompt=consent (OIDC Core 11), and does not say so.
 	StrictOffline bool
 	// Faults replaces the responses of endpoints, by name.
 	Faults map[string]Fault

@@ -15,13 +15,6 @@ type Withdrawal struct {
 	Code     string // error code at the token endpoint
 }
 
-// How real providers refuse such tokens, as seen at Keycloak 26.7, node-oidc-provider 9.13 and Dex 2.45.
-var (
-	Keycloak = &Withdrawal{Userinfo: http.StatusUnauthorized, Refresh: http.StatusBadRequest, Code: "invalid_grant"}
-	NodeOIDC = &Withdrawal{Userinfo: http.StatusUnauthorized, Refresh: http.StatusBadRequest, Code: "invalid_grant"}
-	Dex      = &Withdrawal{Userinfo: http.StatusForbidden, Refresh: http.StatusBadRequest, Code: "invalid_request"}
-)
-
 // Provider is another provider, as far as it differs from Authelia in what a relying party notices.
 type Provider struct {
 	Name          string
@@ -36,9 +29,10 @@ type Provider struct {
 
 // Providers returns other providers, with their habits as seen at Keycloak 26.7, node-oidc-provider 9.13 and Dex 2.45.
 func Providers() []Provider {
+	invalidGrant := &Withdrawal{Userinfo: http.StatusUnauthorized, Refresh: http.StatusBadRequest, Code: "invalid_grant"}
 	return []Provider{
 		{
-			Name: "Keycloak", Withdrawal: Keycloak, AccessToken: 5 * time.Minute, UsernameClaim: "preferred_username", Logout: true,
+			Name: "Keycloak", Withdrawal: invalidGrant, AccessToken: 5 * time.Minute, UsernameClaim: "preferred_username", Logout: true,
 			habits: func(m *Misbehaviour) {
 				m.AlwaysRefresh = true
 				m.IDToken = Edits(Set("typ", "ID"), func(claims map[string]any) { claims["auth_time"] = claims["iat"] }) // of the latest sign-in in the session
@@ -52,11 +46,12 @@ func Providers() []Provider {
 			},
 		},
 		{
-			Name: "node-oidc-provider", Withdrawal: NodeOIDC, UsernameClaim: "preferred_username", Offline: true, Logout: true,
+			Name: "node-oidc-provider", Withdrawal: invalidGrant, UsernameClaim: "preferred_username", Offline: true, Logout: true,
 			habits: func(m *Misbehaviour) { m.StrictOffline = true },
 		},
 		{
-			Name: "Dex", Withdrawal: Dex, UsernameClaim: "name", Offline: true, Echo: true,
+			Name: "Dex", UsernameClaim: "name", Offline: true, Echo: true,
+			Withdrawal: &Withdrawal{Userinfo: http.StatusForbidden, Refresh: http.StatusBadRequest, Code: "invalid_request"},
 			habits: func(m *Misbehaviour) {
 				var issuedWith map[string]any // of one user, which is what tests have
 				m.TokenResponse = func(map[string]any) { issuedWith = nil }

@@ -24,10 +24,10 @@ var (
 )
 
 // SignIn signs a user in as a browser without JavaScript would: from authorizeURL, or a page that redirects there,
-// through the login form and consent. It returns the URL of the authorization response without requesting it; the fields
-// of a response in a form are its query. The client
-// must reach the stand-in at its issuer. SignIn ignores the client's redirect policy, and gives a client without a
-// cookie jar one of its own. Where the portal offers to remember the consent, SignIn accepts.
+// through the login form and consent. It returns the URL of the authorization response without requesting it; if the
+// response is a form, its fields are in the URL's query. The client must reach the stand-in at its issuer. SignIn ignores
+// the client's redirect policy, and gives a client without a cookie jar one of its own. Where the portal offers to
+// remember the consent, SignIn accepts.
 func (s *Server) SignIn(client *http.Client, authorizeURL, user, password string) (callbackURL string, err error) {
 	return s.walk(client, authorizeURL, user, password, "accept")
 }

@@ -88,6 +88,7 @@ func (x *exchange) fetch(s *shelf) error {
 	return err
 }
 
+// recordPlay accepts a play session, and forgets it.
 func (x *exchange) recordPlay() error {
 	return x.json(http.StatusCreated, map[string]any{"device_id": x.deviceID})
 }

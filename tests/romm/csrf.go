@@ -25,8 +25,8 @@ type csrfToken struct {
 	UserID *int   `json:"user_id"`
 }
 
-// csrfAllows checks every unsafe request, anonymous ones too, unless the scheme of
-// its Authorization header is Bearer or Basic. The credentials do not matter.
+// csrfAllows checks every unsafe request, anonymous ones too, unless it is exempt or
+// its Authorization header turns the check off. The credentials do not matter.
 func (x *exchange) csrfAllows() bool {
 	x.noCSRF = x.options.DisableCSRFProtection || x.csrfSkipped()
 	switch x.r.Method {

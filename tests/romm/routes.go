@@ -41,7 +41,7 @@ func (s *Server) allRoutes() []route {
 }
 
 // route picks the endpoint by the path as it arrived, which nginx does not
-// normalise. It is decoded once, and what is not UTF-8 is replaced.
+// normalize. It is decoded once, and what is not UTF-8 is replaced.
 func (x *exchange) route() error {
 	wrongMethod := false
 	for _, candidate := range x.routes {
@@ -70,7 +70,7 @@ var (
 	errForbidden = detail{status: http.StatusForbidden, text: "Forbidden"}
 )
 
-// need is RomM's scope check. An anonymous request is a 401 from 5.2, a 403 before.
+// need is RomM's scope check. An anonymous request is a 401 from 5.1.1, a 403 before.
 func (x *exchange) need(scope string) error {
 	switch {
 	case scope == "" || slices.Contains(x.scopes, scope):

@@ -9,9 +9,9 @@ import "slices"
 func (s *Server) scopesOf(u User) []string {
 	switch {
 	case u.Role == roleAdmin:
-		return s.known(append(s.levels(), "users.read", "users.write", "tasks.run", "logs.read"))
+		return s.known(append(editorScopes(), "users.read", "users.write", "tasks.run", "logs.read"))
 	case u.Role == roleEditor:
-		return s.known(s.levels())
+		return s.known(editorScopes())
 	case s.options.Kiosk && !s.version.twoRoles():
 		return s.known(readScopes())
 	default:
@@ -32,7 +32,7 @@ func writeScopes() []string {
 	}
 }
 
-func (s *Server) levels() []string {
+func editorScopes() []string {
 	all := append(readScopes(), writeScopes()...)
 	return append(all, "roms.write", "platforms.write", "firmware.write")
 }

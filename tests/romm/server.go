@@ -66,7 +66,7 @@ func (s *Server) begin() {
 
 func (s *Server) secretKey() []byte { return []byte(*s.secret.Load()) }
 
-// ServeHTTP is nginx: it picks the location by the normalised path and passes the
+// ServeHTTP is nginx: it picks the location by the normalized path and passes the
 // path on as it arrived.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.faults.isDown() {

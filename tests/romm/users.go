@@ -20,7 +20,8 @@ const (
 var errUserExists = errors.New("user exists")
 
 // User is an account of RomM. Without a Password it is like an account that OpenID
-// Connect created: every attempt to sign in to it with a password is a 500.
+// Connect created: every attempt to sign in to it with a password is a 500, and
+// after 5.2 a refusal.
 type User struct {
 	ID        int
 	Username  string
