@@ -138,8 +138,8 @@ func TestNamesOfFormerProcessesAreRemoved(t *testing.T) {
 }
 
 // Bob, who has alice's name for a moment, makes his account larger than the gate reads
-// before he gives the name back, which signs him out. The gate learns all the same that
-// the name is not his any more: by that it refuses his tokens for it, and lets it rest.
+// before he gives the name back, which signs him out. The gate still learns that the
+// name is not his any more: it refuses his tokens for it, and lets it rest.
 func TestNameOfALargeAccount(t *testing.T) {
 	t.Parallel()
 	app := appOf(t, "5.2.0")

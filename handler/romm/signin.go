@@ -5,7 +5,6 @@ package romm
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/op"
