@@ -31,15 +31,15 @@ type AccessToken struct {
 	Identity Identity  // the user that it speaks for
 	Issued   time.Time // zero if the provider does not say
 	Expires  time.Time // zero if the provider does not say
-	Narrow   bool      // it lacks a scope that a sign-in asks for: what userinfo leaves out may be for want of that
+	Narrow   bool      // it lacks a scope that a sign-in asks for, so userinfo may leave out what a sign-in gets
 }
 
-// Bearer checks an access token that a client brought. Its user is described as
-// userinfo describes them now, by the same rules as Exchange. It refuses a token for another
-// client, even with a valid signature: a token issued to another service would
-// otherwise open this one (GHSA-wcvh-g65p-v576). Errors match ErrBearerInvalid,
-// or are those of Recheck, in a UserError unless the token is narrow: then they say
-// nothing about the user.
+// Bearer checks an access token that a client brought, and returns its user as
+// userinfo describes them now, by the same rules as Exchange. It refuses a token for
+// another client, even with a valid signature: a token issued to another service
+// would otherwise open this one (GHSA-wcvh-g65p-v576). Errors match
+// ErrBearerInvalid, or are those of Recheck, in a UserError unless the token is
+// narrow: then they say nothing about the user.
 func (rp *RelyingParty) Bearer(ctx context.Context, raw string) (*AccessToken, error) {
 	md, err := rp.metadata(ctx)
 	if err != nil {

@@ -170,8 +170,8 @@ func (rp *RelyingParty) identity(e *evidence) (*Identity, error) {
 }
 
 // pinnedAddress returns what stands in for an address that is not verified. Only
-// this subject has it, and no mailbox: no host is
-// called .invalid (https://datatracker.ietf.org/doc/html/rfc6761#section-6.4). So neither a rule
+// this subject has it, and it is no mailbox: no host name ends in .invalid
+// (https://datatracker.ietf.org/doc/html/rfc6761#section-6.4). So neither a rule
 // nor RomM takes the user for the owner of an address that they only claim.
 func pinnedAddress(issuer, subject string) string {
 	sum := sha256.Sum256([]byte(issuer + "\n" + subject))

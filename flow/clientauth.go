@@ -151,9 +151,10 @@ func (t assertingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.base.RoundTrip(asserted)
 }
 
-// acceptsClient returns an error if the metadata say that the provider does not
-// take the client's key. Metadata that say nothing may belong to one that does.
-func (rp *RelyingParty) acceptsClient(md *metadata) error {
+// checkSupport returns an error if the metadata say that the provider supports
+// neither the response mode nor the client's key, of those that the settings use.
+// Metadata that do not mention them may belong to a provider that supports them.
+func (rp *RelyingParty) checkSupport(md *metadata) error {
 	if modes := md.responseModes; rp.config.FormPost && len(modes) > 0 && !slices.Contains(modes, formPost) {
 		return fmt.Errorf("%w: its response_modes_supported has no %s, only %s: leave out `response_mode`",
 			ErrProviderUnavailable, formPost, printable(strings.Join(modes, ", "), 200))

@@ -11,9 +11,9 @@ import (
 )
 
 // Every error of this package matches one of these, or is an
-// AuthorizationError, a UserError or a TokenError, unless the function says otherwise. The
-// gate decides by them what the user reads. Their text is for the log and holds
-// nothing secret or personal.
+// AuthorizationError, a UserError or a TokenError, unless the function says
+// otherwise. The gate decides by them what the user reads. Their text is for the
+// log and holds nothing secret or personal.
 var (
 	// ErrProviderUnavailable says that the provider could not be asked: no
 	// connection, a timeout, status 5xx or 429. A later attempt may succeed.

@@ -34,8 +34,8 @@ type Result struct {
 }
 
 // lacking returns which of the scopes that were asked for did not come. A response
-// without scope granted all of them (RFC 6749 section 5.1), but for offline_access
-// without a refresh token.
+// without scope grants all of them (RFC 6749 section 5.1), except offline_access if
+// there is no refresh token.
 func lacking(token *oauth2.Token, asked string) []string {
 	granted, _ := token.Extra("scope").(string)
 	return slices.DeleteFunc(strings.Fields(asked), func(scope string) bool {

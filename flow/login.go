@@ -104,7 +104,7 @@ func (rp *RelyingParty) Begin(ctx context.Context, returnTo string, restarted bo
 	if err != nil {
 		return nil, "", err
 	}
-	if err := rp.acceptsClient(md); err != nil {
+	if err := rp.checkSupport(md); err != nil {
 		return nil, "", err
 	}
 	if !LocalPath(returnTo) {

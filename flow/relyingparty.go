@@ -38,7 +38,7 @@ type Config struct {
 	Client        *http.Client
 	Keyring       func(context.Context) (*keyring.Keyring, error) // may wait for storage
 	Now           func() time.Time                                // default time.Now
-	Compare       func(time.Time)                                 // is told the Date of each response, zero if it has none; nil: no one is
+	Compare       func(time.Time)                                 // gets the Date of each response, zero if it has none; default none
 }
 
 // RelyingParty runs the authorization code flow at one provider

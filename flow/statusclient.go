@@ -43,11 +43,7 @@ func (e *statusError) Unwrap() error { return e.cause }
 type statusTransport struct{ base http.RoundTripper }
 
 func (t statusTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	base := t.base
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	answer, err := base.RoundTrip(r)
+	answer, err := t.base.RoundTrip(r)
 	if err != nil {
 		return nil, &statusError{cause: err}
 	}

@@ -46,11 +46,7 @@ type rewritingTransport struct {
 }
 
 func (t rewritingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	base := t.base
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	answer, err := base.RoundTrip(r)
+	answer, err := t.base.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +74,9 @@ func (rp *RelyingParty) documentClient() *http.Client {
 	return client
 }
 
-// tokenClient is the client for the token endpoint: it sends the client assertion, and takes JSON with a byte
-// order mark or as text/plain, and optional members of the wrong type.
+// tokenClient is the client for the token endpoint: it sends the client assertion
+// if there is a key, and takes JSON with a byte order mark or as text/plain, and
+// optional members of the wrong type.
 func (rp *RelyingParty) tokenClient() *http.Client {
 	client := *rp.config.Client
 	base := client.Transport

@@ -112,7 +112,7 @@ func (h *Handler) endByProvider(ctx context.Context, logout *flow.Logout, client
 				user = session.UserKey(h.config.RelyingParty.Issuer(), logout.Subject)
 			}
 			if logout.SID != "" {
-				n, err = h.config.Gate.Sessions.EndSIDOf(ctx, user, session.SIDKey(h.config.RelyingParty.Issuer(), logout.SID), reason)
+				n, err = h.config.Gate.Sessions.EndSID(ctx, user, session.SIDKey(h.config.RelyingParty.Issuer(), logout.SID), reason)
 			} else {
 				n, err = h.config.Gate.Sessions.EndUser(ctx, user, reason)
 			}

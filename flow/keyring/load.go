@@ -61,13 +61,13 @@ func Load(ctx context.Context, storage Storage, gate string, now time.Time) (*Ke
 
 // Replacement says what takes the place of a keyring that cannot be read.
 type Replacement struct {
-	Spare *Keyring // which this node read earlier, so that no session is lost; nil: a new one, and all sessions have ended
+	Spare *Keyring // which this node read earlier, so that no session is lost; nil: a new keyring is made, which ends all sessions
 	Now   time.Time
 }
 
 // Replace puts a keyring aside that is not JSON, and stores another in its place.
-// It returns that and the key of what was put aside, "" if another node was
-// faster.
+// It returns the keyring that storage has then, and the key of the copy that was put
+// aside, "" if another node was faster.
 func Replace(ctx context.Context, storage Storage, gate string, r Replacement) (*Keyring, string, error) {
 	document := keyringDocument(storage, gate)
 	if err := storage.Lock(ctx, document.Key); err != nil {

@@ -32,7 +32,7 @@ type Clock struct {
 
 	read   func() time.Time
 	paused atomic.Int64            // see Paused
-	known  atomic.Pointer[reading] // the last that was right
+	known  atomic.Pointer[reading] // the last one that was right
 	off    atomic.Bool             // step is not 0
 
 	mu      sync.Mutex
@@ -52,8 +52,8 @@ const (
 	Undone
 )
 
-// NewClock returns a clock that takes the time of now for right. A nil now is
-// [time.Now].
+// NewClock returns a clock that reads now, and takes its first time for right. A
+// nil now is [time.Now].
 func NewClock(now func() time.Time) *Clock {
 	if now == nil {
 		now = time.Now
@@ -126,8 +126,8 @@ func (c *Clock) trust(now time.Time) {
 	c.off.Store(false)
 }
 
-// Compare tells what time it is elsewhere, which decides a doubt. A zero time, of
-// one who does not say, decides for the wall clock.
+// Compare tells the clock what time it is elsewhere, which decides a doubt. A zero
+// time means that the other machine did not say, and decides for the wall clock.
 func (c *Clock) Compare(elsewhere time.Time) {
 	now := c.read()
 	known := c.known.Load()

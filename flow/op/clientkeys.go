@@ -31,8 +31,8 @@ var ofClient = kind{
 	remedy: "delete it: new keys are made, which the provider reads at their address, and no user is signed out",
 }
 
-// NewClientKeys returns the keys that the client of gate authenticates with. It
-// takes the same as NewKeys.
+// NewClientKeys returns the keys that the client of gate authenticates with. Its
+// parameters are those of NewKeys.
 func NewClientKeys(gate string, ring func(context.Context) (*keyring.Keyring, error), storage func() keyring.Storage,
 	now func() time.Time,
 ) *Keys {
@@ -128,7 +128,7 @@ func (k *Keys) SigningKey(ctx context.Context) (jose.SigningKey, error) {
 	if !ok {
 		return jose.SigningKey{}, fmt.Errorf("%s: none signs with %s", k.kind.name, k.Algorithm())
 	}
-	return jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: jose.JSONWebKey{Key: key.private, KeyID: key.KeyID}}, nil
+	return key.signs(), nil
 }
 
 // ServeJWKS answers with the public keys, as ServeJWKS of a Provider does.

@@ -64,10 +64,7 @@ func (p *Provider) idToken(key signingKey, issuer string, content codeContent, a
 	if err != nil {
 		return "", fmt.Errorf("encoding the ID token: %w", err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{
-		Algorithm: jose.SignatureAlgorithm(key.Algorithm),
-		Key:       jose.JSONWebKey{Key: key.private, KeyID: key.KeyID},
-	}, (&jose.SignerOptions{}).WithType("JWT"))
+	signer, err := jose.NewSigner(key.signs(), (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		return "", fmt.Errorf("signing the ID token: %w", err)
 	}

@@ -44,7 +44,7 @@ type keyFile struct {
 	document keyring.Document
 	keyring  *keyring.Keyring
 	rotation keyring.Rotation
-	spare    []signingKey // in memory, in case that the document is damaged
+	spare    []signingKey // those in memory, to write again if the document is damaged
 }
 
 func newKeyFile(kind kind, storage keyring.Storage, gate string) keyFile {
@@ -71,8 +71,8 @@ func (e *replacedError) Error() string {
 // load returns the signing keys. If some are missing or f.rotation requires a
 // change, it first changes the document under a storage lock, so that all
 // nodes agree. If that fails but the stored keys are usable, it returns them
-// and the error. A document that is not JSON is replaced, which a replacedError
-// tells beside the keys.
+// and the error. It replaces a document that is not JSON, and then returns the new
+// keys with a replacedError.
 func (f keyFile) load(ctx context.Context) ([]signingKey, error) {
 	document, err := f.read(ctx)
 	if err != nil && !errors.Is(err, keyring.ErrNotJSON) {

@@ -152,8 +152,9 @@ func (k *Keys) load(ctx context.Context, report func(Event)) *load {
 	return l
 }
 
-// Check returns an error if the document with the signing keys cannot be used,
-// which a sign-in would find out. A document that is not JSON is replaced.
+// Check returns an error if the document with the signing keys cannot be used, so
+// that the operator learns of it before the next sign-in does. It replaces a document
+// that is not JSON.
 func (k *Keys) Check(ctx context.Context) error {
 	file := newKeyFile(k.kind, k.storage(), k.gate)
 	_, err := file.read(ctx)

@@ -58,6 +58,11 @@ func signingKeyOf(private crypto.Signer, algorithm string, now, activeFrom time.
 	}}, nil
 }
 
+// signs returns the key as go-jose signs with it.
+func (k *signingKey) signs() jose.SigningKey {
+	return jose.SigningKey{Algorithm: jose.SignatureAlgorithm(k.Algorithm), Key: jose.JSONWebKey{Key: k.private, KeyID: k.KeyID}}
+}
+
 func generate(algorithm string) (crypto.Signer, error) {
 	if algorithm == RS256 {
 		return rsa.GenerateKey(rand.Reader, rsaBits)

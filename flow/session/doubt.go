@@ -25,7 +25,7 @@ const (
 	doubtPause = 50 * time.Millisecond
 	// doubtLimit is how long a doubt waits for storage.
 	doubtLimit = 3 * time.Second
-	// doubtLife is how long a marker stays in storage, if its node does.
+	// doubtLife is for how long a node leaves its marker in storage.
 	doubtLife = 30 * time.Second
 	// doubtGap is the longest time between two listings of the markers. After a
 	// longer one, a node assumes that it missed a marker. Together with the time
@@ -38,8 +38,8 @@ const (
 var doubtPrefix = []byte("\xffdoubt\xff\xff")
 
 // doubts are markers in the folder of the tombstones, so that one listing finds
-// both. A marker that was not there at the last listing is a new doubt. The zero
-// value needs writing.
+// both. A marker that was not there at the last listing is a new doubt. All but
+// writing is ready as its zero value.
 type doubts struct {
 	writing chan struct{} // has room for one: the right to store a marker
 
@@ -138,8 +138,8 @@ func (d *doubts) remember(listed []ID, incomplete bool) {
 	d.known = known
 }
 
-// storeDoubt stores a marker of the first wanted doubts and of those after them
-// that wait, unless one tells of them already.
+// storeDoubt stores a marker that tells of all doubts so far, unless an earlier
+// marker tells of the first wanted ones already.
 func (s *Store) storeDoubt(ctx context.Context, wanted uint64) error {
 	d := &s.doubts
 	select {

@@ -49,23 +49,15 @@ func (s *Store) EndUser(ctx context.Context, userKey, reason string) (int, error
 }
 
 // EndSID ends the sessions that came from one session at the provider (see
-// SIDKey). It returns what EndUser does.
-func (s *Store) EndSID(ctx context.Context, sidKey, reason string) (int, error) {
+// SIDKey). If its user is known (see UserKey, else ""), it also ends that user's
+// sessions that came from an unknown session at the provider: it may be this one.
+// It returns what EndUser does.
+func (s *Store) EndSID(ctx context.Context, userKey, sidKey, reason string) (int, error) {
 	if sidKey == "" { // the key of all sessions without a sid
 		return 0, nil
 	}
-	return s.endAll(ctx, reason, func(head *Head) bool { return head != nil && head.SID == sidKey })
-}
-
-// EndSIDOf is EndSID for a session at the provider of which the user is known, too
-// (see UserKey). It also ends that user's sessions that came from an unknown session
-// at the provider: it may be this one.
-func (s *Store) EndSIDOf(ctx context.Context, userKey, sidKey, reason string) (int, error) {
-	if sidKey == "" || userKey == "" {
-		return s.EndSID(ctx, sidKey, reason)
-	}
 	return s.endAll(ctx, reason, func(head *Head) bool {
-		return head != nil && (head.SID == sidKey || head.SID == "" && head.UserKey == userKey)
+		return head != nil && (head.SID == sidKey || userKey != "" && head.SID == "" && head.UserKey == userKey)
 	})
 }
 

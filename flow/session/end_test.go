@@ -104,14 +104,14 @@ func TestEndsOfAUser(t *testing.T) {
 			return s.EndUser(context.Background(), UserKey("https://auth.example.com", "sub-ada"), "x")
 		}, "ada", 2},
 		"sid": {func(s *Store) (int, error) {
-			return s.EndSID(context.Background(), SIDKey("https://auth.example.com", "sid-ada"), "x")
+			return s.EndSID(context.Background(), "", SIDKey("https://auth.example.com", "sid-ada"), "x")
 		}, "ada", 2},
 		"concatenation of issuer and subject": {func(s *Store) (int, error) {
 			return s.EndUser(context.Background(), UserKey("https://auth.example.co", "msub-ada"), "x")
 		}, "", 0},
 		"empty user key": {func(s *Store) (int, error) { return s.EndUser(context.Background(), "", "x") }, "", 0},
 		"empty sid": {func(s *Store) (int, error) {
-			return s.EndSID(context.Background(), SIDKey("https://auth.example.com", ""), "x")
+			return s.EndSID(context.Background(), "", SIDKey("https://auth.example.com", ""), "x")
 		}, "", 0},
 		"all": {func(s *Store) (int, error) { return s.EndAll(context.Background(), "x") }, "ada bob", 3},
 	} {
@@ -148,7 +148,7 @@ func TestUnnamedProviderSessionIsNotEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.EndSID(t.Context(), "", "x"); n != 0 || err != nil {
+	if n, err := s.EndSID(t.Context(), "", "", "x"); n != 0 || err != nil {
 		t.Errorf("EndSID without a sid = %d, %v, want 0", n, err)
 	}
 	mustOpen(t, s, ticket)
@@ -165,7 +165,7 @@ func TestRevocationDuringSignIn(t *testing.T) {
 			return s.EndUser(ctx, UserKey("https://auth.example.com", "sub-ada"), "operator")
 		}, true},
 		"the provider's session": {func(ctx context.Context, s *Store) (int, error) {
-			return s.EndSID(ctx, SIDKey("https://auth.example.com", "sid-ada"), "operator")
+			return s.EndSID(ctx, "", SIDKey("https://auth.example.com", "sid-ada"), "operator")
 		}, true},
 		"all":          {func(ctx context.Context, s *Store) (int, error) { return s.EndAll(ctx, "operator") }, true},
 		"another user": {func(ctx context.Context, s *Store) (int, error) { return s.EndUser(ctx, "x", "operator") }, false},

@@ -186,8 +186,8 @@ func (s *Store) replaceKeyring(ctx context.Context, v *vault, cause error) (*key
 	return keys, err
 }
 
-// CheckKeyring reads the keyring and returns an error if it cannot be used,
-// which users would find out. A keyring that is not JSON is replaced.
+// CheckKeyring reads the keyring and returns an error if it cannot be used, so that
+// the operator learns of it before users do. It replaces a keyring that is not JSON.
 func (s *Store) CheckKeyring(ctx context.Context) error {
 	if s.keyring.Load() != nil {
 		return s.rotate(ctx, false)

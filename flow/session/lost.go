@@ -79,7 +79,7 @@ func (s *Store) restore(ctx context.Context, v *vault) (*keyring.Keyring, error)
 
 // restoreSession stores a session that storage does not have.
 func (s *Store) restoreSession(ctx context.Context, v *vault, session *Session) error {
-	unlock, err := s.updates.lock(ctx, session.id)
+	unlock, err := s.updates.Lock(ctx, session.id)
 	if err != nil {
 		return err
 	}

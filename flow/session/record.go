@@ -113,10 +113,10 @@ func (s *snapshot) revise(change func(*Record)) *snapshot {
 	return next
 }
 
-// onto returns the changes that s, which is unsaved, made to its base, made to what
-// another node stored meanwhile. Of two changes of the tokens, those in storage are
-// the newer ones: while storage is away, no node refreshes any. To store older ones
-// would have their refresh token used twice.
+// onto returns stored, which another node stored meanwhile, with the changes that s,
+// which is unsaved, made to its base. Of two changes of the tokens, those in storage
+// are the newer ones: while storage is away, no node refreshes any. To store older
+// ones would have their refresh token used twice.
 func (s *snapshot) onto(stored *snapshot) *snapshot {
 	next := &snapshot{Revision: stored.Revision + 1, Record: stored.Record.clone(), Intent: stored.Intent, unsaved: true, base: stored}
 	was, is, r := &s.base.Record, &s.Record, &next.Record

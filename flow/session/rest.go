@@ -11,8 +11,8 @@ import (
 )
 
 // restAfter is for how long a gate must not have been used until it rests. It is
-// longer than what the gate learnt is believed without another question, beside
-// what is in the sessions: a minute.
+// longer than the minute for which the gate believes, without asking again, what it
+// learnt and does not keep in a session.
 const restAfter = 2 * time.Minute
 
 // rest is whether the background tasks run. While there is anything in memory that
@@ -62,8 +62,8 @@ func (s *Store) busy() bool {
 	return s.memory.size() > 0 || s.retries.any() || s.doubts.waiting() || len(s.lastUses) > 0 || s.Away()
 }
 
-// keyringAfterRest reads the keyring again: other nodes may have changed it during
-// the last of so many rests. Memory has it if storage does not answer.
+// keyringAfterRest reads the keyring again, which other nodes may have changed during
+// the last of the rests, and returns the one in memory if storage does not answer.
 func (s *Store) keyringAfterRest(ctx context.Context, known *loadedKeyring, rests int64) *keyring.Keyring {
 	if known.from != s.vault.Load() {
 		_, _ = s.loadKeyring(ctx)

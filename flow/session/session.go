@@ -110,9 +110,9 @@ func (s *Session) Attachment(create func() any) any {
 }
 
 // Hold registers h, a stream or transfer of the session: it is aborted when the
-// session ends, or at once if it already has. Until Release, the session counts
-// as in use, to within memoryEvery, and stays in memory. The caller must call Release on the returned
-// session: memory may have evicted this one and loaded it again.
+// session ends, or at once if it already has. Until Release, the session counts as
+// in use, to within memoryEvery, and stays in memory. The caller must call Release
+// on the returned session: memory may have evicted this one and loaded it again.
 func (s *Session) Hold(h Holder) *Session {
 	for session := s; session != nil; session = s.store.memory.insert(s) {
 		if session.hold(h) {

@@ -70,8 +70,8 @@ type Store struct {
 	keyringReads   flight[*keyring.Keyring]
 	keyringDoubted atomic.Bool // another node may need this one to write it again
 	probes         flight[struct{}]
-	updates        keyLock       // one Update of a session at a time
-	lastUses       chan *Session // sessions with a last use to be written
+	updates        keyring.Locks[ID] // one Update of a session at a time
+	lastUses       chan *Session     // sessions with a last use to be written
 	rest           rest
 	jobs           []*job // see Every
 	doubts         doubts
@@ -121,7 +121,7 @@ func (s *Store) Configure(storage keyring.Storage, limits Limits) {
 		gate: s.gate, storage: storage, limits: limits, logger: s.logger,
 		lastUseEvery: max(1, int64(limits.Idle/20/time.Second)),
 	})
-	s.Use() // what is in memory is from another storage, maybe
+	s.Use() // what is in memory may be from another storage
 }
 
 // configured returns the current vault, or errNotConfigured.

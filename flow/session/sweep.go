@@ -142,9 +142,9 @@ func (s *Store) sweepHeads(ctx context.Context, v openVault, marker *sweepMarker
 	return true, err
 }
 
-// expiryReason returns the head of a session and why it expired, if that is so long ago that every
-// node agrees, else "". A head that it cannot read does not expire: it may be
-// of a newer version.
+// expiryReason returns the head of a session, and why the session expired, if that
+// is so long ago that every node agrees, else "". A session with a head that cannot
+// be read does not expire: the head may be of a newer version.
 func (s *Store) expiryReason(ctx context.Context, v openVault, id ID) (*Head, string, error) {
 	head, _, err := v.readHead(ctx, id)
 	if head == nil {

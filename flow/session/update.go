@@ -43,7 +43,7 @@ func (s *Store) Update(ctx context.Context, session *Session, change func(*Recor
 func (s *Store) update(ctx context.Context, session *Session,
 	work func(ctx context.Context, v *vault, current *Session, unreachable error) error,
 ) error {
-	unlock, err := s.updates.lock(ctx, session.id)
+	unlock, err := s.updates.Lock(ctx, session.id)
 	if err != nil {
 		return fmt.Errorf("updating a session: %w", err)
 	}

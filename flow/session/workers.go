@@ -198,8 +198,8 @@ func (s *Store) runJob(ctx context.Context, j *job) {
 	}
 }
 
-// attempt runs a task once and logs its failure, if OnWork does not hear of it. A panic in a storage module
-// ends that attempt only.
+// attempt runs a task once and logs its failure, unless OnWork hears of that. A panic
+// in a storage module ends that attempt only.
 func (s *Store) attempt(ctx context.Context, t task) {
 	var err error
 	func() {

@@ -171,8 +171,8 @@ func unavailable(gate Gate, err error) error {
 	return refuse(http.StatusServiceUnavailable, "gate %s: %w", gate.ID(), err)
 }
 
-// ended logs that n ended. It turns err, a failure to persist that,
-// into a response.
+// ended logs that the sessions and tokens in n ended. err is why that was not
+// persisted, nil if it was; ended returns the response for it.
 func ended(gate Gate, n Ended, err error, fields ...zap.Field) error {
 	caddy.Log().Named(moduleID).Info("sessions ended", append(fields, zap.String("gate", gate.ID()), zap.Int("sessions", n.Ended), zap.Int("access_tokens", n.Tokens))...)
 	if err != nil {

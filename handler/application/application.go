@@ -87,7 +87,7 @@ type Forwarded struct {
 // Response is what the application answered to a request that can change its
 // accounts.
 type Response struct {
-	Status int    // 0: the application had not answered when the gate stopped to wait
+	Status int    // 0: the application had not answered when the gate stopped waiting
 	Body   []byte // of a 2xx response, at most ResponseLimit bytes
 }
 
@@ -154,9 +154,9 @@ type Application interface {
 	// SignIn signs identity in to the application and returns the application's
 	// session. Its error is a Problem if the user or the operator can act on it.
 	SignIn(ctx context.Context, call Caller, identity flow.Identity) (Session, error)
-	// Confirm asks the application whether session is still alive and still
-	// belongs to its account, and in which role the application has that now, by the
-	// application's own word for it. An error says that the application did not tell.
+	// Confirm asks the application whether session is still alive and still belongs
+	// to its account. role is the application's own word for the role that the account
+	// has now. An error says that the application did not tell.
 	Confirm(ctx context.Context, call Caller, session Session) (alive bool, role string, err error)
 	// Role returns the role that identity has by the operator's rules, empty if
 	// the application's own roles are left alone, and a Problem if identity may

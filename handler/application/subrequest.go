@@ -27,11 +27,11 @@ const answerLimit = 64 << 10
 // Call is a request that the gate makes on behalf of a visitor.
 type Call struct {
 	Method string
-	Target string // path and query
-	Cookie string // the whole Cookie header field
-	Header http.Header
-	Form   url.Values // the body; nil: none
-	Limit  int        // of the response body, in bytes; 0: 64 KiB
+	Target string      // path and query
+	Cookie string      // the whole Cookie header field
+	Header http.Header // sent in addition, in place of the visitor's; may be nil
+	Form   url.Values  // the body; nil: none
+	Limit  int         // of the response body, in bytes; 0: 64 KiB
 	// Bare leaves out the visitor's header. It is set if several visitors share
 	// the response, which one visitor's header must not be able to spoil.
 	Bare bool

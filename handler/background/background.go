@@ -110,7 +110,7 @@ func New(logger func() *zap.Logger) *Monitor {
 
 // Done notes the outcome of one piece of work. The log gets one warning at the
 // first failure, and one line when the work succeeds again. Work that was
-// cancelled has no outcome.
+// cancelled does not count.
 func (m *Monitor) Done(work Work, err error) {
 	if errors.Is(err, context.Canceled) {
 		return

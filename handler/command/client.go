@@ -35,10 +35,7 @@ type call struct {
 }
 
 // send sends r to the admin API at --address, for the gate of --gate, and
-// decodes the response into v. An error of the admin API is returned as it is.
-//
-// With exchange, it does the work of caddycmd.AdminAPIRequest, which returns an error response
-// only as part of an error's text.
+// decodes the response into v. It returns an error of the admin API as it is.
 func send(c *cobra.Command, r call, v any) error {
 	address, gate, err := flags(c)
 	if err != nil {
@@ -63,6 +60,8 @@ func sendPlain(c *cobra.Command, path string, v any) error {
 }
 
 // exchange sends r to the admin API at address, and decodes the response into v.
+// It takes the place of caddycmd.AdminAPIRequest, which returns an error response
+// only as part of an error's text.
 func exchange(ctx context.Context, address string, r call, v any) error {
 	uri := r.path
 	if len(r.query) > 0 {

@@ -3,8 +3,6 @@
 package command
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,10 +65,7 @@ if it could not look.
 		if err != nil {
 			return exitFailed, fmt.Errorf("the doctor could not look: %w", err)
 		}
-		if err := printReport(c, report, flags.json); err != nil {
-			return exitFailed, err
-		}
-		if !report.Well() {
+		if printReport(c, report, flags.json); !report.Well() {
 			return exitProblems, errProblems
 		}
 		return exitWell, nil
@@ -127,18 +122,11 @@ func examine(c *cobra.Command, flags *doctorFlags) (*doctor.Report, error) {
 }
 
 // printReport prints the findings, the worst first.
-func printReport(c *cobra.Command, report *doctor.Report, asJSON bool) error {
+func printReport(c *cobra.Command, report *doctor.Report, asJSON bool) {
 	slices.SortStableFunc(report.Findings, func(a, b doctor.Finding) int { return rank(a.Level) - rank(b.Level) })
 	if asJSON {
-		var text bytes.Buffer
-		encoder := json.NewEncoder(&text)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(report); err != nil {
-			return fmt.Errorf("writing the report: %w", err)
-		}
-		_, _ = c.OutOrStdout().Write(text.Bytes())
-		return nil
+		printJSON(c, report)
+		return
 	}
 	for _, finding := range report.Findings {
 		cause := doctor.Codes[finding.Code]
@@ -172,7 +160,6 @@ func printReport(c *cobra.Command, report *doctor.Report, asJSON bool) error {
 	if report.Well() {
 		say(c, "No problem found.")
 	}
-	return nil
 }
 
 func rank(level doctor.Level) int {

@@ -39,8 +39,9 @@ func listLinks(c *cobra.Command, _ []string) error {
 	return table(c, []string{"ROMM ID", "ROMM USER", "E-MAIL", "ISSUER", "SUBJECT", "STATE", "GATE"}, rows)
 }
 
-// stateOf describes a link: whether roles may make its account an
-// administrator's (one that the gate's sign-in created only without a password), and whether the account's tokens and passwords are refused.
+// stateOf describes a link: whether roles may make its account an administrator's,
+// and whether the account's tokens and passwords are refused. An account that the
+// gate's sign-in created may become one only while it has no password.
 func stateOf(link *romm.Link) string {
 	state := "not trusted"
 	switch {

@@ -34,10 +34,16 @@ func printed(c *cobra.Command, v any) bool {
 	if wanted, err := c.Flags().GetBool("json"); err != nil || !wanted {
 		return false
 	}
-	w := json.NewEncoder(c.OutOrStdout())
-	w.SetIndent("", "  ")
-	_ = w.Encode(v) // of the admin API; a closed output is not worth an error
+	printJSON(c, v)
 	return true
+}
+
+// printJSON prints v as JSON.
+func printJSON(c *cobra.Command, v any) {
+	encoder := json.NewEncoder(c.OutOrStdout())
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(v) // every v can be encoded, and a closed output is not worth an error
 }
 
 // say prints a line.

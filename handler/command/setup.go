@@ -3,7 +3,6 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +18,7 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/handler/setup"
 )
 
-// setupFlags are the flags of setup that are no answers.
+// setupFlags are the flags of setup that say nothing about the installation.
 type setupFlags struct {
 	print, json, check bool
 	passwordFile       string
@@ -92,18 +91,18 @@ func runSetup(c *cobra.Command, args []string, plan *setup.Plan, flags *setupFla
 			return err
 		}
 	}
-	if err := report(c, plan, made, flags); err != nil || !flags.check || flags.print {
-		return err
+	if report(c, plan, made, flags); !flags.check || flags.print {
+		return nil
 	}
 	config := filepath.Join(plan.Folder, "Caddyfile")
 	findings, err := examine(c, &doctorFlags{config: config, envFiles: []string{filepath.Join(plan.Folder, ".env")}})
 	if err != nil {
 		return err
 	}
-	if err := printReport(c, findings, flags.json); err != nil || findings.Well() {
-		return err
+	if printReport(c, findings, flags.json); !findings.Well() {
+		return errProblems
 	}
-	return errProblems
+	return nil
 }
 
 // readPassword reads the password of the first user, if a file is named.
@@ -163,28 +162,22 @@ func write(folder string, files []setup.File) (err error) {
 }
 
 // report prints what setup did and what comes next.
-func report(c *cobra.Command, plan *setup.Plan, made *setup.Setup, flags *setupFlags) error {
+func report(c *cobra.Command, plan *setup.Plan, made *setup.Setup, flags *setupFlags) {
 	if !flags.print {
 		for i := range made.Files {
 			made.Files[i].Content = ""
 		}
 	}
-	out := c.OutOrStdout()
 	if flags.json {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(struct {
+		printJSON(c, struct {
 			Folder string `json:"folder"`
 			*setup.Setup
-		}{plan.Folder, made}); err != nil {
-			return fmt.Errorf("writing the report: %w", err)
-		}
-		return nil
+		}{plan.Folder, made})
+		return
 	}
 	for _, file := range made.Files {
 		if flags.print {
-			_, _ = fmt.Fprintf(out, "==> %s <==\n%s\n", file.Name, file.Content)
+			_, _ = fmt.Fprintf(c.OutOrStdout(), "==> %s <==\n%s\n", file.Name, file.Content)
 			continue
 		}
 		note := ""
@@ -209,5 +202,4 @@ func report(c *cobra.Command, plan *setup.Plan, made *setup.Setup, flags *setupF
 		say(c, "  %s", command)
 	}
 	say(c, "and open %s", made.Site)
-	return nil
 }

@@ -3,6 +3,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,7 +20,8 @@ import (
 // followPause is how long the command waits between two questions.
 const followPause = 500 * time.Millisecond
 
-// errNotCome says that the user did not come, or did not come back.
+// errNotCome says that the user did not open the address, or did not come back from
+// the provider.
 var errNotCome = errors.New("no sign-in ended in time")
 
 // follow has the running Caddy wait for a sign-in, and prints what happens to it.
@@ -104,10 +106,10 @@ func printOutcome(c *cobra.Command, report *watch.Report) {
 		if len(claims.Lacking) > 0 {
 			say(c, "lacking    the scopes %s did not come", strings.Join(claims.Lacking, " "))
 		}
-		say(c, "role       %s", map[bool]string{true: "none: roles is not set, or no entry fits", false: report.Role}[report.Role == ""])
+		say(c, "role       %s", cmp.Or(report.Role, "none: roles is not set, or no entry fits"))
 	}
 	if account := report.Account; account != nil {
-		say(c, "account    %d, %q with %q, %s", account.ID, account.Username, account.Email, map[bool]string{true: "its role is not known", false: account.Role}[account.Role == ""])
+		say(c, "account    %d, %q with %q, %s", account.ID, account.Username, account.Email, cmp.Or(account.Role, "its role is not known"))
 	} else if report.Claims != nil {
 		say(c, "account    none is linked to this user")
 	}

@@ -69,7 +69,7 @@ type Event struct {
 // field is a part of an event in the log and in the data of Caddy's events.
 type field struct{ name, value string }
 
-// fields returns the parts of e that are known, but for numbers and flags.
+// fields returns the parts of e that are known, except numbers and flags.
 func (e *Event) fields() []field {
 	all := [...]field{
 		{"gate", e.Gate},

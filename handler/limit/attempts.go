@@ -17,8 +17,8 @@ const (
 	attemptLimit  = 20
 	attemptWindow = time.Minute
 
-	// addressesOfNetwork times the limit of a client is that of the /48 of an IPv6
-	// address: it has 65,536 addresses that count as clients.
+	// addressesOfNetwork is how many times the limit of one client all clients of an
+	// IPv6 /48 may use up together: a /48 has 65,536 units that count as a client.
 	addressesOfNetwork = 3
 
 	// addressesKept bounds how many addresses are counted at once.
@@ -27,7 +27,7 @@ const (
 
 // Attempts counts invalid credentials by client address. The same credential
 // counts once, so that an app with an old token does not shut out the other
-// clients of its address. When there are too many addresses Attempts forgets the
+// clients of its address. When there are too many addresses, Attempts forgets the
 // oldest; addresses never share a count.
 //
 // An attempt counts from the moment the credential is checked, so that a
@@ -68,7 +68,7 @@ func (a *Attempts) Take(address netip.Prefix, credential string, now time.Time) 
 	if network := networkOf(address); network != address {
 		units, limits = append(units, network), append(limits, addressesOfNetwork*most)
 	}
-	for i, unit := range units { // nothing is added for a refused one, or the network would be forgotten
+	for i, unit := range units { // a refused attempt adds no entry: many of them would push out the network's
 		count, ok := a.byAddress.get(unit)
 		if !ok {
 			continue

@@ -104,8 +104,8 @@ func (b *TokenBudget) Begin(ctx context.Context, kind TokenRequest, network neti
 }
 
 // admit counts a request as under way. It returns an error if there is no room
-// for another failure, and a channel to wait on if there would be none should
-// all requests under way fail. waits says that the caller waited before.
+// for another failure, and a channel to wait on if there would be none in case
+// that all requests under way fail. waits says that the caller has waited already.
 func (b *TokenBudget) admit(kind TokenRequest, network netip.Prefix, waits bool) (wait <-chan struct{}, err error) {
 	now := time.Now()
 	b.mu.Lock()
@@ -146,7 +146,7 @@ func (b *TokenBudget) fits(kind TokenRequest, room room) bool {
 	return underWay < room.all && b.sharing.fits(underWay, room.all)
 }
 
-// room is how many more requests may fail, and if none, until when.
+// room is how many more requests may fail, and if none may, until when.
 type room struct {
 	all, refreshes int
 	until          time.Time
@@ -191,8 +191,9 @@ func (b *TokenBudget) room(kind TokenRequest, network netip.Prefix, now time.Tim
 	return r
 }
 
-// left returns how many more requests may fail if limit may since a time, and
-// if none, the failure that has to be before that time first. failed is sorted.
+// left returns how many more requests may fail if limit of them may fail after
+// since. If none may, it also returns the time of the failure that has to be before
+// since until one may again. failed is sorted.
 func left(failed []time.Time, limit int, since time.Time) (int, time.Time) {
 	for len(failed) > 0 && !failed[0].After(since) {
 		failed = failed[1:]

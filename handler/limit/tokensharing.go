@@ -22,9 +22,10 @@ const (
 	// nodes wrote. It writes its own failures at once.
 	shareEvery   = 10 * time.Second
 	shareTimeout = 5 * time.Second
-	// shareAhead is how many requests a node may have under way or failed
-	// before it has told the others. A node that has read nothing of two others
-	// uses up the 18 of a minute, and with their first ones the provider counts 30.
+	// shareAhead is how many requests a node may have under way or failed before it
+	// has told the others. In the worst case, one node uses up the 18 of a minute
+	// before it has read anything of two others, and with 6 of each of those the
+	// provider counts 30.
 	shareAhead = 6
 )
 
@@ -104,8 +105,9 @@ func (b *TokenBudget) Join(ctx context.Context, share Share) {
 	b.sharing.ctx, b.sharing.share, b.sharing.node = ctx, share, rand.Text() //nolint:fatcontext // it is not nested: Join is called once
 }
 
-// shareSoon begins an exchange if one is due. No token request waits for it: before
-// it, a node takes as little as one that has just started. It needs b.mu.
+// shareSoon begins an exchange if one is due. No token request waits for it: until
+// the node has told its failures, it takes as little as one that has just started.
+// The caller holds b.mu.
 func (b *TokenBudget) shareSoon() {
 	s := &b.sharing
 	if s.ctx == nil || s.ctx.Err() != nil || s.exchanging || s.untold == 0 && time.Since(s.exchanged) < shareEvery {
@@ -124,8 +126,8 @@ func (b *TokenBudget) shareSoon() {
 	}()
 }
 
-// forgetLater exchanges once more when the document of this node says nothing any
-// more, and again until the storage has removed it. It needs b.mu.
+// forgetLater exchanges once more an hour after the last failure, and again until the
+// storage has removed the document of this node. The caller holds b.mu.
 func (b *TokenBudget) forgetLater() {
 	s, n := &b.sharing, len(b.failed)
 	switch {
@@ -227,7 +229,7 @@ func (s Share) read(ctx context.Context, folder, own string, known map[string]kn
 		var node knownNode
 		value, err := storage.Load(ctx, key)
 		if name == own || err != nil || json.Unmarshal(value, &node.nodeFailures) != nil {
-			continue // it was removed after the listing, or it is unreadable
+			continue // this node's own, removed after the listing, or unreadable
 		}
 		age := now.Sub(time.UnixMilli(node.Written)) // by two clocks, so it serves for the first reading only
 		if age > 2*time.Hour {

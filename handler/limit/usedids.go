@@ -9,7 +9,7 @@ import (
 )
 
 // usedIDsKept bounds how many identifiers are remembered. An attacker cannot
-// fill it, because only valid logout tokens count and only the provider issues
+// reach it, because only valid logout tokens count and only the provider issues
 // them.
 const usedIDsKept = 10_000
 

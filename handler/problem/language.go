@@ -18,7 +18,7 @@ import (
 //go:embed languages/*.json
 var languageFiles embed.FS
 
-// translation is a language, by the English text. The empty one is English.
+// translation holds the texts of a language, by the English text. English has none.
 type translation struct {
 	tag   language.Tag
 	texts map[string]string

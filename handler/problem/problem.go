@@ -29,7 +29,7 @@ type Problem struct { //nolint:errname // named by the RFC
 	Way       Way           // what the page offers
 	Reference string        // identifies this refusal on the page and in the log; set by the gate
 	Retry     time.Duration // when the page reloads itself, also sent as Retry-After; 0: never
-	Away      bool          // who was asked did not answer, so that trying again may help; false: it answered and refused
+	Away      bool          // the other side did not answer, so that trying again may help; false: it answered and refused
 	ReturnTo  string        // the local path that the failed sign-in was meant to return to; may be empty
 	User      string        // who is signed in at the provider; empty: not known
 	Subject   string        // theirs at the provider, for the log; empty: not known
@@ -91,8 +91,8 @@ func (p *Problem) About(identity *flow.Identity) *Problem {
 	return &q
 }
 
-// After returns a copy of p that asks the client to retry after wait, rounded
-// up to whole seconds.
+// After returns a copy of p that asks the client to retry after wait, at the next
+// whole second.
 func (p *Problem) After(wait time.Duration) *Problem {
 	q := *p
 	q.Retry = wait.Truncate(time.Second) + time.Second
@@ -112,7 +112,7 @@ func Of(err error) *Problem {
 	return p
 }
 
-// of returns a new problem for an error that is none.
+// of returns a new problem for err, which is not one itself.
 func of(err error) *Problem {
 	if refused, ok := errors.AsType[*flow.AuthorizationError](err); ok {
 		switch refused.Code {

@@ -69,8 +69,8 @@ func (v view) Ago(t time.Time) string {
 	return v.in.of("just now")
 }
 
-// Exact is t for a tooltip.
+// Exact returns t in full, for a tooltip.
 func (v view) Exact(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
-// Machine is t as HTML's time element takes it.
+// Machine returns t as HTML's time element takes it.
 func (v view) Machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }

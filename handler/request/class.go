@@ -26,11 +26,11 @@ const (
 // Classify returns the class of r. socket says that the path belongs to the
 // application's WebSockets, page that the response to a GET is a page or leads
 // to one. Browsers send the class in the Sec-Fetch-* fields ([Fetch Metadata]),
-// but not to plain http origins, and not before Safari 16.4. There a navigation
-// accepts HTML and asks to upgrade insecure requests; fetches, images and
-// prefetches may do the first and never do the second. For a page, the first is
-// enough: WebKit does the second on http only, and on https sends no Fetch
-// Metadata with the download of a link.
+// but not to plain http origins, and not before Safari 16.4. Without them, two
+// fields tell a navigation: it accepts text/html, and it asks to upgrade insecure
+// requests. Fetches, images and prefetches may do the first, but never do the
+// second. For a page, the first is enough: WebKit asks to upgrade on http only, and
+// sends no Fetch Metadata with the download of a link on https.
 //
 // [Fetch Metadata]: https://www.w3.org/TR/fetch-metadata/
 func Classify(r *http.Request, socket, page bool) Class {

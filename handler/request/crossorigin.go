@@ -10,9 +10,9 @@ import "net/http"
 // browser sends the gate's cookie with requests from sibling subdomains.
 //
 // An Origin other than origin counts for every method, except "null" from a page
-// of the same origin: browsers send that under Referrer-Policy: no-referrer. CORS does not cover
-// WebSockets and their polling, so these also count if there is no Origin but
-// Sec-Fetch-Site names another site. The same goes for unsafe methods, as in
+// of the same origin: browsers send that under Referrer-Policy: no-referrer. CORS
+// does not cover WebSockets and their polling, so these also count if there is no
+// Origin but Sec-Fetch-Site names another site. So do unsafe methods, as in
 // [http.CrossOriginProtection], with the public origin in place of the request's
 // Host.
 func CrossOrigin(r *http.Request, origin string, socket bool) bool {

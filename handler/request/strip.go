@@ -40,9 +40,9 @@ const (
 // IsIdentityField reports whether name is an identity field in any spelling.
 func IsIdentityField(name string) bool { return beginsLikeIdentity(name) && isSpelledIdentity(name) }
 
-// beginsLikeIdentity tells most other header fields from identity fields by their
-// first letters: X-, Remote- but not Referer, Auth- but not Accept, User but not
-// User-Agent. Strip asks it about each field of each request; it is inlined there.
+// beginsLikeIdentity reports whether name begins like an identity field: X, Rem but
+// not Referer, Au but not Accept, or is as short as User. Strip asks about each field
+// of each request, so this small check comes first, and the compiler inlines it.
 func beginsLikeIdentity(name string) bool {
 	if len(name) < shortestIdentityField {
 		return false

@@ -36,8 +36,8 @@ func (u *account) created() string {
 // valid reports whether u is an account: the user of kiosk mode is not one.
 func (u *account) valid() bool { return u.ID > 0 && u.Username != "" }
 
-// key names the account for good: RomM gives an ID again where its database
-// was made anew.
+// key names the account for good. Its ID alone does not: after RomM's database
+// was recreated, another account has it.
 func (u *account) key() string { return strconv.Itoa(u.ID) + " " + u.created() }
 
 // accountOf is the account with this key.
@@ -105,7 +105,7 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 	isOther := func(other optional[account]) bool { // one that cannot be read is no administrator
 		return other.value.valid() && other.value.ID != user.ID && other.value.Role == RoleAdmin && other.value.Enabled
 	}
-	if answer.Cut { // by accounts of other users, who must not keep this one from losing a role
+	if answer.Cut { // users must not keep another one from losing a role by making their own accounts large
 		if slices.ContainsFunc(firstElements[optional[account]](answer.Body), isOther) {
 			return true, nil
 		}
@@ -120,8 +120,8 @@ func (a *App) otherAdmins(ctx context.Context, call application.Caller, session 
 
 // Confirm asks RomM whether session is alive and still belongs to its account:
 // RomM's session holds a user name, and that name may be another account's by
-// now. The status does not tell: in kiosk mode RomM answers 200 to a dead
-// session, too.
+// now. The status does not tell whether it is alive: in kiosk mode RomM answers
+// 200 to a dead session, too.
 func (a *App) Confirm(ctx context.Context, call application.Caller, session application.Session) (alive bool, role string, err error) {
 	ctx, end := span.Start(ctx, SpanConfirm)
 	answer, err := call(ctx, application.Call{
@@ -169,8 +169,9 @@ func denies(answer *application.Answer) bool {
 // answers 500 to one that it cannot read.
 const noCredentials = "Basic Og==" //nolint:gosec // not a credential
 
-// Unforgeable makes RomM skip its CSRF check for r, which has a session. Releases
-// after 5.2 do that for no request with a session, so a change gets a CSRF token.
+// Unforgeable makes r, which has a session, pass RomM's CSRF check. Releases up to
+// 5.2 skip the check for a request with credentials. Later ones do not if it has a
+// session, so a request that changes something gets a CSRF token there.
 func (a *App) Unforgeable(ctx context.Context, call application.Caller, r *http.Request) error {
 	if request.IsSafe(r.Method) || !a.isWithin(v530, version{}) {
 		r.Header["Authorization"] = []string{noCredentials}
@@ -186,8 +187,8 @@ func (a *App) Unforgeable(ctx context.Context, call application.Caller, r *http.
 	return nil
 }
 
-// csrfToken returns a CSRF token for a session, which cookie is. It is empty if RomM
-// is configured to require none.
+// csrfToken returns a CSRF token for the session in cookie, the value of a Cookie
+// header field. The token is empty if RomM is configured to require none.
 func csrfToken(ctx context.Context, call application.Caller, cookie string) (string, error) {
 	answer, err := call(ctx, application.Call{Method: http.MethodGet, Target: "/api/heartbeat", Cookie: cookie})
 	if err != nil {
@@ -212,7 +213,7 @@ func (a *App) write(ctx context.Context, call application.Caller, change applica
 	if err != nil || answer.Status != http.StatusForbidden {
 		return answer, err
 	}
-	// RomM after 5.2 checks the CSRF token even so if there is a session.
+	// RomM after 5.2 checks the CSRF token of a request with a session, whatever its credentials.
 	token, err := csrfToken(ctx, call, change.Cookie)
 	if err != nil {
 		return nil, err
@@ -222,9 +223,9 @@ func (a *App) write(ctx context.Context, call application.Caller, change applica
 	return call(ctx, change)
 }
 
-// sessionOf returns the last session that answer sets, empty if it sets none that
-// is alive. RomM before 4.5 stores the session in the cookie itself, so only the
-// newest cookie is good.
+// sessionOf returns the last session that answer sets. It is empty if answer sets
+// none, or ends it. RomM before 4.5 stores the session in the cookie itself, so
+// only the newest cookie is good.
 func sessionOf(answer *application.Answer) string {
 	session := cookieOf(answer, sessionCookie)
 	if session == "null" {

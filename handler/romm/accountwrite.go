@@ -23,11 +23,11 @@ func (a *App) ChangesAccounts(method, path string) bool {
 	return path == "/api/users" || strings.HasPrefix(path, "/api/users/")
 }
 
-// AfterResponse updates the link of an account that was changed in RomM, which
-// RomM's response names. Where it names none, the account may be the caller's. If
-// the update fails, the next sign-in updates the link, provided that RomM still
-// finds the account by it. It reports false only if the response says that the
-// account is as its link has it.
+// AfterResponse updates the link of the account that a request changed in RomM.
+// RomM's response names the account; if it names none, the change may be of the
+// caller's own. If the update fails, the next sign-in updates the link, provided
+// that RomM still finds the account by it. AfterResponse returns false only if RomM
+// refused the change, or if the response shows the account as its link has it.
 func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded, response application.Response) bool {
 	if response.Status != 0 && response.Status/100 != 2 && response.Status < http.StatusInternalServerError {
 		return false
@@ -66,10 +66,11 @@ func (a *App) AfterResponse(ctx context.Context, forwarded application.Forwarded
 	return true
 }
 
-// changedAccount returns the account in body, the response to a change, and one that is
-// not valid if it names none. Users choose how large their account is, and a change of
-// the own name signs its user out, so that RomM cannot be asked again. Of an account that
-// is cut, the first members say who it is, and its link when RomM made it.
+// changedAccount returns the account in body, the response to a change. The account is
+// not valid if body names none. Users choose how large their account is, and changing
+// their own name signs them out, so that the gate cannot ask RomM again. If body is cut
+// off, its first members say which account it is, and the account's link says when RomM
+// created it.
 func (a *App) changedAccount(ctx context.Context, body []byte) *account {
 	whole, first := new(account), new(account)
 	if json.Unmarshal(body, whole) == nil {

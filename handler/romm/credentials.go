@@ -131,9 +131,9 @@ func (a *App) accepts(r *http.Request, known *route) bool {
 // attacker must not be able to guess for free, or to reach with an unknown token
 // what RomM leaves open, while RomM is busy, and a credential of an unknown
 // owner may belong to a user who is shut out. RomM up to 5.1.0 cannot tell
-// for a client token: if it does not answer, one passes while no account is shut. Later
-// releases do not name the owner of a credential that may not read its account: it
-// passes while no account is shut.
+// for a client token: if it does not answer, the token passes while no account is
+// shut. Later releases do not name the owner of a credential that may not read its
+// account: that credential passes while no account is shut.
 func (a *App) Recognize(ctx context.Context, call application.Caller, authorization string) (application.Recognition, string, error) {
 	c, refusal := credentialIn(authorization), *errBusy
 	if _, token, _ := strings.Cut(authorization, " "); c == rommJWT && readToken(token).outdated(a.now()) {
@@ -163,14 +163,29 @@ func (a *App) Recognize(ctx context.Context, call application.Caller, authorizat
 	return application.Undecided, "", refusal.Because(err)
 }
 
-// readsAccounts reports whether RomM can tell a wrong password from a right one: it
-// looks for an account of a made-up name.
+// readsAccounts reports whether RomM can read its database, and so tell a wrong
+// password from a right one: it must refuse a name that no account has.
 func (a *App) readsAccounts(ctx context.Context, call application.Caller) bool {
-	madeUp := "Basic " + base64.StdEncoding.EncodeToString([]byte(rand.Text()+":"))
+	return isRefusal(a.statusOfPassword(ctx, call, rand.Text()))
+}
+
+// statusOfPassword returns the status of RomM's answer to a wrong password for
+// username, 0 if there is no answer.
+func (a *App) statusOfPassword(ctx context.Context, call application.Caller, username string) int {
+	wrong := base64.StdEncoding.EncodeToString([]byte(username + ":" + rand.Text()))
 	answer, err := call(ctx, application.Call{
-		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {madeUp}}, Limit: accountLimit,
+		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {"Basic " + wrong}},
 	})
-	return err == nil && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden)
+	if err != nil {
+		return 0
+	}
+	return answer.Status
+}
+
+// isRefusal reports whether status is RomM's answer to an anonymous request.
+// Releases up to 5.1.0 answer 403.
+func isRefusal(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
 // noneShut reports whether no account is shut, as far as storage tells. It takes no part
@@ -208,9 +223,9 @@ func (a *App) owner(ctx context.Context, authorization string, answer *applicati
 	return application.Recognized, user.key(), nil
 }
 
-// unnamed returns whether a credential may be used for which RomM does not tell the
-// account: it is without the permission to read that. RomM up to 5.1.0 answers the
-// same to an unknown one.
+// unnamed returns whether a credential may be used that has no permission to read
+// its own account, so that RomM does not name the account. RomM up to 5.1.0 answers
+// an unknown credential in the same way.
 func (a *App) unnamed(ctx context.Context, call application.Caller, authorization string) (application.Recognition, string, error) {
 	refusal := *errBusy
 	refusal.Away = false

@@ -100,7 +100,7 @@ func (e *entry) walk(ctx context.Context) (signedIn, error) {
 				return at, err
 			}
 		}
-		return at, changed(e.link, err)
+		return at, changed(err)
 	}
 	return e.walkRefused(ctx, claims, err)
 }
@@ -172,7 +172,7 @@ func (e *entry) walkAs(ctx context.Context, claims op.Claims) (signedIn, error) 
 func (e *entry) awaitName(ctx context.Context, name string) (free bool, err error) {
 	own := ""
 	if e.link != nil {
-		own = (&account{ID: e.link.ID, Created: e.link.Created}).key()
+		own = e.link.Account()
 	}
 	if free, err = e.config.Links.awaitName(ctx, name, own); err != nil {
 		return false, storageProblem(err)

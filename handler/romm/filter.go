@@ -77,12 +77,13 @@ var corsFields = []string{
 	"Access-Control-Allow-Methods", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
 }
 
-// caching returns the Cache-Control header field of a response. It keeps responses out of shared caches ([RFC 9111 section
-// 5.2.2.7]): a cache would serve one user's response to other clients, past the
-// gate. RomM before 5.1 sends no caching directives for its page, and a browser
-// that guesses would show the page without asking the gate. Browsers also show a
-// page that they have kept when the user goes back after a sign-out. So no
-// document of a session may be stored, and other pages get at least no-cache.
+// caching returns the Cache-Control header field of a response. It keeps responses
+// out of shared caches ([RFC 9111 section 5.2.2.7]): a cache would serve one user's
+// response to other clients, past the gate. RomM before 5.1 sends no caching
+// directives for its page, and a browser that guesses would show the page without
+// asking the gate. Browsers also show a page that they have kept when the user goes
+// back after a sign-out. So no document of a session may be stored, and other
+// documents get at least no-cache.
 //
 // [RFC 9111 section 5.2.2.7]: https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.7
 func caching(header http.Header, stamped bool) string {

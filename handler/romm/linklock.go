@@ -12,53 +12,13 @@ import (
 // lockTimeout bounds the wait for an account that another request is changing.
 const lockTimeout = 5 * time.Second
 
-// keyedLocks are locks by key. The zero value is ready.
-type keyedLocks struct {
-	mu   sync.Mutex
-	held map[string]*keyedLock
-}
-
-type keyedLock struct {
-	turn chan struct{} // a semaphore of one
-	refs int           // those that hold it or wait for it
-}
-
-// lock waits for key until ctx ends.
-func (k *keyedLocks) lock(ctx context.Context, key string) (unlock func(), err error) {
-	k.mu.Lock()
-	if k.held == nil {
-		k.held = make(map[string]*keyedLock)
-	}
-	l := k.held[key]
-	if l == nil {
-		l = &keyedLock{turn: make(chan struct{}, 1)}
-		k.held[key] = l
-	}
-	l.refs++
-	k.mu.Unlock()
-	leave := func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if l.refs--; l.refs == 0 {
-			delete(k.held, key)
-		}
-	}
-	select {
-	case l.turn <- struct{}{}:
-		return func() { <-l.turn; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
-	}
-}
-
 // lock takes the lock of the account id on all nodes. Callers in this process
 // first queue for it here, because storage polls its lock once a second only.
 func (l *Links) lock(ctx context.Context, id int) (unlock func(), err error) {
 	wait, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
 	path := l.accountPath(id)
-	leave, err := l.locks.lock(wait, path)
+	leave, err := l.locks.Lock(wait, path)
 	if err != nil {
 		return nil, fmt.Errorf("waiting for the link of RomM account %d: %w", id, err)
 	}
@@ -73,11 +33,11 @@ func (l *Links) lock(ctx context.Context, id int) (unlock func(), err error) {
 	}, nil
 }
 
-// latest runs one call at a time per account, and of those that wait for
-// it only the last. The zero value is ready.
+// latest runs one call at a time per account, and of the calls that wait for it
+// only the last. The zero value is ready.
 type latest struct {
 	mu      sync.Mutex
-	running map[int]*account // what comes next, by account; nil: nothing
+	running map[int]*account // an entry for each call that runs: the account of the next one, nil if there is none
 }
 
 // do runs f with user, or has the call that runs now do it again with user.

@@ -26,9 +26,9 @@ import (
 type Links struct {
 	folder  string
 	storage func() keyring.Storage
-	locks   keyedLocks
-	latest  latest       // the refreshes of links
-	swept   atomic.Int64 // the day of the last sweepIssued
+	locks   keyring.Locks[string] // by the path of the account
+	latest  latest                // the refreshes of links
+	swept   atomic.Int64          // the day of the last sweepIssued
 
 	names        *names
 	storingNames sync.Mutex
@@ -93,13 +93,13 @@ func (l *Links) List(ctx context.Context) ([]Link, error) {
 		return nil, err
 	}
 	// An interrupted first sign-in leaves an account without its subject's link.
-	claims, err := l.list(ctx, "account")
+	byAccount, err := l.list(ctx, "account")
 	if err != nil {
 		return nil, err
 	}
-	for _, claim := range claims {
-		if !slices.ContainsFunc(links, func(link Link) bool { return link.sameSubject(&claim) }) {
-			links = append(links, claim)
+	for _, interrupted := range byAccount {
+		if !slices.ContainsFunc(links, func(link Link) bool { return link.sameSubject(&interrupted) }) {
+			links = append(links, interrupted)
 		}
 	}
 	waiting, err := l.list(ctx, "waiting")
@@ -217,6 +217,8 @@ func (l *Links) pin(ctx context.Context, link Link) error {
 	return nil
 }
 
+// claim stores link under the lock of its account. It returns errLinkTaken if the
+// account is linked to another subject.
 func (l *Links) claim(ctx context.Context, link *Link) error {
 	unlock, err := l.lock(ctx, link.ID)
 	if err != nil {

@@ -89,8 +89,8 @@ func TestLinkLocks(t *testing.T) {
 			t.Errorf("refreshing ada's link took %v, %v, want an error after %v", time.Since(began), err, lockTimeout)
 		}
 		unlock()
-		if err := links.refresh(t.Context(), &account{ID: 7, Username: "ada2"}); err != nil || len(links.locks.held) != 0 {
-			t.Errorf("refreshing ada's link = %v with %d locks left, want success and none", err, len(links.locks.held))
+		if err := links.refresh(t.Context(), &account{ID: 7, Username: "ada2"}); err != nil {
+			t.Errorf("refreshing ada's link after the unlock: %v, want success", err)
 		}
 	})
 }

@@ -22,8 +22,8 @@ const (
 	nameRest = 4 * time.Second
 	// nameWait is how long a sign-in waits for a name at most.
 	nameWait = 5 * time.Second
-	// nameAsked is the pause between two looks at a name that may be given up.
-	nameAsked = 500 * time.Millisecond
+	// namePoll is the pause between two looks at a name that may be given up.
+	namePoll = 500 * time.Millisecond
 	// unsettledFor is for how long RomM may still carry out a change that it has not
 	// answered: its own proxy gives up after that time.
 	unsettledFor = 5 * time.Minute
@@ -196,13 +196,13 @@ func (l *Links) awaitName(ctx context.Context, name, own string) (free bool, err
 			return err == nil, err
 		}
 		waited := time.Since(began)
-		if waited >= nameWait { // the clock of the node that it was given up at may be fast
+		if waited >= nameWait { // the name may look as if it rested because another node's clock is fast
 			return !unsettled && since.Equal(first), nil
 		}
 		if first.IsZero() {
 			first = since
 		}
-		wait := nameAsked
+		wait := namePoll
 		if !unsettled {
 			wait = min(nameRest-time.Since(since), nameRest) + time.Millisecond
 		}

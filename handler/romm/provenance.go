@@ -5,7 +5,7 @@ package romm
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
+
 	"fmt"
 	"net/http"
 	"net/url"
@@ -61,9 +61,9 @@ func (e *entry) hasPassword(ctx context.Context, user *account) bool {
 		return false
 	}
 	unknown := "gate-" + strings.ToLower(rand.Text())
-	return e.statusOfPassword(ctx, user.Username) != http.StatusInternalServerError ||
-		!isRefusal(e.statusOfPassword(ctx, unknown)) ||
-		e.statusOfPassword(ctx, user.Username) != http.StatusInternalServerError
+	return e.statusOfPassword(ctx, e.call, user.Username) != http.StatusInternalServerError ||
+		!isRefusal(e.statusOfPassword(ctx, e.call, unknown)) ||
+		e.statusOfPassword(ctx, e.call, user.Username) != http.StatusInternalServerError
 }
 
 // seal gives the account of at, if this sign-in created it, a random password, and
@@ -97,25 +97,6 @@ func (e *entry) seal(ctx context.Context, at signedIn) (signedIn, error) {
 	}
 	e.sealed = !e.config.Links.anyIssuedTo(ctx, at.user.key())
 	return again, nil
-}
-
-// statusOfPassword returns RomM's answer to a wrong password for username, 0 if
-// there is no answer.
-func (e *entry) statusOfPassword(ctx context.Context, username string) int {
-	wrong := base64.StdEncoding.EncodeToString([]byte(username + ":" + rand.Text()))
-	answer, err := e.call(ctx, application.Call{
-		Method: http.MethodGet, Target: "/api/users/me", Header: http.Header{"Authorization": {"Basic " + wrong}},
-	})
-	if err != nil {
-		return 0
-	}
-	return answer.Status
-}
-
-// isRefusal reports whether RomM answers so to an anonymous request. Releases
-// before 5.2 answer 403.
-func isRefusal(status int) bool {
-	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
 // clientTokenMade is the part of a client token that the gate reads.

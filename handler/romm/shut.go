@@ -22,12 +22,10 @@ type shutMark struct {
 	Demotion bool `json:"demotion,omitempty"`
 }
 
-func (l *Links) shutPath(link *Link) string {
-	return l.path("shut", (&account{ID: link.ID, Created: link.Created}).key())
-}
+func (l *Links) shutPath(link *Link) string { return l.path("shut", link.Account()) }
 
 // Shut makes the tokens and passwords of identity's RomM account unrecognized
-// until Open, or until the account's next owner signs in. It may be called again.
+// until Open, or until the account's next owner signs in. Calling it again changes nothing.
 func (a *App) Shut(ctx context.Context, identity flow.Identity) error {
 	link, err := a.config.Links.of(ctx, &identity)
 	if err != nil || link == nil {

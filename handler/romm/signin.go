@@ -84,11 +84,11 @@ func claimsOf(identity *flow.Identity, link *Link) op.Claims {
 	return claims
 }
 
-// changed returns errAccountChanged if RomM refused a linked user: the account
-// was renamed, or got another address in RomM.
-func changed(link *Link, err error) error {
-	refusal, ok := errors.AsType[*problem.Problem](err)
-	if link != nil && ok && (refusal.Code == errRefused.Code || refusal.Code == errRegistration.Code) {
+// changed returns errAccountChanged if err is RomM's refusal of a linked user: the
+// account was renamed, or got another address in RomM. Other errors it returns as
+// they are.
+func changed(err error) error {
+	if errors.Is(err, errRefused) || errors.Is(err, errRegistration) {
 		return errAccountChanged.Because(err)
 	}
 	return err
@@ -105,9 +105,8 @@ func storageProblem(err error) error {
 // inNewestRole is inRole with the role of the user's newest claims. Of two sign-ins at
 // once, the one with older claims must not come out last.
 func (e *entry) inNewestRole(ctx context.Context, at signedIn) (session string, err error) {
-	claims := claimsOf(e.identity, e.link)
 	if e.role == "" || (e.role == RoleAdmin) == (at.user.Role == RoleAdmin) {
-		return e.inRole(ctx, claims, e.role, at)
+		return at.session, nil
 	}
 	unlock, err := e.config.Links.lock(ctx, at.user.ID)
 	if err != nil {
@@ -134,5 +133,5 @@ func (e *entry) inNewestRole(ctx context.Context, at signedIn) (session string, 
 			e.role = RoleUser
 		}
 	}
-	return e.inRole(ctx, claims, e.role, at)
+	return e.inRole(ctx, claimsOf(e.identity, e.link), e.role, at)
 }

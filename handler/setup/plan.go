@@ -3,6 +3,7 @@
 package setup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -82,16 +83,16 @@ func (p *Plan) fill() {
 		romm, authelia, caddy = localhost+rommPort, "http://"+localhost+":9091", "http://"+localhost+":9080"
 		p.RommExists = true // RomM is published as a container only
 	}
-	p.RommAddress = or(strings.TrimPrefix(p.RommAddress, "http://"), romm)
-	p.CaddyAddress = or(strings.TrimSuffix(p.CaddyAddress, "/"), caddy)
+	p.RommAddress = cmp.Or(strings.TrimPrefix(p.RommAddress, "http://"), romm)
+	p.CaddyAddress = cmp.Or(strings.TrimSuffix(p.CaddyAddress, "/"), caddy)
 	policy := oneFactor
 	if p.AutheliaExists {
 		authelia, policy = "", twoFactor
 	}
-	p.Policy = or(p.Policy, policy)
-	p.AutheliaAddress = or(strings.TrimSuffix(p.AutheliaAddress, "/"), authelia)
+	p.Policy = cmp.Or(p.Policy, policy)
+	p.AutheliaAddress = cmp.Or(strings.TrimSuffix(p.AutheliaAddress, "/"), authelia)
 	name, _, _ := strings.Cut(p.Admin, "@")
-	p.AdminName = or(p.AdminName, strings.ToLower(name))
+	p.AdminName = cmp.Or(p.AdminName, strings.ToLower(name))
 }
 
 // address returns a public address as an operator may write it with its scheme,
@@ -102,13 +103,6 @@ func address(text string) string {
 		text = "https://" + text
 	}
 	return text
-}
-
-func or(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
 }
 
 // What the files can carry.

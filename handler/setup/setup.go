@@ -4,6 +4,7 @@ package setup
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -189,7 +190,7 @@ func (p *Plan) secrets() (*secrets, error) {
 	if p.AutheliaExists {
 		return made, nil
 	}
-	p.Password = or(p.Password, rand.Text())
+	p.Password = cmp.Or(p.Password, rand.Text())
 	made.PasswordDigest = passwordDigest(p.Password, newSalt(), argonDefault)
 	made.HMAC, made.StorageKey = newSecret(), newSecret()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

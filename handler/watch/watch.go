@@ -1,5 +1,6 @@
 // Package watch lets the operator of a gate follow one sign-in, step by step. It
-// keeps no token, code or cookie, and nothing for longer than it is asked to.
+// keeps no token, code or cookie, and forgets the report a minute after the time for
+// which the operator asked.
 package watch
 
 import (
@@ -16,7 +17,7 @@ import (
 const (
 	// longest bounds how long a gate waits for the sign-in.
 	longest = time.Hour
-	// kept is how long the report can be read after that.
+	// kept is how long the report can be read after the wait is over.
 	kept = time.Minute
 	// stepLimit bounds the steps of a report.
 	stepLimit = 200
@@ -111,9 +112,9 @@ func (s *SignIn) Follow(wait time.Duration) (marker string) {
 
 func (s *SignIn) forget() { s.marker, s.state, s.came, s.report = "", "", false, Report{} }
 
-// Begin says that a login with state begins at the address with marker. A link
-// preview may open the address before the user does: until a response arrives, the
-// last login counts.
+// Begin says that a login with state begins at the address with marker. Until a
+// response arrives, the last login counts: a link preview may open the address
+// before the user does.
 func (s *SignIn) Begin(marker, state string, request Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,8 +125,8 @@ func (s *SignIn) Begin(marker, state string, request Request) {
 	s.step("the browser opened the address", time.Now())
 }
 
-// Came says that the response to the login with state arrived. If that is followed, the
-// steps of the work under the context it returns are noted.
+// Came says that the response to the login with state arrived. If that login is
+// followed, the steps of the work under the context that Came returns are noted.
 func (s *SignIn) Came(ctx context.Context, state string) context.Context {
 	noted := s.note(state, func() {
 		s.came = true

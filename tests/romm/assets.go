@@ -89,7 +89,6 @@ func (x *exchange) fetch(s *shelf) error {
 }
 
 func (x *exchange) recordPlay() error {
-	x.plays.Add(1)
 	return x.json(http.StatusCreated, map[string]any{"device_id": x.deviceID})
 }
 
@@ -105,12 +104,6 @@ func (s *Server) Saves() (all [][2]string) {
 	}
 	return all
 }
-
-// StateCount returns the number of emulator states that reached RomM.
-func (s *Server) StateCount() int { return s.states.count() }
-
-// PlaySessions returns the number of play sessions that reached RomM.
-func (s *Server) PlaySessions() int { return int(s.plays.Load()) }
 
 const cover = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 60 80" width="60" height="80">` +
 	`<rect width="60" height="80" rx="6" fill="#7c5cff"/><circle cx="30" cy="34" r="14" fill="#fff"/>` +

@@ -29,7 +29,6 @@ type Server struct {
 	journal  journal
 	saves    shelf
 	states   shelf
-	plays    atomic.Int64
 	uploaded atomic.Int64
 }
 

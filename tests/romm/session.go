@@ -180,12 +180,6 @@ func (s *Server) Sessions() int {
 	return len(s.sessions.byID)
 }
 
-// SessionUser returns the user of a session id, "" if there is no such session.
-func (s *Server) SessionUser(id string) string {
-	data, _ := s.sessions.load(id, s.options.Now())
-	return data.Subject
-}
-
 // DropSessions empties Redis.
 func (s *Server) DropSessions() {
 	s.sessions.remove(func(string, sessionData) bool { return true })

@@ -24,14 +24,6 @@ func (s *Storage) Fail(err error, methods ...string) {
 	}
 }
 
-// FailWritesAfter lets n more calls of Store and Delete succeed; later ones
-// return err. A negative n removes the limit.
-func (s *Storage) FailWritesAfter(n int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writes, s.full = n, err
-}
-
 // Before sets a hook that runs before each call except Unlock, after the delay
 // and outside all locks. It may block, panic or use the storage itself. If it
 // returns an error, the call returns that and does nothing. Nil removes it.
@@ -46,22 +38,6 @@ func (s *Storage) Delay(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.delay = d
-}
-
-// VanishDuringList makes the next n Lists that find something return half of
-// it with fs.ErrNotExist, as if another node deleted a file at the same time.
-func (s *Storage) VanishDuringList(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.vanish = n
-}
-
-// ListAbsentAsEmpty makes List of an absent folder return no keys and no
-// error, as key-value backends do.
-func (s *Storage) ListAbsentAsEmpty() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.flat = true
 }
 
 // Calls returns the number of calls of the methods so far, failed ones

@@ -20,8 +20,8 @@ var ErrUnavailable = errors.New("storage is unavailable")
 // Storage keeps values in memory. Its locks exclude each other across all
 // callers. Like a file system, it answers fs.ErrNotExist for a List of an
 // absent folder. Like a network client, it does nothing on an Unlock with a
-// context that has ended. All methods may be called concurrently, also while others are blocked
-// in a hook or a delay.
+// context that has ended. All methods may be called concurrently, also while
+// others are blocked in a hook or a delay.
 //
 // Methods are named as in the interface: "Lock", "Unlock", "Store", "Load",
 // "Delete", "List".
@@ -33,17 +33,13 @@ type Storage struct {
 	faults map[string]error
 	hook   func(ctx context.Context, method, key string) error
 	delay  time.Duration
-	writes int // writes left before they fail; negative: no limit
-	full   error
-	vanish int
-	flat   bool
 }
 
 // New returns an empty storage.
 func New() *Storage {
 	return &Storage{
 		values: map[string][]byte{}, locks: map[string]chan struct{}{}, calls: map[string]int{},
-		faults: map[string]error{}, writes: -1,
+		faults: map[string]error{},
 	}
 }
 
@@ -92,9 +88,6 @@ func (s *Storage) Store(ctx context.Context, key string, value []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.write(); err != nil {
-		return err
-	}
 	s.values[key] = slices.Clone(value)
 	return nil
 }
@@ -121,9 +114,6 @@ func (s *Storage) Delete(ctx context.Context, key string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.write(); err != nil {
-		return err
-	}
 	if _, ok := s.values[key]; ok {
 		delete(s.values, key)
 		return nil
@@ -151,11 +141,7 @@ func (s *Storage) List(ctx context.Context, folder string, recursive bool) ([]st
 		found[folder+"/"+rest] = struct{}{}
 	}
 	keys := slices.Sorted(maps.Keys(found))
-	if len(keys) > 0 && s.vanish > 0 {
-		s.vanish--
-		return keys[:len(keys)/2], fmt.Errorf("listing %s: %w", folder, fs.ErrNotExist)
-	}
-	if len(keys) == 0 && !s.flat {
+	if len(keys) == 0 {
 		return nil, fmt.Errorf("listing %s: %w", folder, fs.ErrNotExist)
 	}
 	return keys, nil
@@ -181,15 +167,4 @@ func (s *Storage) begin(ctx context.Context, method, key string) error {
 		return err
 	}
 	return s.faults[method]
-}
-
-// write takes one of the writes that are left. It needs s.mu.
-func (s *Storage) write() error {
-	if s.writes == 0 {
-		return s.full
-	}
-	if s.writes > 0 {
-		s.writes--
-	}
-	return nil
 }
