@@ -48,6 +48,13 @@ type fakeApplication struct {
 	hold        chan struct{}     // Recognize waits until it is closed; may be nil
 }
 
+// set makes a change that background work may see at once.
+func (a *fakeApplication) set(change func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change()
+}
+
 func (a *fakeApplication) Intent(_ *http.Request, path string) application.Intent {
 	switch path {
 	case "/signin":

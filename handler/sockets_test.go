@@ -16,7 +16,7 @@ import (
 // opened in the old role. Other changes close none.
 func TestRoleTakenInTheApplicationClosesSockets(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
-		s.app.own = "admin"
+		s.app.set(func() { s.app.own = "admin" })
 		ticket := s.signInAs("alice")
 		socket := s.openSocket(ticket)
 		s.advance(5 * time.Second)
@@ -25,7 +25,7 @@ func TestRoleTakenInTheApplicationClosesSockets(t *testing.T) {
 		if !isOpen(socket) {
 			s.Fatal("the socket closed at a change of another account, want it open")
 		}
-		s.app.own = "user"
+		s.app.set(func() { s.app.own = "user" })
 		s.handler.config.Gate.doubtAccounts()
 		s.advance(5 * time.Second)
 		if isOpen(socket) {
@@ -54,7 +54,7 @@ func TestUnconfirmedSocketsClose(t *testing.T) {
 				ticket := s.signInAs("alice")
 				socket := s.openSocket(ticket)
 				s.advance(5 * time.Second)
-				c.fault(s.app)
+				s.app.set(func() { c.fault(s.app) })
 				s.handler.config.Gate.doubtAccounts()
 				s.advance(10 * time.Second)
 				if open := isOpen(socket); open == c.soon {
@@ -63,12 +63,12 @@ func TestUnconfirmedSocketsClose(t *testing.T) {
 				if c.soon {
 					return
 				}
-				s.app.away = nil
+				s.app.set(func() { s.app.away = nil })
 				s.advance(10 * time.Second)
 				if !isOpen(socket) {
 					s.Error("the socket closed though the application answered in time, want it open")
 				}
-				c.fault(s.app)
+				s.app.set(func() { c.fault(s.app) })
 				s.handler.config.Gate.doubtAccounts()
 				s.advance(time.Minute)
 				if isOpen(socket) {
@@ -87,10 +87,10 @@ func TestTwoShortOutagesCloseNoSocket(t *testing.T) {
 		socket := s.openSocket(ticket)
 		s.advance(5 * time.Second)
 		for range 2 {
-			s.app.away = errors.New("restarting")
+			s.app.set(func() { s.app.away = errors.New("restarting") })
 			s.handler.config.Gate.doubtAccounts()
 			s.advance(5 * time.Second)
-			s.app.away = nil
+			s.app.set(func() { s.app.away = nil })
 			if w := s.do(s, "POST /api/x", "Cookie", ticket, "Sec-Fetch-Site", "same-origin"); w.Code != http.StatusOK {
 				s.Fatalf("a request after the outage answered %d, want 200", w.Code)
 			}
@@ -164,13 +164,14 @@ func TestPollOnAnotherNode(t *testing.T) {
 // them learns of it: the sockets of the other close, too.
 func TestLostRoleClosesSocketsOfOtherSessions(t *testing.T) {
 	inBubble(t, plainClient, nil, func(s *siteWithProvider) {
-		s.app.own = "admin"
+		s.app.set(func() { s.app.own = "admin" })
 		role := "admin"
 		s.app.role = func(*flow.Identity) (string, error) { return role, nil }
 		other := s.openSocket(s.signInAs("alice"))
 		s.advance(5 * time.Second)
 		ticket := s.signInAs("alice")
-		role, s.app.own = "user", "user"
+		role = "user"
+		s.app.set(func() { s.app.own = "user" })
 		s.ticketOf(s.through(s.open("/api/oauth/openid/login", ticket), "alice", ticket))
 		s.advance(5 * time.Second)
 		if isOpen(other) {

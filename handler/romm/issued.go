@@ -5,6 +5,7 @@
 package romm
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -15,7 +16,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,11 +86,19 @@ func (l *Links) noteIssued(ctx context.Context, token, account string) error {
 	if err != nil {
 		return fmt.Errorf("encoding the account of a token: %w", err)
 	}
-	if err := l.storage().Store(ctx, l.issuedPath(token), document); err != nil {
-		return fmt.Errorf("storing the account of a token: %w", err)
+	for _, path := range []string{l.holderPath(account), l.issuedPath(token)} {
+		if known, err := l.storage().Load(ctx, path); err == nil && bytes.Equal(known, document) {
+			continue
+		}
+		if err := l.storage().Store(ctx, path, document); err != nil {
+			return fmt.Errorf("storing the account of a token: %w", err)
+		}
 	}
 	return nil
 }
+
+// holderPath is where storage notes that a token was issued for account.
+func (l *Links) holderPath(account string) string { return l.path("holder", account) }
 
 // issuedTo returns the account that a token was issued for, empty if that is unknown:
 // it was not issued through the gate.
@@ -109,20 +117,11 @@ func (l *Links) issuedTo(ctx context.Context, token string) (account string, err
 	return known.Account, nil
 }
 
-// anyIssuedTo reports whether a token was issued for account, or that cannot be told.
+// anyIssuedTo reports whether a token was ever issued for account, or that cannot be
+// told. There may be a hundred thousand tokens: a script can ask for one each time.
 func (l *Links) anyIssuedTo(ctx context.Context, account string) bool {
-	keys, err := l.storage().List(ctx, l.issuedFolder(), true)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false
-	}
-	return err != nil || slices.ContainsFunc(keys, func(key string) bool {
-		if !strings.Contains(strings.TrimPrefix(key, l.issuedFolder()+"/"), "/") {
-			return false // the folder of a day
-		}
-		document, err := l.storage().Load(ctx, key)
-		var known issued
-		return !errors.Is(err, fs.ErrNotExist) && (err != nil || json.Unmarshal(document, &known) == nil && known.Account == account)
-	})
+	_, err := l.storage().Load(ctx, l.holderPath(account))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // sweepIssued removes what is known of tokens that are outdated, once a day.

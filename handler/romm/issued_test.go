@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
@@ -106,6 +107,44 @@ func TestIssuedTokensStayWithTheirAccount(t *testing.T) {
 	if got, _, err := other.Recognize(t.Context(), call, "Bearer "+hers); got != application.Undecided || err == nil {
 		t.Errorf("while RomM is away, alice's token is %v, %v, want an error", got, err)
 	}
+}
+
+// A script has asked for a hundred thousand tokens. Whether one of them is a new
+// account's is known without reading them.
+func TestManyIssuedTokensDoNotSlowTheSeal(t *testing.T) {
+	t.Parallel()
+	app := appOf(t, "5.3.0")
+	storage := &countedStorage{Storage: app.config.Links.storage()}
+	links := NewLinks(testGate, func() keyring.Storage { return storage })
+	for i := range 100 {
+		if err := links.noteIssued(t.Context(), jwtUntil(time.Now().Add(time.Duration(i)*time.Hour)), "2 x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storage.calls = 0
+	if !links.anyIssuedTo(t.Context(), "2 x") || links.anyIssuedTo(t.Context(), "3 y") {
+		t.Error("the holder of a token is not told from another account")
+	}
+	if storage.calls > 2 {
+		t.Errorf("that took %d storage calls, want one for each account", storage.calls)
+	}
+}
+
+// countedStorage counts what reads.
+type countedStorage struct {
+	keyring.Storage
+
+	calls int
+}
+
+func (s *countedStorage) Load(ctx context.Context, key string) ([]byte, error) {
+	s.calls++
+	return s.Storage.Load(ctx, key)
+}
+
+func (s *countedStorage) List(ctx context.Context, prefix string, recursive bool) ([]string, error) {
+	s.calls++
+	return s.Storage.List(ctx, prefix, recursive)
 }
 
 // Bob, who has alice's name for a moment, asks for tokens by his password, which may
