@@ -5,7 +5,6 @@ package romm
 import (
 	"context"
 	"crypto/rand"
-
 	"fmt"
 	"net/http"
 	"net/url"
