@@ -5,9 +5,7 @@ package limit
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"net/netip"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,81 +13,8 @@ import (
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring/keyringtest"
 )
-
-// documents is a storage in memory.
-type documents struct {
-	keyring.Storage // the rest is not used
-
-	mu     sync.Mutex
-	values map[string][]byte
-	calls  int
-	away   bool
-}
-
-func (d *documents) count() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.calls
-}
-
-func (d *documents) set(away bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.away = away
-}
-
-var errAway = errors.New("storage away")
-
-func (d *documents) Store(_ context.Context, key string, value []byte) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.calls++
-	if d.away {
-		return errAway
-	}
-	d.values[key] = value
-	return nil
-}
-
-func (d *documents) Load(_ context.Context, key string) ([]byte, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.calls++
-	if value, ok := d.values[key]; ok && !d.away {
-		return value, nil
-	}
-	return nil, fs.ErrNotExist
-}
-
-func (d *documents) Delete(_ context.Context, key string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.calls++
-	if d.away {
-		return errAway
-	}
-	delete(d.values, key)
-	return nil
-}
-
-func (d *documents) List(_ context.Context, path string, _ bool) (keys []string, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.calls++
-	if d.away {
-		return nil, errAway
-	}
-	for key := range d.values {
-		if strings.HasPrefix(key, path+"/") {
-			keys = append(keys, key)
-		}
-	}
-	if keys == nil {
-		return nil, fs.ErrNotExist
-	}
-	return keys, nil
-}
 
 // Dead refresh tokens and made-up codes at three Caddies, to which the provider
 // speaks as to one. It counts fewer failures than it allows.
@@ -98,7 +23,7 @@ func TestNodesShareTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		storage := &documents{values: map[string][]byte{}}
+		storage := keyringtest.New()
 		share := Share{Gate: "gate", Storage: func() keyring.Storage { return storage }}
 		nodes := make([]*TokenBudget, 3)
 		for i := range nodes {
@@ -140,8 +65,8 @@ func TestNodesShareTheBudget(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
-		if len(storage.values) != 0 {
-			t.Errorf("%d documents are left two hours later, want none", len(storage.values))
+		if len(storage.Keys("")) != 0 {
+			t.Errorf("%d documents are left two hours later, want none", len(storage.Keys("")))
 		}
 	})
 }
@@ -153,18 +78,18 @@ func TestIdleBudgetCallsNoStorage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		storage := &documents{values: map[string][]byte{}}
+		storage := keyringtest.New()
 		share := Share{Gate: "gate", Storage: func() keyring.Storage { return storage }}
 		var idle, other TokenBudget
 		idle.Join(ctx, share)
 		other.Join(ctx, share)
 		begin(t, &idle, SignIn)(nil)
 		synctest.Wait()
-		calls := storage.calls
+		calls := storage.Calls()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if storage.calls != calls {
-			t.Errorf("%d storage calls in an idle hour, want none", storage.calls-calls)
+		if now := storage.Calls(); now != calls {
+			t.Errorf("%d storage calls in an idle hour, want none", now-calls)
 		}
 		for range tokenLimits[0].all {
 			begin(t, &other, SignIn)(&flow.TokenError{Code: "invalid_grant"})
@@ -185,7 +110,8 @@ func TestBudgetWithoutStorage(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var b TokenBudget
-		storage := &documents{away: true}
+		storage := keyringtest.New()
+		storage.Fail(keyringtest.ErrUnavailable)
 		b.Join(ctx, Share{Gate: "gate", Storage: func() keyring.Storage { return storage }})
 		synctest.Wait()
 		for range tokenLimits[0].all {
@@ -204,23 +130,23 @@ func TestDocumentIsRemovedAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		storage := &documents{values: map[string][]byte{}}
+		storage := keyringtest.New()
 		var b TokenBudget
 		b.Join(ctx, Share{Gate: "gate", Storage: func() keyring.Storage {
-			if storage.count() > 2000 {
+			if storage.Calls() > 2000 {
 				cancel()
 			}
 			return storage
 		}})
 		begin(t, &b, SignIn)(&flow.TokenError{Code: "invalid_grant"})
 		time.Sleep(time.Minute)
-		storage.set(true)
+		storage.Fail(keyringtest.ErrUnavailable)
 		time.Sleep(2 * time.Hour)
-		storage.set(false)
+		storage.Fail(nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if calls := storage.count(); len(storage.values) != 0 || calls > 2000 {
-			t.Errorf("%d documents are left after %d calls, want none after at most 2000", len(storage.values), calls)
+		if calls := storage.Calls(); len(storage.Keys("")) != 0 || calls > 2000 {
+			t.Errorf("%d documents are left after %d calls, want none after at most 2000", len(storage.Keys("")), calls)
 		}
 	})
 }

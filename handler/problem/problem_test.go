@@ -31,17 +31,15 @@ func TestUntrustedCertificateNamesTLSCA(t *testing.T) {
 // A refusal names a code that the doctor has.
 func TestDoctorCodesOfProblems(t *testing.T) {
 	t.Parallel()
-	named := 0
 	for _, p := range []*problem.Problem{problem.ClientRefused, problem.ProviderUnavailable, problem.IDTokenInvalid, problem.StorageUnavailable, problem.StateLost, problem.ApplicationAway, problem.ProviderRefused} {
 		if _, ok := doctor.Codes[p.DoctorCode()]; !ok {
 			t.Errorf("the problem %s names the doctor's code %q, which does not exist", p.Code, p.DoctorCode())
 		}
-		named++
 		if p.Hint != "" && !strings.Contains(p.OperatorHint(), "look for "+p.DoctorCode()+".") {
 			t.Errorf("the hint of %s does not name %s: %s", p.Code, p.DoctorCode(), p.OperatorHint())
 		}
 	}
-	if problem.NotAllowed.DoctorCode() != "" || problem.NotAllowed.OperatorHint() != problem.NotAllowed.Hint || named == 0 {
+	if problem.NotAllowed.DoctorCode() != "" || problem.NotAllowed.OperatorHint() != problem.NotAllowed.Hint {
 		t.Error("not_allowed names a code of the doctor, which cannot see its cause")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring/keyringtest"
 )
 
 const (
@@ -24,7 +25,7 @@ func appOf(tb testing.TB, release string, presets ...string) *App {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	storage := newMemory()
+	storage := keyringtest.New()
 	links := NewLinks(testGate, func() keyring.Storage { return storage })
 	app := New(Config{Release: NewReleaseCache(), Clients: clients, Links: links})
 	if release != "" {

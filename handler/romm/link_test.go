@@ -3,17 +3,16 @@
 package romm
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"io/fs"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring/keyringtest"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/problem"
 )
 
@@ -22,72 +21,18 @@ const (
 	testIssuer = "https://auth.example.com"
 )
 
-// memory is a storage in memory that can run full.
-type memory struct {
-	mu     sync.Mutex
-	values map[string][]byte
-	writes int // how many more writes succeed; negative: all
-}
-
 var errFull = errors.New("no space left on device")
 
-func newMemory() *memory { return &memory{values: map[string][]byte{}, writes: -1} }
-
-func (m *memory) Lock(context.Context, string) error   { return nil }
-func (m *memory) Unlock(context.Context, string) error { return nil }
-
-func (m *memory) write() error {
-	if m.writes == 0 {
-		return errFull
-	}
-	m.writes--
-	return nil
-}
-
-func (m *memory) Store(_ context.Context, key string, value []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.write(); err != nil {
-		return err
-	}
-	m.values[key] = value
-	return nil
-}
-
-func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	value, ok := m.values[key]
-	if !ok {
-		return nil, fs.ErrNotExist
-	}
-	return value, nil
-}
-
-func (m *memory) Delete(_ context.Context, key string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.write(); err != nil {
-		return err
-	}
-	delete(m.values, key)
-	return nil
-}
-
-func (m *memory) List(_ context.Context, path string, _ bool) ([]string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(m.values)), func(key string) bool { return !strings.HasPrefix(key, path+"/") })
-	if len(keys) == 0 {
-		return nil, fs.ErrNotExist
-	}
-	return keys, nil
+// same reports whether two storages have the same values.
+func same(a, b *keyringtest.Storage) bool {
+	keys := a.Keys("")
+	return slices.Equal(keys, b.Keys("")) && !slices.ContainsFunc(keys, func(key string) bool { return !bytes.Equal(a.Value(key), b.Value(key)) })
 }
 
 // linked returns the links of Ada and Bob, and their storage.
-func linked(t *testing.T) (*Links, *memory) {
+func linked(t *testing.T) (*Links, *keyringtest.Storage) {
 	t.Helper()
-	storage := newMemory()
+	storage := keyringtest.New()
 	links := NewLinks(testGate, func() keyring.Storage { return storage })
 	for _, link := range []Link{
 		{Issuer: testIssuer, Subject: "ada-1", ID: 7, Username: "ada", Email: "ada@example.com"},
@@ -164,11 +109,11 @@ func TestMoveLinkRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			before := maps.Clone(storage.values)
+			before := storage.Clone()
 			if _, _, err := links.Move(t.Context(), c.account, c.subject); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("Move = %v, want %v with %q", err, c.want, c.says)
 			}
-			if !maps.EqualFunc(before, storage.values, slices.Equal[[]byte]) {
+			if !same(before, storage) {
 				t.Error("the refused move changed the stored links, want them untouched")
 			}
 		})
@@ -181,11 +126,20 @@ func TestMoveLinkInterrupted(t *testing.T) {
 	t.Parallel()
 	for writes := range 3 {
 		links, storage := linked(t)
-		storage.writes = writes
+		left := writes
+		storage.Before(func(_ context.Context, method, _ string) error {
+			if method != "Store" && method != "Delete" {
+				return nil
+			}
+			if left--; left < 0 {
+				return errFull
+			}
+			return nil
+		})
 		if _, _, err := links.Move(t.Context(), "ada", "ada-2"); !errors.Is(err, errFull) {
 			t.Fatalf("Move with room for %d writes = %v, want %v", writes, err, errFull)
 		}
-		storage.writes = -1
+		storage.Before(nil)
 		if link, err := links.ofAccount(t.Context(), 7); link == nil || err != nil {
 			t.Errorf("after %d writes the account has no link (%v), want one", writes, err)
 		}
@@ -222,11 +176,11 @@ func TestLinkedAccountIsTaken(t *testing.T) {
 			if err := links.pin(t.Context(), bob); err != nil {
 				t.Fatal(err)
 			}
-			before := maps.Clone(storage.values)
+			before := storage.Clone()
 			err := links.pin(t.Context(), carol)
 			if c.taken {
-				if !isTaken(err) || !maps.EqualFunc(before, storage.values, slices.Equal[[]byte]) {
-					t.Errorf("pinning carol = %v with links %v, want link_taken and the links unchanged", err, slices.Sorted(maps.Keys(storage.values)))
+				if !isTaken(err) || !same(before, storage) {
+					t.Errorf("pinning carol = %v with links %v, want link_taken and the links unchanged", err, storage.Keys(""))
 				}
 				return
 			}
@@ -266,8 +220,8 @@ func TestForgetLink(t *testing.T) {
 		if forgotten, err := links.Forget(t.Context(), account); len(forgotten) != 0 || !errors.Is(err, ErrLinkUnknown) {
 			t.Errorf("Forget(%s) of a forgotten link = %+v, %v, want ErrLinkUnknown", account, forgotten, err)
 		}
-		if shut, err := links.isShut(t.Context(), &Link{ID: 7}); len(storage.values) != 3 || !shut || err != nil {
-			t.Errorf("storage has %v, want bob's two keys, and that ada's account is shut", slices.Sorted(maps.Keys(storage.values)))
+		if shut, err := links.isShut(t.Context(), &Link{ID: 7}); len(storage.Keys("")) != 3 || !shut || err != nil {
+			t.Errorf("storage has %v, want bob's two keys, and that ada's account is shut", storage.Keys(""))
 		}
 	}
 }

@@ -17,7 +17,7 @@ func TestDamagedLinkStopsNoOtherUser(t *testing.T) {
 			links, storage := linked(t)
 			ada, bob := Link{Issuer: testIssuer, Subject: "ada-1"}, &flow.Identity{Issuer: testIssuer, Subject: "bob-1"}
 			path := links.subjectPath(&ada)
-			storage.values[path] = []byte(document)
+			storage.Put(path, []byte(document))
 			if link, err := links.of(t.Context(), bob); err != nil || link == nil || link.ID != 8 {
 				t.Errorf("bob's link is %+v, %v, want the one to account 8", link, err)
 			}
@@ -28,7 +28,7 @@ func TestDamagedLinkStopsNoOtherUser(t *testing.T) {
 			if all, err := links.List(t.Context()); err != nil || len(all) != 2 {
 				t.Errorf("List = %+v, %v, want both accounts", all, err)
 			}
-			storage.values[links.accountPath(7)] = []byte(document)
+			storage.Put(links.accountPath(7), []byte(document))
 			if all, err := links.List(t.Context()); err != nil || len(all) != 1 || all[0].ID != 8 {
 				t.Errorf("List = %+v, %v, want bob's link", all, err)
 			}
@@ -57,7 +57,7 @@ func TestDamagedShutMark(t *testing.T) {
 			if err := app.Shut(t.Context(), identity); err != nil {
 				t.Fatal(err)
 			}
-			storage.values[links.shutPath(ada)] = []byte(document)
+			storage.Put(links.shutPath(ada), []byte(document))
 			if shut, err := links.isShut(t.Context(), ada); !shut || err != nil {
 				t.Errorf("the account is shut: %v, %v, want true", shut, err)
 			}

@@ -5,25 +5,25 @@ package romm
 import (
 	"context"
 	"errors"
-	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring/keyringtest"
 )
 
 // Links of the former layout, which has an index by e-mail address and keeps in
 // the link itself that the account is shut, are read without loss.
 func TestFormerLinks(t *testing.T) {
 	t.Parallel()
-	storage := newMemory()
+	storage := keyringtest.New()
 	links := NewLinks(testGate, func() keyring.Storage { return storage })
 	const created = "2026-01-02T15:04:05"
 	ada := Link{Issuer: testIssuer, Subject: "ada-1", ID: 7, Username: "ada", Email: "ada@example.com", Created: created}
 	document := []byte(`{"iss":"` + testIssuer + `","sub":"ada-1","romm_id":7,"username":"ada","email":"ada@example.com","romm_created":"` + created + `","shut":true}`)
 	for _, path := range []string{links.path("email", "ada@example.com"), links.accountPath(7), links.subjectPath(&ada)} {
-		storage.values[path] = document
+		storage.Put(path, document)
 	}
 	shut := ada
 	shut.Shut = true
@@ -38,14 +38,14 @@ func TestFormerLinks(t *testing.T) {
 		"moved":           func() error { _, _, err := links.Move(t.Context(), "ada", "ada-2"); return err },
 		"forgotten":       func() error { _, err := links.Forget(t.Context(), "ada"); return err },
 	} {
-		before := maps.Clone(storage.values)
+		before := storage.Clone()
 		if err := change(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if is, err := app.isShut(t.Context(), user); !is || err != nil {
 			t.Errorf("%s: shut = %v, %v, want true", name, is, err)
 		}
-		storage.values = before
+		storage = before
 	}
 	if err := links.pin(t.Context(), ada); err != nil {
 		t.Fatal(err)
@@ -61,12 +61,13 @@ func TestFormerLinks(t *testing.T) {
 // A first sign-in costs two writes, and one that changes nothing costs none.
 func TestLinkWrites(t *testing.T) {
 	t.Parallel()
-	storage := newMemory()
+	storage := keyringtest.New()
 	links := NewLinks(testGate, func() keyring.Storage { return storage })
 	for _, want := range []int{2, 0} {
-		storage.writes = want
-		if err := links.pin(t.Context(), Link{Issuer: testIssuer, Subject: "ada-1", ID: 7, Username: "ada"}); err != nil || storage.writes != 0 {
-			t.Errorf("pin = %v with %d writes left, want none of %d", err, storage.writes, want)
+		before := storage.Calls("Store", "Delete")
+		err := links.pin(t.Context(), Link{Issuer: testIssuer, Subject: "ada-1", ID: 7, Username: "ada"})
+		if writes := storage.Calls("Store", "Delete") - before; err != nil || writes != want {
+			t.Errorf("pin = %v with %d writes, want %d", err, writes, want)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring"
+	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring/keyringtest"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/application"
 )
 
@@ -70,7 +71,7 @@ func TestNamesRest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				storage := newMemory()
+				storage := keyringtest.New()
 				here, there := NewLinks(testGate, func() keyring.Storage { return storage }), NewLinks(testGate, func() keyring.Storage { return storage })
 				c.before(t.Context(), there)
 				for which, links := range map[string]*Links{"the same node": there, "another node": here} {
@@ -119,7 +120,7 @@ func TestNamesAreBounded(t *testing.T) {
 func TestNamesOfFormerProcessesAreRemoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		storage := newMemory()
+		storage := keyringtest.New()
 		node := func() *Links { return NewLinks(testGate, func() keyring.Storage { return storage }) }
 		for range 10 {
 			node().noteNames(t.Context(), &account{ID: 2, Username: "bob", Created: "x"}, &Link{Username: "alice"})
@@ -129,8 +130,8 @@ func TestNamesOfFormerProcessesAreRemoved(t *testing.T) {
 			if free, err := here.awaitName(t.Context(), "carol", ""); !free || err != nil {
 				t.Errorf("a name is free: %v, %v, want true", free, err)
 			}
-			if len(storage.values) != left {
-				t.Errorf("%d documents are stored, want %d", len(storage.values), left)
+			if len(storage.Keys("")) != left {
+				t.Errorf("%d documents are stored, want %d", len(storage.Keys("")), left)
 			}
 			time.Sleep(namesKept)
 		}
