@@ -173,7 +173,7 @@ const noCredentials = "Basic Og==" //nolint:gosec // not a credential
 // 5.2 skip the check for a request with credentials. Later ones do not if it has a
 // session, so a request that changes something gets a CSRF token there.
 func (a *App) Unforgeable(ctx context.Context, call application.Caller, r *http.Request) error {
-	if request.IsSafe(r.Method) || !a.isWithin(v530, version{}) {
+	if request.IsSafe(r.Method) || !a.isWithin(v521, version{}) {
 		r.Header["Authorization"] = []string{noCredentials}
 		return nil
 	}

@@ -73,7 +73,7 @@ func (e *entry) hasPassword(ctx context.Context, user *account) bool {
 func (e *entry) seal(ctx context.Context, at signedIn) (signedIn, error) {
 	found := linkTo(at.user, e.identity.Issuer, e.identity.Subject)
 	isNew := e.link == nil && e.role != "" || e.link != nil && !e.link.sameAccount(&found)
-	if !isNew || !e.made(at) || !e.isWithin(v530, version{}) || !e.hasPassword(ctx, at.user) {
+	if !isNew || !e.made(at) || !e.isWithin(v521, version{}) || !e.hasPassword(ctx, at.user) {
 		return at, nil
 	}
 	answer, err := e.write(ctx, e.call, application.Call{

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +92,7 @@ func TestSeal(t *testing.T) {
 	}{
 		"RomM forbids it":         {release: "5.3.0", sealing: 403, asked: true},
 		"RomM fails":              {release: "5.3.0", sealing: 500, asked: true},
+		"a patch of 5.2":          {release: "5.2.1", sealing: 403, asked: true},
 		"a release that tells":    {release: "5.2.0"},
 		"a release that answers":  {release: "5.3.0", password: 500},
 		"an old account":          {release: "5.3.0", change: func(_ *entry, user *account) { user.Created = "2026-01-02T14:04:05Z" }},
@@ -127,6 +130,32 @@ func TestSeal(t *testing.T) {
 			at, err := e.seal(t.Context(), signedIn{"session", user})
 			if err != nil || at.session != "session" || asked != c.asked || e.sealed {
 				t.Errorf("got session %q, sealed %v, error %v; RomM was asked for another password: %v, want the first session, not sealed, and %v", at.session, e.sealed, err, asked, c.asked)
+			}
+		})
+	}
+}
+
+// A change with an access token passes RomM's CSRF check. RomM up to 5.2.0 skips it for
+// credentials. What comes next checks the token, be it a patch or another release.
+func TestUnforgeable(t *testing.T) {
+	t.Parallel()
+	for release, byToken := range map[string]bool{"4.8.0": false, "5.2.0": false, "5.2.1": true, "5.3.0": true, "development": true} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest(http.MethodPost, "/api/saves", nil)
+			r.Header.Set("Cookie", sessionCookie+"=s")
+			call := func(context.Context, application.Call) (*application.Answer, error) {
+				return &application.Answer{Status: http.StatusOK, Header: http.Header{"Set-Cookie": {csrfCookie + "=t; Path=/"}}}, nil
+			}
+			if err := appOf(t, release).Unforgeable(t.Context(), call, r); err != nil {
+				t.Fatal(err)
+			}
+			want := http.Header{"Cookie": {sessionCookie + "=s"}, "Authorization": {noCredentials}}
+			if byToken {
+				want = http.Header{"Cookie": {sessionCookie + "=s; " + csrfCookie + "=t"}, "X-Csrftoken": {"t"}}
+			}
+			if !reflect.DeepEqual(r.Header, want) {
+				t.Errorf("the request has %v, want %v", r.Header, want)
 			}
 		})
 	}

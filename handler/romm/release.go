@@ -24,7 +24,7 @@ var (
 	v48  = version{4, 8, 0}
 	v50  = version{5, 0, 0}
 	v510 = version{5, 1, 0}
-	v530 = version{5, 3, 0}
+	v521 = version{5, 2, 1} // or a later one: what came after 5.2.0 is not released yet
 )
 
 // heartbeatAge is how long a heartbeat is trusted.
