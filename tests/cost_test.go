@@ -52,9 +52,9 @@ func costRows(ticket, token string) []costRow {
 		{"signed in, 3 header fields", few, "; " + ticketName + "=" + ticket, http.StatusOK, 2},
 		{"signed in, a browser's 14", many, "; " + ticketName + "=" + ticket + csrf, http.StatusOK, 2},
 		{"the same with 30 other cookies", many, others.String() + "; " + ticketName + "=" + ticket + csrf, http.StatusOK, 2},
-		{"a known token of RomM", withToken, "", http.StatusOK, 4},
-		{"anonymous script: 401", few, "", http.StatusUnauthorized, 13},
-		{"forged ticket: 401", few, forged, http.StatusUnauthorized, 15},
+		{"a known token of RomM", withToken, "", http.StatusOK, 3},
+		{"anonymous script: 401", few, "", http.StatusUnauthorized, 12},
+		{"forged ticket: 401", few, forged, http.StatusUnauthorized, 14},
 	}
 }
 
