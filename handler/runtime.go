@@ -73,11 +73,3 @@ func (v *sessionRuntime) signedIn(h *Handler, asked *confirmation) {
 	v.configuration.Store(h.number)
 	v.confirmation.Store(asked)
 }
-
-// verdict is what the rules of a handler say about a record. It holds until
-// either changes.
-type verdict struct {
-	refused    error // a Problem; nil: the user may use the site
-	lacksScope bool  // the rules cannot be applied before the user passed through the provider
-	role       bool  // the user is to have another role in the application than they signed in with
-}

@@ -10,8 +10,7 @@ import (
 
 // before is the state of a request and of its response's header before the
 // chain ran, so that neither a mute response nor the chain's rewrites leave a
-// trace. Caddy itself sets two header fields that
-// early, hardened sites set more.
+// trace. Caddy itself sets two header fields that early, hardened sites set more.
 type before struct {
 	names  [2]string
 	values [2][]string

@@ -6,33 +6,11 @@ import (
 	"hash/maphash"
 	"net/http"
 	"strings"
-	"sync/atomic"
 
 	"github.com/romm-oidc/caddy-romm-oidc/flow"
 	"github.com/romm-oidc/caddy-romm-oidc/flow/session"
 	"github.com/romm-oidc/caddy-romm-oidc/handler/request"
 )
-
-// view is what a handler makes of a record, once: the identity in the forms in
-// which it goes upstream and to the server, and what the rules say about it.
-type view struct {
-	record  *session.Record
-	handler *Handler
-	values  func(placeholder string) (any, bool)
-	line    atomic.Pointer[cookieLine]     // the last one; nil: none
-	fields  atomic.Pointer[identityFields] // nil while none were needed
-	verdict verdict
-}
-
-// viewOf returns the view of record. The ID is zero for an access token.
-func (v *sessionRuntime) viewOf(h *Handler, record *session.Record, id session.ID) *view {
-	known := v.view.Load()
-	if known == nil || known.record != record || known.handler != h {
-		known = &view{record: record, handler: h, values: placeholders(&record.Identity, id), verdict: h.judge(record)}
-		v.view.Store(known)
-	}
-	return known
-}
 
 // placeholders returns the values of the placeholders about a user and their
 // session, empty for none. Those about the user have the names that Caddy's own

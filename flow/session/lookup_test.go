@@ -34,7 +34,7 @@ func TestForgedTicketCostsNoIO(t *testing.T) {
 func TestWrongTicketWithRightIDOpensNothing(t *testing.T) {
 	s := newTestStore(newFakeStorage())
 	ticket, session := create(t, s, "ada")
-	session.rest[15] ^= 1
+	session.tail[15] ^= 1
 	mustNot(t, s, ticket)
 }
 

@@ -52,7 +52,7 @@ func (m *memory) find(id ID, sum *[32]byte) (session *Session, known bool) {
 	if session == nil {
 		return nil, false
 	}
-	if subtle.ConstantTimeCompare(session.rest[:], sum[len(id):]) != 1 {
+	if subtle.ConstantTimeCompare(session.tail[:], sum[len(id):]) != 1 {
 		return nil, true
 	}
 	return session, true

@@ -17,7 +17,7 @@ type Session struct {
 	// The fields that a lookup reads come first, close together.
 	id      ID
 	next    atomic.Pointer[Session] // in its chain of memory's table
-	rest    [16]byte                // of the SHA-256 of the whole ticket, which begins with id
+	tail    [16]byte                // of the SHA-256 of the whole ticket, which begins with id
 	created int64                   // Head.Created as a tick, which never changes
 	expires int64                   // Head.Expires as a tick, which never changes
 	used    atomic.Int64            // the tick of the last use
@@ -110,9 +110,10 @@ func (s *Session) Attachment(create func() any) any {
 }
 
 // Hold registers h, a stream or transfer of the session: it is aborted when the
-// session ends, or at once if it already has. Until Release, the session counts as
-// in use, to within memoryEvery, and stays in memory. The caller must call Release
-// on the returned session: memory may have evicted this one and loaded it again.
+// session ends, or at once if it already has. Until Release, the session stays in
+// memory and counts as in use, with a precision of 16 seconds. The caller must call
+// Release on the returned session: memory may have evicted this one and loaded it
+// again.
 func (s *Session) Hold(h Holder) *Session {
 	for session := s; session != nil; session = s.store.memory.insert(s) {
 		if session.hold(h) {

@@ -217,7 +217,7 @@ func (s *Store) newSession(t ticket, head *Head, record *snapshot, used int64) *
 	sum := t.sum()
 	created := s.tickOf(head.Created.Unix())
 	session := &Session{
-		store: s, id: idOf(sum), rest: [16]byte(sum[len(ID{}):]), key: t.key(s.gate),
+		store: s, id: idOf(sum), tail: [16]byte(sum[len(ID{}):]), key: t.key(s.gate),
 		created: created, expires: created + head.Expires.Unix() - head.Created.Unix(),
 		signedIn: head.Created.UnixNano(), node: unique.Make(head.Node),
 	}

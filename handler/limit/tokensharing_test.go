@@ -16,6 +16,11 @@ import (
 	"github.com/romm-oidc/caddy-romm-oidc/flow/keyring/keyringtest"
 )
 
+// shareIn is how a node of the gate shares its failures in storage.
+func shareIn(storage keyring.Storage) Share {
+	return Share{Gate: "gate", Storage: func() keyring.Storage { return storage }}
+}
+
 // Dead refresh tokens and made-up codes at three Caddies, to which the provider
 // speaks as to one. It counts fewer failures than it allows.
 func TestNodesShareTheBudget(t *testing.T) {
@@ -24,11 +29,10 @@ func TestNodesShareTheBudget(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		storage := keyringtest.New()
-		share := Share{Gate: "gate", Storage: func() keyring.Storage { return storage }}
 		nodes := make([]*TokenBudget, 3)
 		for i := range nodes {
 			nodes[i] = new(TokenBudget)
-			nodes[i].Join(ctx, share)
+			nodes[i].Join(ctx, shareIn(storage))
 		}
 		var mu sync.Mutex
 		var failed []time.Time
@@ -79,10 +83,9 @@ func TestIdleBudgetCallsNoStorage(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		storage := keyringtest.New()
-		share := Share{Gate: "gate", Storage: func() keyring.Storage { return storage }}
 		var idle, other TokenBudget
-		idle.Join(ctx, share)
-		other.Join(ctx, share)
+		idle.Join(ctx, shareIn(storage))
+		other.Join(ctx, shareIn(storage))
 		begin(t, &idle, SignIn)(nil)
 		synctest.Wait()
 		calls := storage.Calls()
@@ -112,7 +115,7 @@ func TestBudgetWithoutStorage(t *testing.T) {
 		var b TokenBudget
 		storage := keyringtest.New()
 		storage.Fail(keyringtest.ErrUnavailable)
-		b.Join(ctx, Share{Gate: "gate", Storage: func() keyring.Storage { return storage }})
+		b.Join(ctx, shareIn(storage))
 		synctest.Wait()
 		for range tokenLimits[0].all {
 			begin(t, &b, SignIn)(&flow.TokenError{Code: "invalid_grant"})
@@ -184,7 +187,7 @@ func TestBudgetWithBrokenStorage(t *testing.T) {
 					panic("the connection is nil")
 				}}
 				var b TokenBudget
-				b.Join(ctx, Share{Gate: "gate", Storage: func() keyring.Storage { return storage }})
+				b.Join(ctx, shareIn(storage))
 				synctest.Wait()
 				for range 60 {
 					begin(t, &b, SignIn)(&flow.TokenError{Code: "invalid_grant"})
