@@ -140,8 +140,8 @@ func (a *App) DeniedStatus(ctx context.Context, call application.Caller) int {
 	return http.StatusUnauthorized
 }
 
-// release returns RomM's release. It asks RomM if the last heartbeat is old or
-// RomM was unreachable since.
+// release returns RomM's release, zero if it is unknown. It asks RomM if the last
+// heartbeat is old or RomM was unreachable since.
 func (a *App) release(ctx context.Context, call application.Caller) version {
 	known := a.config.Release.heartbeat.Load()
 	if !a.certain(known) {
